@@ -1,0 +1,56 @@
+"""STAC searches as Rucio data: register, replicate, find the copies again.
+
+from pystac_client import Client
+from stac_client import StacClient
+
+rucio = StacClient()
+catalogue = Client.open("https://stac.example.org/v1", modifier=rucio.modifier)
+items = catalogue.search(collections=["alps"], max_items=50).item_collection()
+registration = rucio.create_replicas(items, rse="STAC")
+rules = rucio.create_replication_rules(registration, "tier=disk", copies=2)
+"""
+
+from __future__ import annotations
+
+try:
+    import pystac_client as _pystac_client  # noqa: F401 - only whether it is there
+    import rucio.client as _rucio_client  # noqa: F401
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        f"stac_client needs {error.name}; install it with: pip install 'stac-rucio[client]' "
+        "(or [server] beside a Rucio server, with pystac-client)",
+        name=error.name,
+    ) from error
+
+from .alternates import EXTENSION as ALTERNATE_ASSETS
+from .availability import Availability
+from .client import StacClient
+from .errors import (
+    AccessError,
+    ConfigurationError,
+    RequestError,
+    StacRucioError,
+    UnreachableError,
+)
+from .lookup import LearnFrom
+from .modifier import AlternatesWarning, Modifier
+from .results import Outcome, Registration, State
+from .rules import Rule
+
+__all__ = [
+    "ALTERNATE_ASSETS",
+    "AccessError",
+    "AlternatesWarning",
+    "Availability",
+    "ConfigurationError",
+    "LearnFrom",
+    "Modifier",
+    "Outcome",
+    "Registration",
+    "RequestError",
+    "Rule",
+    "StacClient",
+    "StacRucioError",
+    "State",
+    "UnreachableError",
+]

@@ -1,0 +1,163 @@
+"""From an item to the assets that can be registered; pure.
+
+What can not be registered is given as an outcome that says why.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urljoin, urlsplit
+
+from stac_policy.naming import DID, asset_name, collection_scope, item_name
+from stac_policy.urls import refusal
+
+from .checksums import Checksums, checksums_of
+from .results import Outcome, State
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+    from .items import ItemDict
+
+_API_ENDPOINTS = frozenset({"rendered_preview", "tilejson"})
+
+
+@dataclass(frozen=True)
+class Asset:
+    """An asset that can be registered, with what its item says about it."""
+
+    collection: str
+    item: str
+    key: str
+    did: DID
+    dataset: DID
+    """The dataset of its item."""
+    url: str
+    """Its original URL, absolute."""
+    media_type: str
+    """What the item says, or nothing."""
+    size_bytes: int | None
+    checksums: Checksums
+
+    def outcome(self, state: State, reason: str = "") -> Outcome:
+        """Say what became of it."""
+        return Outcome(self.collection, self.item, self.key, state, reason, self.did, self.dataset)
+
+
+def select_assets(
+    item: ItemDict, keys: Collection[str] | None = None, scope: str | None = None
+) -> Iterator[Asset | Outcome]:
+    """Give each asset of an item, or the reason why it is skipped.
+
+    Args:
+        item: The item as a dict.
+        keys: Keys of the assets that are wanted. By default those with the role
+            `data` where an item has any, and otherwise all that are files.
+        scope: A fixed scope instead of the one derived from the collection.
+    """
+    assets = _assets(item)
+    unwanted = _unwanted_by_default(assets) if keys is None else _unwanted(assets, keys)
+    missing = [key for key in keys or () if key not in assets]
+    for key in (*assets, *missing):
+        try:
+            yield _asset(item, assets, key, unwanted.get(key), scope)
+        except _NotRegistrableError as reason:
+            ids = str(item.get("collection") or ""), str(item.get("id") or "")
+            yield Outcome(*ids, key, State.SKIPPED, str(reason))
+
+
+class _NotRegistrableError(Exception):
+    """Says why an asset can not be registered."""
+
+
+def _asset(
+    item: ItemDict,
+    assets: Mapping[str, Mapping[str, Any]],
+    key: str,
+    unwanted: str | None,
+    scope: str | None,
+) -> Asset:
+    collection, item_id = item.get("collection"), item.get("id")
+    if unwanted:
+        raise _NotRegistrableError(unwanted)
+    if key not in assets:
+        raise _NotRegistrableError("the item has no such asset")
+    if not isinstance(collection, str) or not collection:
+        raise _NotRegistrableError("the item belongs to no collection, which its name needs")
+    if not isinstance(item_id, str) or not item_id:
+        raise _NotRegistrableError("the item has no id")
+    if not key:
+        raise _NotRegistrableError("the asset's key is empty")
+    href = assets[key].get("href")
+    if not isinstance(href, str) or not href:
+        raise _NotRegistrableError("no href")
+    url = _absolute(item, href)
+    if reason := refusal(url):
+        raise _NotRegistrableError(reason)
+    asset_scope = scope or collection_scope(collection)
+    return Asset(
+        collection=collection,
+        item=item_id,
+        key=key,
+        did=DID(asset_scope, asset_name(collection, item_id, key, href, assets)),
+        dataset=DID(asset_scope, item_name(collection, item_id)),
+        url=url,
+        media_type=str(assets[key].get("type") or ""),
+        size_bytes=_size_bytes(assets[key]),
+        checksums=checksums_of(assets[key]),
+    )
+
+
+def _assets(item: ItemDict) -> dict[str, dict[str, Any]]:
+    assets = item.get("assets")
+    if not isinstance(assets, dict):
+        return {}
+    return {key: asset if isinstance(asset, dict) else {} for key, asset in assets.items()}
+
+
+def _unwanted(assets: Mapping[str, Mapping[str, Any]], keys: Collection[str]) -> dict[str, str]:
+    return {key: "not among the wanted assets" for key in assets if key not in keys}
+
+
+def _unwanted_by_default(assets: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """The assets that are not registered unless they are asked for, each with the reason."""
+    any_data = any("data" in _roles(asset) for asset in assets.values())
+    unwanted = {}
+    for key, asset in assets.items():
+        if any_data and "data" not in _roles(asset):
+            unwanted[key] = "its role is not data, as that of other assets is"
+        elif _is_api_endpoint(key, asset):
+            unwanted[key] = "an API endpoint, not a file"
+    return unwanted
+
+
+def _is_api_endpoint(key: str, asset: Mapping[str, Any]) -> bool:
+    """Tell an endpoint that renders the item from a file of it."""
+    query = parse_qs(urlsplit(str(asset.get("href") or "")).query)
+    return key in _API_ENDPOINTS or "tiles" in _roles(asset) or {"collection", "item"} <= {*query}
+
+
+def _roles(asset: Mapping[str, Any]) -> list[str]:
+    roles = asset.get("roles")
+    return roles if isinstance(roles, list) else []
+
+
+def _absolute(item: ItemDict, href: str) -> str:
+    """Resolve a relative href against the item's own URL, where the item names it."""
+    links = item.get("links")
+    for link in links if isinstance(links, list) else []:
+        if isinstance(link, dict) and link.get("rel") == "self":
+            base = str(link.get("href") or "")
+            # An absolute href stays as it is, byte for byte: urljoin would tidy its path.
+            return href if urlsplit(href).scheme else urljoin(base, href)
+    return href
+
+
+def _size_bytes(asset: Mapping[str, Any]) -> int | None:
+    config = asset.get("rucio:config")
+    seed = config.get("rucio:size") if isinstance(config, dict) else None
+    for size in (asset.get("file:size"), asset.get("rucio:size"), seed):
+        if isinstance(size, int) and not isinstance(size, bool) and size >= 0:
+            return size
+    return None

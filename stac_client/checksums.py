@@ -1,0 +1,128 @@
+"""Sizes' companions: adler32 and md5 for Rucio, multihashes from STAC; pure."""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import multihash
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class _Hash(Protocol):
+    digest_size: int
+
+    def update(self, data: bytes, /) -> None: ...
+    def digest(self) -> bytes: ...
+
+
+@dataclass(frozen=True)
+class Checksums:
+    """What is known of a file's checksums."""
+
+    adler32: str | None = None
+    """Eight lower-case hex digits."""
+    md5: str | None = None
+    """32 lower-case hex digits."""
+    multihash: str | None = None
+    """Hex digits of any multihash; downloads are verified with it."""
+
+    def __bool__(self) -> bool:
+        """Tell whether Rucio can verify a transfer with one of them."""
+        return bool(self.adler32 or self.md5)
+
+
+def checksums_of(asset: Mapping[str, Any]) -> Checksums:
+    """What a STAC asset says of its checksums.
+
+    It is taken from `file:checksum` (File Info extension: a multihash), from
+    `rucio:adler32` and `rucio:md5`, and from the same fields inside
+    `rucio:config`. A bare digest or an ETag in `file:checksum` says nothing
+    about its algorithm and is left out.
+    """
+    fields = {**_mapping(asset.get("rucio:config")), **asset}
+    found = str(fields.get("file:checksum") or "").lower()
+    decoded = _decode(found)
+    if decoded is None:
+        found = ""
+    md5 = decoded.digest.hex() if decoded is not None and decoded.name == "md5" else None
+    return Checksums(
+        adler32=_hex(fields.get("rucio:adler32"), 8),
+        md5=md5 or _hex(fields.get("rucio:md5"), 32),
+        multihash=found or None,
+    )
+
+
+class Digester:
+    """Computes checksums of a stream: all that Rucio wants, and the multihash to verify."""
+
+    def __init__(self, expected: Checksums) -> None:
+        """Start.
+
+        Args:
+            expected: What is known already, to compare with.
+        """
+        self._expected = expected
+        self._adler32 = zlib.adler32(b"")
+        self._md5 = hashlib.md5(usedforsecurity=False)
+        self._multihash = _decode(expected.multihash or "")
+        self._hash = _hash_of(self._multihash) if self._multihash is not None else None
+        self.size_bytes = 0
+
+    def update(self, data: bytes) -> None:
+        """Take the next bytes of the stream."""
+        self.size_bytes += len(data)
+        self._adler32 = zlib.adler32(data, self._adler32)
+        self._md5.update(data)
+        if self._hash is not None:
+            self._hash.update(data)
+
+    def checksums(self) -> Checksums:
+        """The checksums of all bytes so far."""
+        return Checksums(
+            adler32=f"{self._adler32:08x}",
+            md5=self._md5.hexdigest(),
+            multihash=self._expected.multihash,
+        )
+
+    def contradiction(self) -> str | None:
+        """Name the expected checksum that the bytes so far do not have, or None."""
+        found = self.checksums()
+        for name in ("adler32", "md5"):
+            expected = getattr(self._expected, name)
+            if expected and expected != getattr(found, name):
+                return name
+        if self._multihash is not None and self._hash is not None:
+            digest: bytes = self._multihash.digest
+            if self._hash.digest() != digest:
+                return str(self._multihash.name)
+        return None
+
+
+def _decode(text: str) -> Any | None:
+    """The multihash that hex digits stand for, if it is a whole digest of a known function."""
+    try:
+        decoded = multihash.decode(bytes.fromhex(text))
+        whole = _hash_of(decoded).digest_size == decoded.length
+    except (ValueError, TypeError, multihash.MultihashError):
+        return None
+    return decoded if whole and decoded.name != "id" else None
+
+
+def _hash_of(decoded: Any) -> _Hash:
+    function: _Hash = multihash.FuncReg.hash_from_func(decoded.func)
+    return function
+
+
+def _hex(value: object, digits: int) -> str | None:
+    text = str(value or "").lower()
+    is_hex = len(text) == digits and all(digit in "0123456789abcdef" for digit in text)
+    return text if is_hex else None
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,67 @@
+"""Items, from whatever holds items."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Union
+
+import pystac
+import requests
+from pystac_client import ItemSearch
+from pystac_client.exceptions import APIError
+
+from .errors import ConfigurationError, UnreachableError
+
+ItemDict = dict[str, Any]
+ItemsLike = Union[
+    ItemSearch,
+    pystac.ItemCollection,
+    pystac.Collection,
+    pystac.Item,
+    Mapping[str, Any],
+    Iterable[Union[pystac.Item, Mapping[str, Any]]],
+]
+"""A search, an item collection, a collection with its items, a page, or items as
+objects or dicts, singly or in any iterable."""
+
+
+def iter_items(items: ItemsLike) -> Iterator[ItemDict]:
+    """Give items one by one as dicts, which the caller must not change.
+
+    Raises:
+        ConfigurationError: There is something among them that is no item.
+        UnreachableError: The STAC API that they come from does not answer.
+    """
+    try:
+        for item in _members(items):
+            yield _as_dict(item)
+    except (APIError, requests.RequestException) as error:
+        raise UnreachableError(f"the STAC API does not answer: {_first_line(error)}") from error
+
+
+def _members(items: ItemsLike) -> Iterable[pystac.Item | Mapping[str, Any]]:
+    if isinstance(items, ItemSearch):
+        return items.items_as_dicts()
+    if isinstance(items, pystac.Catalog):
+        return items.get_items(recursive=True)
+    if isinstance(items, pystac.Item):
+        return [items]
+    if isinstance(items, Mapping):
+        features: list[Mapping[str, Any]] = items.get("features", [items])
+        return features
+    return items
+
+
+def _as_dict(item: object) -> ItemDict:
+    if isinstance(item, pystac.Item):
+        return item.to_dict(include_self_link=True, transform_hrefs=False)
+    if isinstance(item, dict) and item.get("type") == "Feature":
+        return item
+    raise ConfigurationError(
+        f"a {type(item).__name__} is not a STAC item; give items, dicts of items, "
+        "or what holds them (a search, a collection, a page)"
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]

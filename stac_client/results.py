@@ -1,0 +1,109 @@
+"""What became of each asset."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any, overload
+
+from .errors import RequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from stac_policy.naming import DID
+
+
+class State(str, Enum):
+    """What became of an asset."""
+
+    REGISTERED = "registered"
+    ALREADY_THERE = "already there"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one asset, and why."""
+
+    collection: str
+    item: str
+    key: str
+    """Key of the asset in its item."""
+    state: State
+    reason: str = ""
+    """Why it was skipped or failed, or what its registration lacks."""
+    did: DID | None = None
+    """Its file in Rucio, if it has one."""
+    dataset: DID | None = None
+    """Its item's dataset in Rucio, if it has one."""
+
+    def __str__(self) -> str:
+        where = f"{self.collection}/{self.item} asset {self.key}: {self.state.value}"
+        return f"{where}: {self.reason}" if self.reason else where
+
+
+class Registration(Sequence[Outcome]):
+    """The outcomes of `create_replicas`, one for each asset of each item."""
+
+    def __init__(self, outcomes: Iterable[Outcome]) -> None:
+        self._outcomes = tuple(outcomes)
+
+    @overload
+    def __getitem__(self, index: int) -> Outcome: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Outcome]: ...
+    def __getitem__(self, index: int | slice) -> Outcome | Sequence[Outcome]:
+        """Give one outcome, or several."""
+        return self._outcomes[index]
+
+    def __len__(self) -> int:
+        return len(self._outcomes)
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{count:,} {state.value}" for state, count in self.counts.items())
+        return f"<Registration: {counts or 'no assets'}>"
+
+    @property
+    def counts(self) -> dict[State, int]:
+        """How many assets came to each state; states without any are left out."""
+        found = Counter(outcome.state for outcome in self)
+        return {state: found[state] for state in State if found[state]}
+
+    @property
+    def dids(self) -> list[DID]:
+        """The files that Rucio now has."""
+        there = (State.REGISTERED, State.ALREADY_THERE)
+        return [outcome.did for outcome in self if outcome.did and outcome.state in there]
+
+    def by_state(self, state: State) -> list[Outcome]:
+        """The outcomes of one state."""
+        return [outcome for outcome in self if outcome.state is state]
+
+    def raise_for_failed(self) -> None:
+        """Raise if any asset failed.
+
+        Raises:
+            RequestError: With the number of failures, the first of them, and how
+                many different reasons there are.
+        """
+        failed = self.by_state(State.FAILED)
+        if failed:
+            reasons = len({outcome.reason for outcome in failed})
+            more = f" ({reasons} different reasons in all)" if reasons > 1 else ""
+            raise RequestError(f"{len(failed):,} of {len(self):,} assets: {failed[0]}{more}")
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """The outcomes as plain dicts, for JSON or a table."""
+        return [
+            asdict(outcome)
+            | {
+                "state": outcome.state.value,
+                "did": str(outcome.did) if outcome.did else None,
+                "dataset": str(outcome.dataset) if outcome.dataset else None,
+            }
+            for outcome in self
+        ]

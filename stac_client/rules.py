@@ -1,0 +1,211 @@
+"""Replication rules over selected files: made, followed, deleted."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rucio.common.exception import (
+    DataIdentifierAlreadyExists,
+    DataIdentifierNotFound,
+    DuplicateRule,
+    RuleNotFound,
+)
+
+from stac_policy.naming import DID
+
+from .errors import RequestError, rucio_errors
+from .requests_in_bulk import batched
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Sequence
+
+    from rucio.client import Client
+
+_ASYNCHRONOUS_FROM = 1000  # files; above it Rucio may take longer than a request may
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A replication rule, as it was when Rucio was asked."""
+
+    id: str
+    did: DID
+    """What it is over."""
+    rse_expression: str
+    copies: int
+    state: str
+    """OK, REPLICATING, STUCK, SUSPENDED, WAITING_APPROVAL or INJECT."""
+    locks_ok: int
+    """Files that are where they shall be."""
+    locks_replicating: int
+    locks_stuck: int
+    error: str | None
+    """Why it is stuck, if it is."""
+
+
+class Rules:
+    """The replication rules of an account."""
+
+    def __init__(self, client: Client) -> None:
+        """Make one.
+
+        Args:
+            client: A Rucio client of the account that shall own the rules.
+        """
+        self._client = client
+
+    def create(
+        self,
+        files: Collection[DID],
+        rse_expression: str,
+        *,
+        copies: int,
+        lifetime_s: int | None,
+        activity: str | None,
+        comment: str | None,
+        scope: str | None,
+    ) -> Rule:
+        """Make one rule over one dataset that holds the files.
+
+        The dataset is named from its content: the same files again, and an
+        equal rule, give the rule that is there.
+
+        Raises:
+            StacRucioError: A file is not registered, the scope is not the
+                account's, or Rucio refuses the rule.
+        """
+        dataset = DID(scope or self._own_scope(files), selection_name(files))
+        self._fill(dataset, files)
+        try:
+            with rucio_errors(f"creating a rule over {len(files)} files to {rse_expression}"):
+                (rule_id,) = self._client.add_replication_rule(
+                    [dataset._asdict()],
+                    copies=copies,
+                    rse_expression=rse_expression,
+                    lifetime=lifetime_s,
+                    activity=activity,
+                    comment=comment,
+                    asynchronous=len(files) > _ASYNCHRONOUS_FROM,
+                )
+        except RequestError as error:
+            if not isinstance(error.__cause__, DuplicateRule):
+                raise
+            return self._equal(dataset, rse_expression, copies)
+        return self.get(rule_id)
+
+    def get(self, rule_id: str) -> Rule:
+        """Ask Rucio for a rule.
+
+        Raises:
+            StacRucioError: There is none with this id, or Rucio can not be reached.
+        """
+        with rucio_errors(f"asking for rule {rule_id}"):
+            return _rule(self._client.get_replication_rule(rule_id))
+
+    def wait(
+        self,
+        rules: Iterable[Rule],
+        *,
+        timeout_s: float,
+        poll_s: float,
+        on_update: Callable[[Sequence[Rule]], None],
+    ) -> list[Rule]:
+        """Ask for rules until all are OK, or the time is over; gives them as they are then.
+
+        Raises:
+            StacRucioError: A rule has gone, or Rucio can not be reached.
+        """
+        deadline = time.monotonic() + timeout_s
+        latest = list(rules)
+        while True:
+            latest = [rule if rule.state == "OK" else self.get(rule.id) for rule in latest]
+            on_update(latest)
+            remaining_s = deadline - time.monotonic()
+            if all(rule.state == "OK" for rule in latest) or remaining_s <= 0:
+                return latest
+            time.sleep(min(poll_s, remaining_s))
+
+    def delete(self, rules: Iterable[Rule], *, at_once: bool) -> None:
+        """Delete rules.
+
+        Args:
+            rules: The rules; those that are gone already are no error.
+            at_once: As soon as Rucio's judge-cleaner comes by, instead of after
+                the hour that Rucio leaves for a change of mind.
+
+        Raises:
+            StacRucioError: The account may not, or Rucio can not be reached.
+        """
+        for rule in rules:
+            try:
+                with rucio_errors(f"deleting rule {rule.id} over {rule.did}"):
+                    if at_once:
+                        self._client.update_replication_rule(rule.id, {"lifetime": 0})
+                    else:
+                        self._client.delete_replication_rule(rule.id)
+            except RequestError as error:
+                if not isinstance(error.__cause__, RuleNotFound):
+                    raise
+
+    def _own_scope(self, files: Collection[DID]) -> str:
+        """The scope for a dataset of the account's own: by Rucio's convention `user.ACCOUNT`."""
+        account = self._client.account
+        with rucio_errors(f"asking for the scopes of account {account}"):
+            scopes = self._client.list_scopes_for_account(account)
+        personal = f"user.{account}"
+        return personal if personal in scopes else min(files).scope
+
+    def _fill(self, dataset: DID, files: Collection[DID]) -> None:
+        try:
+            with rucio_errors(f"making the dataset {dataset} (scope= chooses another scope)"):
+                self._client.add_dataset(dataset.scope, dataset.name)
+        except RequestError as error:
+            if not isinstance(error.__cause__, DataIdentifierAlreadyExists):
+                raise
+        try:
+            for batch in batched(sorted(files)):
+                with rucio_errors(f"attaching files to {dataset}"):
+                    self._client.attach_dids_to_dids(
+                        [{**dataset._asdict(), "dids": [did._asdict() for did in batch]}],
+                        ignore_duplicate=True,
+                    )
+        except RequestError as error:
+            if not isinstance(error.__cause__, DataIdentifierNotFound):
+                raise
+            raise RequestError(
+                f"{error} Register the assets first, with create_replicas"
+            ) from error
+
+    def _equal(self, dataset: DID, rse_expression: str, copies: int) -> Rule:
+        with rucio_errors(f"asking for the rules over {dataset}"):
+            for found in self._client.list_did_rules(dataset.scope, dataset.name):
+                rule = _rule(found)
+                same = (rse_expression, copies) == (rule.rse_expression, rule.copies)
+                if same and found["account"] == self._client.account:
+                    return rule
+        raise RequestError(
+            f"the rule over {dataset} to {rse_expression} went while it was looked at"
+        )
+
+
+def selection_name(files: Collection[DID]) -> str:
+    """Name a dataset from the files that it holds, in any order."""
+    digest = hashlib.sha256("\n".join(sorted(map(str, files))).encode())
+    return f"stac-selection-{digest.hexdigest()[:32]}"
+
+
+def _rule(entry: dict[str, Any]) -> Rule:
+    return Rule(
+        id=entry["id"],
+        did=DID(entry["scope"], entry["name"]),
+        rse_expression=entry["rse_expression"],
+        copies=entry["copies"],
+        state=entry["state"],
+        locks_ok=entry["locks_ok_cnt"],
+        locks_replicating=entry["locks_replicating_cnt"],
+        locks_stuck=entry["locks_stuck_cnt"],
+        error=entry["error"],
+    )

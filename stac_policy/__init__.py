@@ -1,0 +1,42 @@
+"""Rucio policy package for STAC catalogues.
+
+Install it beside Rucio and name it in rucio.cfg:
+
+    [policy]
+    package = stac_policy
+
+It is safe on a server that also holds DIDs that have nothing to do with STAC:
+for those every algorithm gives exactly what Rucio's own default gives.
+
+Rucio imports this module, and calls `get_algorithms`, for every path that it
+builds; both must therefore stay cheap.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+__all__ = ["SUPPORTED_VERSION", "get_algorithms"]
+
+SUPPORTED_VERSION = [">=41.0", "<42"]
+
+
+def get_algorithms() -> dict[str, dict[str, Callable[..., str | Sequence[str]]]]:
+    """Name the algorithms of this package for RSEs and configurations that ask by name.
+
+    Rucio finds the defaults by file and function name (`non_deterministic_pfn`,
+    `scope`) without this. See `rucio.common.plugins`.
+    """
+    from .non_deterministic_pfn import non_deterministic_pfn, rucio_default
+    from .scope import scope
+
+    return {
+        "non_deterministic_pfn": {
+            "stac": non_deterministic_pfn,
+            "rucio_default": rucio_default,
+        },
+        "scope": {"stac": scope},
+    }

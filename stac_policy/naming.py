@@ -1,0 +1,216 @@
+"""Names: which DID stands for which collection, item and asset.
+
+    collection  `/COLLECTION`                 container, and the scope
+    item        `/COLLECTION/ITEM`            dataset
+    asset       `/COLLECTION/ITEM/ASSETKEY`   file, with the suffix of its href
+
+Each part is escaped on its own, so that names stay readable, keep within
+Rucio's generic schema (`rucio.common.schema.generic`) and can be read back
+without the catalogue. The grammar is described in docs/names.md. It is stored
+in every Rucio that uses this package and must therefore never change.
+
+This module is pure: it knows no network, no Rucio and no settings.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Mapping
+
+NAME_LENGTH = 250  # characters; rucio.common.schema.generic.NAME_LENGTH
+SCOPE_LENGTH = 25  # characters; rucio.common.schema.generic.SCOPE_LENGTH
+
+_PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
+_ESCAPED_BYTE = re.compile(r"-\.([0-9A-F]{2})")
+_CUT_ESCAPE = re.compile(r"-(\.[0-9A-F]?)?$")
+_SHORTENED = re.compile(r"[A-Za-z0-9._-]*-\.H[0-9a-f]{16}")
+_SHORTENED_TAIL = 3 + 16  # `-.H` and the hex digits
+_SHORTENED_LEAST = 32  # three parts as short as this always fit
+_SUFFIX = re.compile(r".(\.[0-9]*[A-Za-z][A-Za-z0-9]{0,14})$")
+
+
+class DID(NamedTuple):
+    """A data identifier of Rucio."""
+
+    scope: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.scope}:{self.name}"
+
+
+def escape(part: str) -> str:
+    """Turn any id or key into a part of a name: `a b` into `a-.20b`.
+
+    UTF-8 bytes outside `A-Za-z0-9._-` become `-.` and two upper-case hex
+    digits, and so do the `-` of a literal `-.` and a leading dot. Different
+    parts give different results, and `unescape` gives them back.
+
+    Raises:
+        ValueError: The part is empty; Rucio has no name for it.
+    """
+    if not part:
+        raise ValueError("an empty id or key has no name in Rucio")
+    if _PLAIN.fullmatch(part) and "-." not in part:
+        return part
+    escaped = []
+    # JSON can hold lone surrogates, which strict UTF-8 refuses.
+    data = part.encode("utf-8", "surrogatepass")
+    for position, byte in enumerate(data):
+        character = chr(byte)
+        literal = (
+            (character == "." and position > 0)
+            or character == "_"
+            or (character == "-" and data[position + 1 : position + 2] != b".")
+            or (character.isascii() and character.isalnum())
+        )
+        escaped.append(character if literal else f"-.{byte:02X}")
+    return "".join(escaped)
+
+
+def unescape(part: str) -> str:
+    """Give back what `escape` was given.
+
+    Raises:
+        ValueError: `escape` never gives this, or the part was shortened to fit
+            into Rucio's 250 characters, so that only the catalogue knows it.
+    """
+    if not _PLAIN.fullmatch(part):
+        raise ValueError(f"{part!r} is not a part of a name")
+    if "-." not in part:
+        return part
+    data = _ESCAPED_BYTE.sub(lambda match: chr(int(match[1], 16)), part).encode("latin-1")
+    original = data.decode("utf-8", "surrogatepass")
+    if escape(original) != part:
+        raise ValueError(f"{part!r} is not a part of a name, or was shortened")
+    return original
+
+
+def collection_scope(collection: str) -> str:
+    """The scope of a collection: its escaped id, or a digest of it above 25 characters.
+
+    Raises:
+        ValueError: The collection id is empty.
+    """
+    scope = escape(collection)
+    if len(scope) <= SCOPE_LENGTH:
+        return scope
+    return f"{scope[:16]}-{hashlib.sha256(scope.encode()).hexdigest()[:8]}"
+
+
+def collection_name(collection: str) -> str:
+    """The name of a collection's container.
+
+    Raises:
+        ValueError: The collection id is empty.
+    """
+    return _join(collection)
+
+
+def item_name(collection: str, item: str) -> str:
+    """The name of an item's dataset.
+
+    Raises:
+        ValueError: An id is empty.
+    """
+    return _join(collection, item)
+
+
+def asset_name(
+    collection: str, item: str, key: str, href: str | None, keys: Container[str] = ()
+) -> str:
+    """The name of an asset's file.
+
+    Args:
+        collection: Id of the collection.
+        item: Id of the item.
+        key: Key of the asset.
+        href: URL or path of the asset; the name takes its suffix (`.tif`)
+            where the key lacks it.
+        keys: Keys of the item's assets. If one of them is this key with the
+            suffix, this asset keeps its bare key.
+
+    Raises:
+        ValueError: An id or the key is empty.
+    """
+    suffix = _suffix(href)
+    lacks_suffix = key and not key.lower().endswith(suffix.lower())
+    if lacks_suffix and key + suffix not in keys:
+        key += suffix
+    return _join(collection, item, key)
+
+
+def asset_key(name: str, collection: str, item: str, hrefs: Mapping[str, str | None]) -> str | None:
+    """The key of the asset that a name stands for, among an item's assets.
+
+    Args:
+        name: The name of a file, as `asset_name` gives it.
+        collection: Id of the collection.
+        item: Id of the item.
+        hrefs: The href of each asset of the item, by its key.
+
+    Returns:
+        The key, or None if the name is not that of one of these assets.
+    """
+    for key, href in hrefs.items():
+        if key and asset_name(collection, item, key, href, hrefs) == name:
+            return key
+    return None
+
+
+def split_name(name: str) -> tuple[str, ...]:
+    """The escaped parts of a name: of a collection, an item or an asset.
+
+    Returns:
+        One to three parts, or none if the name has not the form that this
+        module gives.
+    """
+    if not name.startswith("/"):
+        return ()
+    parts = tuple(name[1:].split("/"))
+    if len(parts) > 3 or not all(map(_is_part, parts)):  # noqa: PLR2004 - collection, item, asset
+        return ()
+    return parts
+
+
+def _is_part(part: str) -> bool:
+    if "-." not in part:
+        return _PLAIN.fullmatch(part) is not None
+    if _SHORTENED.fullmatch(part):
+        return not part.startswith(".")
+    try:
+        unescape(part)
+    except ValueError:
+        return False
+    return True
+
+
+def _suffix(href: str | None) -> str:
+    """The suffix of an href's file name, with its dot, or nothing."""
+    if not href:
+        return ""
+    folder, _, filename = href.partition("#")[0].partition("?")[0].rpartition("/")
+    if folder.endswith(":/"):  # https://example.com names no file
+        return ""
+    match = _SUFFIX.search(filename)
+    return match[1] if match else ""
+
+
+def _join(*originals: str) -> str:
+    parts = [escape(original) for original in originals]
+    while (excess := sum(map(len, parts)) + len(parts) - NAME_LENGTH) > 0:
+        longest = max(range(len(parts)), key=lambda index: len(parts[index]))
+        parts[longest] = _shorten(originals[longest], parts[longest], excess)
+    return "/" + "/".join(parts)
+
+
+def _shorten(original: str, part: str, excess: int) -> str:
+    """Cut a part by `excess` characters or more, ending it in a digest of the original."""
+    length = max(len(part) - excess, _SHORTENED_LEAST)
+    head = _CUT_ESCAPE.sub("", part[: length - _SHORTENED_TAIL])
+    digest = hashlib.sha256(original.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return f"{head}-.H{digest}"

@@ -1,0 +1,204 @@
+"""The protocol of a source RSE: whole URLs of a catalogue, read only.
+
+A source RSE is non-deterministic and has no storage of its own. Rucio's stock
+protocols give it one host for each scheme, need a port, drop the query string
+and collapse `//`; this one keeps every URL byte for byte.
+
+    rucio rse protocol add --scheme https --host-name localhost --port 443 \
+        --impl stac_policy.protocol.Default …
+"""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+from urllib.parse import urlsplit
+
+import requests
+from rucio.common.exception import (
+    DestinationNotAccessible,
+    RSEAccessDenied,
+    RSEFileNameNotSupported,
+    RSENotConnected,
+    RSEOperationNotSupported,
+    ServiceUnavailable,
+    SourceNotFound,
+)
+from rucio.rse.protocols.protocol import RSEProtocol
+
+from .fetching import HostNotAllowedError, download, open_url
+from .settings import settings
+from .urls import redact, refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_TIMEOUT_S = 60.0
+_DENIED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
+_MISSING = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
+
+
+class Default(RSEProtocol):  # type: ignore[misc] # rucio has no types
+    """One source RSE for all the HTTP origins of a catalogue."""
+
+    def __init__(
+        self,
+        protocol_attr: dict[str, Any],
+        rse_settings: dict[str, Any],
+        logger: Any = logging.log,
+    ) -> None:
+        super().__init__(protocol_attr, rse_settings, logger=logger)
+        self._session: requests.Session | None = None
+
+    def parse_pfns(self, pfns: Iterable[str] | str) -> dict[str, dict[str, Any]]:
+        """Split PFNs so that Rucio stores each whole, as the path of its replica.
+
+        Raises:
+            RSEFileNameNotSupported: A URL can not be registered; see
+                `stac_policy.urls.refusal`.
+        """
+        parsed = {}
+        for pfn in [pfns] if isinstance(pfns, str) else pfns:
+            if reason := refusal(pfn, settings().allowed_hosts):
+                raise RSEFileNameNotSupported(f"{redact(pfn)}: {reason}")
+            parts = urlsplit(pfn)
+            # Rucio stores path + name (rucio.core.replica.add_replicas).
+            parsed[pfn] = {
+                "path": pfn,
+                "name": "",
+                "scheme": parts.scheme,
+                "prefix": "",
+                "port": parts.port or 0,
+                "hostname": parts.hostname,
+            }
+        return parsed
+
+    def lfns2pfns(self, lfns: list[dict[str, Any]] | dict[str, Any]) -> dict[str, str]:
+        """Give the registered URL of each file, by its DID.
+
+        On the server the URL comes with the request, or from the replica
+        catalogue; a client asks the server for it.
+        """
+        pfns = {}
+        for lfn in [lfns] if isinstance(lfns, dict) else lfns:
+            scope, name = str(lfn["scope"]), lfn["name"]
+            pfns[f"{scope}:{name}"] = lfn.get("path") or self._get_path(scope, name)
+        return pfns
+
+    def _get_path_nondeterministic_server(self, scope: str, name: str) -> str:
+        # Rucio's own takes a slash off both ends of the path.
+        from rucio.common.exception import ReplicaNotFound
+        from rucio.common.types import InternalScope
+        from rucio.core.replica import get_replica
+        from rucio.core.rse import get_rse_vo
+
+        internal_scope = InternalScope(scope, vo=get_rse_vo(self.rse["id"]))
+        path: str | None
+        path = get_replica(scope=internal_scope, name=name, rse_id=self.rse["id"])["path"]
+        if not path:
+            raise ReplicaNotFound(f"{scope}:{name} has no URL at RSE {self.rse['rse']}")
+        return path
+
+    def path2pfn(self, path: str) -> str:
+        """Give the PFN of a path: they are the same URL."""
+        return path
+
+    def connect(self) -> None:
+        """Open an HTTP session; the origins are only contacted by `get` and `exists`."""
+        self._session = requests.Session()
+        # Credentials of the user's machine (netrc) are not for a catalogue's hosts.
+        self._session.auth = _no_credentials
+
+    def close(self) -> None:
+        """Close the HTTP session."""
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+
+    def get(self, path: str, dest: str, transfer_timeout: float | None = None) -> None:
+        """Download a URL into the file `dest`, whose folders are made where missing.
+
+        Args:
+            path: The URL.
+            dest: Path of the file to write.
+            transfer_timeout: Longest silence of the origin, in seconds.
+
+        Raises:
+            SourceNotFound: The origin does not have it.
+            RSEAccessDenied: The origin, or the allow list, refuses it.
+            ServiceUnavailable: The origin can not be reached, or failed.
+            DestinationNotAccessible: The file can not be written.
+        """
+        timeout_s = float(transfer_timeout or _TIMEOUT_S)
+        try:
+            download(
+                self._connected(), path, Path(dest), settings().allowed_hosts, timeout_s=timeout_s
+            )
+        except requests.RequestException as error:
+            self._raise_fitting(path, error)
+        except OSError as error:
+            raise DestinationNotAccessible(f"{dest}: {error.strerror}") from error
+
+    def exists(self, path: str | None) -> bool:
+        """Tell whether the origin has a URL.
+
+        Raises:
+            RSEAccessDenied: The origin, or the allow list, refuses to say.
+            ServiceUnavailable: The origin can not be reached, or failed.
+        """
+        url = path or ""
+        try:
+            with open_url(
+                self._connected(), url, settings().allowed_hosts, _TIMEOUT_S, method="HEAD"
+            ) as response:
+                if response.status_code in _MISSING:
+                    return False
+                response.raise_for_status()
+        except requests.RequestException as error:
+            self._raise_fitting(url, error)
+        return True
+
+    def put(
+        self,
+        source: str,
+        target: str,
+        source_dir: str | None,
+        transfer_timeout: float | None = None,
+    ) -> None:
+        """Refuse: the origins of a catalogue are read only."""
+        self._refuse("uploads", target, source, source_dir, transfer_timeout)
+
+    def delete(self, path: str) -> None:
+        """Refuse: the origins of a catalogue are read only."""
+        self._refuse("deletion", path)
+
+    def rename(self, path: str, new_path: str) -> None:
+        """Refuse: the origins of a catalogue are read only."""
+        self._refuse("renaming", path, new_path)
+
+    def _refuse(self, what: str, url: str, *_: object) -> NoReturn:
+        raise RSEOperationNotSupported(
+            f"RSE {self.rse['rse']} stands for the origins of a catalogue, which are read only: "
+            f"no {what} ({redact(url)})"
+        )
+
+    def _connected(self) -> requests.Session:
+        if self._session is None:
+            raise RSENotConnected(f"RSE {self.rse['rse']}: call connect() first")
+        return self._session
+
+    @staticmethod
+    def _raise_fitting(url: str, error: requests.RequestException) -> NoReturn:
+        status = None if error.response is None else error.response.status_code
+        message = f"{redact(url)}: {f'HTTP {status}' if status else type(error).__name__}"
+        if status in _MISSING:
+            raise SourceNotFound(message) from error
+        if status in _DENIED or isinstance(error, HostNotAllowedError):
+            raise RSEAccessDenied(message) from error
+        raise ServiceUnavailable(message) from error
+
+
+def _no_credentials(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request

@@ -1,0 +1,91 @@
+"""Files that configure the Rucio server and its clients."""
+
+from __future__ import annotations
+
+import configparser
+import getpass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from .layout import Layout
+
+# Nothing listens on the discard port: Rucio then does without the memcached
+# that it would otherwise share with whatever else runs on this machine.
+_NO_CACHE = "127.0.0.1:9"
+
+
+def write_server(layout: Layout) -> None:
+    """Write rucio.cfg of the server and its daemons, and the alembic.ini that it names."""
+    sections = {
+        "common": {
+            "logdir": str(layout.logs),
+            "loglevel": "INFO",
+            "logformat": "%%(asctime)s\t%%(process)d\t%%(levelname)s\t%%(message)s",
+        },
+        "database": {"default": layout.database_url},
+        "bootstrap": {
+            "userpass_identity": "root",
+            "userpass_pwd": layout.passwords["root"],
+            "userpass_email": "root@localhost",
+        },
+        "cache": {"url": _NO_CACHE},
+        "policy": {"package": "stac_policy", "lfn2pfn_algorithm_default": "hash"},
+        "conveyor": {"transfertool": "fts3", "scheme": "davs,https,http"},
+        "alembic": {"cfg": str(layout.etc / "alembic.ini")},
+        **_client_sections(layout, "root"),
+    }
+    _write(layout.server_cfg, sections)
+    _write(layout.etc / "alembic.ini", _alembic(layout))
+
+
+def write_client(layout: Layout, account: str) -> None:
+    """Write the rucio.cfg with which the clients of an account find the lake."""
+    sections = {"policy": {"package": "stac_policy"}, **_client_sections(layout, account)}
+    _write(layout.client_cfg(account), sections)
+
+
+def _client_sections(layout: Layout, account: str) -> dict[str, dict[str, str]]:
+    return {
+        "client": {
+            "rucio_host": layout.url("rucio-server"),
+            "auth_host": layout.url("rucio-server"),
+            "auth_type": "userpass",
+            "username": account,
+            "password": layout.passwords[account].replace("%", "%%"),
+            "account": account,
+            # By default the token is shared by every server that this user of the machine
+            # talks to: two lakes would overwrite each other's.
+            "auth_token_file_path": str(layout.tokens / f"{getpass.getuser()}-{account}"),
+        }
+    }
+
+
+def _alembic(layout: Layout) -> dict[str, dict[str, str]]:
+    """Rucio's database functions need the logging sections too."""
+    return {
+        "alembic": {
+            "script_location": "rucio.db.sqla:migrate_repo",
+            "sqlalchemy.url": layout.database_url,
+        },
+        "loggers": {"keys": "root"},
+        "handlers": {"keys": "console"},
+        "formatters": {"keys": "generic"},
+        "logger_root": {"level": "WARN", "handlers": "console"},
+        "handler_console": {
+            "class": "StreamHandler",
+            "args": "(sys.stderr,)",
+            "formatter": "generic",
+        },
+        "formatter_generic": {"format": "%%(levelname)s %%(name)s %%(message)s"},
+    }
+
+
+def _write(path: Path, sections: Mapping[str, Mapping[str, str]]) -> None:
+    parser = configparser.RawConfigParser()
+    parser.read_dict(sections)
+    path.touch(mode=0o600)  # passwords are in it
+    with path.open("w") as file:
+        parser.write(file)

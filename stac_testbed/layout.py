@@ -1,0 +1,120 @@
+"""Where everything of a lake is: one folder for all files, ports of the loopback interface."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from .errors import TestbedError
+from .processes import free_ports
+
+ORIGINS = ("origin-a", "origin-b")
+STORAGES = ("storage-a", "storage-b")
+SERVICES = ("rucio-server", "transfers", "stac-api", *ORIGINS, *STORAGES)
+ACCOUNTS = ("root", "alice")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Folders, ports and passwords of a lake, kept in its `lake.json`."""
+
+    folder: Path
+    ports: dict[str, int]
+    passwords: dict[str, str] = field(repr=False)
+
+    @classmethod
+    def create(cls, folder: Path) -> Layout:
+        """Lay out a new lake in a folder that is new or empty.
+
+        Raises:
+            TestbedError: The folder holds something.
+        """
+        folder = folder.resolve()
+        if folder.exists() and any(folder.iterdir()):
+            raise TestbedError(
+                f"{folder} is not empty; choose another folder, or stop its lake with "
+                f"`python -m stac_testbed down --folder {folder}` and remove it"
+            )
+        ports = dict(zip(SERVICES, free_ports(len(SERVICES))))
+        passwords = {account: secrets.token_urlsafe(16) for account in ACCOUNTS}
+        layout = cls(folder, ports, passwords)
+        for path in (layout.etc, layout.logs, layout.tokens, layout.catalogue):
+            path.mkdir(parents=True)
+        for name in (*ORIGINS, *STORAGES, "transfers"):
+            layout.data(name).mkdir(parents=True)
+        layout._file.touch(mode=0o600)
+        layout._file.write_text(json.dumps(asdict(layout) | {"folder": str(folder)}, indent=2))
+        return layout
+
+    @classmethod
+    def load(cls, folder: Path) -> Layout:
+        """Find the lake that lies in a folder.
+
+        Raises:
+            TestbedError: There is none.
+        """
+        file = folder.resolve() / "lake.json"
+        if not file.exists():
+            raise TestbedError(
+                f"there is no lake in {folder}; make one with "
+                f"`python -m stac_testbed up --folder {folder}`"
+            )
+        content = json.loads(file.read_text())
+        return cls(Path(content["folder"]), content["ports"], content["passwords"])
+
+    @property
+    def etc(self) -> Path:
+        """Configuration of the Rucio server and its clients."""
+        return self.folder / "etc"
+
+    @property
+    def logs(self) -> Path:
+        """Output and access logs of every service."""
+        return self.folder / "logs"
+
+    @property
+    def tokens(self) -> Path:
+        """Tokens of Rucio's clients."""
+        return self.folder / "tokens"
+
+    @property
+    def catalogue(self) -> Path:
+        """Items and collections that the STAC API serves."""
+        return self.folder / "catalogue"
+
+    @property
+    def processes_file(self) -> Path:
+        """The running processes of the lake."""
+        return self.folder / "processes.json"
+
+    @property
+    def server_cfg(self) -> Path:
+        """The rucio.cfg of the server and its daemons."""
+        return self.etc / "server.cfg"
+
+    @property
+    def database_url(self) -> str:
+        """The database of the Rucio server; writers wait up to 60 s for each other."""
+        return f"sqlite:///{self.folder / 'rucio.db'}?timeout=60"
+
+    @property
+    def _file(self) -> Path:
+        return self.folder / "lake.json"
+
+    def client_cfg(self, account: str) -> Path:
+        """The rucio.cfg of an account's clients."""
+        return self.etc / f"{account}.cfg"
+
+    def data(self, service: str) -> Path:
+        """The folder that an origin or a storage serves, or that the transfer service keeps."""
+        return self.folder / "data" / service
+
+    def url(self, service: str) -> str:
+        """The base URL of a service, without a slash at its end."""
+        return f"http://127.0.0.1:{self.ports[service]}"
+
+    def access_log(self, service: str) -> Path:
+        """The log of requests that a service has answered."""
+        return self.logs / f"{service}.access.log"

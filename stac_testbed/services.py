@@ -1,0 +1,95 @@
+"""The services of a lake, each as the command line of its process."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from . import stac_api
+from .layout import ORIGINS, STORAGES
+from .processes import Service
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from .layout import Layout
+
+# One storage copies by itself, as those of grid sites do; through the other,
+# bytes are streamed: every transfer mode is used in every lake.
+_THIRD_PARTY_COPY = STORAGES[0]
+
+
+def files(layout: Layout) -> list[Service]:
+    """Origins, storages and the transfer service, which need nothing else to start."""
+    services = [
+        _wsgi(
+            layout, name, f"stac_testbed.origin:create_app({str(layout.data(name))!r})", threads=8
+        )
+        for name in ORIGINS
+    ]
+    for name in STORAGES:
+        application = (
+            f"stac_testbed.storage:create_app({str(layout.data(name))!r}, "
+            f"third_party_copy={name == _THIRD_PARTY_COPY})"
+        )
+        services.append(_wsgi(layout, name, application, threads=8))
+    application = f"stac_testbed.transfers:create_app({str(layout.data('transfers'))!r})"
+    services.append(_wsgi(layout, "transfers", application, threads=8, ready="/whoami"))
+    return services
+
+
+def rucio_server(layout: Layout) -> Service:
+    """The Rucio server, which needs its database."""
+    return _wsgi(
+        layout,
+        "rucio-server",
+        "rucio.web.rest.main:application",
+        threads=4,
+        ready="/ping",
+        environment=_rucio_environment(layout),
+    )
+
+
+def rucio_daemons(layout: Layout) -> Service:
+    """Rucio's daemons, which need the database and a provisioned server."""
+    return Service(
+        name="rucio-daemons",
+        command=(sys.executable, "-m", "stac_testbed.daemons"),
+        environment=_rucio_environment(layout),
+    )
+
+
+def stac(layout: Layout, items: Path, collections: Sequence[Path]) -> Service:
+    """The STAC API, which needs the catalogue's files."""
+    command = stac_api.command(items, collections, layout.ports["stac-api"])
+    return Service("stac-api", tuple(command), url=layout.url("stac-api"))
+
+
+def database_command() -> tuple[str, ...]:
+    """The command that makes the database of the Rucio server, and its environment."""
+    return (sys.executable, "-m", "stac_testbed.database")
+
+
+def _rucio_environment(layout: Layout) -> dict[str, str]:
+    return {"RUCIO_CONFIG": str(layout.server_cfg)}
+
+
+def _wsgi(  # noqa: PLR0913
+    layout: Layout,
+    name: str,
+    application: str,
+    *,
+    threads: int,
+    ready: str = "/",
+    environment: dict[str, str] | None = None,
+) -> Service:
+    command = (
+        *(sys.executable, "-m", "gunicorn", "--no-control-socket"),
+        *("--bind", f"127.0.0.1:{layout.ports[name]}"),
+        *("--workers", "1", "--threads", str(threads)),
+        *("--graceful-timeout", "1", "--keep-alive", "30", "--timeout", "600"),
+        *("--access-logfile", str(layout.access_log(name))),
+        application,
+    )
+    return Service(name, command, f"{layout.url(name)}{ready}", environment or {})

@@ -1,0 +1,202 @@
+"""The STAC API, as a real process, asked through pystac-client as users do."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import time
+
+import pystac_client
+import pytest
+from pystac.validation import validate_dict
+
+from stac_testbed.scenes import Origin, make_catalogue
+from stac_testbed.stac_api import command
+
+READY_S = 20
+
+
+@pytest.fixture(scope="module")
+def catalogue(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("catalogue")
+    origins = [
+        Origin(folder / "first", "http://127.0.0.1:8101"),
+        Origin(folder / "second", "http://127.0.0.1:8102"),
+    ]
+    return make_catalogue(folder / "stac", origins)
+
+
+@pytest.fixture(scope="module")
+def url(catalogue, tmp_path_factory):
+    """The API's URL while it runs."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    log_path = tmp_path_factory.mktemp("log") / "stac-api.log"
+    with log_path.open("wb") as log:
+        process = subprocess.Popen(  # noqa: S603  starts the server under test
+            command(catalogue.items_path, catalogue.collection_paths, port),
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        wait_for(process, port, log_path)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(timeout=READY_S)
+
+
+def wait_for(process, port, log_path):
+    """Wait until a process listens on a port."""
+    deadline = time.monotonic() + READY_S
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except ConnectionRefusedError:
+            assert process.poll() is None, log_path.read_text()
+            assert time.monotonic() < deadline, log_path.read_text()
+            time.sleep(0.05)
+        else:
+            return
+
+
+@pytest.fixture
+def client(url):
+    return pystac_client.Client.open(url)
+
+
+def identities(items):
+    """Sorted, so that an item that comes twice shows."""
+    return sorted((item.collection_id, item.id) for item in items)
+
+
+def test_collections(client, catalogue):
+    """Both collections are listed with their own titles, descriptions and extents."""
+    served = {each.id: each for each in client.get_collections()}
+    assert list(served) == ["alpine-optical", "alpine-radar"]
+    for made in catalogue.collections:
+        assert served[made.id].title == made.title
+        assert served[made.id].description == made.description
+        assert served[made.id].extent.to_dict() == made.extent.to_dict()
+
+
+def test_everything(client, catalogue):
+    """A search without conditions gives every item once, as it was made."""
+    served = list(client.search().items())
+    assert identities(served) == identities(catalogue.items)
+    assert len(served) == 24
+    made = {(item.collection_id, item.id): item.to_dict() for item in catalogue.items}
+    for item in served:
+        document = item.to_dict()
+        expected = made[item.collection_id, item.id]
+        assert document["assets"] == expected["assets"]
+        assert document["properties"] == expected["properties"]
+        assert document["bbox"] == expected["bbox"]
+
+
+def test_items_are_valid(client):
+    """What the API serves is valid STAC, the links it adds included."""
+    for item in client.search().items():
+        assert validate_dict(item.to_dict(), extensions=[]) != []
+
+
+@pytest.mark.parametrize("limit", [1, 5, 24, 100])
+def test_paging(client, catalogue, limit):
+    """Every item comes exactly once, whatever the size of a page."""
+    pages = list(client.search(limit=limit).pages())
+    assert len(pages) == -(-24 // limit)
+    assert identities(item for page in pages for item in page) == identities(catalogue.items)
+
+
+def test_max_items(client):
+    """A search can end within a page."""
+    assert len(list(client.search(limit=5, max_items=7).items())) == 7
+
+
+def test_search_by_collection(client, catalogue):
+    """Only items of the asked collection come, over several pages too."""
+    found = client.search(collections=["alpine-radar"], limit=5).items()
+    expected = [item for item in catalogue.items if item.collection_id == "alpine-radar"]
+    assert identities(found) == identities(expected)
+
+
+def test_search_by_bbox(client):
+    """Only items whose footprint meets the box come."""
+    found = client.search(bbox=[8.0, 46.4, 8.1, 46.5]).items()
+    assert identities(found) == [
+        ("alpine-optical", "aletsch-20250611"),
+        ("alpine-radar", "aletsch-20250613"),
+    ]
+
+
+def test_search_by_geometry(client):
+    """Only items whose footprint holds the point come."""
+    point = {"type": "Point", "coordinates": [6.865, 45.833]}
+    assert identities(client.search(intersects=point).items()) == [
+        ("alpine-optical", "mont-blanc-20250601"),
+        ("alpine-radar", "mont-blanc-20250603"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("datetime", "count"),
+    [
+        ("2025-06-01T10:16:01Z", 1),
+        ("2025-06-01/2025-06-10", 4),
+        ("2025-07", 12),
+        ("../2025-06-03", 2),
+        ("2025-07-26/..", 2),
+        ("2024", 0),
+    ],
+)
+def test_search_by_datetime(client, datetime, count):
+    """Only items of the asked time come, ends of an interval included or open."""
+    assert len(list(client.search(datetime=datetime).items())) == count
+
+
+def test_search_by_ids(client):
+    """Exactly the named items come, over several pages too."""
+    ids = ["aletsch-20250611", "ortler-20250713"]
+    assert sorted(item.id for item in client.search(ids=ids, limit=1).items()) == ids
+
+
+def test_search_by_everything(client):
+    """Conditions are joined by and."""
+    found = client.search(
+        collections=["alpine-radar"], bbox=[8, 45, 12, 48], datetime="2025-06-01/2025-06-15"
+    )
+    assert identities(found.items()) == [("alpine-radar", "aletsch-20250613")]
+
+
+def test_items_of_a_collection(client, catalogue):
+    """A collection gives its items, and one by its id; an unknown id gives none."""
+    collection = client.get_collection("alpine-optical")
+    expected = [item for item in catalogue.items if item.collection_id == "alpine-optical"]
+    assert identities(collection.get_items()) == identities(expected)
+    item = collection.get_item("mont-blanc-20250601")
+    assert item.assets["nir"].href.endswith("/mont-blanc-20250601/nir.tif?version=1")
+    assert collection.get_item("nowhere-20250601") is None
+
+
+def test_links(client, url):
+    """An item leads to its own URL and to its collection."""
+    (item,) = client.search(ids=["aletsch-20250611"]).items()
+    assert item.get_self_href() == f"{url}/collections/alpine-optical/items/aletsch-20250611"
+    assert item.get_collection().title == "Alpine optical scenes"
+
+
+def test_not_installed(catalogue, monkeypatch, tmp_path):
+    """Without rustac the error names what to install."""
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match=r"stac-rucio\[testbed\]"):
+        command(catalogue.items_path, catalogue.collection_paths, 8080)
+
+
+def test_executable_beside_the_interpreter(catalogue, monkeypatch, tmp_path):
+    """The rustac of the running environment is found though it is not on PATH."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    executable, verb, *_ = command(catalogue.items_path, catalogue.collection_paths, 8080)
+    assert executable.startswith(sys.prefix)
+    assert verb == "serve"
