@@ -48,18 +48,20 @@ class Asset:
 def select_assets(
     item: ItemDict, keys: Collection[str] | None = None, scope: str | None = None
 ) -> Iterator[Asset | Outcome]:
-    """Give each asset of an item, or the reason why it is skipped.
+    """Give each selected asset of an item, or the reason why it can not be registered.
 
     Args:
         item: The item as a dict.
         keys: Keys of the assets that are wanted. By default those with the role
-            `data` where an item has any, and otherwise all that are files.
+            `data` where an item has any, and otherwise all that are files; the
+            others are then given with the reason.
         scope: A fixed scope instead of the one derived from the collection.
     """
     assets = _assets(item)
-    unwanted = _unwanted_by_default(assets) if keys is None else _unwanted(assets, keys)
-    missing = [key for key in keys or () if key not in assets]
-    for key in (*assets, *missing):
+    unwanted = _unwanted_by_default(assets) if keys is None else {}
+    for key in assets:
+        if keys is not None and key not in keys:
+            continue
         try:
             yield _asset(item, assets, key, unwanted.get(key), scope)
         except _NotRegistrableError as reason:
@@ -81,8 +83,6 @@ def _asset(
     collection, item_id = item.get("collection"), item.get("id")
     if unwanted:
         raise _NotRegistrableError(unwanted)
-    if key not in assets:
-        raise _NotRegistrableError("the item has no such asset")
     if not isinstance(collection, str) or not collection:
         raise _NotRegistrableError("the item belongs to no collection, which its name needs")
     if not isinstance(item_id, str) or not item_id:
@@ -114,10 +114,6 @@ def _assets(item: ItemDict) -> dict[str, dict[str, Any]]:
     if not isinstance(assets, dict):
         return {}
     return {key: asset if isinstance(asset, dict) else {} for key, asset in assets.items()}
-
-
-def _unwanted(assets: Mapping[str, Mapping[str, Any]], keys: Collection[str]) -> dict[str, str]:
-    return {key: "not among the wanted assets" for key in assets if key not in keys}
 
 
 def _unwanted_by_default(assets: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:

@@ -76,8 +76,10 @@ class Registrar:
         with make_session(_LOOKUPS) as session, ThreadPoolExecutor(_LOOKUPS) as executor:
             look_up = partial(_look_up, learn_from=self._learn_from, session=session)
             waiting: list[Asset] = []
+            unseen = set(keys or ())
             for item in iter_items(items):
                 for selected in select_assets(item, keys, scope):
+                    unseen.discard(selected.key)
                     if isinstance(selected, Outcome):
                         yield selected
                         continue
@@ -86,6 +88,8 @@ class Registrar:
                         yield from self._register(waiting, look_up, executor)
                         waiting = []
             yield from self._register(waiting, look_up, executor)
+            for key in sorted(unseen):
+                yield Outcome("", "", key, State.SKIPPED, "no item has an asset with this key")
 
     def _register(
         self, assets: list[Asset], look_up: LookUp, executor: Executor

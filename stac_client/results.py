@@ -31,6 +31,7 @@ class Outcome:
 
     collection: str
     item: str
+    """Its id, or nothing where no item has such an asset."""
     key: str
     """Key of the asset in its item."""
     state: State
@@ -42,7 +43,8 @@ class Outcome:
     """Its item's dataset in Rucio, if it has one."""
 
     def __str__(self) -> str:
-        where = f"{self.collection}/{self.item} asset {self.key}: {self.state.value}"
+        item = f"{self.collection}/{self.item} " if self.item else ""
+        where = f"{item}asset {self.key}: {self.state.value}"
         return f"{where}: {self.reason}" if self.reason else where
 
 
