@@ -11,6 +11,7 @@ from .items import iter_items
 from .lookup import LearnFrom
 from .modifier import Modifier
 from .replicas import Registrar
+from .requests_in_bulk import Sender
 from .results import Registration
 from .rules import Rules
 
@@ -57,6 +58,7 @@ class StacClient:
         self._rucio = rucio
         self._scope = scope
         self._rules = Rules(rucio)
+        self._sender = Sender()
 
     @property
     def modifier(self) -> Modifier:
@@ -94,7 +96,7 @@ class StacClient:
             StacRucioError: The RSE does not exist, or Rucio or the STAC API does
                 not answer.
         """
-        registrar = Registrar(self._rucio, rse, _learn_from(learn_from))
+        registrar = Registrar(self._rucio, rse, _learn_from(learn_from), self._sender)
         return Registration(registrar.register(items, assets, self._scope))
 
     def create_replication_rules(

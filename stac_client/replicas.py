@@ -17,7 +17,7 @@ from .errors import StacRucioError, rucio_errors
 from .items import iter_items
 from .listing import list_files
 from .lookup import LookupFailedError, complete, make_session
-from .requests_in_bulk import REQUEST_DIDS, Sender, grouped
+from .requests_in_bulk import REQUEST_DIDS, grouped
 from .results import Outcome, State
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .items import ItemsLike
     from .listing import RucioFile
     from .lookup import LearnFrom
+    from .requests_in_bulk import Sender
 
     LookUp = Callable[[Asset], Asset | Outcome]
 
@@ -44,18 +45,19 @@ class Registrar:
     each scope and scheme that registers what is not, and three for the datasets.
     """
 
-    def __init__(self, client: Client, rse: str, learn_from: LearnFrom) -> None:
+    def __init__(self, client: Client, rse: str, learn_from: LearnFrom, sender: Sender) -> None:
         """Make one.
 
         Args:
             client: A Rucio client whose account may add replicas at the RSE.
             rse: The source RSE.
             learn_from: How far to go for sizes and checksums.
+            sender: Knows how much this Rucio server takes in one request.
         """
         self._client = client
         self._rse = rse
         self._learn_from = learn_from
-        self._sender = Sender()
+        self._sender = sender
 
     def register(
         self, items: ItemsLike, keys: Collection[str] | None, scope: str | None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
 import requests
+import urllib3
 
 from .urls import is_allowed, redact
 
@@ -18,13 +19,15 @@ if TYPE_CHECKING:
 _ATTEMPTS = 4
 _CHUNK_BYTES = 1 << 20
 _REDIRECTS = 5
-_RETRIED = frozenset({408, 429, 500, 502, 503, 504})
+_WHOLE = 200
 _PARTIAL = 206
 _RANGE_NOT_SATISFIABLE = 416
+_RESTARTED = frozenset({_PARTIAL, _RANGE_NOT_SATISFIABLE})
+_RETRIED = _RESTARTED | {408, 429, 500, 502, 503, 504}
 
 
 class HostNotAllowedError(requests.RequestException):
-    """A URL, or a redirect from it, leads to a host that is not in the allow list."""
+    """A URL, or a redirect from it, leads to a host that is not in the allow list, or to none."""
 
 
 @contextmanager
@@ -41,24 +44,35 @@ def open_url(
 
     Raises:
         HostNotAllowedError: The URL or a redirect leads to another host.
-        requests.RequestException: The request failed.
+        requests.RequestException: The request failed. Its message may repeat a
+            redirect's query, where origins put signatures.
     """
+    base = url
     for _ in range(_REDIRECTS + 1):
-        parts = urlsplit(url)
-        if parts.scheme not in {"http", "https"} or not is_allowed(
-            parts.hostname or "", parts.port, allowed_hosts
-        ):
-            raise HostNotAllowedError(f"{redact(url)} is not on an allowed host")
-        response = session.request(
+        url = _checked(base, url, allowed_hosts)
+        with session.request(
             method, url, headers=headers, timeout=timeout_s, stream=True, allow_redirects=False
-        )
-        if not response.is_redirect:
-            with response:
+        ) as response:
+            location = session.get_redirect_target(response)
+            if location is None:
                 yield response
-            return
-        url = urljoin(url, response.headers["Location"])
-        response.close()
-    raise requests.TooManyRedirects(f"{redact(url)} redirects more than {_REDIRECTS} times")
+                return
+        base, url = url, location
+    raise requests.TooManyRedirects(f"{redact(base)} redirects more than {_REDIRECTS} times")
+
+
+def _checked(base: str, url: str, allowed_hosts: Iterable[str]) -> str:
+    """Give the URL as it is requested, if it leads to an allowed host."""
+    # What is checked must be what is requested: parsers disagree about backslashes in a host.
+    try:
+        requested = requests.Request("GET", urljoin(base, url)).prepare().url or ""
+        parts = urlsplit(requested)
+        allowed = parts.scheme in {"http", "https"} and is_allowed(parts, allowed_hosts)
+    except ValueError:
+        allowed = False
+    if not allowed:
+        raise HostNotAllowedError(f"{redact(url)} is not on an allowed host") from None
+    return requested
 
 
 def download(
@@ -81,7 +95,7 @@ def download(
         timeout_s: Longest silence of the origin, in seconds.
 
     Raises:
-        requests.RequestException: All attempts failed, or the origin refused.
+        requests.RequestException: All attempts failed, or the origin refused; see `open_url`.
         OSError: The file can not be written.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -92,14 +106,14 @@ def download(
             try:
                 headers = _continuation(target, version)
                 with open_url(session, url, allowed_hosts, timeout_s, headers=headers) as response:
-                    response.raise_for_status()
+                    _require_body(response, headers)
                     version = _strong_etag(response)
-                    _write(response, target, resumed=response.status_code == _PARTIAL)
+                    _write(response, target)
             except requests.RequestException as error:
                 if attempt == _ATTEMPTS or not _may_pass(error):
                     raise
-                if _status(error) == _RANGE_NOT_SATISFIABLE:
-                    target.unlink(missing_ok=True)
+                if _status(error) in _RESTARTED:
+                    version = None
                 time.sleep(2 ** (attempt - 2))
             else:
                 return
@@ -116,19 +130,39 @@ def _continuation(target: Path, version: str | None) -> dict[str, str]:
     return headers
 
 
+def _require_body(response: requests.Response, headers: dict[str, str]) -> None:
+    """Make sure that a response is the file (`202 Accepted` is not), or the part asked for."""
+    status = response.status_code
+    part = headers.get("Range", "").replace("=", " ")
+    is_part = (
+        bool(part)
+        and response.headers.get("Content-Range", "").startswith(part)
+        and _strong_etag(response) == headers["If-Range"]
+    )
+    if status != _WHOLE and not (status == _PARTIAL and is_part):
+        raise requests.HTTPError(f"{redact(response.url)}: HTTP {status}", response=response)
+
+
 def _strong_etag(response: requests.Response) -> str | None:
     etag = response.headers.get("ETag")
     return etag if etag and not etag.startswith("W/") else None
 
 
-def _write(response: requests.Response, target: Path, *, resumed: bool) -> None:
+def _write(response: requests.Response, target: Path) -> None:
     received = 0
-    with target.open("ab" if resumed else "wb") as file:
-        for chunk in response.iter_content(_CHUNK_BYTES):
-            file.write(chunk)
-            received += len(chunk)
-    announced = response.headers.get("Content-Length")
-    if announced is not None and int(announced) != received:
+    with target.open("ab" if response.status_code == _PARTIAL else "wb") as file:
+        try:
+            # As sent: an origin may compress although it was asked not to, and what
+            # Rucio knows the size and checksum of is what the origin stores.
+            for chunk in response.raw.stream(_CHUNK_BYTES, decode_content=False):
+                file.write(chunk)
+                received += len(chunk)
+        except urllib3.exceptions.HTTPError as error:
+            raise requests.ConnectionError(
+                f"{redact(response.url)} broke off after {received} bytes"
+            ) from error
+    announced = response.headers.get("Content-Length", "")
+    if announced.isdecimal() and int(announced) != received:
         raise requests.ConnectionError(
             f"{redact(response.url)} ended after {received} of {announced} bytes"
         )
@@ -139,7 +173,7 @@ def _may_pass(error: requests.RequestException) -> bool:
     if isinstance(error, (HostNotAllowedError, requests.TooManyRedirects)):
         return False
     status = _status(error)
-    return status is None or status in _RETRIED or status == _RANGE_NOT_SATISFIABLE
+    return status is None or status in _RETRIED
 
 
 def _status(error: requests.RequestException) -> int | None:

@@ -14,6 +14,7 @@ This module is pure: it knows no network, no Rucio and no settings.
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import re
 from typing import TYPE_CHECKING, NamedTuple
@@ -27,9 +28,10 @@ SCOPE_LENGTH = 25  # characters; rucio.common.schema.generic.SCOPE_LENGTH
 _PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 _ESCAPED_BYTE = re.compile(r"-\.([0-9A-F]{2})")
 _CUT_ESCAPE = re.compile(r"-(\.[0-9A-F]?)?$")
-_SHORTENED = re.compile(r"[A-Za-z0-9._-]*-\.H[0-9a-f]{16}")
+_SHORTENED = re.compile(r"(.+)-\.H[0-9a-f]{16}")
 _SHORTENED_TAIL = 3 + 16  # `-.H` and the hex digits
 _SHORTENED_LEAST = 32  # three parts as short as this always fit
+_CUT_MOST = 3  # characters that a cut takes beyond its length: `-.4`
 _SUFFIX = re.compile(r".(\.[0-9]*[A-Za-z][A-Za-z0-9]{0,14})$")
 
 
@@ -57,9 +59,12 @@ def escape(part: str) -> str:
         raise ValueError("an empty id or key has no name in Rucio")
     if _PLAIN.fullmatch(part) and "-." not in part:
         return part
-    escaped = []
     # JSON can hold lone surrogates, which strict UTF-8 refuses.
-    data = part.encode("utf-8", "surrogatepass")
+    return _escape_bytes(part.encode("utf-8", "surrogatepass"))
+
+
+def _escape_bytes(data: bytes) -> str:
+    escaped = []
     for position, byte in enumerate(data):
         character = chr(byte)
         literal = (
@@ -83,11 +88,14 @@ def unescape(part: str) -> str:
         raise ValueError(f"{part!r} is not a part of a name")
     if "-." not in part:
         return part
-    data = _ESCAPED_BYTE.sub(lambda match: chr(int(match[1], 16)), part).encode("latin-1")
-    original = data.decode("utf-8", "surrogatepass")
+    original = _unescape_bytes(part).decode("utf-8", "surrogatepass")
     if escape(original) != part:
         raise ValueError(f"{part!r} is not a part of a name, or was shortened")
     return original
+
+
+def _unescape_bytes(part: str) -> bytes:
+    return _ESCAPED_BYTE.sub(lambda match: chr(int(match[1], 16)), part).encode("latin-1")
 
 
 def collection_scope(collection: str) -> str:
@@ -155,6 +163,9 @@ def asset_key(name: str, collection: str, item: str, hrefs: Mapping[str, str | N
 
     Returns:
         The key, or None if the name is not that of one of these assets.
+
+    Raises:
+        ValueError: An id is empty.
     """
     for key, href in hrefs.items():
         if key and asset_name(collection, item, key, href, hrefs) == name:
@@ -169,24 +180,37 @@ def split_name(name: str) -> tuple[str, ...]:
         One to three parts, or none if the name has not the form that this
         module gives.
     """
-    if not name.startswith("/"):
+    if not name.startswith("/") or len(name) > NAME_LENGTH:
         return ()
     parts = tuple(name[1:].split("/"))
-    if len(parts) > 3 or not all(map(_is_part, parts)):  # noqa: PLR2004 - collection, item, asset
+    if len(parts) > 3:  # noqa: PLR2004 - collection, item, asset
         return ()
-    return parts
+    # No name is shortened further than needed.
+    may_be_short = len(name) >= NAME_LENGTH - _CUT_MOST
+    if all(_is_part(part) or (may_be_short and _is_shortened(part)) for part in parts):
+        return parts
+    return ()
 
 
 def _is_part(part: str) -> bool:
-    if "-." not in part:
-        return _PLAIN.fullmatch(part) is not None
-    if _SHORTENED.fullmatch(part):
-        return not part.startswith(".")
     try:
         unescape(part)
     except ValueError:
         return False
     return True
+
+
+def _is_shortened(part: str) -> bool:
+    match = _SHORTENED.fullmatch(part)
+    if not match or len(part) < _SHORTENED_LEAST - _CUT_MOST or not _PLAIN.fullmatch(part):
+        return False
+    data = _unescape_bytes(match[1])
+    try:  # the head may end within a character
+        codecs.getincrementaldecoder("utf-8")("surrogatepass").decode(data)
+    except UnicodeDecodeError:
+        return False
+    # or between the two characters of a literal `-.`
+    return match[1] in {_escape_bytes(data), _escape_bytes(data + b".")[:-1]}
 
 
 def _suffix(href: str | None) -> str:

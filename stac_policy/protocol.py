@@ -155,7 +155,8 @@ class Default(RSEProtocol):  # type: ignore[misc] # rucio has no types
             ) as response:
                 if response.status_code in _MISSING:
                     return False
-                response.raise_for_status()
+                if not HTTPStatus.OK <= response.status_code < HTTPStatus.MULTIPLE_CHOICES:
+                    raise requests.HTTPError(response=response)
         except requests.RequestException as error:
             self._raise_fitting(url, error)
         return True
@@ -191,13 +192,14 @@ class Default(RSEProtocol):  # type: ignore[misc] # rucio has no types
 
     @staticmethod
     def _raise_fitting(url: str, error: requests.RequestException) -> NoReturn:
+        # From None: what requests says may repeat the signed URL of a redirect.
         status = None if error.response is None else error.response.status_code
         message = f"{redact(url)}: {f'HTTP {status}' if status else type(error).__name__}"
         if status in _MISSING:
-            raise SourceNotFound(message) from error
+            raise SourceNotFound(message) from None
         if status in _DENIED or isinstance(error, HostNotAllowedError):
-            raise RSEAccessDenied(message) from error
-        raise ServiceUnavailable(message) from error
+            raise RSEAccessDenied(message) from None
+        raise ServiceUnavailable(message) from None
 
 
 def _no_credentials(request: requests.PreparedRequest) -> requests.PreparedRequest:

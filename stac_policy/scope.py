@@ -6,14 +6,24 @@ Rucio finds this function by its file and function name
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
-from .naming import collection_scope, escape, split_name, unescape
+from .naming import asset_name, collection_scope, item_name, split_name, unescape
 from .settings import settings
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
+
+_ITEM_PARTS = 2
+_ASSET_PARTS = 3
+# In `cms:/store/collections/a/items/b` the first colon ends a scope.
+_ITEM_URL = re.compile(
+    r"(?:https?://[^/?#]+/|(?![^/?#]*:))(?:[^?#]*/)?"
+    r"collections/([^/?#]+)/items/([^/?#]+)/*(?:[?#].*)?",
+    re.DOTALL,
+)
 
 
 def scope(did: str, scopes: Collection[str] | None) -> Sequence[str]:
@@ -31,38 +41,43 @@ def scope(did: str, scopes: Collection[str] | None) -> Sequence[str]:
     Raises:
         rucio.common.exception.RucioException: As Rucio's default does.
     """
-    parts = _item_url(did) if "/collections/" in did else _path(did)
-    if not parts:
+    found = _item_url(did) or _path(did)
+    if found is None:
         from rucio.common.utils import ScopeExtractionAlgorithms
 
         default: Sequence[str] = ScopeExtractionAlgorithms.extract_scope_default(did, scopes)
         return default
-    return _scope(unescape(parts[0]), scopes), "/" + "/".join(parts)
+    collection, name = found
+    return _scope(collection, scopes), name
 
 
-def _path(did: str) -> tuple[str, ...]:
-    """The escaped parts of `[/]collection/item[/asset]`, or none."""
-    if ":" in did:
-        return ()
+def _path(did: str) -> tuple[str, str] | None:
+    """The collection and the name of `[/]collection/item[/asset]`, or None."""
     typed = did.removeprefix("/")
-    parts = tuple(typed.split("/"))
-    if len(parts) not in {2, 3} or not all(parts):
-        return ()
-    parts = split_name("/" + typed) or tuple(map(escape, parts))
+    ids = typed.split("/")
+    if ":" in did or len(ids) not in {_ITEM_PARTS, _ASSET_PARTS} or not all(ids):
+        return None
+    parts = split_name("/" + typed)
+    if not parts:
+        if len(ids) == _ITEM_PARTS:
+            return ids[0], item_name(*ids)
+        return ids[0], asset_name(ids[0], ids[1], ids[2], href=None)
     try:
-        unescape(parts[0])
+        return unescape(parts[0]), "/" + typed
     except ValueError:  # a shortened collection id gives no scope
-        return ()
-    return parts
+        return None
 
 
-def _item_url(did: str) -> tuple[str, ...]:
-    """The escaped ids of a STAC API's URL or path of an item, or none."""
-    segments = [unquote(segment) for segment in urlsplit(did).path.rstrip("/").split("/")]
-    if len(segments) < 4 or segments[-4] != "collections" or segments[-2] != "items":  # noqa: PLR2004
-        return ()
-    collection, item = segments[-3], segments[-1]
-    return (escape(collection), escape(item)) if collection and item else ()
+def _item_url(did: str) -> tuple[str, str] | None:
+    """The collection and the name of a STAC API's URL or path of an item, or None."""
+    match = _ITEM_URL.fullmatch(did)
+    if match is None:
+        return None
+    try:
+        collection, item = (unquote(part, errors="strict") for part in match.groups())
+    except UnicodeDecodeError:
+        return None
+    return collection, item_name(collection, item)
 
 
 def _scope(collection: str, scopes: Collection[str] | None) -> str:

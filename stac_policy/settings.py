@@ -11,7 +11,10 @@ class Settings:
     """What an operator configures; every option has a default."""
 
     allowed_hosts: tuple[str, ...] = field(default=())
-    """Hosts of URLs that may be registered and fetched; all, if empty."""
+    """Hosts of URLs that may be registered and fetched; all, if empty.
+
+    See `stac_policy.urls.refusal` for their form.
+    """
 
     scopes: frozenset[str] = field(default=frozenset())
     """Fixed scopes that hold STAC assets, besides those derived from collections."""
@@ -29,4 +32,6 @@ def settings() -> Settings:
 def _words(option: str) -> tuple[str, ...]:
     from rucio.common.config import config_get_list
 
-    return tuple(config_get_list("stac", option, raise_exception=False, default=[]))
+    words = config_get_list("stac", option, raise_exception=False, default=[])
+    # Rucio leaves the line breaks of a list that goes over several lines.
+    return tuple(word.strip() for word in words)

@@ -6,20 +6,31 @@ that carries a secret must not become one. This module is pure.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from urllib.parse import SplitResult
 
 PATH_LENGTH = 1024  # characters; rucio.db.sqla.models.RSEFileAssociation.path
 
-# Signatures and credentials of Azure (SAS), AWS, Google, CloudFront, Akamai and API gateways.
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_PATTERN = re.compile(r"(?P<host>\[[0-9a-f:.]+\]|[^\[\]:]+)(:(?P<port>[0-9]+))?")
+# What RFC 3986 has no place for; programs disagree about what such a URL means.
+_UNESCAPED = re.compile(r"[^!#-;=?-Z\[\]_a-z~]|%(?![0-9A-Fa-f]{2})")
+# In `https:name:password@host` and `name:password@host` no parser sees them.
+_HIDDEN_CREDENTIALS = re.compile(r"^/*[^/]*@")
+
+# Signatures and credentials: Azure (SAS), AWS, Google, CloudFront, Akamai, API gateways, grids.
 _SECRET_PARAMETERS = frozenset(
     {
         "access_token",
         "api_key",
         "apikey",
+        "authorization",
+        "authz",
         "awsaccesskeyid",
         "googleaccessid",
         "hdnea",
@@ -39,7 +50,7 @@ _SECRET_PARAMETERS = frozenset(
 )
 
 
-def refusal(  # noqa: PLR0911 - one return a reason
+def refusal(  # noqa: C901, PLR0911 - one return a reason
     url: str, allowed_hosts: Iterable[str] = ()
 ) -> str | None:
     """Say why a URL can not be registered as a replica.
@@ -47,7 +58,8 @@ def refusal(  # noqa: PLR0911 - one return a reason
     Args:
         url: The URL as the catalogue gives it.
         allowed_hosts: Hosts that are allowed (`data.example.org`,
-            `data.example.org:8443`, `*.example.org`); all, if there are none.
+            `data.example.org:8443`, `[2001:db8::1]`, or `*.example.org` for all
+            hosts below `example.org`); all, if there are none.
 
     Returns:
         The reason, which repeats no secret of the URL, or None if it can be
@@ -55,7 +67,7 @@ def refusal(  # noqa: PLR0911 - one return a reason
     """
     try:
         parts = urlsplit(url)
-        port = parts.port
+        allowed = is_allowed(parts, allowed_hosts)
     except ValueError:
         return "the URL can not be parsed"
     if parts.scheme not in {"http", "https"}:
@@ -66,33 +78,38 @@ def refusal(  # noqa: PLR0911 - one return a reason
         return "the URL carries credentials"
     if secret := _secret_parameter(parts.query):
         return f"the URL is signed (parameter {secret}); it would expire, and its secret be stored"
-    if not url.isascii() or any(character.isspace() for character in url):
+    if _UNESCAPED.search(url):
         return "the URL holds characters that must be percent-escaped"
+    if not url.startswith(parts.scheme):
+        return "the scheme is not in lower case, as Rucio needs it"
     if parts.fragment or url.endswith("#"):
         return "the URL has a fragment, which no server gets to see"
     if len(url) > PATH_LENGTH:
         return f"the URL is longer than {PATH_LENGTH} characters"
-    if not is_allowed(parts.hostname, port, allowed_hosts):
+    if not allowed:
         return f"host {parts.hostname} is not in allowed_hosts"
     return None
 
 
-def is_allowed(host: str, port: int | None, allowed_hosts: Iterable[str]) -> bool:
-    """Tell whether a host is in an allow list; an empty list allows all.
+def is_allowed(parts: SplitResult, allowed_hosts: Iterable[str]) -> bool:
+    """Tell whether a URL's host is in an allow list; an empty list allows all.
 
     Args:
-        host: Host name or address, without port.
-        port: The port, if the URL names one.
+        parts: The URL, split.
         allowed_hosts: Patterns as in `refusal`. One without a port allows all ports.
+
+    Raises:
+        ValueError: The URL has no valid port.
     """
     patterns = [pattern.lower() for pattern in allowed_hosts]
-    host = host.lower()
+    host = parts.hostname or ""
+    host = f"[{host}]" if ":" in host else host
+    port = parts.port or _DEFAULT_PORTS.get(parts.scheme)
     for pattern in patterns:
-        name, separator, wanted_port = pattern.rpartition(":")
-        if not separator or not wanted_port.isdigit():
-            name, wanted_port = pattern, ""
-        if wanted_port and wanted_port != str(port):
+        match = _PATTERN.fullmatch(pattern)
+        if match is None or match["port"] not in {None, str(port)}:
             continue
+        name = match["host"]
         if name == host or (name.startswith("*.") and host.endswith(name[1:])):
             return True
     return not patterns
@@ -102,10 +119,12 @@ def redact(url: str) -> str:
     """Give a URL without credentials, query and fragment, for messages and logs."""
     try:
         parts = urlsplit(url)
+        parts.port  # noqa: B018 - invalid where a password ends the host: `name:pass/word@host`
     except ValueError:
         return "(unparsable URL)"
     host = parts.netloc.rpartition("@")[2]
-    return f"{parts.scheme}://{host}{parts.path}" if parts.scheme else parts.path
+    path = parts.path if parts.netloc else _HIDDEN_CREDENTIALS.sub("", parts.path)
+    return f"{parts.scheme}://{host}{path}" if parts.scheme else path
 
 
 def _secret_parameter(query: str) -> str | None:

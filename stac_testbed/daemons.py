@@ -17,10 +17,7 @@ import signal
 import threading
 from typing import TYPE_CHECKING
 
-from rucio.common.logging import setup_logging
-from rucio.daemons.abacus import account, collection_replica, rse
-from rucio.daemons.conveyor import finisher, poller, submitter
-from rucio.daemons.judge import cleaner, evaluator, injector, repairer
+from .sqlite import take_turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,6 +28,10 @@ _FILES_PER_JOB = 50
 
 def daemons() -> dict[str, Callable[[], None]]:
     """One run of each daemon, by the name of its command."""
+    from rucio.daemons.abacus import account, collection_replica, rse
+    from rucio.daemons.conveyor import finisher, poller, submitter
+    from rucio.daemons.judge import cleaner, evaluator, injector, repairer
+
     at_once = {"partition_wait_time": 0}
     return {
         name: functools.partial(function, once=True, **options)
@@ -51,6 +52,9 @@ def daemons() -> dict[str, Callable[[], None]]:
 
 def main() -> None:
     """Run all daemons until the process is told to stop."""
+    take_turns()  # Rucio connects to its database as soon as it is imported
+    from rucio.common.logging import setup_logging
+
     setup_logging(process_name="stac-testbed-daemons")
     stopping = threading.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):

@@ -1,6 +1,6 @@
 """Rucio's database, built by Rucio's own functions.
 
-    RUCIO_CONFIG=…/etc/server.cfg python -m stac_testbed.database
+RUCIO_CONFIG=…/etc/server.cfg python -m stac_testbed.database
 """
 
 from __future__ import annotations

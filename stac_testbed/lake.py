@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rucio.client import Client
+    from typing_extensions import Self
 
     from .processes import RunningProcess, Service
 
@@ -46,6 +47,16 @@ class Lake:
     def rucio_url(self) -> str:
         """URL of the Rucio server, which is its authentication server too."""
         return self.layout.url("rucio-server")
+
+    @property
+    def collections(self) -> list[str]:
+        """The collections of its catalogue."""
+        return [path.stem for path in self.layout.collection_files]
+
+    @property
+    def is_running(self) -> bool:
+        """Whether all its processes run."""
+        return bool(self.processes) and all(process.find() for process in self.processes)
 
     def client(self, account: str = "root") -> Client:
         """Make a Rucio client for one of the lake's accounts; it needs no rucio.cfg.
@@ -84,44 +95,54 @@ class Lake:
 
 
 def start(folder: Path, *, report: Callable[[str], None] = lambda _: None) -> Lake:
-    """Make a lake in a folder and start it.
+    """Make a lake in a folder and start it, or start the one that lies there.
 
     Args:
-        folder: Holds all state and logs; new or empty.
+        folder: Holds all state and logs; new, empty, or that of a stopped lake.
         report: Called with a sentence whenever something has been achieved.
 
     Raises:
-        TestbedError: The folder is not empty, or a part did not start. All
-            that had been started is stopped again.
+        TestbedError: The folder holds something else or a lake that runs, or a
+            part did not start. All that had been started is stopped again.
     """
+    if Layout.is_in(folder):
+        return _resume(folder)
     layout = Layout.create(folder)
-    started = _Started(layout)
-    try:
+    with _Starting(layout) as starting:
         with ThreadPoolExecutor() as executor:
             database = executor.submit(_make_database, layout)
-            started.add(*services.files(layout))
-            catalogue = make_catalogue(
-                layout.catalogue,
-                [Origin(layout.data(name), layout.url(name)) for name in ORIGINS],
-            )
+            starting.start(*services.files(layout))
+            origins = [Origin(layout.data(name), layout.url(name)) for name in ORIGINS]
+            catalogue = make_catalogue(layout.catalogue, origins)
             report(f"catalogue of {len(catalogue.items)} items made")
             database.result()
-        started.add(
-            services.rucio_server(layout),
-            services.stac(layout, catalogue.items_path, catalogue.collection_paths),
-        )
-        started.wait()
+        starting.start(services.rucio_server(layout), services.stac(layout))
+        starting.wait()
         report("Rucio server, STAC API, origins, storages and transfer service answer")
-        lake = started.lake()
-        provision(
-            lake.client(), layout, [collection_scope(item.id) for item in catalogue.collections]
-        )
-        started.add(services.rucio_daemons(layout))
+        lake = starting.lake
+        provision(lake.client(), layout, map(collection_scope, lake.collections))
+        starting.start(services.rucio_daemons(layout))
         report("accounts, scopes and RSEs set up, daemons started")
-    except BaseException:
-        started.lake().stop()
-        raise
-    return started.lake()
+        layout.complete_file.touch()
+    return starting.lake
+
+
+def _resume(folder: Path) -> Lake:
+    lake = load(folder)
+    if any(process.find() for process in lake.processes):
+        raise TestbedError(f"the lake in {folder} runs already")
+    layout = lake.layout
+    if not layout.complete_file.exists():
+        raise TestbedError(f"the lake in {folder} was never completed; remove the folder")
+    with _Starting(layout) as starting:
+        starting.start(
+            *services.files(layout),
+            services.rucio_server(layout),
+            services.stac(layout),
+            services.rucio_daemons(layout),
+        )
+        starting.wait()
+    return starting.lake
 
 
 @contextmanager
@@ -144,19 +165,27 @@ def load(folder: Path) -> Lake:
     return Lake(layout, _read_processes(layout))
 
 
-class _Started:
-    """Services as they are started, each written down at once so that none is ever lost."""
+class _Starting:
+    """Services as they are started, each written down at once so that none is ever lost.
+
+    If anything goes wrong meanwhile, all of them are stopped.
+    """
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
         self._started: list[tuple[Service, RunningProcess]] = []
 
-    def add(self, *services: Service) -> None:
+    @property
+    def lake(self) -> Lake:
+        """The lake as far as it has been started."""
+        return Lake(self._layout, tuple(process for _, process in self._started))
+
+    def start(self, *services: Service) -> None:
         for service in services:
             self._started.append((service, processes.start(service, self._layout.logs)))
             content = [
                 {"name": process.name, "pid": process.pid, "created_s": process.created_s}
-                for _, process in self._started
+                for process in self.lake.processes
             ]
             self._layout.processes_file.write_text(json.dumps(content))
 
@@ -164,8 +193,12 @@ class _Started:
         for service, process in self._started:
             processes.wait_until_ready(service, process, self._layout.logs, _READY_TIMEOUT_S)
 
-    def lake(self) -> Lake:
-        return Lake(self._layout, tuple(process for _, process in self._started))
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            self.lake.stop()
 
 
 def _read_processes(layout: Layout) -> tuple[RunningProcess, ...]:

@@ -15,6 +15,8 @@ STORAGES = ("storage-a", "storage-b")
 SERVICES = ("rucio-server", "transfers", "stac-api", *ORIGINS, *STORAGES)
 ACCOUNTS = ("root", "alice")
 
+_FILE = "lake.json"
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -44,9 +46,15 @@ class Layout:
             path.mkdir(parents=True)
         for name in (*ORIGINS, *STORAGES, "transfers"):
             layout.data(name).mkdir(parents=True)
-        layout._file.touch(mode=0o600)
-        layout._file.write_text(json.dumps(asdict(layout) | {"folder": str(folder)}, indent=2))
+        file = folder / _FILE
+        file.touch(mode=0o600)  # passwords are in it
+        file.write_text(json.dumps(asdict(layout) | {"folder": str(folder)}, indent=2))
         return layout
+
+    @staticmethod
+    def is_in(folder: Path) -> bool:
+        """Tell whether a lake lies in a folder."""
+        return (folder / _FILE).exists()
 
     @classmethod
     def load(cls, folder: Path) -> Layout:
@@ -55,7 +63,7 @@ class Layout:
         Raises:
             TestbedError: There is none.
         """
-        file = folder.resolve() / "lake.json"
+        file = folder.resolve() / _FILE
         if not file.exists():
             raise TestbedError(
                 f"there is no lake in {folder}; make one with "
@@ -85,6 +93,21 @@ class Layout:
         return self.folder / "catalogue"
 
     @property
+    def items_file(self) -> Path:
+        """The items that the STAC API serves."""
+        return self.catalogue / "items.json"
+
+    @property
+    def collection_files(self) -> list[Path]:
+        """The collections that the STAC API serves, each in a file named for its id."""
+        return sorted(path for path in self.catalogue.glob("*.json") if path != self.items_file)
+
+    @property
+    def complete_file(self) -> Path:
+        """Exists as soon as the lake has been set up."""
+        return self.folder / "complete"
+
+    @property
     def processes_file(self) -> Path:
         """The running processes of the lake."""
         return self.folder / "processes.json"
@@ -96,12 +119,8 @@ class Layout:
 
     @property
     def database_url(self) -> str:
-        """The database of the Rucio server; writers wait up to 60 s for each other."""
+        """The database of the Rucio server; its writers wait up to 60 s for each other."""
         return f"sqlite:///{self.folder / 'rucio.db'}?timeout=60"
-
-    @property
-    def _file(self) -> Path:
-        return self.folder / "lake.json"
 
     def client_cfg(self, account: str) -> Path:
         """The rucio.cfg of an account's clients."""

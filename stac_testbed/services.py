@@ -10,9 +10,6 @@ from .layout import ORIGINS, STORAGES
 from .processes import Service
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
     from .layout import Layout
 
 # One storage copies by itself, as those of grid sites do; through the other,
@@ -44,7 +41,7 @@ def rucio_server(layout: Layout) -> Service:
     return _wsgi(
         layout,
         "rucio-server",
-        "rucio.web.rest.main:application",
+        "stac_testbed.rucio_server:create_app()",
         threads=4,
         ready="/ping",
         environment=_rucio_environment(layout),
@@ -60,9 +57,9 @@ def rucio_daemons(layout: Layout) -> Service:
     )
 
 
-def stac(layout: Layout, items: Path, collections: Sequence[Path]) -> Service:
+def stac(layout: Layout) -> Service:
     """The STAC API, which needs the catalogue's files."""
-    command = stac_api.command(items, collections, layout.ports["stac-api"])
+    command = stac_api.command(layout.items_file, layout.collection_files, layout.ports["stac-api"])
     return Service("stac-api", tuple(command), url=layout.url("stac-api"))
 
 
@@ -75,7 +72,7 @@ def _rucio_environment(layout: Layout) -> dict[str, str]:
     return {"RUCIO_CONFIG": str(layout.server_cfg)}
 
 
-def _wsgi(  # noqa: PLR0913
+def _wsgi(
     layout: Layout,
     name: str,
     application: str,

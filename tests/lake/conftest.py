@@ -1,0 +1,113 @@
+"""Fixtures of tests on a running lake."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pystac_client
+import pytest
+
+from stac_client import StacClient
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pystac import ItemCollection
+    from rucio.client import Client
+
+    from stac_testbed import Lake
+
+ASSETS = ["red", "nir", "vv", "vh", "thumbnail"]
+_numbers = itertools.count(1)
+
+
+@pytest.fixture
+def rucio(stac_lake: Lake) -> Client:
+    """A Rucio client of the account root."""
+    return stac_lake.client()
+
+
+@pytest.fixture
+def client(rucio: Client) -> StacClient:
+    """A StacClient of the account root."""
+    return StacClient(rucio)
+
+
+@pytest.fixture
+def scenes(stac_lake: Lake) -> ItemCollection:
+    """All items of the lake's catalogue, from its STAC API."""
+    catalogue = pystac_client.Client.open(stac_lake.stac_url)
+    return catalogue.search(collections=stac_lake.collections).item_collection()
+
+
+@pytest.fixture
+def collection(rucio: Client) -> str:
+    """The id of a collection that no other test uses, with its scope in Rucio."""
+    name = f"test-{next(_numbers)}"
+    rucio.add_scope("root", name)
+    return name
+
+
+def make_item(collection: str, item: str, assets: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """A STAC item as a dict."""
+    return {
+        "type": "Feature",
+        "stac_version": "1.1.0",
+        "stac_extensions": [],
+        "id": item,
+        "collection": collection,
+        "geometry": None,
+        "properties": {"datetime": "2025-06-01T00:00:00Z"},
+        "links": [],
+        "assets": assets,
+    }
+
+
+def make_asset(url: str, size_bytes: int = 10, adler32: str = "0000000a") -> dict[str, Any]:
+    """An asset that says all that Rucio needs, so that nobody asks its origin."""
+    return {
+        "href": url,
+        "roles": ["data"],
+        "file:size": size_bytes,
+        "rucio:adler32": adler32,
+    }
+
+
+def many_items(collection: str, items: int, assets: int) -> list[dict[str, Any]]:
+    """Items whose assets say all that Rucio needs."""
+    return [
+        make_item(
+            collection,
+            f"item-{number}",
+            {
+                f"band-{band}": make_asset(f"https://data.example.org/{number}/{band}.tif")
+                for band in range(assets)
+            },
+        )
+        for number in range(items)
+    ]
+
+
+@dataclass
+class Requests:
+    """The requests that a Rucio client has sent."""
+
+    sent: list[str] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.sent)
+
+
+@pytest.fixture
+def requests_sent(rucio: Client) -> Iterator[Requests]:
+    """Writes down the requests of `rucio`."""
+    requests = Requests()
+
+    def write_down(response: Any, **_: Any) -> None:
+        requests.sent.append(f"{response.request.method} {response.request.path_url}")
+
+    rucio.session.hooks["response"].append(write_down)
+    yield requests
+    rucio.session.hooks["response"].remove(write_down)

@@ -1,0 +1,94 @@
+"""Errors of connecting to Rucio and STAC: one clear line each, from a new process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pystac_client
+import pytest
+
+from stac_client import AlternatesWarning, StacClient, UnreachableError
+
+_CONNECT = """
+from stac_client import StacClient, StacRucioError
+try:
+    StacClient()
+except StacRucioError as error:
+    print(f"{type(error).__name__}: {error}")
+else:
+    print("connected")
+"""
+
+
+def connect(config, tmp_path, **overrides):
+    """Connect in a new process with the rucio.cfg `config`, and give what it says."""
+    text = config.read_text() if config else "[client]\n"
+    for key, value in overrides.items():
+        lines = [f"{key} = {value}" if line.startswith(key) else line for line in text.splitlines()]
+        text = "\n".join(lines)
+    path = tmp_path / "rucio.cfg"
+    path.write_text(text)
+    environment = {name: value for name, value in os.environ.items() if "RUCIO" not in name}
+    result = subprocess.run(  # noqa: S603 - this very Python
+        [sys.executable, "-c", _CONNECT],
+        env=environment | {"RUCIO_CONFIG": str(path)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    (line,) = result.stdout.splitlines()
+    return line
+
+
+def test_rucio_cfg_suffices(stac_lake, tmp_path):
+    """StacClient() connects as rucio.cfg says."""
+    assert connect(stac_lake.layout.client_cfg("alice"), tmp_path) == "connected"
+
+
+def test_no_rucio_cfg(tmp_path):
+    """Without a usable rucio.cfg it says what to set."""
+    line = connect(None, tmp_path)
+    assert line.startswith("ConfigurationError")
+    assert "RUCIO_CONFIG" in line
+
+
+def test_unreachable_server(stac_lake, tmp_path):
+    """An unreachable server is named as what it is."""
+    config = stac_lake.layout.client_cfg("alice")
+    hosts = dict.fromkeys(("rucio_host", "auth_host"), "http://127.0.0.1:9")
+    line = connect(config, tmp_path, **hosts, auth_token_file_path=tmp_path / "token")
+    assert line.startswith("UnreachableError: connecting to Rucio: the Rucio server does not")
+
+
+def test_wrong_password(stac_lake, tmp_path):
+    """Refused credentials are told from an unreachable server, and not repeated."""
+    config = stac_lake.layout.client_cfg("alice")
+    token = tmp_path / "token"
+    line = connect(config, tmp_path, password="WRONG", auth_token_file_path=token)  # noqa: S106
+    assert line.startswith("AccessError")
+    assert "WRONG" not in line
+
+
+def test_unreachable_stac_api(stac_lake, client):
+    """A STAC API that stops answering after the search began is named as what it is."""
+    catalogue = pystac_client.Client.open(stac_lake.stac_url)
+    search = catalogue.search(collections=stac_lake.collections)
+    search.url = "http://127.0.0.1:9/search"
+    with pytest.raises(UnreachableError, match="STAC API"):
+        client.create_replicas(search, "STAC")
+
+
+def test_unreachable_rucio_leaves_items_as_they_are(stac_lake):
+    """Without Rucio, a search with the modifier gives the catalogue's items, and warns."""
+    rucio = stac_lake.client()
+    rucio.list_hosts = ["http://127.0.0.1:9"]
+    plain = pystac_client.Client.open(stac_lake.stac_url)
+    modified = pystac_client.Client.open(stac_lake.stac_url, modifier=StacClient(rucio).modifier)
+    wanted = {"collections": stac_lake.collections[:1], "ids": ["mont-blanc-20250601"]}
+    with pytest.warns(AlternatesWarning, match="does not answer"):
+        (item,) = modified.search(**wanted).items()
+    (original,) = plain.search(**wanted).items()
+    assert item.to_dict() == original.to_dict()

@@ -1,0 +1,161 @@
+"""An HTTP origin that does to its files what happens in the world."""
+
+from __future__ import annotations
+
+import http.server
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+SIGNATURE = "sig=s3cr3t%2B/&se=2030"
+
+
+@dataclass
+class Origin:
+    """An HTTP server full of surprises; its paths say what they do with a file."""
+
+    url: str
+    files: dict[str, bytes] = field(default_factory=dict)
+    seen: list[str] = field(default_factory=list)
+    gate: threading.Event = field(default_factory=threading.Event)
+
+    def add(self, name, content):
+        """Serve a file and return its plain URL."""
+        self.files[name] = content
+        return f"{self.url}/plain/{name}"
+
+    def gets(self, path):
+        """Count the GET requests for a path, with its query."""
+        return self.seen.count(f"GET {path}")
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_args):
+        """Keep the output of the tests free of requests."""
+
+    def _answer(self, status, body=b"", length=None, **headers):
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        if "Transfer_Encoding" not in headers:
+            self.send_header("Content-Length", str(len(body) if length is None else length))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def do_GET(self):
+        """Answer GET and HEAD in the way that the first part of the path names."""
+        origin = self.server.origin
+        origin.seen.append(f"{self.command} {self.path}")
+        _, how, name = urlsplit(self.path).path.split("/", 2)
+        body = origin.files.get(name)
+        if body is None:
+            self._answer(404)
+        else:
+            getattr(self, f"_{how.replace('-', '_')}")(body)
+
+    do_HEAD = do_GET  # noqa: N815 - http.server's way to name methods
+
+    def _plain(self, body):
+        self._answer(200, body)
+
+    def _redirect(self, _body):
+        name = self.path.split("/", 2)[2]
+        self._answer(307, Location=f"/signed/{name}?{SIGNATURE}")
+
+    def _signed(self, body):
+        if urlsplit(self.path).query == SIGNATURE:
+            self._answer(200, body)
+        else:
+            self._answer(403, b"<error>")
+
+    def _broken(self, _body):
+        self._answer(503)
+
+    def _nohead(self, body):
+        if self.command == "HEAD":
+            self._answer(403)
+        else:
+            self._answer(200, body)
+
+    def _chunked(self, body):
+        chunks = b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+        self._answer(200, chunks, Transfer_Encoding="chunked")
+
+    def _chunk_cut(self, body):
+        self._answer(200, b"%x\r\n%s" % (len(body), body[:-9]), Transfer_Encoding="chunked")
+        self.close_connection = True
+
+    def _cut(self, body):
+        self._answer(200, body[: len(body) // 2], length=len(body))
+        self.close_connection = True
+
+    def _cut_once(self, body):
+        if self.server.origin.gets(self.path) == 1:
+            self._cut(body)
+        else:
+            self._answer(200, body)
+
+    def _silent(self, body):
+        if self.command == "HEAD":
+            self._answer(200, body)
+        self.close_connection = True
+
+    def _slow(self, body):
+        self._answer(200, body[: len(body) // 2], length=len(body))
+        if self.command == "GET":
+            self.server.origin.gate.wait(20)
+            self.wfile.write(body[len(body) // 2 :])
+
+    def _endless(self, body):
+        """Send more and more until the client hangs up."""
+        self._answer(200, body, length=1 << 40)
+        if self.command == "GET":
+            self.close_connection = True
+            try:
+                while not self.server.origin.gate.wait(0.01):
+                    self.wfile.write(body)
+            except ConnectionError:
+                self.server.origin.seen.append(f"HUNG UP {self.path}")
+
+    def do_COPY(self):
+        """Promise a copy and fall silent, as a storage that is restarted does."""
+        self._answer(201, b"b\r\nPerf Marker\r\n0\r\n\r\n", Transfer_Encoding="chunked")
+
+    def do_PUT(self):
+        """Take everything, but keep only what will be served in chunks, without a size."""
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        _, how, name = self.path.split("/", 2)
+        if how == "chunked":
+            self.server.origin.files[name] = body
+        self._answer(201 if how == "chunked" else 507)
+
+    def do_MKCOL(self):
+        """Refuse to make folders, as a storage does that is just making the same one."""
+        self._answer(500)
+
+    def do_PROPFIND(self):
+        """Have every folder but those whose name is ``never``."""
+        missing = self.path.endswith("/never")
+        self._answer(404 if missing else 207, b"<D:multistatus><D:collection/></D:multistatus>")
+
+    def do_DELETE(self):
+        """Have nothing to delete."""
+        self._answer(404)
+
+
+@contextmanager
+def running_origin():
+    """Run an origin in a thread."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+    server.origin = Origin(f"http://127.0.0.1:{server.server_port}")
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    yield server.origin
+    server.origin.gate.set()
+    server.shutdown()
+    server.server_close()
+    thread.join()

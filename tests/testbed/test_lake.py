@@ -1,0 +1,139 @@
+"""The lake on the command line, as a person uses it."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+
+import psutil
+import pytest
+
+from stac_testbed import TestbedError, load, running
+
+
+def stac_testbed(*arguments, environment=None, timeout=120):
+    """Run `python -m stac_testbed`."""
+    return subprocess.run(  # noqa: S603 - this very Python
+        [sys.executable, "-m", "stac_testbed", *map(str, arguments)],
+        env={**os.environ, "COLUMNS": "120", **(environment or {})},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=timeout,
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """The folder of a lake that was started on the command line."""
+    folder = tmp_path_factory.mktemp("cli") / "lake"
+    result = stac_testbed("up", "--folder", folder)
+    assert result.returncode == 0, result.stderr
+    assert "rucio-server" in result.stdout
+    yield folder
+    load(folder).stop()
+
+
+def test_status(folder):
+    """Status shows every service as running."""
+    result = stac_testbed("status", "--folder", folder)
+    assert result.returncode == 0
+    assert result.stdout.count("running") == len(load(folder).processes) == 8
+
+
+def test_rucios_own_command_line_finds_the_lake(folder):
+    """With the lines of `env`, the stock rucio command talks to the lake's server."""
+    result = stac_testbed("env", "--folder", folder, "--account", "alice")
+    exports = dict(shlex.split(line)[1].split("=", 1) for line in result.stdout.splitlines())
+    whoami = subprocess.run(  # noqa: S603 - installed beside this Python
+        [f"{os.path.dirname(sys.executable)}/rucio", "whoami"],  # noqa: PTH120 - a link
+        env={**os.environ, **exports},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert "alice" in whoami.stdout, whoami.stderr
+
+
+def test_logs(folder):
+    """The logs of a service can be asked for by its name."""
+    result = stac_testbed("logs", "rucio-daemons", "--folder", folder)
+    assert "rucio-daemons.log" in result.stdout
+    assert "rucio-server" not in result.stdout
+
+
+def test_up_again_while_running(folder):
+    """A running lake is not started twice."""
+    result = stac_testbed("up", "--folder", folder)
+    assert result.returncode == 1
+    assert result.stderr.strip() == f"Error: the lake in {folder} runs already"
+
+
+def test_down_and_up_again(folder):
+    """Stopping leaves no process; starting again keeps what the lake held."""
+    load(folder).client().add_scope("root", "kept")
+    pids = [process.pid for process in load(folder).processes]
+    family = [child for pid in pids for child in psutil.Process(pid).children(recursive=True)]
+    assert stac_testbed("down", "--folder", folder).returncode == 0
+    assert not any(psutil.pid_exists(pid) for pid in pids)
+    assert not any(child.is_running() for child in family)
+    assert stac_testbed("status", "--folder", folder).returncode == 1
+    assert stac_testbed("up", "--folder", folder).returncode == 0
+    assert "kept" in load(folder).client().list_scopes()
+
+
+def test_no_lake_here(tmp_path):
+    """Commands for a lake that does not exist say how to make one."""
+    for command in ("status", "env", "logs", "down"):
+        result = stac_testbed(command, "--folder", tmp_path)
+        assert result.returncode == 1
+        assert "stac_testbed up" in result.stderr
+        assert "Traceback" not in result.stderr
+
+
+def test_a_folder_with_something_else_in_it(tmp_path):
+    """A lake is not made among other files."""
+    (tmp_path / "thesis.txt").write_text("precious")
+    result = stac_testbed("up", "--folder", tmp_path)
+    assert result.returncode == 1
+    assert "not empty" in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_a_service_that_does_not_start_stops_the_others(tmp_path, monkeypatch):
+    """If one part fails, everything that had been started is stopped, and its log is named."""
+    monkeypatch.setattr("stac_testbed.lake.services.stac", broken_service)
+    children = set(psutil.Process().children())
+    with pytest.raises(TestbedError, match="stac-api stopped by itself: no such option"):  # noqa: SIM117
+        with running(tmp_path / "lake"):
+            pytest.fail("the lake started")
+    assert set(psutil.Process().children()) <= children
+
+
+def broken_service(layout):
+    """A STAC API that ends at once."""
+    from stac_testbed.processes import Service
+
+    command = (sys.executable, "-c", "print('no such option')")
+    return Service("stac-api", command, url=layout.url("stac-api"))
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--collection", "no-such-collection"], "found no asset"),
+        (["--api", "http://127.0.0.1:9/"], "STAC"),
+    ],
+)
+def test_a_failing_demo_says_why_in_one_line(options, said, tmp_path):
+    """The demo ends with exit code 1, one line, and nothing left running."""
+    result = stac_testbed("demo", *options, environment={"TMPDIR": str(tmp_path)})
+    assert result.returncode == 1
+    (line,) = result.stderr.strip().splitlines()
+    assert line.startswith("Error: ")
+    assert said in line
+    (lake,) = tmp_path.glob("stac-rucio-demo-*")
+    assert not any(process.find() for process in load(lake).processes)
