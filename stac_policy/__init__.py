@@ -14,29 +14,22 @@ builds; both must therefore stay cheap.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
 __all__ = ["SUPPORTED_VERSION", "get_algorithms"]
 
-SUPPORTED_VERSION = [">=41.0", "<42"]
+SUPPORTED_VERSION = [">=38", "<42"]
 
 
-def get_algorithms() -> dict[str, dict[str, Callable[..., str | Sequence[str]]]]:
+def get_algorithms() -> dict[str, dict[str, Callable[..., Any]]]:
     """Name the algorithms of this package for RSEs and configurations that ask by name.
 
     Rucio finds the defaults by file and function name (`non_deterministic_pfn`,
-    `scope`) without this. See `rucio.common.plugins`.
+    `scope`) without this. See `rucio.common.plugins`, and docs/algorithms.md.
     """
-    from .non_deterministic_pfn import non_deterministic_pfn, rucio_default
-    from .scope import scope
+    from .algorithms import named
 
-    return {
-        "non_deterministic_pfn": {
-            "stac": non_deterministic_pfn,
-            "rucio_default": rucio_default,
-        },
-        "scope": {"stac": scope},
-    }
+    return named()

@@ -35,7 +35,7 @@ def open_url(
     session: requests.Session,
     url: str,
     allowed_hosts: Iterable[str],
-    timeout_s: float,
+    timeout_s: float | tuple[float, float],
     *,
     method: str = "GET",
     headers: dict[str, str] | None = None,
@@ -50,9 +50,13 @@ def open_url(
     base = url
     for _ in range(_REDIRECTS + 1):
         url = _checked(base, url, allowed_hosts)
-        with session.request(
-            method, url, headers=headers, timeout=timeout_s, stream=True, allow_redirects=False
-        ) as response:
+        try:
+            response = session.request(
+                method, url, headers=headers, timeout=timeout_s, stream=True, allow_redirects=False
+            )
+        except ValueError:  # of requests, which looks at redirects that it shall not follow
+            raise HostNotAllowedError(f"{redact(url)} redirects to no host") from None
+        with response:
             location = session.get_redirect_target(response)
             if location is None:
                 yield response

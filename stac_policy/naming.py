@@ -32,7 +32,7 @@ _SHORTENED = re.compile(r"(.+)-\.H[0-9a-f]{16}")
 _SHORTENED_TAIL = 3 + 16  # `-.H` and the hex digits
 _SHORTENED_LEAST = 32  # three parts as short as this always fit
 _CUT_MOST = 3  # characters that a cut takes beyond its length: `-.4`
-_SUFFIX = re.compile(r".(\.[0-9]*[A-Za-z][A-Za-z0-9]{0,14})$")
+_SUFFIX = re.compile(r".(\.(?=[0-9]*[A-Za-z])[A-Za-z0-9]{1,16})$")
 
 
 class DID(NamedTuple):

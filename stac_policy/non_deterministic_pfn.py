@@ -10,13 +10,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .naming import DID, collection_scope, split_name, unescape
-from .settings import settings
+from .naming import DID
+from .stac_dids import is_asset
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-_ASSET_PARTS = 3
 
 
 def non_deterministic_pfn(dsn: str, scope: str | None, filename: str) -> str:
@@ -28,12 +26,12 @@ def non_deterministic_pfn(dsn: str, scope: str | None, filename: str) -> str:
         filename: Name of the file.
 
     Raises:
-        rucio.common.exception.ReplicaNotFound: The DID is that of a STAC asset,
-            but no source RSE holds it.
+        rucio.common.exception.ReplicaNotFound: The DID is that of a STAC asset
+            whose URL is known neither to a source RSE nor to a STAC API.
     """
     if scope is None or not is_asset(DID(scope, filename)):
         return rucio_default(dsn, scope, filename)
-    from .replicas import original_url
+    from .resolver import original_url
 
     return original_url(DID(scope, filename))
 
@@ -45,21 +43,3 @@ def rucio_default(dsn: str, scope: str | None, filename: str) -> str:
     default: Callable[[str, str | None, str], str]
     default = NonDeterministicPFNAlgorithms.construct_non_deterministic_pfn_default
     return default(dsn, scope, filename)
-
-
-def is_asset(did: DID) -> bool:
-    """Tell whether a DID is that of a STAC asset.
-
-    Its name has the form of an asset's, and its scope is the one derived from
-    the collection or one that `[stac] scopes` names. `cms:/store/data/x.root`
-    has the form, but not the scope.
-    """
-    parts = split_name(did.name)
-    if len(parts) != _ASSET_PARTS:
-        return False
-    if did.scope in settings().scopes:
-        return True
-    try:
-        return did.scope == collection_scope(unescape(parts[0]))
-    except ValueError:  # a shortened collection id gives no scope
-        return False

@@ -83,7 +83,7 @@ def _item_url(did: str) -> tuple[str, str] | None:
 def _scope(collection: str, scopes: Collection[str] | None) -> str:
     derived = collection_scope(collection)
     if scopes and derived not in scopes:
-        fixed = settings().scopes.intersection(scopes)
+        fixed = [scope for scope, _ in settings().scopes if scope in scopes]
         if len(fixed) == 1:
-            return next(iter(fixed))
+            return fixed[0]
     return derived

@@ -1,37 +1,164 @@
-"""The `[stac]` section of rucio.cfg, or of Rucio's config table."""
+"""The `[stac]` section of rucio.cfg, or of Rucio's config table.
+
+docs/server.md lists every option with its meaning, default and an example.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import logging
+from dataclasses import dataclass, fields
 from functools import cache
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+_LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Settings:
     """What an operator configures; every option has a default."""
 
-    allowed_hosts: tuple[str, ...] = field(default=())
-    """Hosts of URLs that may be registered and fetched; all, if empty.
+    allowed_hosts: tuple[str, ...] = ()
+    """Hosts of URLs that may be registered and fetched; all, if empty."""
 
-    See `stac_policy.urls.refusal` for their form.
+    api: str = ""
+    """STAC API of the collections whose scopes are derived; asked for items that no RSE has."""
+
+    auto_approve_bytes: int = 0
+    """Rules over less than this are approved by `auto_approve = stac`."""
+
+    cache_items: int = 10_000
+    """How many items of STAC APIs are kept."""
+
+    cache_s: int = 3600
+    """How long they are kept, in seconds."""
+
+    connect_timeout_s: int = 5
+    """How long to wait for a connection to a STAC API, in seconds."""
+
+    read_timeout_s: int = 30
+    """How long to wait for each part of its answer, in seconds."""
+
+    registrar_attribute: str = "stac_registrar"
+    """Accounts with this attribute may register STAC assets."""
+
+    response_bytes: int = 16 << 20
+    """The largest answer that is taken from a STAC API."""
+
+    scopes: tuple[tuple[str, str], ...] = ()
+    """Fixed scopes that hold STAC assets, each with the STAC API of its collections or ''."""
+
+    def api_of(self, scope: str) -> str:
+        """The STAC API to ask for the items of a scope, or ''."""
+        return dict(self.scopes).get(scope, self.api)
+
+    def is_fixed(self, scope: str) -> bool:
+        """Tell whether a scope is one of the fixed ones."""
+        return any(scope == fixed for fixed, _ in self.scopes)
+
+
+def parse(options: Mapping[str, str]) -> tuple[Settings, list[str]]:
+    """Make settings from the options of the section.
+
+    Returns:
+        The settings, and what is wrong with the options, each problem naming
+        its option; a wrong one has its default.
     """
-
-    scopes: frozenset[str] = field(default=frozenset())
-    """Fixed scopes that hold STAC assets, besides those derived from collections."""
+    values: dict[str, Any] = {}
+    problems = []
+    known = {field.name for field in fields(Settings)}
+    for option, text in options.items():
+        if option not in known:
+            problems.append(f"[stac] {option}: there is no such option")
+            continue
+        try:
+            values[option] = _PARSERS[option](text.strip())
+        except ValueError as error:
+            problems.append(f"[stac] {option}: {error}")
+    return Settings(**values), problems
 
 
 @cache
 def settings() -> Settings:
-    """Read the settings once; like the rest of rucio.cfg they change with a restart."""
-    return Settings(
-        allowed_hosts=_words("allowed_hosts"),
-        scopes=frozenset(_words("scopes")),
-    )
+    """Read the settings once; like the rest of rucio.cfg they change with a restart.
+
+    What is wrong with them is logged, as errors.
+    """
+    found, problems = parse(configured_options())
+    for problem in problems:
+        _LOGGER.error("%s", problem)
+    return found
 
 
-def _words(option: str) -> tuple[str, ...]:
-    from rucio.common.config import config_get_list
+def configured_options() -> dict[str, str]:
+    """The options as they stand in rucio.cfg, or else, on a server, in Rucio's config table."""
+    from rucio.common import config
+    from rucio.common.exception import ConfigNotFound
 
-    words = config_get_list("stac", option, raise_exception=False, default=[])
-    # Rucio leaves the line breaks of a list that goes over several lines.
-    return tuple(word.strip() for word in words)
+    try:
+        parser = config.get_config()
+    except ConfigNotFound:
+        return {}  # a client that does without
+    in_file = dict(parser.items("stac")) if parser.has_section("stac") else {}
+    return in_file if config.is_client() else _config_table() | in_file
+
+
+def _config_table() -> dict[str, str]:
+    from rucio.core.config import items
+    from rucio.db.sqla.constants import DatabaseOperationType
+    from rucio.db.sqla.session import db_session
+
+    with db_session(DatabaseOperationType.READ) as session:
+        return dict(items("stac", convert_type_fnc=str, session=session))
+
+
+def _hosts(text: str) -> tuple[str, ...]:
+    hosts = _words(text)
+    for host in hosts:
+        if "/" in host:
+            raise ValueError(f"{host!r} is not a host; give names such as data.example.org")
+    return hosts
+
+
+def _url(text: str) -> str:
+    if text and (urlsplit(text).scheme not in {"http", "https"} or not urlsplit(text).hostname):
+        raise ValueError(f"{text!r} is not an http or https URL")
+    return text.rstrip("/")
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit():
+        raise ValueError(f"{text!r} is not a whole number of at least 0")
+    return int(text)
+
+
+def _name(text: str) -> str:
+    if not text:
+        raise ValueError("it is empty")
+    return text
+
+
+def _scopes(text: str) -> tuple[tuple[str, str], ...]:
+    pairs = [word.partition("=") for word in _words(text)]
+    return tuple((scope.strip(), _url(api.strip())) for scope, _, api in pairs)
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+_PARSERS: Mapping[str, Callable[[str], Any]] = {
+    "allowed_hosts": _hosts,
+    "api": _url,
+    "auto_approve_bytes": _positive,
+    "cache_items": _positive,
+    "cache_s": _positive,
+    "connect_timeout_s": _positive,
+    "read_timeout_s": _positive,
+    "registrar_attribute": _name,
+    "response_bytes": _positive,
+    "scopes": _scopes,
+}
