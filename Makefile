@@ -1,12 +1,15 @@
 # make demo    the whole journey on this machine, in a minute
 # make test    all tests
-# make check   lint, types, tests, built wheel: what CI runs
+# make check   lint, types, tests, built wheel, older versions of Rucio
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint types wheel check clean
+# Majors of Rucio that are supported besides the newest, which all else is tested with.
+OLDER_RUCIOS := 38 39 40
+
+.PHONY: demo test lint types wheel check clean older-rucios
 
 demo: $(VENV)/installed
 	$(BIN)/python -m stac_testbed demo \
@@ -29,7 +32,17 @@ types: $(VENV)/installed-test
 wheel: $(VENV)/installed-test
 	$(BIN)/python tests/wheel.py
 
-check: lint types test wheel
+older-rucios: $(addprefix $(VENV)/rucio-,$(OLDER_RUCIOS))
+
+$(VENV)/rucio-%: FORCE | $(VENV)/bin/python
+	$(PYTHON) -m venv $@
+	$@/bin/python -m pip install --quiet --disable-pip-version-check \
+	  --editable '.[testbed,test]' 'rucio==$*.*'
+	$@/bin/python -m pytest tests/lake tests/policy/test_multi_vo.py
+
+FORCE:
+
+check: lint types test wheel older-rucios
 
 clean:
 	rm -rf $(VENV) build dist

@@ -36,6 +36,7 @@ from .lookup import LearnFrom
 from .modifier import AlternatesWarning, Modifier
 from .results import Outcome, Registration, State
 from .rules import Rule
+from .source_rse import add_source_rse
 
 __all__ = [
     "ALTERNATE_ASSETS",
@@ -53,4 +54,5 @@ __all__ = [
     "StacRucioError",
     "State",
     "UnreachableError",
+    "add_source_rse",
 ]

@@ -130,7 +130,7 @@ def _unwanted_by_default(assets: Mapping[str, Mapping[str, Any]]) -> dict[str, s
 
 def _is_api_endpoint(key: str, asset: Mapping[str, Any]) -> bool:
     """Tell an endpoint that renders the item from a file of it."""
-    query = parse_qs(urlsplit(str(asset.get("href") or "")).query)
+    query = parse_qs(str(asset.get("href") or "").partition("?")[2])
     return key in _API_ENDPOINTS or "tiles" in _roles(asset) or {"collection", "item"} <= {*query}
 
 
@@ -145,8 +145,11 @@ def _absolute(item: ItemDict, href: str) -> str:
     for link in links if isinstance(links, list) else []:
         if isinstance(link, dict) and link.get("rel") == "self":
             base = str(link.get("href") or "")
-            # An absolute href stays as it is, byte for byte: urljoin would tidy its path.
-            return href if urlsplit(href).scheme else urljoin(base, href)
+            try:
+                # An absolute href stays as it is, byte for byte: urljoin would tidy its path.
+                return href if urlsplit(href).scheme else urljoin(base, href)
+            except ValueError:  # one of them is no URL; `refusal` says so
+                return href
     return href
 
 

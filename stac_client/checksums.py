@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import binascii
 import hashlib
 import zlib
 from dataclasses import dataclass
@@ -11,6 +12,10 @@ import multihash
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+
+# The identity is no checksum, and the others would hold the whole file in memory.
+_UNUSABLE = frozenset({"id", "murmur3-32", "murmur3-128"})
 
 
 class _Hash(Protocol):
@@ -45,15 +50,14 @@ def checksums_of(asset: Mapping[str, Any]) -> Checksums:
     about its algorithm and is left out.
     """
     fields = {**_mapping(asset.get("rucio:config")), **asset}
-    found = str(fields.get("file:checksum") or "").lower()
+    found = fields.get("file:checksum")
+    found = found.lower() if isinstance(found, str) else ""
     decoded = _decode(found)
-    if decoded is None:
-        found = ""
     md5 = decoded.digest.hex() if decoded is not None and decoded.name == "md5" else None
     return Checksums(
         adler32=_hex(fields.get("rucio:adler32"), 8),
         md5=md5 or _hex(fields.get("rucio:md5"), 32),
-        multihash=found or None,
+        multihash=found if decoded is not None else None,
     )
 
 
@@ -106,20 +110,23 @@ class Digester:
 def _decode(text: str) -> Any | None:
     """The multihash that hex digits stand for, if it is a whole digest of a known function."""
     try:
-        decoded = multihash.decode(bytes.fromhex(text))
-        whole = _hash_of(decoded).digest_size == decoded.length
-    except (ValueError, TypeError, multihash.MultihashError):
+        decoded = multihash.decode(binascii.unhexlify(text))
+        function = _hash_of(decoded)
+    # KeyError: multihash has a code for the function, but not the function itself.
+    except (ValueError, TypeError, KeyError, multihash.MultihashError):
         return None
-    return decoded if whole and decoded.name != "id" else None
+    # It gives None for functions whose digests may have any length.
+    whole = function is not None and function.digest_size == decoded.length
+    return decoded if whole and decoded.name not in _UNUSABLE else None
 
 
-def _hash_of(decoded: Any) -> _Hash:
-    function: _Hash = multihash.FuncReg.hash_from_func(decoded.func)
+def _hash_of(decoded: Any) -> _Hash | None:
+    function: _Hash | None = multihash.FuncReg.hash_from_func(decoded.func)
     return function
 
 
 def _hex(value: object, digits: int) -> str | None:
-    text = str(value or "").lower()
+    text = value.lower() if isinstance(value, str) else ""
     is_hex = len(text) == digits and all(digit in "0123456789abcdef" for digit in text)
     return text if is_hex else None
 

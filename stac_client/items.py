@@ -10,7 +10,7 @@ import requests
 from pystac_client import ItemSearch
 from pystac_client.exceptions import APIError
 
-from .errors import ConfigurationError, UnreachableError
+from .errors import ConfigurationError, RequestError, UnreachableError
 
 ItemDict = dict[str, Any]
 ItemsLike = Union[
@@ -30,16 +30,22 @@ def iter_items(items: ItemsLike) -> Iterator[ItemDict]:
 
     Raises:
         ConfigurationError: There is something among them that is no item.
-        UnreachableError: The STAC API that they come from does not answer.
+        RequestError: The STAC API that they come from refuses to give them.
+        UnreachableError: It does not answer.
     """
     try:
-        for item in _members(items):
+        members = _members(items)
+        if not isinstance(members, Iterable):
+            raise _no_item(members)
+        for item in members:
             yield _as_dict(item)
     except (APIError, requests.RequestException) as error:
+        if status := getattr(error, "status_code", None):
+            raise RequestError(f"the STAC API answers {status}: {_first_line(error)}") from error
         raise UnreachableError(f"the STAC API does not answer: {_first_line(error)}") from error
 
 
-def _members(items: ItemsLike) -> Iterable[pystac.Item | Mapping[str, Any]]:
+def _members(items: ItemsLike) -> object:
     if isinstance(items, ItemSearch):
         return items.items_as_dicts()
     if isinstance(items, pystac.Catalog):
@@ -47,18 +53,21 @@ def _members(items: ItemsLike) -> Iterable[pystac.Item | Mapping[str, Any]]:
     if isinstance(items, pystac.Item):
         return [items]
     if isinstance(items, Mapping):
-        features: list[Mapping[str, Any]] = items.get("features", [items])
-        return features
+        return items.get("features", [items])
     return items
 
 
 def _as_dict(item: object) -> ItemDict:
     if isinstance(item, pystac.Item):
         return item.to_dict(include_self_link=True, transform_hrefs=False)
-    if isinstance(item, dict) and item.get("type") == "Feature":
-        return item
-    raise ConfigurationError(
-        f"a {type(item).__name__} is not a STAC item; give items, dicts of items, "
+    if isinstance(item, Mapping) and item.get("type") == "Feature":
+        return item if isinstance(item, dict) else dict(item)
+    raise _no_item(item)
+
+
+def _no_item(found: object) -> ConfigurationError:
+    return ConfigurationError(
+        f"a {type(found).__name__} is not a STAC item; give items, dicts of items, "
         "or what holds them (a search, a collection, a page)"
     )
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from dataclasses import replace
 from enum import Enum
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import requests
+import urllib3
 from requests.adapters import HTTPAdapter
 from urllib3.util.retry import Retry
 
@@ -24,6 +25,7 @@ _ADLER32 = re.compile("[0-9a-f]{1,8}")
 _MD5_DIGITS = 32
 _CHUNK_BYTES = 1 << 20
 _TIMEOUT_S = (10, 60)  # to connect, and between two reads
+_PATIENCE_S = 60.0  # between two attempts, whatever Retry-After asks for
 _PAGE_TYPES = frozenset({"text/html", "application/xhtml+xml"})
 
 
@@ -42,22 +44,48 @@ class LookupFailedError(Exception):
     """An origin gave no usable answer; the message says which and why."""
 
 
+class _Retry(Retry):
+    """Does not wait for days because an origin says so."""
+
+    def get_retry_after(self, response: urllib3.response.HTTPResponse) -> float | None:
+        seconds: float | None = super().get_retry_after(response)
+        return None if seconds is None else min(seconds, _PATIENCE_S)
+
+
+class _Session(requests.Session):
+    """Uses no credentials of the user's machine (netrc): they are not for a catalogue's hosts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.auth = lambda request: request
+
+    def rebuild_auth(
+        self, prepared_request: requests.PreparedRequest, response: requests.Response
+    ) -> None:
+        """Keep requests from looking for credentials of the host that a redirect leads to."""
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        """Follow no redirect whose target is no text."""
+        try:
+            return super().get_redirect_target(resp)
+        except UnicodeDecodeError:
+            return None
+
+
 def make_session(connections: int) -> requests.Session:
-    """Make an HTTP session that retries what may pass and honours Retry-After.
+    """Make an HTTP session that retries what may pass and honours Retry-After, up to a minute.
 
     Args:
         connections: How many it keeps open to each host.
     """
-    retry = Retry(
+    retry = _Retry(
         total=4,
         backoff_factor=0.5,
         status_forcelist=(408, 429, 500, 502, 503, 504),
         allowed_methods=("GET", "HEAD"),
         raise_on_status=False,
     )
-    session = requests.Session()
-    # Credentials of the user's machine (netrc) are not for a catalogue's hosts.
-    session.auth = _no_credentials
+    session = _Session()
     # A compressed body has another length and other checksums than the file.
     session.headers["Accept-Encoding"] = "identity"
     for scheme in ("http://", "https://"):
@@ -81,7 +109,8 @@ def complete(asset: Asset, learn_from: LearnFrom, session: requests.Session) -> 
         if _is_complete(asset) or learn_from is LearnFrom.HEAD:
             return asset
         return _download(asset, session)
-    except requests.RequestException as error:
+    # requests lets some of urllib3's errors pass, and ValueErrors of odd hosts and redirects.
+    except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
         raise LookupFailedError(f"{redact(asset.url)}: {_describe(error)}") from error
 
 
@@ -96,10 +125,12 @@ def _head(asset: Asset, session: requests.Session) -> Asset:
         timeout=_TIMEOUT_S,
         allow_redirects=True,
     ) as response:
-        if not response.ok:
-            return asset  # not every origin answers HEAD; a download tells more
+        # Not every origin answers HEAD, or speaks of what it sends; a download tells more.
+        if response.status_code != HTTPStatus.OK or _is_encoded(response):
+            return asset
         _refuse_page(asset, response)
-        size_bytes = _content_length(response)
+        # 0 is also what some origins say that do not know.
+        size_bytes = _content_length(response) or None
         if asset.size_bytes is not None and size_bytes not in {None, asset.size_bytes}:
             raise LookupFailedError(
                 f"the item says {asset.size_bytes} bytes, {redact(asset.url)} says {size_bytes}"
@@ -119,10 +150,18 @@ def _head(asset: Asset, session: requests.Session) -> Asset:
 def _download(asset: Asset, session: requests.Session) -> Asset:
     digester = Digester(asset.checksums)
     with session.get(asset.url, timeout=_TIMEOUT_S, stream=True) as response:
-        response.raise_for_status()
+        if response.status_code != HTTPStatus.OK:  # 202 and others are no files either
+            raise LookupFailedError(f"{redact(asset.url)}: HTTP {response.status_code}")
         _refuse_page(asset, response)
-        for chunk in response.iter_content(_CHUNK_BYTES):
-            digester.update(chunk)
+        try:
+            # As sent: what Rucio knows the size and checksum of is what an origin stores
+            # and transfers copy, which may be compressed.
+            for chunk in response.raw.stream(_CHUNK_BYTES, decode_content=False):
+                digester.update(chunk)
+        except urllib3.exceptions.HTTPError as error:
+            raise LookupFailedError(
+                f"{redact(asset.url)} broke off after {digester.size_bytes} bytes"
+            ) from error
         announced = _content_length(response)
     if announced not in {None, digester.size_bytes}:
         raise LookupFailedError(
@@ -130,10 +169,13 @@ def _download(asset: Asset, session: requests.Session) -> Asset:
         )
     if asset.size_bytes not in {None, digester.size_bytes}:
         raise LookupFailedError(
-            f"the item says {asset.size_bytes} bytes, {redact(asset.url)} has {digester.size_bytes}"
+            f"{redact(asset.url)} has {digester.size_bytes} bytes, "
+            f"but its item or a HEAD request says {asset.size_bytes}"
         )
     if wrong := digester.contradiction():
-        raise LookupFailedError(f"{redact(asset.url)} has another {wrong} than the item says")
+        raise LookupFailedError(
+            f"{redact(asset.url)} has another {wrong} than its item or a HEAD request says"
+        )
     return replace(asset, size_bytes=digester.size_bytes, checksums=digester.checksums())
 
 
@@ -149,7 +191,7 @@ def digests_of(headers: requests.structures.CaseInsensitiveDict[str]) -> Checksu
     adler32 = found.get("adler32", "").lower()
     try:
         md5 = base64.b64decode(found["md5"], validate=True).hex()
-    except binascii.Error:
+    except ValueError:
         md5 = ""
     return Checksums(
         adler32=adler32.zfill(8) if _ADLER32.fullmatch(adler32) else None,
@@ -167,18 +209,20 @@ def _refuse_page(asset: Asset, response: requests.Response) -> None:
         )
 
 
+def _is_encoded(response: requests.Response) -> bool:
+    """Tell whether what is sent, or stored (Google), is compressed although that was not asked."""
+    headers = ("Content-Encoding", "x-goog-stored-content-encoding")
+    return any(response.headers.get(header, "identity") != "identity" for header in headers)
+
+
 def _content_length(response: requests.Response) -> int | None:
-    if response.headers.get("Content-Encoding", "identity") != "identity":
-        return None
     length = response.headers.get("Content-Length", "")
-    return int(length) if length.isdigit() else None
+    return int(length) if length.isdecimal() else None
 
 
-def _describe(error: requests.RequestException) -> str:
-    if error.response is not None:
-        return f"HTTP {error.response.status_code}"
-    return "no answer" if isinstance(error, requests.ConnectionError) else type(error).__name__
-
-
-def _no_credentials(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    return request
+def _describe(error: Exception) -> str:
+    if isinstance(error, requests.exceptions.SSLError):
+        return "no TLS connection; is its certificate valid, and trusted here?"
+    if isinstance(error, requests.ConnectionError):
+        return "no answer"
+    return f"no usable answer ({type(error).__name__})"

@@ -19,7 +19,7 @@ from .errors import StacRucioError
 from .listing import list_files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from rucio.client import Client
 
@@ -91,12 +91,18 @@ class _Item(ABC):
     """What the modifier needs of an item, whether it is an object or a dict."""
 
     def __init__(
-        self, collection: object, item_id: object, assets: Mapping[str, Mapping[str, Any]]
+        self,
+        collection: object,
+        item_id: object,
+        assets: Mapping[str, Mapping[str, Any]],
+        keys: Collection[str],
     ) -> None:
         self.collection = collection
         self.id = item_id
         self.assets = assets
         """Fields of the assets that have an href."""
+        self.keys = keys
+        """Keys of all assets; the names of the files depend on them."""
 
     @abstractmethod
     def write(self, key: str, fields: Mapping[str, Any]) -> None:
@@ -110,13 +116,14 @@ class _Item(ABC):
 class _ItemDict(_Item):
     def __init__(self, item: MutableMapping[str, Any]) -> None:
         self._item = item
-        assets = item.get("assets")
+        found = item.get("assets")
+        assets: Mapping[str, Any] = found if isinstance(found, Mapping) else {}
         usable = {
             key: asset
-            for key, asset in (assets.items() if isinstance(assets, Mapping) else ())
+            for key, asset in assets.items()
             if isinstance(asset, MutableMapping) and isinstance(asset.get("href"), str)
         }
-        super().__init__(item.get("collection"), item.get("id"), usable)
+        super().__init__(item.get("collection"), item.get("id"), usable, assets.keys())
 
     def write(self, key: str, fields: Mapping[str, Any]) -> None:
         asset = self._item["assets"][key]
@@ -137,7 +144,7 @@ class _ItemObject(_Item):
         assets = {
             key: {**asset.extra_fields, "href": asset.href} for key, asset in item.assets.items()
         }
-        super().__init__(item.collection_id, item.id, assets)
+        super().__init__(item.collection_id, item.id, assets, assets.keys())
 
     def write(self, key: str, fields: Mapping[str, Any]) -> None:
         asset = self._item.assets[key]
@@ -178,7 +185,7 @@ def _dids(item: _Item, key: str, scope: str | None) -> Iterable[DID]:
     hrefs = [place.get("href") for place in places if isinstance(place, Mapping)]
     in_scope = scope or collection_scope(collection)
     names = (
-        asset_name(collection, item_id, key, href, item.assets)
+        asset_name(collection, item_id, key, href, item.keys)
         for href in hrefs
         if isinstance(href, str)
     )

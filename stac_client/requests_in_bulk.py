@@ -72,7 +72,7 @@ class Sender:
                     continue
                 half = (len(part) + 1) // 2
                 if isinstance(error.__cause__, DatabaseException):
-                    self._largest = max(half, _LEAST)
+                    self._largest = min(self._largest, max(half, _LEAST))
                 pending += [part[:half], part[half:]]
             except StacRucioError as error:
                 refused += [(value, error) for value in part]

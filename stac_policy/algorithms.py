@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,10 @@ from .tape import collocation_hints
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+_PACKAGE = __name__.partition(".")[0]
+_VARIABLE = "RUCIO_POLICY_PACKAGE_"
+"""With the name of a VO behind it, Rucio prefers it to the option `package-VO`."""
 
 BY_TYPE: dict[str, dict[str, Callable[..., Any]]] = {
     "auto_approve": {"stac": approve},
@@ -58,10 +63,14 @@ def vos() -> tuple[str, ...] | None:
     # Not from the config table: this is asked while Rucio's own modules are being imported.
     if not config_get_bool("common", "multi_vo", False, False, check_config_table=False):  # noqa: FBT003 - Rucio's overloads
         return None
-    package = __name__.partition(".")[0]
-    options = get_config().items("policy")
-    return tuple(
-        option.partition("-")[2]
-        for option, value in options
-        if option.startswith("package-") and value == package
-    )
+    parser = get_config()
+    options = dict(parser.items("policy")) if parser.has_section("policy") else {}
+    packages = {
+        option.removeprefix("package-"): package
+        for option, package in options.items()
+        if option.startswith("package-")
+    }
+    for variable, package in os.environ.items():
+        if variable.startswith(_VARIABLE) and package:
+            packages[variable.removeprefix(_VARIABLE).lower()] = package
+    return tuple(vo for vo, package in packages.items() if package == _PACKAGE)

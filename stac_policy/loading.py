@@ -39,8 +39,10 @@ def findings() -> Iterator[Finding]:
     yield _try("Rucio's version", _version)
     for module in ("permission", "schema"):
         yield _try(f"module {module}", partial(_module, module))
-    for kind in _DEFAULTS:
-        yield _try(f"default {kind}", partial(_default, kind))
+    for vo in _vos():
+        for kind in _DEFAULTS:
+            what = f"default {kind} of VO {vo}" if vo else f"default {kind}"
+            yield _try(what, partial(_default, kind, vo))
     for kind, algorithms in named().items():
         for name in algorithms:
             yield _try(f"{kind} {name}", partial(_named, kind, name))
@@ -64,16 +66,23 @@ def _try(what: str, look: Callable[[], str]) -> Finding:
 def _package() -> str:
     from rucio.common import config
 
-    variable = os.environ.get("RUCIO_POLICY_PACKAGE")
-    if variable and variable != _PACKAGE:
-        raise _WrongError(f"the environment variable RUCIO_POLICY_PACKAGE says {variable}")
-    options = dict(config.get_config().items("policy"))
+    where = f"{importlib.import_module(_PACKAGE).__file__}"
+    sharing = None if config.is_client() else vos()
+    if sharing:
+        return f"{where} for VO {', '.join(sharing)}"
+    parser = config.get_config()
+    options = dict(parser.items("policy")) if parser.has_section("policy") else {}
     packages = {
         option: value for option, value in options.items() if option.partition("-")[0] == "package"
     }
+    if sharing is not None:
+        raise _WrongError(f"[policy] names {packages or 'no package'}, not package-VO = {_PACKAGE}")
+    variable = os.environ.get("RUCIO_POLICY_PACKAGE")
+    if variable and variable != _PACKAGE:
+        raise _WrongError(f"the environment variable RUCIO_POLICY_PACKAGE says {variable}")
     if _PACKAGE not in packages.values() and not variable:
         raise _WrongError(f"[policy] names {packages or 'no package'}, not {_PACKAGE}")
-    return f"{importlib.import_module(_PACKAGE).__file__}"
+    return where
 
 
 def _version() -> str:
@@ -88,10 +97,10 @@ def _module(name: str) -> str:
     return str(importlib.import_module(f"{_PACKAGE}.{name}").__file__)
 
 
-def _default(kind: str) -> str:
+def _default(kind: str, vo: str) -> str:
     from rucio.common.plugins import PolicyPackageAlgorithms
 
-    active = PolicyPackageAlgorithms._get_default_algorithm(kind, _vo())  # noqa: SLF001 - Rucio's loader
+    active = PolicyPackageAlgorithms._get_default_algorithm(kind, vo)  # noqa: SLF001 - Rucio's loader
     return _ours(active)
 
 
@@ -125,6 +134,9 @@ def _ours(active: Callable[..., object] | None) -> str:
     return where
 
 
-def _vo() -> str:
-    """The VO whose default algorithms are asked for; '' on a server that has but one."""
-    return next(iter(vos() or ()), "")
+def _vos() -> tuple[str, ...]:
+    """The VOs whose default algorithms are asked for; '' is the one of `[policy] package`."""
+    from rucio.common.config import is_client
+
+    # Whatever their VO is, Rucio's clients do not name it when they ask for a default.
+    return ("",) if is_client() else vos() or ("",)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rucio.common.config import is_client
 from rucio.common.exception import ReplicaNotFound
 
 from . import stac_api
+from .algorithms import vos
 from .naming import asset_key, split_name, unescape
 from .settings import settings
 from .urls import redact, refusal
@@ -36,7 +37,8 @@ def original_url(did: DID) -> str:
     elif url := _registered_url(did):
         return url
     else:
-        tried.append(f"source RSEs (with the protocol {SOURCE_PROTOCOL}): none holds it")
+        none = "none holds it" if vos() is None else "none holds it, or VOs that have it differ"
+        tried.append(f"source RSEs (with the protocol {SOURCE_PROTOCOL}): {none}")
     api = settings().api_of(did.scope)
     if not api:
         tried.append(f"STAC API: none is configured for scope {did.scope} ([stac] api, scopes)")
@@ -49,25 +51,48 @@ def original_url(did: DID) -> str:
 
 
 def _registered_url(did: DID) -> str | None:
-    from rucio.common.types import InternalScope
+    """The URL under which a source RSE of the DID's VO holds it.
+
+    Rucio does not say for which VO it asks. Where several VOs of a server have
+    the DID, a URL is given only if each of them holds it under that same URL:
+    it is then right for all, and no VO is ever given another one's.
+    """
     from rucio.db.sqla.constants import DatabaseOperationType
     from rucio.db.sqla.models import RSEFileAssociation, RSEProtocol
     from rucio.db.sqla.session import db_session
     from sqlalchemy import select
 
-    statement = (
-        select(RSEFileAssociation.path)
-        .join(RSEProtocol, RSEProtocol.rse_id == RSEFileAssociation.rse_id)
-        .where(
-            RSEFileAssociation.scope == InternalScope(did.scope),
-            RSEFileAssociation.name == did.name,
-            RSEProtocol.impl == SOURCE_PROTOCOL,
-        )
-        .limit(1)
-    )
     with db_session(DatabaseOperationType.READ) as session:
-        path: str | None = session.execute(statement).scalar()
-    return path
+        urls: dict[Any, set[str]] = {scope: set() for scope in _scopes(did, session)}
+        statement = (
+            select(RSEFileAssociation.scope, RSEFileAssociation.path)
+            .join(RSEProtocol, RSEProtocol.rse_id == RSEFileAssociation.rse_id)
+            .where(
+                RSEFileAssociation.scope.in_(urls),
+                RSEFileAssociation.name == did.name,
+                RSEFileAssociation.path.is_not(None),
+                RSEProtocol.impl == SOURCE_PROTOCOL,
+            )
+        )
+        for scope, path in session.execute(statement):
+            urls[scope].add(path)
+    return min(set.intersection(*urls.values()), default=None) if urls else None
+
+
+def _scopes(did: DID, session: Any) -> list[Any]:
+    """The scope of a DID as Rucio's database has it, in each VO that has the DID."""
+    from rucio.common.types import InternalScope
+    from rucio.core.vo import list_vos
+    from rucio.db.sqla.models import DataIdentifier
+    from sqlalchemy import select
+
+    if vos() is None:
+        return [InternalScope(did.scope)]
+    scopes = [InternalScope(did.scope, vo=vo["vo"]) for vo in list_vos(session=session)]
+    statement = select(DataIdentifier.scope).where(
+        DataIdentifier.scope.in_(scopes), DataIdentifier.name == did.name
+    )
+    return list(session.execute(statement).scalars())
 
 
 def _catalogued_url(did: DID, api: str, configured: Settings) -> str:
@@ -75,15 +100,16 @@ def _catalogued_url(did: DID, api: str, configured: Settings) -> str:
         collection, item_id = map(unescape, split_name(did.name)[:2])
     except ValueError as error:
         raise stac_api.StacApiError(
-            f"{api} can not be asked, because the name holds a shortened id"
+            f"{redact(api)} can not be asked, because the name holds a shortened id"
         ) from error
-    urls = stac_api.asset_urls(api, collection, item_id, configured)
-    key = asset_key(did.name, collection, item_id, urls)
+    item = stac_api.fetch_item(api, collection, item_id, configured)
+    key = asset_key(did.name, collection, item_id, item.hrefs)
+    where = f"item {item_id!r} of collection {collection!r} at {redact(api)}"
     if key is None:
-        raise stac_api.StacApiError(
-            f"item {item_id} of collection {collection} at {api} has no asset of this name"
-        )
-    url = urls[key]
+        raise stac_api.StacApiError(f"{where} has no asset of this name")
+    url = item.url(key)
+    if url is None:
+        raise stac_api.StacApiError(f"asset {key!r} of {where} has no href")
     if reason := refusal(url, configured.allowed_hosts):
-        raise stac_api.StacApiError(f"asset {key} at {redact(url)}: {reason}")
+        raise stac_api.StacApiError(f"asset {key!r} at {redact(url)!r}: {reason}")
     return url

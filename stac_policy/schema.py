@@ -1,8 +1,9 @@
-"""Schema of DIDs in requests: Rucio's generic one, unchanged.
+"""Schema of DIDs in requests: that of Rucio's servers with a single VO, unchanged.
 
 Rucio takes every value that is missing here from its generic schema, except
 this one, which it reads from the policy package when the server starts
-(`rucio.common.schema.get_scope_name_regexps`).
+(`rucio.common.schema.get_scope_name_regexps`). The one that Rucio has for
+multi-VO servers finds no DID whose name holds a slash.
 """
 
 from rucio.common.schema.generic import SCOPE_NAME_REGEXP

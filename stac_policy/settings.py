@@ -5,16 +5,21 @@ docs/server.md lists every option with its meaning, default and an example.
 
 from __future__ import annotations
 
+import configparser
 import logging
+import re
 from dataclasses import dataclass, fields
 from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from .urls import redact
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 _LOGGER = logging.getLogger(__name__)
+_HOST = re.compile(r"((\*\.)?[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?")
 
 
 @dataclass(frozen=True)
@@ -65,7 +70,8 @@ def parse(options: Mapping[str, str]) -> tuple[Settings, list[str]]:
 
     Returns:
         The settings, and what is wrong with the options, each problem naming
-        its option; a wrong one has its default.
+        its option. A wrong one has its default, except that an allow list
+        with a mistake still allows no other hosts than those that it names.
     """
     values: dict[str, Any] = {}
     problems = []
@@ -78,6 +84,8 @@ def parse(options: Mapping[str, str]) -> tuple[Settings, list[str]]:
             values[option] = _PARSERS[option](text.strip())
         except ValueError as error:
             problems.append(f"[stac] {option}: {error}")
+            if option == "allowed_hosts":
+                values[option] = _words(text)
     return Settings(**values), problems
 
 
@@ -102,8 +110,16 @@ def configured_options() -> dict[str, str]:
         parser = config.get_config()
     except ConfigNotFound:
         return {}  # a client that does without
-    in_file = dict(parser.items("stac")) if parser.has_section("stac") else {}
+    names = parser.options("stac") if parser.has_section("stac") else []
+    in_file = {name: _text(parser, name) for name in names}
     return in_file if config.is_client() else _config_table() | in_file
+
+
+def _text(parser: configparser.ConfigParser, option: str) -> str:
+    try:
+        return parser.get("stac", option)
+    except configparser.InterpolationError:  # a `%`, as URLs have it, that is not doubled
+        return parser.get("stac", option, raw=True)
 
 
 def _config_table() -> dict[str, str]:
@@ -118,20 +134,33 @@ def _config_table() -> dict[str, str]:
 def _hosts(text: str) -> tuple[str, ...]:
     hosts = _words(text)
     for host in hosts:
-        if "/" in host:
-            raise ValueError(f"{host!r} is not a host; give names such as data.example.org")
+        if not _HOST.fullmatch(host):
+            raise ValueError(f"{redact(host)!r} is not a host; give names such as data.example.org")
     return hosts
 
 
 def _url(text: str) -> str:
-    if text and (urlsplit(text).scheme not in {"http", "https"} or not urlsplit(text).hostname):
-        raise ValueError(f"{text!r} is not an http or https URL")
+    try:
+        parts = urlsplit(text)
+        parts.port  # noqa: B018 - raises
+    except ValueError:  # whose text may repeat a password
+        raise ValueError("it can not be parsed as a URL") from None
+    if text and (parts.scheme not in {"http", "https"} or not parts.hostname):
+        raise ValueError(f"{redact(text)!r} is not an http or https URL")
+    if parts.query or parts.fragment:
+        raise ValueError(f"{redact(text)!r} has a query or fragment, behind which no path can go")
     return text.rstrip("/")
 
 
-def _positive(text: str) -> int:
-    if not text.isdigit():
+def _count(text: str) -> int:
+    if not text.isdecimal():
         raise ValueError(f"{text!r} is not a whole number of at least 0")
+    return int(text)
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise ValueError(f"{text!r} is not a whole number of at least 1")
     return int(text)
 
 
@@ -143,6 +172,8 @@ def _name(text: str) -> str:
 
 def _scopes(text: str) -> tuple[tuple[str, str], ...]:
     pairs = [word.partition("=") for word in _words(text)]
+    if not all(scope.strip() for scope, _, _ in pairs):
+        raise ValueError("a scope is missing before '='")
     return tuple((scope.strip(), _url(api.strip())) for scope, _, api in pairs)
 
 
@@ -153,9 +184,9 @@ def _words(text: str) -> tuple[str, ...]:
 _PARSERS: Mapping[str, Callable[[str], Any]] = {
     "allowed_hosts": _hosts,
     "api": _url,
-    "auto_approve_bytes": _positive,
-    "cache_items": _positive,
-    "cache_s": _positive,
+    "auto_approve_bytes": _count,
+    "cache_items": _count,
+    "cache_s": _count,
     "connect_timeout_s": _positive,
     "read_timeout_s": _positive,
     "registrar_attribute": _name,

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import time
+import zlib
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urljoin, urlsplit
 
 import requests
+import urllib3
 from requests.adapters import HTTPAdapter
 from urllib3.util.retry import Retry
 
 from .fetching import open_url
+from .urls import redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -20,14 +24,35 @@ if TYPE_CHECKING:
     from .settings import Settings
 
 _CHUNK_BYTES = 1 << 16
+_GZIP = 16 + zlib.MAX_WBITS
 
 
 class StacApiError(Exception):
     """A STAC API does not know an item, or gave no usable answer; the message says which."""
 
 
-def asset_urls(api: str, collection: str, item: str, settings: Settings) -> Mapping[str, str]:
-    """The absolute URL of each asset of an item that has one, by its key.
+@dataclass(frozen=True)
+class Item:
+    """The assets of an item."""
+
+    base_url: str
+    """What relative hrefs are relative to."""
+
+    hrefs: Mapping[str, str | None]
+    """The href of each asset as the item has it, or None, by the asset's key."""
+
+    def url(self, key: str) -> str | None:
+        """The absolute URL of an asset, or None if it has no href."""
+        href = self.hrefs[key]
+        try:
+            # An absolute href stays as it is, byte for byte: urljoin would tidy its path.
+            return href if not href or urlsplit(href).scheme else urljoin(self.base_url, href)
+        except ValueError:  # it is no URL; `refusal` says so
+            return href
+
+
+def fetch_item(api: str, collection: str, item: str, settings: Settings) -> Item:
+    """The assets of an item, as a STAC API gives them now or gave them a while ago.
 
     Args:
         api: Root URL of the STAC API.
@@ -44,7 +69,7 @@ def asset_urls(api: str, collection: str, item: str, settings: Settings) -> Mapp
 
 
 @lru_cache(maxsize=1)
-def _cache(settings: Settings) -> Callable[[str, str, str, int], Mapping[str, str]]:
+def _cache(settings: Settings) -> Callable[[str, str, str, int], Item]:
     session = requests.Session()
     retry = Retry(
         total=3,
@@ -52,19 +77,27 @@ def _cache(settings: Settings) -> Callable[[str, str, str, int], Mapping[str, st
         status_forcelist=(429, 500, 502, 503, 504),
         allowed_methods=("GET",),
         raise_on_status=False,
+        respect_retry_after_header=False,  # an API could hold up a daemon for a day
     )
     for scheme in ("http://", "https://"):
         session.mount(scheme, HTTPAdapter(max_retries=retry))
 
     @lru_cache(maxsize=settings.cache_items)
-    def fetch(api: str, collection: str, item: str, _period: int) -> Mapping[str, str]:
-        url = f"{api}/collections/{quote(collection, safe='')}/items/{quote(item, safe='')}"
-        return _urls(_get(session, url, settings), url)
+    def fetch(api: str, collection: str, item: str, _period: int) -> Item:
+        # JSON, and so names, can hold lone surrogates, which strict UTF-8 refuses.
+        collection_path, item_path = (
+            quote(part, safe="", errors="surrogatepass") for part in (collection, item)
+        )
+        url = f"{api}/collections/{collection_path}/items/{item_path}"
+        answer, answered_by = _get(session, url, settings)
+        return _item(answer, item, answered_by)
 
     return fetch
 
 
-def _get(session: requests.Session, url: str, settings: Settings) -> Any:
+def _get(session: requests.Session, url: str, settings: Settings) -> tuple[Any, str]:
+    """The JSON at a URL, and the URL without secrets that redirects led to."""
+    shown = redact(url)
     own_host = urlsplit(url).netloc.rpartition("@")[2]
     try:
         with open_url(
@@ -72,40 +105,55 @@ def _get(session: requests.Session, url: str, settings: Settings) -> Any:
             url,
             (own_host, *settings.allowed_hosts),
             (settings.connect_timeout_s, settings.read_timeout_s),
+            headers={"Accept-Encoding": "gzip"},
         ) as response:
             if response.status_code != requests.codes.ok:
-                raise StacApiError(f"{url}: HTTP {response.status_code}")
-            body = bytearray()
-            for chunk in response.iter_content(_CHUNK_BYTES):
-                body += chunk
-                if len(body) > settings.response_bytes:
-                    raise StacApiError(f"{url}: more than {settings.response_bytes} bytes")
-        return json.loads(body)
-    except requests.RequestException as error:
-        raise StacApiError(f"{url}: {type(error).__name__}") from error
-    except (ValueError, RecursionError) as error:
-        raise StacApiError(f"{url}: the answer is not JSON") from error
+                raise StacApiError(f"{shown}: HTTP {response.status_code}")
+            body = _body(response, settings.response_bytes)
+        if len(body) > settings.response_bytes:
+            raise StacApiError(f"{shown}: more than {settings.response_bytes} bytes")
+        return json.loads(body), redact(response.url)
+    except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+        # From None: what they say may repeat the signed URL of a redirect.
+        raise StacApiError(f"{shown}: {type(error).__name__}") from None
+    except (ValueError, RecursionError, zlib.error):
+        raise StacApiError(f"{shown}: the answer is not JSON") from None
 
 
-def _urls(item: Any, url: str) -> Mapping[str, str]:
-    if not isinstance(item, dict) or not isinstance(item.get("assets"), dict):
+def _body(response: requests.Response, limit_bytes: int) -> bytes:
+    """An answer's body, or little more than its first `limit_bytes` if it is larger.
+
+    Decoded here: a few bytes of gzip can hold gigabytes, which requests would
+    decode before it gives any of them.
+    """
+    gzip = response.headers.get("Content-Encoding", "").lower() == "gzip"
+    decoder = zlib.decompressobj(_GZIP)
+    body = bytearray()
+    for chunk in response.raw.stream(_CHUNK_BYTES, decode_content=False):
+        body += decoder.decompress(chunk, limit_bytes + 1 - len(body)) if gzip else chunk
+        if len(body) > limit_bytes:
+            break
+    return bytes(body)
+
+
+def _item(answer: Any, item: str, url: str) -> Item:
+    if not isinstance(answer, dict) or not isinstance(answer.get("assets"), dict):
         raise StacApiError(f"{url}: the answer is not a STAC item")
-    hrefs = {
-        key: asset["href"]
-        for key, asset in item["assets"].items()
-        if isinstance(asset, dict) and isinstance(asset.get("href"), str) and asset["href"]
-    }
-    # An absolute href stays as it is, byte for byte: urljoin would tidy its path.
-    return {
-        key: href if urlsplit(href).scheme else urljoin(_self_href(item) or url, href)
-        for key, href in hrefs.items()
-    }
+    if answer.get("id") != item:
+        raise StacApiError(f"{url}: the answer is another item")
+    hrefs = {}
+    for key, asset in answer["assets"].items():
+        href = asset.get("href") if isinstance(asset, dict) else None
+        hrefs[key] = href if isinstance(href, str) and href else None
+    return Item(_base_url(answer, url), hrefs)
 
 
-def _self_href(item: dict[str, Any]) -> str | None:
-    links = item.get("links")
+def _base_url(answer: dict[str, Any], url: str) -> str:
+    links = answer.get("links")
     for link in links if isinstance(links, list) else []:
         if isinstance(link, dict) and link.get("rel") == "self":
-            href = link.get("href")
-            return href if isinstance(href, str) else None
-    return None
+            try:
+                return urljoin(url, str(link.get("href") or ""))
+            except ValueError:  # it is no URL
+                break
+    return url

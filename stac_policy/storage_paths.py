@@ -13,7 +13,9 @@ from .naming import DID
 from .stac_dids import derived_scope, is_asset
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+_ASSET_PARTS = 3
 
 
 def lfn2pfn(
@@ -38,11 +40,7 @@ def lfn2pfn(
     """
     if is_asset(DID(scope, name)):
         return name[1:] if scope == derived_scope(name) else scope + name
-    from rucio.rse.translation import RSEDeterministicTranslation
-
-    hash_path = RSEDeterministicTranslation._get_one_algorithm("lfn2pfn", "hash")  # noqa: SLF001 - Rucio offers no other way
-    path: str = hash_path(scope, name, rse, rse_attributes, protocol_attributes)
-    return path
+    return _hash()(scope, name, rse, rse_attributes, protocol_attributes)
 
 
 def pfn2lfn(parsed_pfn: Mapping[str, str]) -> tuple[str, str]:
@@ -55,17 +53,28 @@ def pfn2lfn(parsed_pfn: Mapping[str, str]) -> tuple[str, str]:
     Returns:
         Name and scope, in this order; for other paths what Rucio's default gives.
     """
-    path = f"{parsed_pfn['path']}/{parsed_pfn['name']}"
-    *before, collection, item, asset = ["", "", "", *filter(None, path.split("/"))]
-    name = f"/{collection}/{item}/{asset}"
-    derived = derived_scope(name)
-    scope = before[-1] or derived
-    if scope and is_asset(DID(scope, name)) and (before[-1] == "") == (scope == derived):
-        return name, scope
+    whole = f"{parsed_pfn['path']}/{parsed_pfn['name']}"
+    parts = [part for part in whole.split("/") if part]
+    name = "/" + "/".join(parts[-_ASSET_PARTS:])
+    before = "/".join(parts[:-_ASSET_PARTS])
+    scope = before or derived_scope(name)
+    if scope and is_asset(DID(scope, name)):
+        # A fixed scope may also hold files that are not STAC's, at paths as long.
+        not_stac = _hash()(scope, parts[-1], "", {}, {})
+        if "/".join(parts) == lfn2pfn(scope, name, "", {}, {}) != not_stac:
+            return name, scope
     from rucio.rse.translation import RSEDeterministicScopeTranslation
 
     default: tuple[str, str] = RSEDeterministicScopeTranslation._default(parsed_pfn)  # noqa: SLF001 - Rucio offers no other way
     return default
+
+
+def _hash() -> Callable[..., str]:
+    from rucio.rse.translation import RSEDeterministicTranslation
+
+    algorithm: Callable[..., str]
+    algorithm = RSEDeterministicTranslation._get_one_algorithm("lfn2pfn", "hash")  # noqa: SLF001 - Rucio offers no other way
+    return algorithm
 
 
 def tape_path(dsn: str, scope: str | None, filename: str) -> str:

@@ -56,7 +56,7 @@ _account_option = click.option(
     type=click.Choice(ACCOUNTS),
     default="root",
     show_default=True,
-    help="Rucio account; alice is an ordinary user.",
+    help="Rucio account: an administrator, an ordinary user, or who may register assets.",
 )
 
 

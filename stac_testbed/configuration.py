@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import configparser
 import getpass
+from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from .layout import Layout
 
 # Nothing listens on the discard port: Rucio then does without the memcached
 # that it would otherwise share with whatever else runs on this machine.
 _NO_CACHE = "127.0.0.1:9"
+
+_AUTO_APPROVE_BYTES = 1_000_000
 
 
 def write_server(layout: Layout) -> None:
@@ -24,6 +27,7 @@ def write_server(layout: Layout) -> None:
             "logdir": str(layout.logs),
             "loglevel": "INFO",
             "logformat": "%%(asctime)s\t%%(process)d\t%%(levelname)s\t%%(message)s",
+            "mailtemplatedir": str(_mail_templates()),
         },
         "database": {"default": layout.database_url},
         "bootstrap": {
@@ -34,6 +38,12 @@ def write_server(layout: Layout) -> None:
         "cache": {"url": _NO_CACHE},
         "policy": {"package": "stac_policy", "lfn2pfn_algorithm_default": "hash"},
         "conveyor": {"transfertool": "fts3", "scheme": "davs,https,http"},
+        "rules": {"auto_approve": "stac"},
+        "stac": {
+            "api": layout.url("stac-api"),
+            "auto_approve_bytes": str(_AUTO_APPROVE_BYTES),
+        },
+        "transfers": {"fts3tape_metadata_plugins": "stac"},
         "alembic": {"cfg": str(layout.etc / "alembic.ini")},
         **_client_sections(layout, "root"),
     }
@@ -43,7 +53,13 @@ def write_server(layout: Layout) -> None:
 
 def write_client(layout: Layout, account: str) -> None:
     """Write the rucio.cfg with which the clients of an account find the lake."""
-    sections = {"policy": {"package": "stac_policy"}, **_client_sections(layout, account)}
+    sections = {
+        # Without this the download client of Rucio 38 takes names with a leading slash for
+        # absolute paths. It stands for that behaviour alone: no algorithm has this name.
+        "common": {"extract_scope": "belleii"},
+        "policy": {"package": "stac_policy"},
+        **_client_sections(layout, account),
+    }
     _write(layout.client_cfg(account), sections)
 
 
@@ -61,6 +77,14 @@ def _client_sections(layout: Layout, account: str) -> dict[str, dict[str, str]]:
             "auth_token_file_path": str(layout.tokens / f"{getpass.getuser()}-{account}"),
         }
     }
+
+
+def _mail_templates() -> Path:
+    """The folder into which Rucio's package has installed them."""
+    (template,) = [
+        file for file in metadata.files("rucio") or () if file.name == "rule_approved_user.tmpl"
+    ]
+    return Path(template.locate()).resolve().parent
 
 
 def _alembic(layout: Layout) -> dict[str, dict[str, str]]:

@@ -92,7 +92,8 @@ def journey(lake: Lake, search: Search, say: Say, follow: Follow) -> None:
     say(f"found {len(items)} items with {len(originals)} wanted assets at {search.api}")
 
     _add_missing_scopes(rucio, items)
-    registration = client.create_replicas(items, rse=SOURCE_RSE, assets=search.assets)
+    registrar = StacClient(lake.client("registrar"))
+    registration = registrar.create_replicas(items, rse=SOURCE_RSE, assets=search.assets)
     registration.raise_for_failed()
     urls = _registered_urls(
         rucio, [outcome.did._asdict() for outcome in registration if outcome.did]

@@ -62,7 +62,8 @@ class Lake:
         """Make a Rucio client for one of the lake's accounts; it needs no rucio.cfg.
 
         Args:
-            account: `root` or `alice`, an ordinary user.
+            account: `root`, `alice` (an ordinary user) or `registrar`, who may
+                register STAC assets.
         """
         from rucio.client import Client as RucioClient
 

@@ -13,7 +13,8 @@ from .processes import free_ports
 ORIGINS = ("origin-a", "origin-b")
 STORAGES = ("storage-a", "storage-b")
 SERVICES = ("rucio-server", "transfers", "stac-api", *ORIGINS, *STORAGES)
-ACCOUNTS = ("root", "alice")
+ACCOUNTS = ("root", "alice", "registrar")
+"""The administrator, an ordinary user, and an account that may register STAC assets."""
 
 _FILE = "lake.json"
 

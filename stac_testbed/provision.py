@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from itertools import permutations
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from stac_client import add_source_rse
 
 from .layout import ACCOUNTS, STORAGES
 
@@ -21,6 +23,7 @@ STORAGE_EXPRESSION = "tier=disk"
 
 _STORAGE_PREFIX = "/rucio/"
 _UNLIMITED = -1
+_ALL = {"read": 1, "write": 1, "delete": 1}
 
 
 def provision(client: Client, layout: Layout, collection_scopes: Iterable[str]) -> None:
@@ -31,44 +34,21 @@ def provision(client: Client, layout: Layout, collection_scopes: Iterable[str]) 
         layout: The lake.
         collection_scopes: Scopes of the collections that its catalogue holds.
     """
-    _add_source_rse(client, layout)
     for service, rse in STORAGE_RSES.items():
         _add_storage_rse(client, layout, service, rse)
-    for source, destination in permutations((SOURCE_RSE, *STORAGE_RSES.values()), 2):
-        if destination != SOURCE_RSE:
-            client.add_distance(source, destination, {"distance": 1})
+    for source, destination in permutations(STORAGE_RSES.values(), 2):
+        client.add_distance(source, destination, {"distance": 1})
+    add_source_rse(
+        client, SOURCE_RSE, fts=layout.url("transfers"), destinations=STORAGE_RSES.values()
+    )
     for account in ACCOUNTS:
         if account != "root":
             _add_user(client, layout, account)
         for rse in STORAGE_RSES.values():
             client.set_local_account_limit(account, rse, _UNLIMITED)
+    client.add_account_attribute("registrar", "stac_registrar", "true")
     for scope in collection_scopes:
         client.add_scope("root", scope)
-
-
-def _add_source_rse(client: Client, layout: Layout) -> None:
-    client.add_rse(SOURCE_RSE, deterministic=False)
-    for scheme, port in (("https", 443), ("http", 80)):
-        client.add_protocol(
-            SOURCE_RSE,
-            {
-                "scheme": scheme,
-                "hostname": "localhost",
-                "port": port,
-                "prefix": "/",
-                "impl": "stac_policy.protocol.Default",
-                "domains": {
-                    "lan": _priorities(read=1),
-                    # Registration asks for a protocol that writes; nothing is ever written.
-                    "wan": _priorities(read=1, write=1, third_party_copy_read=1),
-                },
-            },
-        )
-    # An HTTP origin answers no checksum queries: FTS then verifies the destination alone.
-    for key, value in (("fts", layout.url("transfers")), ("supported_checksums", "none")):
-        client.add_rse_attribute(SOURCE_RSE, key, value)
-    # No rule may bring data here; who may skip the availability check still registers.
-    client.update_rse(SOURCE_RSE, {"availability_write": False})
 
 
 def _add_storage_rse(client: Client, layout: Layout, service: str, rse: str) -> None:
@@ -82,14 +62,13 @@ def _add_storage_rse(client: Client, layout: Layout, service: str, rse: str) -> 
             "prefix": _STORAGE_PREFIX,
             "impl": "rucio.rse.protocols.webdav.Default",
             "domains": {
-                "lan": _priorities(read=1, write=1, delete=1),
-                "wan": _priorities(
-                    read=1, write=1, delete=1, third_party_copy_read=1, third_party_copy_write=1
-                ),
+                "lan": _ALL,
+                "wan": {**_ALL, "third_party_copy_read": 1, "third_party_copy_write": 1},
             },
         },
     )
-    for key, value in (("fts", layout.url("transfers")), ("tier", "disk")):
+    attributes = {"fts": layout.url("transfers"), "tier": "disk", "lfn2pfn_algorithm": "stac"}
+    for key, value in attributes.items():
         client.add_rse_attribute(rse, key, value)
 
 
@@ -105,8 +84,3 @@ def _add_user(client: Client, layout: Layout, account: str) -> None:
         default=True,
     )
     client.add_scope(account, f"user.{account}")
-
-
-def _priorities(**operations: int) -> dict[str, Any]:
-    """Priorities of a protocol in a domain; an operation that is not named is switched off."""
-    return dict.fromkeys(("read", "write", "delete")) | operations

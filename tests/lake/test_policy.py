@@ -1,0 +1,292 @@
+"""The policy package at work in a Rucio server, its daemons and its own command line."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import pystac_client
+import pytest
+import requests
+from rucio.common.exception import AccessDenied
+from rucio.version import current_version
+
+from stac_client import StacClient, State
+from stac_policy.naming import DID, collection_scope, item_name
+from stac_policy.storage_paths import pfn2lfn
+from stac_testbed import STORAGE_RSES
+
+from .conftest import make_asset, make_item, many_items
+
+DISK = next(iter(STORAGE_RSES.values()))
+ITEM = "aletsch-20250611"
+
+# Before Rucio 41 nobody is asked about the DIDs that come with new replicas.
+RUCIO_CHECKS_NEW_DIDS = int(current_version()) >= 41
+
+
+@pytest.fixture(scope="module")
+def item(stac_lake):
+    """One item, registered."""
+    catalogue = pystac_client.Client.open(stac_lake.stac_url)
+    (item,) = catalogue.search(ids=[ITEM]).items()
+    assets = ["red", "nir", "thumbnail"]
+    registration = StacClient(stac_lake.client()).create_replicas([item], "STAC", assets=assets)
+    registration.raise_for_failed()
+    return item
+
+
+def rucio_command(stac_lake, *arguments, cwd=None):
+    """Run Rucio's own command line as alice."""
+    result = subprocess.run(  # noqa: S603 - installed beside this Python
+        [Path(sys.executable).parent / "rucio", *arguments],
+        env={**os.environ, **stac_lake.environment("alice"), "COLUMNS": "300"},
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=cwd,
+        timeout=120,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+# Permissions
+
+
+def test_a_registrar_registers(stac_lake, collection):
+    """An account with the attribute registers, although the source RSE is closed for writing."""
+    registrar = StacClient(stac_lake.client("registrar"))
+    items = many_items(collection, 2, 2)
+    assert registrar.create_replicas(items, "STAC").counts == {State.REGISTERED: 4}
+    assert registrar.create_replicas(items, "STAC").counts == {State.ALREADY_THERE: 4}
+
+
+def file(scope, name, **more):
+    """A replica as Rucio's client takes it."""
+    return {"scope": scope, "name": name, "bytes": 1, "adler32": "00000001", **more}
+
+
+def test_a_registrar_may_do_nothing_else(stac_lake, rucio, collection):
+    """No replicas elsewhere, no DIDs that are not STAC's, no rules for others on the way."""
+    registrar = stac_lake.client("registrar")
+    url = "https://data.example.org/x.tif"
+    name = f"/{collection}/item/x.tif"
+    rucio.add_scope("root", f"{collection}-other")
+    rucio.add_dataset(collection, "not-stac")
+    refused = [
+        lambda: registrar.add_replicas(DISK, [file(collection, name)]),
+        lambda: registrar.add_dids([{"scope": collection, "name": "x", "type": "DATASET"}]),
+        lambda: registrar.add_dids(
+            [
+                {
+                    "scope": collection,
+                    "name": item_name(collection, "i"),
+                    "type": "DATASET",
+                    "rules": [{"copies": 1, "rse_expression": DISK, "account": "root"}],
+                }
+            ]
+        ),
+        lambda: registrar.attach_dids_to_dids(
+            [
+                {
+                    "scope": collection,
+                    "name": "not-stac",
+                    "dids": [{"scope": collection, "name": name}],
+                }
+            ]
+        ),
+        lambda: registrar.add_rse("MINE"),
+        lambda: registrar.add_scope("registrar", "mine"),
+        lambda: registrar.set_status(collection, "not-stac", open=False),
+        lambda: registrar.delete_replicas("STAC", [{"scope": collection, "name": name}]),
+    ]
+    if RUCIO_CHECKS_NEW_DIDS:
+        refused += [
+            lambda: registrar.add_replicas("STAC", [file(collection, "not-stac.tif", pfn=url)]),
+            lambda: registrar.add_replicas("STAC", [file(f"{collection}-other", name, pfn=url)]),
+        ]
+    for number, attempt in enumerate(refused):
+        with pytest.raises(AccessDenied):
+            pytest.fail(f"attempt {number} was allowed: {attempt()}")
+
+
+def test_an_ordinary_account_may_not_register(stac_lake, collection):
+    """Without the attribute everything is as before."""
+    alice = stac_lake.client("alice")
+    replica = file(collection, f"/{collection}/i/x.tif", pfn="https://data.example.org/x.tif")
+    with pytest.raises(AccessDenied):
+        alice.add_replicas("STAC", [replica])
+    with pytest.raises(AccessDenied):
+        alice.add_dids(
+            [{"scope": collection, "name": item_name(collection, "i"), "type": "DATASET"}]
+        )
+
+
+# Paths
+
+
+def test_storages_are_browsable(stac_lake, item, client):
+    """With `lfn2pfn_algorithm=stac` a storage holds COLLECTION/ITEM/ASSET, and gives names back."""
+    rules = client.create_replication_rules([item], DISK, assets=["red", "nir", "thumbnail"])
+    assert [rule.state for rule in client.wait(rules, timeout_s=60, poll_s=1)] == ["OK"]
+    folder = stac_lake.layout.data("storage-a") / "rucio" / "alpine-optical" / ITEM
+    assert sorted(path.name for path in folder.iterdir()) == ["nir.tif", "red.tif", "thumbnail.png"]
+    parsed = {"path": f"/alpine-optical/{ITEM}/", "name": "red.tif"}
+    assert pfn2lfn(parsed) == (f"/alpine-optical/{ITEM}/red.tif", "alpine-optical")
+
+
+def test_names_that_are_not_stacs_have_rucios_paths(rucio, collection):
+    """On the same RSE every other file lies where Rucio's own algorithm puts it."""
+    rucio.add_replicas(DISK, [file(collection, "raw-1.dat")])
+    (listed,) = rucio.list_replicas([{"scope": collection, "name": "raw-1.dat"}])
+    digest = hashlib.md5(f"{collection}:raw-1.dat".encode(), usedforsecurity=False).hexdigest()
+    (pfn,) = listed["rses"][DISK]
+    assert pfn.endswith(f"/rucio/{collection}/{digest[:2]}/{digest[2:4]}/raw-1.dat")
+
+
+def add_non_deterministic(stac_lake, rucio, rse, prefix, **attributes):
+    """A non-deterministic RSE on the second storage."""
+    rucio.add_rse(rse, deterministic=False)
+    on = {"read": 1, "write": 1, "delete": 1}
+    rucio.add_protocol(
+        rse,
+        {
+            "scheme": "http",
+            "hostname": "127.0.0.1",
+            "port": stac_lake.layout.ports["storage-b"],
+            "prefix": prefix,
+            "impl": "rucio.rse.protocols.webdav.Default",
+            "domains": {
+                "lan": on,
+                "wan": {**on, "third_party_copy_read": 1, "third_party_copy_write": 1},
+            },
+        },
+    )
+    for key, value in {"fts": stac_lake.layout.url("transfers"), **attributes}.items():
+        rucio.add_rse_attribute(rse, key, value)
+    rucio.add_distance("STAC", rse, {"distance": 1})
+    rucio.set_local_account_limit("root", rse, -1)
+
+
+def copy_at(rucio, did, rse):
+    """The PFN of a file's replica at an RSE."""
+    (listed,) = rucio.list_replicas([did._asdict()])
+    (pfn,) = listed["rses"][rse]
+    return pfn
+
+
+def test_replication_to_a_non_deterministic_rse(stac_lake, rucio, item, client):
+    """Rucio's conveyor asks `stac_path` for the path of the copy, and keeps it with the replica."""
+    add_non_deterministic(stac_lake, rucio, "ND", "/nd/", naming_convention="stac_path")
+    rules = client.create_replication_rules([item], "ND", assets=["red"])
+    assert [rule.state for rule in client.wait(rules, timeout_s=60, poll_s=1)] == ["OK"]
+    pfn = copy_at(rucio, DID("alpine-optical", f"/alpine-optical/{ITEM}/red.tif"), "ND")
+    assert pfn == f"{stac_lake.layout.url('storage-b')}/nd/alpine-optical/{ITEM}/red.tif"
+    assert (
+        requests.get(pfn, timeout=10).content
+        == requests.get(item.assets["red"].href, timeout=10).content
+    )
+
+
+def test_the_default_algorithm_gives_the_original_url(stac_lake, rucio, item, client):
+    """Without a naming convention the conveyor gets the original URL as the path of the copy.
+
+    At an RSE whose prefix is that of a mirror of the origin, this is what names the copy.
+    """
+    add_non_deterministic(stac_lake, rucio, "MIRROR", "/mirror/")
+    rules = client.create_replication_rules([item], "MIRROR", assets=["red"])
+    assert [rule.state for rule in client.wait(rules, timeout_s=60, poll_s=1)] == ["OK"]
+    pfn = copy_at(rucio, DID("alpine-optical", f"/alpine-optical/{ITEM}/red.tif"), "MIRROR")
+    assert item.assets["red"].href.partition("://")[2] in pfn
+
+
+# Approval
+
+
+@pytest.mark.parametrize(("size_bytes", "approved"), [(1000, True), (10**7, False)])
+def test_small_rules_are_approved(stac_lake, collection, client, size_bytes, approved):
+    """A rule that asks for approval is approved at once if it is over little STAC data."""
+    asset = make_asset("https://data.example.org/x.tif", size_bytes=size_bytes)
+    client.create_replicas([make_item(collection, "scene", {"x": asset})], "STAC")
+    alice = stac_lake.client("alice")
+    (rule,) = alice.add_replication_rule(
+        [{"scope": collection, "name": item_name(collection, "scene")}],
+        copies=1,
+        rse_expression=DISK,
+        ask_approval=True,
+    )
+    waiting = alice.get_replication_rule(rule)["state"] == "WAITING_APPROVAL"
+    assert waiting is not approved
+    stac_lake.client().update_replication_rule(rule, {"lifetime": 0})
+
+
+# Rucio's own command line
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        f"/alpine-optical/{ITEM}",
+        f"alpine-optical/{ITEM}",
+        f"alpine-optical:/alpine-optical/{ITEM}",
+        f"https://stac.example.org/v1/collections/alpine-optical/items/{ITEM}",
+    ],
+)
+@pytest.mark.usefixtures("item")
+def test_rucio_did_show(stac_lake, typed):
+    """The item's dataset is found however it is typed."""
+    shown = rucio_command(stac_lake, "did", "show", typed)
+    assert f"/alpine-optical/{ITEM}" in shown
+    assert "DATASET" in shown
+
+
+@pytest.mark.usefixtures("item")
+def test_rucio_replica_list(stac_lake, item):
+    """Listing the replicas of an asset shows its original URL."""
+    listed = rucio_command(stac_lake, "replica", "list", "file", f"alpine-optical/{ITEM}/nir.tif")
+    assert item.assets["nir"].href in listed
+
+
+@pytest.mark.usefixtures("item")
+def test_rucio_rule_add(stac_lake, rucio):
+    """A rule is added over the item as it is typed."""
+    added = rucio_command(
+        stac_lake, "rule", "add", f"alpine-optical/{ITEM}", "--copies", "1", "--rses", DISK
+    )
+    rule = rucio.get_replication_rule(added.split()[-1])
+    assert (rule["scope"], rule["name"]) == ("alpine-optical", f"/alpine-optical/{ITEM}")
+    assert rule["account"] == "alice"
+
+
+def test_rucio_download(stac_lake, item, tmp_path):
+    """The stock client downloads an item from its origins, verified, into COLLECTION/ITEM."""
+    rucio_command(stac_lake, "download", "--rses", "STAC", f"/alpine-optical/{ITEM}", cwd=tmp_path)
+    for key, name in (("red", "red.tif"), ("nir", "nir.tif"), ("thumbnail", "thumbnail.png")):
+        (path,) = tmp_path.rglob(name)
+        content = requests.get(item.assets[key].href, timeout=10).content
+        assert zlib.adler32(path.read_bytes()) == zlib.adler32(content)
+        assert path.parent.name == ITEM
+
+
+def test_rucio_download_of_one_asset(stac_lake, item, tmp_path):
+    """Of a single file the protocol makes the folders that the stock client does not."""
+    rucio_command(
+        stac_lake, "download", "--rses", "STAC", f"alpine-optical/{ITEM}/red.tif", cwd=tmp_path
+    )
+    (path,) = tmp_path.rglob("red.tif")
+    assert path.read_bytes() == requests.get(item.assets["red"].href, timeout=10).content
+
+
+def test_scopes_of_long_collection_ids(client, rucio):
+    """A collection id above 25 characters has a scope of its own, and its names are whole."""
+    collection = "noaa-cdr-sea-surface-temperature-optimum-interpolation"
+    rucio.add_scope("root", collection_scope(collection))
+    registration = client.create_replicas(many_items(collection, 1, 1), "STAC")
+    registration.raise_for_failed()
+    (did,) = registration.dids
+    assert did == DID("noaa-cdr-sea-sur-52aa844c", f"/{collection}/item-0/band-0.tif")
