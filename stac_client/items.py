@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from json import JSONDecodeError
 from typing import Any, Union
 
 import pystac
@@ -30,7 +31,7 @@ def iter_items(items: ItemsLike) -> Iterator[ItemDict]:
 
     Raises:
         ConfigurationError: There is something among them that is no item.
-        RequestError: The STAC API that they come from refuses to give them.
+        RequestError: The STAC API or catalogue that they come from does not give them.
         UnreachableError: It does not answer.
     """
     try:
@@ -43,6 +44,8 @@ def iter_items(items: ItemsLike) -> Iterator[ItemDict]:
         if status := getattr(error, "status_code", None):
             raise RequestError(f"the STAC API answers {status}: {_first_line(error)}") from error
         raise UnreachableError(f"the STAC API does not answer: {_first_line(error)}") from error
+    except (pystac.STACError, JSONDecodeError) as error:
+        raise RequestError(f"the STAC catalogue can not be read: {_first_line(error)}") from error
 
 
 def _members(items: ItemsLike) -> object:

@@ -65,9 +65,12 @@ class Registration(Sequence[Outcome]):
     def __len__(self) -> int:
         return len(self._outcomes)
 
+    def __str__(self) -> str:
+        counts = [f"{count:,} {state.value}" for state, count in self.counts.items()]
+        return ", ".join(counts) or "no assets"
+
     def __repr__(self) -> str:
-        counts = ", ".join(f"{count:,} {state.value}" for state, count in self.counts.items())
-        return f"<Registration: {counts or 'no assets'}>"
+        return f"<Registration: {self}>"
 
     @property
     def counts(self) -> dict[State, int]:

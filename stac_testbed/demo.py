@@ -103,7 +103,7 @@ def journey(lake: Lake, search: Search, say: Say, follow: Follow) -> None:
         f"{SOURCE_RSE} does not hold the assets' URLs as they are",
     )
     hosts = sorted({urlsplit(url).netloc for url in urls.values()})
-    say(f"registered at {SOURCE_RSE}: {registration!r}, URLs on {' and '.join(hosts)}")
+    say(f"at RSE {SOURCE_RSE}: {registration}, as their URLs on {' and '.join(hosts)}")
 
     rules = client.create_replication_rules(
         registration, STORAGE_EXPRESSION, copies=len(STORAGE_RSES)
@@ -116,7 +116,7 @@ def journey(lake: Lake, search: Search, say: Say, follow: Follow) -> None:
     say("Rucio's daemons have brought every file to every storage")
 
     bytes_compared = _compare_with_origins(rucio, urls)
-    say(f"the storages hold the origins' bytes: {bytes_compared:,} bytes compared")
+    say(f"the storages hold what the origins hold: {bytes_compared:,} bytes compared")
 
     annotated = search.run(client.modifier)
     _check_alternates(annotated, search.assets)
@@ -125,7 +125,7 @@ def journey(lake: Lake, search: Search, say: Say, follow: Follow) -> None:
     rse = list(STORAGE_RSES.values())[-1]
     preferred = search.run(client.modifier(prefer=[rse]))
     size = _read_from_storage(lake, rse, preferred, originals, search.assets)
-    say(f"the same search with prefer={[rse]} opened in rasterio: {size} pixels read from {rse}")
+    say(f"with prefer=[{rse!r}] the same search opened in rasterio reads from {rse}: {size} pixels")
 
     client.delete_replication_rules(rules, at_once=True)
     _wait_until_deleted(rucio, rules)

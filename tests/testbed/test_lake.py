@@ -137,3 +137,15 @@ def test_a_failing_demo_says_why_in_one_line(options, said, tmp_path):
     assert said in line
     (lake,) = tmp_path.glob("stac-rucio-demo-*")
     assert not any(process.find() for process in load(lake).processes)
+
+
+def test_the_demo_on_another_stac_api(folder, tmp_path):
+    """The journey can be made with any STAC API, collection and choice of assets."""
+    options = ("--collection", "alpine-radar", "--assets", "thumbnail", "--max-items", "2")
+    result = stac_testbed(
+        *("demo", "--api", load(folder).stac_url, *options), environment={"TMPDIR": str(tmp_path)}
+    )
+    assert result.returncode == 0, result.stderr
+    assert "2 items with 2 wanted assets" in result.stdout
+    assert "8 the rules are deleted again" in result.stdout
+    assert list(tmp_path.iterdir()) == []
