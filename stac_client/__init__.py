@@ -34,9 +34,12 @@ from .errors import (
 )
 from .lookup import LearnFrom
 from .modifier import AlternatesWarning, Modifier
+from .plan import Plan
 from .results import Outcome, Registration, State
 from .rules import Rule
+from .selection import by_media_type, by_role
 from .source_rse import add_source_rse
+from .status import ItemStatus, StuckFile
 
 __all__ = [
     "ALTERNATE_ASSETS",
@@ -44,15 +47,20 @@ __all__ = [
     "AlternatesWarning",
     "Availability",
     "ConfigurationError",
+    "ItemStatus",
     "LearnFrom",
     "Modifier",
     "Outcome",
+    "Plan",
     "Registration",
     "RequestError",
     "Rule",
     "StacClient",
     "StacRucioError",
     "State",
+    "StuckFile",
     "UnreachableError",
     "add_source_rse",
+    "by_media_type",
+    "by_role",
 ]

@@ -16,9 +16,10 @@ from .checksums import Checksums, checksums_of
 from .results import Outcome, State
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from .items import ItemDict
+    from .selection import AssetSelection
 
 _API_ENDPOINTS = frozenset({"rendered_preview", "tilejson"})
 
@@ -46,27 +47,33 @@ class Asset:
 
 
 def select_assets(
-    item: ItemDict, keys: Collection[str] | None = None, scope: str | None = None
+    item: ItemDict, selection: AssetSelection = None, scope: str | None = None
 ) -> Iterator[Asset | Outcome]:
     """Give each selected asset of an item, or the reason why it can not be registered.
 
     Args:
         item: The item as a dict.
-        keys: Keys of the assets that are wanted. By default those with the role
-            `data` where an item has any, and otherwise all that are files; the
-            others are then given with the reason.
+        selection: The assets that are wanted. By default those with the role `data`
+            where an item has any, and otherwise all that are files; the others are
+            then given with the reason.
         scope: A fixed scope instead of the one derived from the collection.
     """
     assets = _assets(item)
-    unwanted = _unwanted_by_default(assets) if keys is None else {}
-    for key in assets:
-        if keys is not None and key not in keys:
+    unwanted = _unwanted_by_default(assets) if selection is None else {}
+    for key, asset in assets.items():
+        if not _is_selected(key, asset, selection):
             continue
         try:
             yield _asset(item, assets, key, unwanted.get(key), scope)
         except _NotRegistrableError as reason:
             ids = str(item.get("collection") or ""), str(item.get("id") or "")
             yield Outcome(*ids, key, State.SKIPPED, str(reason))
+
+
+def _is_selected(key: str, asset: Mapping[str, Any], selection: AssetSelection) -> bool:
+    if selection is None:
+        return True
+    return selection(key, asset) if callable(selection) else key in selection
 
 
 class _NotRegistrableError(Exception):

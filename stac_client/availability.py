@@ -11,11 +11,10 @@ from .listing import list_files
 from .requests_in_bulk import grouped
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-
     from rucio.client import Client
 
     from .items import ItemsLike
+    from .selection import AssetSelection
 
 
 @dataclass(frozen=True)
@@ -39,14 +38,16 @@ class Availability:
 
 
 def replication_availability(
-    client: Client, items: ItemsLike, keys: Collection[str] | None, scope: str | None
+    client: Client, items: ItemsLike, selection: AssetSelection, scope: str | None
 ) -> list[Availability]:
     """Ask Rucio where the assets of items are, in one request for each 1,000 assets.
 
     Raises:
         StacRucioError: Rucio or the STAC API can not be reached.
     """
-    selected = (found for item in iter_items(items) for found in select_assets(item, keys, scope))
+    selected = (
+        found for item in iter_items(items) for found in select_assets(item, selection, scope)
+    )
     assets = [found for found in selected if isinstance(found, Asset)]
     files = list_files(client, [asset.did for asset in assets], all_states=True)
     rows = []

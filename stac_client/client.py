@@ -6,17 +6,23 @@ from typing import TYPE_CHECKING
 
 from . import availability
 from .assets import Asset, select_assets
+from .deregistration import deregister
 from .errors import ConfigurationError, rucio_errors
 from .items import iter_items
+from .journal import Journal
 from .lookup import LearnFrom
 from .modifier import Modifier
+from .plan import Plan, make_plan
 from .replicas import Registrar
 from .requests_in_bulk import Sender
 from .results import Registration
-from .rules import Rules
+from .rules import Rules, Wanted
+from .status import item_status
+from .sync import sync
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from pathlib import Path
 
     from rucio.client import Client
 
@@ -24,7 +30,10 @@ if TYPE_CHECKING:
 
     from .availability import Availability
     from .items import ItemsLike
+    from .results import Outcome
     from .rules import Rule
+    from .selection import AssetSelection
+    from .status import ItemStatus
 
 DAY_S = 86_400.0
 
@@ -68,12 +77,22 @@ class StacClient:
         """
         return Modifier(self._rucio, scope=self._scope)
 
+    def plan(self, items: ItemsLike, rse: str, *, assets: AssetSelection = None) -> Plan:
+        """Say what `create_replicas` would do, without writing or downloading anything.
+
+        Args:
+            items: The items.
+            rse: The source RSE.
+            assets: The assets, as in `create_replicas`.
+        """
+        return make_plan(self._rucio, items, rse, assets, self._scope)
+
     def create_replicas(
         self,
         items: ItemsLike,
         rse: str,
         *,
-        assets: Collection[str] | None = None,
+        assets: AssetSelection = None,
         learn_from: LearnFrom | str = LearnFrom.DOWNLOAD,
     ) -> Registration:
         """Register assets in Rucio, as replicas at their original URLs; no bytes move.
@@ -84,8 +103,9 @@ class StacClient:
         Args:
             items: The items.
             rse: The source RSE.
-            assets: Keys of the assets. By default those with the role `data`
-                where an item has any, and otherwise all that are files.
+            assets: Keys of the assets, or a predicate (`by_role`, `by_media_type`).
+                By default those with the role `data` where an item has any, and
+                otherwise all that are files.
             learn_from: How far to go for sizes and checksums: `item`, `head` or
                 `download`, each only where those before it left something open.
 
@@ -96,65 +116,117 @@ class StacClient:
             StacRucioError: The RSE does not exist, or Rucio or the STAC API does
                 not answer.
         """
-        registrar = Registrar(self._rucio, rse, _learn_from(learn_from), self._sender)
-        return Registration(registrar.register(items, assets, self._scope))
+        return Registration(self._registrar(rse, learn_from).register(items, assets, self._scope))
+
+    def sync(
+        self,
+        items: ItemsLike,
+        rse: str,
+        journal: Path,
+        *,
+        assets: AssetSelection = None,
+        learn_from: LearnFrom | str = LearnFrom.DOWNLOAD,
+    ) -> Iterator[Outcome]:
+        """Register a whole collection or search, and later what is new or has changed.
+
+        Whatever stops it, another call goes on where it was: items that the
+        journal has in their version of now are passed over, and what Rucio has
+        already is recognised. Memory does not grow with the number of items.
+
+        Args:
+            items: The items, for example a collection or a search.
+            rse: The source RSE.
+            journal: File of the journal; made at the first call.
+            assets: The assets, as in `create_replicas`.
+            learn_from: As in `create_replicas`.
+
+        Yields:
+            What became of each asset; those of items that are passed over are
+            not among them.
+        """
+        registrar = self._registrar(rse, learn_from)
+        with Journal(journal, f"registration at {rse} of {self._rucio.host}") as opened:
+            yield from sync(items, opened, registrar, assets, self._scope)
+
+    def delete_replicas(
+        self, items: ItemsLike, rse: str, *, assets: AssetSelection = None
+    ) -> Registration:
+        """Take assets out of Rucio again, at one RSE; copies elsewhere stay.
+
+        Args:
+            items: The items.
+            rse: The source RSE.
+            assets: The assets, as in `create_replicas`.
+        """
+        return Registration(deregister(self._rucio, items, rse, assets, self._scope, self._sender))
 
     def create_replication_rules(
         self,
         items: ItemsLike | Registration,
         rse_expression: str,
         *,
-        assets: Collection[str] | None = None,
+        assets: AssetSelection = None,
         copies: int = 1,
         lifetime_s: int | None = None,
         activity: str | None = None,
         comment: str | None = None,
+        grouping: str = "DATASET",
         scope: str | None = None,
+        per_item: bool = False,
     ) -> list[Rule]:
         """Ask Rucio for copies of registered assets.
 
-        One rule is made over one dataset that holds the selected files. Asking
-        again with the same files gives the same rule.
+        One rule is made over one dataset that holds the selected files, or one
+        rule over the dataset of each item. Asking again gives the same rules.
 
         Args:
             items: The items, or what `create_replicas` gave: then the assets
                 that are in Rucio.
             rse_expression: Where the copies shall be.
-            assets: Keys of the assets, as in `create_replicas`.
+            assets: The assets, as in `create_replicas`.
             copies: How many copies, each at another RSE.
             lifetime_s: Seconds until the rule ends; by default it does not.
             activity: The activity of the transfers; one of the server's.
             comment: For people who look at the rule.
+            grouping: What is kept together at an RSE: `DATASET`, `ALL` or `NONE`.
             scope: Scope of the dataset; by default `user.ACCOUNT` if the account
                 has it, and otherwise that of the files.
+            per_item: One rule for each item, over all its registered assets.
 
         Raises:
-            StacRucioError: An asset is not registered, or Rucio refuses the rule.
+            StacRucioError: An asset is not registered, or Rucio refuses a rule.
         """
-        files = items.dids if isinstance(items, Registration) else self._dids(items, assets)
+        wanted = Wanted(rse_expression, copies, lifetime_s, activity, comment, grouping)
+        if per_item:
+            if assets is not None or scope is not None:
+                raise ConfigurationError(
+                    "per_item makes rules over whole items; it goes with neither assets nor scope"
+                )
+            datasets = dict.fromkeys(dataset for _, dataset in self._dids(items, None))
+            return [self._rules.over(dataset, wanted) for dataset in datasets]
+        files = {did for did, _ in self._dids(items, assets)}
         if not files:
             raise ConfigurationError("no assets are selected, so there is nothing to replicate")
-        rule = self._rules.create(
-            sorted(set(files)),
-            rse_expression,
-            copies=copies,
-            lifetime_s=lifetime_s,
-            activity=activity,
-            comment=comment,
-            scope=scope,
-        )
-        return [rule]
+        return [self._rules.over_files(files, wanted, scope)]
 
     def replication_availability(
-        self, items: ItemsLike, *, assets: Collection[str] | None = None
+        self, items: ItemsLike, *, assets: AssetSelection = None
     ) -> list[Availability]:
         """Say how much of each item is at each RSE.
 
         Args:
             items: The items.
-            assets: Keys of the assets, as in `create_replicas`.
+            assets: The assets, as in `create_replicas`.
         """
         return availability.replication_availability(self._rucio, items, assets, self._scope)
+
+    def rule_status(self, rules: Iterable[Rule]) -> list[ItemStatus]:
+        """Say how far rules have come with each item at each RSE, and why files are stuck.
+
+        Args:
+            rules: The rules.
+        """
+        return item_status(self._rucio, rules)
 
     def wait(
         self,
@@ -186,11 +258,20 @@ class StacClient:
         """
         self._rules.delete(rules, at_once=at_once)
 
-    def _dids(self, items: ItemsLike, keys: Collection[str] | None) -> list[DID]:
-        selected = (
-            found for item in iter_items(items) for found in select_assets(item, keys, self._scope)
-        )
-        return [found.did for found in selected if isinstance(found, Asset)]
+    def _dids(
+        self, items: ItemsLike | Registration, selection: AssetSelection
+    ) -> Iterator[tuple[DID, DID]]:
+        """The file and the dataset of each asset."""
+        if isinstance(items, Registration):
+            yield from items.dids_with_datasets
+            return
+        for item in iter_items(items):
+            for found in select_assets(item, selection, self._scope):
+                if isinstance(found, Asset):
+                    yield found.did, found.dataset
+
+    def _registrar(self, rse: str, learn_from: LearnFrom | str) -> Registrar:
+        return Registrar(self._rucio, rse, _learn_from(learn_from), self._sender)
 
 
 def _learn_from(value: LearnFrom | str) -> LearnFrom:

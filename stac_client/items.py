@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from json import JSONDecodeError
+from pathlib import Path
 from typing import Any, Union
 
 import pystac
@@ -12,6 +13,7 @@ from pystac_client import ItemSearch
 from pystac_client.exceptions import APIError
 
 from .errors import ConfigurationError, RequestError, UnreachableError
+from .item_files import read_items
 
 ItemDict = dict[str, Any]
 ItemsLike = Union[
@@ -20,10 +22,11 @@ ItemsLike = Union[
     pystac.Collection,
     pystac.Item,
     Mapping[str, Any],
+    Path,
     Iterable[Union[pystac.Item, Mapping[str, Any]]],
 ]
-"""A search, an item collection, a collection with its items, a page, or items as
-objects or dicts, singly or in any iterable."""
+"""A search, an item collection, a collection with its items, a page, the path of a
+file of items, or items as objects or dicts, singly or in any iterable."""
 
 
 def iter_items(items: ItemsLike) -> Iterator[ItemDict]:
@@ -55,6 +58,8 @@ def _members(items: ItemsLike) -> object:
         return items.get_items(recursive=True)
     if isinstance(items, pystac.Item):
         return [items]
+    if isinstance(items, Path):
+        return read_items(items)
     if isinstance(items, Mapping):
         return items.get("features", [items])
     return items

@@ -21,7 +21,7 @@ from .requests_in_bulk import REQUEST_DIDS, grouped
 from .results import Outcome, State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from concurrent.futures import Executor
 
     import requests
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .listing import RucioFile
     from .lookup import LearnFrom
     from .requests_in_bulk import Sender
+    from .selection import AssetSelection
 
     LookUp = Callable[[Asset], Asset | Outcome]
 
@@ -60,13 +61,13 @@ class Registrar:
         self._sender = sender
 
     def register(
-        self, items: ItemsLike, keys: Collection[str] | None, scope: str | None
+        self, items: ItemsLike, assets: AssetSelection, scope: str | None
     ) -> Iterator[Outcome]:
         """Register the assets of items and attach them to their items' datasets.
 
         Args:
             items: The items.
-            keys: Keys of the wanted assets; see `stac_client.assets.select_assets`.
+            assets: The wanted assets.
             scope: A fixed scope instead of those derived from the collections.
 
         Raises:
@@ -78,9 +79,9 @@ class Registrar:
         with make_session(_LOOKUPS) as session, ThreadPoolExecutor(_LOOKUPS) as executor:
             look_up = partial(_look_up, learn_from=self._learn_from, session=session)
             waiting: list[Asset] = []
-            unseen = set(keys or ())
+            unseen = set() if assets is None or callable(assets) else set(assets)
             for item in iter_items(items):
-                for selected in select_assets(item, keys, scope):
+                for selected in select_assets(item, assets, scope):
                     unseen.discard(selected.key)
                     if isinstance(selected, Outcome):
                         yield selected
@@ -118,8 +119,8 @@ class Registrar:
             file = files.get(asset.did)
             if file is None:
                 new.append(asset)
-            elif difference := _difference(asset, file, self._rse):
-                drifted.append(asset.outcome(State.FAILED, difference))
+            elif drift := difference(asset, file, self._rse):
+                drifted.append(asset.outcome(State.FAILED, drift))
             elif self._rse in file.pfns:
                 there.append(asset)
             else:
@@ -217,7 +218,7 @@ def _divided(results: Iterable[Asset | Outcome]) -> tuple[list[Asset], list[Outc
     return assets, outcomes
 
 
-def _difference(asset: Asset, file: RucioFile, rse: str) -> str | None:
+def difference(asset: Asset, file: RucioFile, rse: str) -> str | None:
     """Say how an asset differs from the file that has its DID, as far as both are known.
 
     Rucio's DIDs stand for the same bytes for ever; it answers a second

@@ -21,6 +21,7 @@ class State(str, Enum):
 
     REGISTERED = "registered"
     ALREADY_THERE = "already there"
+    DEREGISTERED = "deregistered"
     SKIPPED = "skipped"
     FAILED = "failed"
 
@@ -81,8 +82,17 @@ class Registration(Sequence[Outcome]):
     @property
     def dids(self) -> list[DID]:
         """The files that Rucio now has."""
+        return [did for did, _ in self.dids_with_datasets]
+
+    @property
+    def dids_with_datasets(self) -> list[tuple[DID, DID]]:
+        """The files that Rucio now has, each with its item's dataset."""
         there = (State.REGISTERED, State.ALREADY_THERE)
-        return [outcome.did for outcome in self if outcome.did and outcome.state in there]
+        return [
+            (outcome.did, outcome.dataset)
+            for outcome in self
+            if outcome.did and outcome.dataset and outcome.state in there
+        ]
 
     def by_state(self, state: State) -> list[Outcome]:
         """The outcomes of one state."""

@@ -46,6 +46,20 @@ class Rule:
     """Why it is stuck, if it is."""
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """What a new rule shall be like."""
+
+    rse_expression: str
+    copies: int
+    lifetime_s: int | None
+    """Seconds until it ends; None: it does not."""
+    activity: str | None
+    comment: str | None
+    grouping: str
+    """DATASET, ALL or NONE: what is kept together at an RSE."""
+
+
 class Rules:
     """The replication rules of an account."""
 
@@ -57,17 +71,7 @@ class Rules:
         """
         self._client = client
 
-    def create(
-        self,
-        files: Collection[DID],
-        rse_expression: str,
-        *,
-        copies: int,
-        lifetime_s: int | None,
-        activity: str | None,
-        comment: str | None,
-        scope: str | None,
-    ) -> Rule:
+    def over_files(self, files: Collection[DID], wanted: Wanted, scope: str | None) -> Rule:
         """Make one rule over one dataset that holds the files.
 
         The dataset is named from its content: the same files again, and an
@@ -79,21 +83,30 @@ class Rules:
         """
         dataset = DID(scope or self._own_scope(files), selection_name(files))
         self._fill(dataset, files)
+        return self.over(dataset, wanted, asynchronous=len(files) > _ASYNCHRONOUS_FROM)
+
+    def over(self, did: DID, wanted: Wanted, *, asynchronous: bool = False) -> Rule:
+        """Make a rule over a DID, or give the equal one that is there.
+
+        Raises:
+            StacRucioError: There is no such DID, or Rucio refuses the rule.
+        """
         try:
-            with rucio_errors(f"creating a rule over {len(files)} files to {rse_expression}"):
+            with rucio_errors(f"creating a rule over {did} to {wanted.rse_expression}"):
                 (rule_id,) = self._client.add_replication_rule(
-                    [dataset._asdict()],
-                    copies=copies,
-                    rse_expression=rse_expression,
-                    lifetime=lifetime_s,
-                    activity=activity,
-                    comment=comment,
-                    asynchronous=len(files) > _ASYNCHRONOUS_FROM,
+                    [did._asdict()],
+                    copies=wanted.copies,
+                    rse_expression=wanted.rse_expression,
+                    lifetime=wanted.lifetime_s,
+                    activity=wanted.activity,
+                    comment=wanted.comment,
+                    grouping=wanted.grouping,
+                    asynchronous=asynchronous,
                 )
         except RequestError as error:
             if not isinstance(error.__cause__, DuplicateRule):
                 raise
-            return self._equal(dataset, rse_expression, copies)
+            return self._equal(did, wanted)
         return self.get(rule_id)
 
     def get(self, rule_id: str) -> Rule:
@@ -179,15 +192,15 @@ class Rules:
                 f"{error} Register the assets first, with create_replicas"
             ) from error
 
-    def _equal(self, dataset: DID, rse_expression: str, copies: int) -> Rule:
-        with rucio_errors(f"asking for the rules over {dataset}"):
-            for found in self._client.list_did_rules(dataset.scope, dataset.name):
+    def _equal(self, did: DID, wanted: Wanted) -> Rule:
+        with rucio_errors(f"asking for the rules over {did}"):
+            for found in self._client.list_did_rules(did.scope, did.name):
                 rule = _rule(found)
-                same = (rse_expression, copies) == (rule.rse_expression, rule.copies)
+                same = (wanted.rse_expression, wanted.copies) == (rule.rse_expression, rule.copies)
                 if same and found["account"] == self._client.account:
                     return rule
         raise RequestError(
-            f"the rule over {dataset} to {rse_expression} went while it was looked at"
+            f"the rule over {did} to {wanted.rse_expression} has just gone; try again"
         )
 
 

@@ -103,7 +103,7 @@ def download(
         OSError: The file can not be written.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.unlink(missing_ok=True)
+    target.unlink(missing_ok=True)  # which may be another name of a file to keep
     version: str | None = None
     try:
         for attempt in range(1, _ATTEMPTS + 1):

@@ -24,7 +24,7 @@ def collocation_hints(transfer: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     Returns:
         The hints from the widest to the narrowest; none for other files.
     """
-    did = DID(str(transfer.get("scope")), str(transfer.get("name")))
+    did = DID(str(transfer.get("scope") or ""), str(transfer.get("name") or ""))
     if not is_asset(did):
         return {}
     collection, item, _ = split_name(did.name)

@@ -16,9 +16,9 @@ def take_turns() -> None:
     written meanwhile, however long it would wait. Here it asks with its first
     statement that writes anything, be it to a temporary table as Rucio's do.
     """
-    event.listen(Engine, "connect", _begin_immediate)
+    event.listen(Engine, "checkout", _begin_immediate)
 
 
-def _begin_immediate(connection: object, _: object) -> None:
+def _begin_immediate(connection: object, *_: object) -> None:
     if isinstance(connection, sqlite3.Connection):
         connection.isolation_level = "IMMEDIATE"

@@ -1,0 +1,96 @@
+"""What a registration would do, before anything is written."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from .assets import select_assets
+from .items import iter_items
+from .listing import list_files
+from .replicas import difference
+from .requests_in_bulk import batched
+from .results import Outcome, State
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rucio.client import Client
+
+    from .assets import Asset
+    from .items import ItemsLike
+    from .selection import AssetSelection
+
+_EXAMPLES = 3
+
+
+@dataclass
+class Plan:
+    """What a registration would do; its size does not grow with the number of items."""
+
+    items: int = 0
+    files: int = 0
+    """Assets that can be registered."""
+    size_bytes: int = 0
+    """Their size, as far as the items say."""
+    files_without_size: int = 0
+    files_without_checksum: int = 0
+    hosts: Counter[str] = field(default_factory=Counter)
+    """Files by the host they lie on."""
+    already_there: int = 0
+    """Files that the RSE has already."""
+    rejected: Counter[str] = field(default_factory=Counter)
+    """Assets that can not be registered, by reason."""
+    examples: dict[str, list[str]] = field(default_factory=dict)
+    """The first few assets that are rejected for each reason."""
+
+    def reject(self, outcome: Outcome) -> None:
+        """Count an asset that can not be registered."""
+        self.rejected[outcome.reason] += 1
+        examples = self.examples.setdefault(outcome.reason, [])
+        if len(examples) < _EXAMPLES:
+            examples.append(f"{outcome.collection}/{outcome.item} asset {outcome.key}")
+
+    def add(self, asset: Asset) -> None:
+        """Count an asset that can be registered."""
+        self.files += 1
+        self.hosts[urlsplit(asset.url).netloc] += 1
+        self.size_bytes += asset.size_bytes or 0
+        self.files_without_size += asset.size_bytes is None
+        self.files_without_checksum += not asset.checksums
+
+
+def make_plan(
+    client: Client, items: ItemsLike, rse: str, assets: AssetSelection, scope: str | None
+) -> Plan:
+    """Look at all items, and ask Rucio what it has of them, once for each 1,000 assets.
+
+    Raises:
+        StacRucioError: Rucio or the STAC API can not be reached.
+    """
+    plan = Plan()
+    for batch in batched(_registrable(items, plan, assets, scope)):
+        files = list_files(client, [asset.did for asset in batch], all_states=True)
+        for asset in batch:
+            file = files.get(asset.did)
+            drift = difference(asset, file, rse) if file else None
+            if drift:
+                plan.reject(asset.outcome(State.FAILED, drift))
+                continue
+            plan.add(asset)
+            plan.already_there += file is not None and rse in file.pfns
+    return plan
+
+
+def _registrable(
+    items: ItemsLike, plan: Plan, assets: AssetSelection, scope: str | None
+) -> Iterator[Asset]:
+    for item in iter_items(items):
+        plan.items += 1
+        for selected in select_assets(item, assets, scope):
+            if isinstance(selected, Outcome):
+                plan.reject(selected)
+            else:
+                yield selected

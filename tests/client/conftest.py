@@ -1,0 +1,62 @@
+"""Fixtures of the tests of the client."""
+
+from __future__ import annotations
+
+import hypothesis
+import pytest
+
+from stac_client.lookup import LookupFailedError, complete, make_session
+
+from .files import DOWNLOAD, asset_at
+from .origin import running_origin
+
+# The machine may be busy; how long an example takes says nothing here.
+hypothesis.settings.register_profile(
+    "client", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("client")
+
+
+@pytest.fixture
+def origin():
+    """A running origin."""
+    with running_origin() as server:
+        yield server
+
+
+@pytest.fixture
+def other_origin():
+    """Another running origin."""
+    with running_origin() as server:
+        yield server
+
+
+@pytest.fixture
+def session():
+    """The session that asks origins."""
+    with make_session(2) as made:
+        yield made
+
+
+@pytest.fixture
+def pauses(monkeypatch):
+    """The pauses between attempts in seconds, which take no time."""
+    taken = []
+    monkeypatch.setattr("urllib3.util.retry.time.sleep", taken.append)
+    return taken
+
+
+@pytest.fixture
+def failure(session):
+    """Look an asset up, which must fail; gives the message, in which there is no secret."""
+
+    def look_up(url, learn_from=DOWNLOAD, **fields):
+        with pytest.raises(LookupFailedError) as caught:
+            complete(asset_at(f"{url}?key=SECRET", **fields), learn_from, session)
+        message = str(caught.value)
+        assert url in message
+        assert "SECRET" not in message
+        assert "\n" not in message
+        return message
+
+    return look_up

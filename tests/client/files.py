@@ -1,0 +1,37 @@
+"""A file at an origin, and what is known of it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import zlib
+
+from stac_client.assets import Asset, select_assets
+from stac_client.lookup import LearnFrom
+
+from .items import item
+from .origin import Answer
+
+BODY = bytes(range(256)) * 40
+SIZE = len(BODY)
+ADLER32 = f"{zlib.adler32(BODY):08x}"
+MD5 = hashlib.md5(BODY, usedforsecurity=False).hexdigest()
+MD5_BASE64 = base64.b64encode(bytes.fromhex(MD5)).decode()
+SHA256 = "1220" + hashlib.sha256(BODY).hexdigest()
+WRONG_SHA256 = "1220" + hashlib.sha256(b"another file").hexdigest()
+WHOLE = Answer(BODY, headers={"Content-Type": "image/tiff"})
+LOGIN = Answer(b"<html>Log in</html>", headers={"Content-Type": "text/html; charset=utf-8"})
+
+ITEM, HEAD, DOWNLOAD = LearnFrom.ITEM, LearnFrom.HEAD, LearnFrom.DOWNLOAD
+
+
+def asset_at(url, **fields):
+    """The asset of an item with this URL, which the item says this of."""
+    (asset,) = select_assets(item("c", "i", {"a": {"href": url, **fields}}))
+    assert isinstance(asset, Asset), asset
+    return asset
+
+
+def known(asset):
+    """What is known of an asset, without the multihash."""
+    return asset.size_bytes, asset.checksums.adler32, asset.checksums.md5

@@ -1,0 +1,194 @@
+"""Alternates: replicas written into assets, as properties."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stac_client.alternates import EXTENSION, ORIGINAL, with_replicas
+
+HREF = "https://origin.example.org/x.tif"
+A, B, C = (f"https://{rse}.example.org/c/i/x.tif" for rse in "abc")
+
+RSES = st.sampled_from(["A", "B", "STAC", ORIGINAL, "s3"])
+URLS = st.sampled_from([HREF, A, B, C, "s3://bucket/x.tif", f"{HREF}?sig=1"])
+ODD = st.none() | st.booleans() | st.text(max_size=2) | st.lists(st.integers(), max_size=1)
+OTHERS = st.fixed_dictionaries({"href": URLS}, optional={"title": st.text(max_size=2)})
+ASSETS = st.fixed_dictionaries(
+    {"href": URLS},
+    optional={
+        "title": ODD,
+        "roles": st.just(["data"]),
+        "alternate": st.dictionaries(RSES | st.just("mirror"), OTHERS | ODD, max_size=3) | ODD,
+        "alternate:name": RSES | ODD,
+    },
+)
+PFNS = st.dictionaries(RSES, st.lists(URLS, max_size=2, unique=True), max_size=4)
+PREFER = st.lists(RSES | st.just("NOWHERE"), max_size=3)
+
+
+def alternates_of(asset):
+    """The hrefs of an asset's alternates by their keys, without what is none."""
+    alternates = asset.get("alternate")
+    alternates = alternates if isinstance(alternates, dict) else {}
+    return {key: each["href"] for key, each in alternates.items() if isinstance(each, dict)}
+
+
+@given(ASSETS, PFNS, PREFER)
+def test_twice_is_once(asset, pfns, prefer):
+    """Doing it again changes nothing more."""
+    once = with_replicas(asset, pfns, prefer)
+    assert with_replicas(once, pfns, prefer) == once
+    assert list(with_replicas(once, pfns, prefer)) == list(once)
+
+
+@given(ASSETS, PFNS, PREFER)
+def test_nothing_is_changed_in_place(asset, pfns, prefer):
+    """Neither the asset, nor anything in it, nor the PFNs are changed."""
+    before = copy.deepcopy((asset, pfns, prefer))
+    with_replicas(asset, pfns, prefer)
+    assert (asset, pfns, prefer) == before
+
+
+@given(ASSETS, PFNS, PREFER)
+def test_no_url_is_lost(asset, pfns, prefer):
+    """The original URL, others' alternates and every replica are still there afterwards."""
+    found = with_replicas(asset, pfns, prefer)
+    urls = {found["href"], *alternates_of(found).values()}
+    best = {rse: each[0] for rse, each in pfns.items() if each}
+    others = {url for key, url in alternates_of(asset).items() if key not in best}
+    assert {asset["href"], *others, *best.values()} <= urls
+    assert urls <= {asset["href"], *alternates_of(asset).values(), *best.values()}
+
+
+@given(ASSETS, PFNS, PREFER)
+def test_other_fields_stay(asset, pfns, prefer):
+    """Fields that are not the extension's stay as they are, in alternates too."""
+    found = with_replicas(asset, pfns, prefer)
+    ours = {"href", "alternate", "alternate:name"}
+    assert {key: found[key] for key in found if key not in ours} == {
+        key: asset[key] for key in asset if key not in ours
+    }
+    for key, url in alternates_of(asset).items():
+        if alternates_of(found).get(key) == url:
+            fields = found["alternate"][key]
+            assert fields == fields | asset["alternate"][key]
+
+
+@given(ASSETS, PFNS, PREFER)
+def test_what_the_specification_wants(asset, pfns, prefer):
+    """There is no empty `alternate` and no empty name, and each replica has its RSE's name."""
+    found = with_replicas(asset, pfns, prefer)
+    assert found.get("alternate") != {}
+    if "alternate:name" in found:
+        assert isinstance(found["alternate:name"], str)
+        assert found["alternate:name"]
+    for rse, (best, *_) in ((rse, each) for rse, each in pfns.items() if each):
+        if rse in alternates_of(found) and alternates_of(found)[rse] == best:
+            assert found["alternate"][rse]["alternate:name"] == rse
+
+
+@given(ASSETS, PFNS, PREFER)
+def test_preferred(asset, pfns, prefer):
+    """The href is the best copy at the first preferred RSE that has one, or stays as it is."""
+    wanted = [pfns[rse][0] for rse in prefer if pfns.get(rse)]
+    assert with_replicas(asset, pfns, prefer)["href"] == (wanted[0] if wanted else asset["href"])
+
+
+@given(ASSETS, PREFER)
+def test_no_replicas(asset, prefer):
+    """Without replicas the href and others' alternates stay."""
+    found = with_replicas(asset, {"A": []}, prefer)
+    assert found["href"] == asset["href"]
+    assert set(alternates_of(found).values()) | {found["href"]} == {
+        asset["href"],
+        *alternates_of(asset).values(),
+    }
+
+
+def test_copies():
+    """Each replica becomes an alternate of its RSE; the source RSE names the asset itself."""
+    found = with_replicas({"href": HREF, "title": "x"}, {"STAC": [HREF], "B": [B], "A": [A]})
+    assert found == {
+        "href": HREF,
+        "title": "x",
+        "alternate:name": "STAC",
+        "alternate": {
+            "A": {"href": A, "alternate:name": "A"},
+            "B": {"href": B, "alternate:name": "B"},
+        },
+    }
+
+
+def test_only_the_source():
+    """Where there is no copy, the asset gets its name and no alternates."""
+    found = with_replicas({"href": HREF}, {"STAC": [HREF]})
+    assert found == {"href": HREF, "alternate:name": "STAC"}
+
+
+@pytest.mark.parametrize(
+    ("prefer", "href", "name"),
+    [
+        (["A", "B"], A, "A"),
+        (["B", "A"], B, "B"),
+        (["NOWHERE", "EMPTY", "B"], B, "B"),
+        (["NOWHERE"], HREF, "STAC"),
+        (["STAC", "A"], HREF, "STAC"),
+        ([], HREF, "STAC"),
+    ],
+)
+def test_prefer(prefer, href, name):
+    """The first preferred RSE with a copy gives the href; the others are its alternates."""
+    pfns = {"STAC": [HREF], "A": [A, C], "B": [B], "EMPTY": []}
+    found = with_replicas({"href": HREF}, pfns, prefer)
+    everywhere = {"STAC": HREF, "A": A, "B": B}
+    assert (found["href"], found["alternate:name"]) == (href, name)
+    assert everywhere.pop(name) == href
+    assert alternates_of(found) == everywhere
+
+
+def test_prefer_where_no_rse_has_the_original():
+    """An original that is at no RSE, such as a signed one, is kept as such."""
+    signed = f"{HREF}?sig=1"
+    found = with_replicas({"href": signed}, {"STAC": [HREF], "A": [A]}, ["A"])
+    assert found["href"] == A
+    assert alternates_of(found) == {ORIGINAL: signed, "STAC": HREF}
+    assert found["alternate"][ORIGINAL]["alternate:name"] == ORIGINAL
+
+
+def test_the_name_that_the_catalogue_gives():
+    """A name that the catalogue gives its own URL stays with that URL."""
+    asset = {"href": HREF, "alternate:name": "HTTPS", "alternate": {"S3": {"href": "s3://b/x"}}}
+    plain = with_replicas(asset, {"A": [A]})
+    assert plain["alternate:name"] == "HTTPS"
+    assert alternates_of(plain) == {"A": A, "S3": "s3://b/x"}
+    preferred = with_replicas(asset, {"A": [A]}, ["A"])
+    assert preferred["alternate:name"] == "A"
+    assert alternates_of(preferred) == {"HTTPS": HREF, "S3": "s3://b/x"}
+
+
+@pytest.mark.parametrize("name", [ORIGINAL, None, ["x"], 7, ""])
+def test_others_use_our_names(name):
+    """An alternate of others is not overwritten, whatever they call it."""
+    asset = {"href": HREF, "alternate:name": name, "alternate": {ORIGINAL: {"href": B}}}
+    found = with_replicas(asset, {"A": [A]}, ["A"])
+    assert found["href"] == A
+    assert sorted(alternates_of(found).values()) == sorted([B, HREF])
+
+
+def test_names_change_places():
+    """From one preference to another, every copy keeps its name."""
+    pfns = {"STAC": [HREF], "A": [A], "B": [B]}
+    found = {"href": HREF}
+    for prefer in (["A"], ["B"], [], ["STAC"], ["A"]):
+        found = with_replicas(found, pfns, prefer)
+        copies = alternates_of(found) | {found["alternate:name"]: found["href"]}
+        assert copies == {"STAC": HREF, "A": A, "B": B}
+
+
+def test_extension():
+    """The schema is the one of the version that is followed."""
+    assert EXTENSION == "https://stac-extensions.github.io/alternate-assets/v1.2.0/schema.json"

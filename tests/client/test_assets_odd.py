@@ -1,0 +1,144 @@
+"""From odd items to assets: nothing crashes, nothing is lost, whatever the types."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from stac_client.assets import Asset, select_assets
+from stac_client.checksums import Checksums
+from stac_client.results import Outcome
+from stac_policy.urls import refusal
+
+from .items import TIF, item, only
+
+ODD = [None, True, -1, 0, 1.5, "", "x", [], ["x"], {}, {"x": None}]
+
+
+@pytest.mark.parametrize("odd", ODD)
+@pytest.mark.parametrize("field", ["id", "collection", "assets", "links"])
+def test_odd_items(field, odd):
+    """An item with a field of an odd type gives an asset or a reason, and never raises."""
+    found = list(select_assets(item("c", "i", {"a": {"href": TIF}}) | {field: odd}))
+    if field == "assets":
+        assert [each.key for each in found] == (list(odd) if isinstance(odd, dict) else [])
+        assert not any(isinstance(each, Asset) for each in found)
+    else:
+        (each,) = found
+        usable = field == "links" or odd == "x"
+        assert isinstance(each, Asset) == usable
+
+
+@pytest.mark.parametrize("odd", [None, True, 1, "https://data.example.org/x.tif", [], [{}]])
+def test_assets_that_are_none(odd):
+    """An asset that is no object has no href, and spoils no other."""
+    found = {
+        each.key: each for each in select_assets(item("c", "i", {"a": odd, "b": {"href": TIF}}))
+    }
+    assert found["a"].reason == "no href"
+    assert isinstance(found["b"], Asset)
+
+
+@pytest.mark.parametrize("size", [True, False, -1, 1.0, "1024", None, [1], {}])
+@pytest.mark.parametrize("field", ["file:size", "rucio:size"])
+def test_odd_sizes(field, size):
+    """A size that is no size is not known; the next best one is taken."""
+    assert only({"href": TIF, field: size}).size_bytes is None
+    assert only({"href": TIF, field: size, "rucio:config": {"rucio:size": 9}}).size_bytes == 9
+
+
+@pytest.mark.parametrize("odd", ODD)
+@pytest.mark.parametrize(
+    "field",
+    ["file:checksum", "rucio:adler32", "rucio:md5", "rucio:config", "roles", "type", "alternate"],
+)
+def test_odd_fields_of_an_asset(field, odd):
+    """A field of an odd type takes nothing from an asset but itself."""
+    asset = only({"href": TIF, field: odd})
+    assert isinstance(asset, Asset)
+    assert (asset.url, asset.size_bytes, asset.checksums) == (TIF, None, Checksums())
+
+
+@pytest.mark.parametrize("odd", [*ODD, [None], [{"rel": "self"}], [{"rel": "self", "href": 5}]])
+def test_odd_links(odd):
+    """Odd links resolve nothing, and disturb nothing."""
+    assert only({"href": TIF}, links=odd).url == TIF
+    assert "no scheme" in only({"href": "x.tif"}, links=odd).reason
+
+
+TEXT = st.text(st.characters(codec=None, exclude_categories=()), max_size=20)
+HREFS = TEXT | st.sampled_from(
+    [
+        TIF,
+        "x.tif",
+        "http://[::1",
+        "http://[::g]/x",
+        "https://a\u2100b/x",
+        "//[",
+        "https://h:99999/x",
+        "https://h:x/x",
+        "https://h/x?collection=c&item=%zz",
+        "https://u:p@h/x",
+        "s3://b/k",
+        "?\ud800=1",
+        "#",
+        " https://h/x",
+        "https:x",
+    ]
+)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | TEXT | HREFS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT | HREFS, inner, max_size=3),
+    max_leaves=8,
+)
+ASSETS = st.fixed_dictionaries(
+    {},
+    optional={
+        "href": HREFS | JSON,
+        "type": JSON,
+        "roles": st.lists(st.sampled_from(["data", "tiles", "x"]) | JSON, max_size=2) | JSON,
+        "file:size": st.integers() | JSON,
+        "file:checksum": st.binary(max_size=40).map(bytes.hex) | JSON,
+        "rucio:config": st.dictionaries(st.sampled_from(["rucio:size", "rucio:adler32"]), JSON)
+        | JSON,
+        "rucio:adler32": JSON,
+    },
+)
+KEYS = st.sampled_from(["a", "a.tif", "a.TIF", "tilejson", ""]) | TEXT
+ITEMS = st.fixed_dictionaries(
+    {"assets": st.dictionaries(KEYS, ASSETS | JSON, max_size=4) | JSON},
+    optional={
+        "collection": TEXT | JSON,
+        "id": TEXT | JSON,
+        "links": st.lists(
+            st.fixed_dictionaries({"rel": st.just("self"), "href": HREFS | JSON}) | JSON, max_size=2
+        )
+        | JSON,
+    },
+)
+
+
+@given(found=ITEMS, scope=st.none() | st.just("user.alice"), by_keys=st.booleans())
+@example(
+    found={"collection": "c", "id": "i", "assets": {"a": {"href": "http://[::1"}}},
+    scope=None,
+    by_keys=False,
+)
+def test_any_item(found, scope, *, by_keys):
+    """Whatever an item holds, each asset gives one asset or one reason, under DIDs of their own."""
+    assets = found["assets"] if isinstance(found["assets"], dict) else {}
+    selected = list(select_assets(found, list(assets) if by_keys else None, scope))
+    assert [each.key for each in selected] == list(assets)
+    registrable = [each for each in selected if isinstance(each, Asset)]
+    for asset in registrable:
+        assert refusal(asset.url) is None
+        assert asset.did.scope == asset.dataset.scope == (scope or asset.did.scope)
+        assert asset.size_bytes is None or asset.size_bytes >= 0
+    for outcome in selected:
+        if isinstance(outcome, Outcome):
+            assert outcome.reason
+            json.dumps([outcome.collection, outcome.item, outcome.key, outcome.reason])
+    assert len({asset.did for asset in registrable}) == len(registrable)

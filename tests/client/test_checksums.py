@@ -1,0 +1,191 @@
+"""Checksums: what items say of them, and what streams have."""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from stac_client.checksums import Checksums, Digester, checksums_of
+
+BODY = b"What an origin sends.\n" * 100
+MD5 = hashlib.md5(BODY, usedforsecurity=False).hexdigest()
+ADLER32 = f"{zlib.adler32(BODY):08x}"
+
+# Code and length of the multihash table, and Python's own function.
+FUNCTIONS = {
+    "d50110": "md5",
+    "1114": "sha1",
+    "1220": "sha256",
+    "2030": "sha384",
+    "1340": "sha512",
+    "1620": "sha3_256",
+    "1440": "sha3_512",
+    "c0e40240": "blake2b",
+}
+
+
+def multihash_of(prefix, body):
+    """The multihash of a body, made without the library that reads it."""
+    return prefix + hashlib.new(FUNCTIONS[prefix], body, usedforsecurity=False).hexdigest()
+
+
+def digested(expected, *chunks):
+    """A digester that was given these chunks."""
+    digester = Digester(expected)
+    for chunk in chunks:
+        digester.update(chunk)
+    return digester
+
+
+@pytest.mark.parametrize("prefix", FUNCTIONS)
+@pytest.mark.parametrize("form", [str.lower, str.upper, str.title])
+def test_multihashes(prefix, form):
+    """A whole digest of a known function is taken, in whichever case it is written."""
+    whole = multihash_of(prefix, BODY)
+    found = checksums_of({"file:checksum": form(whole)})
+    assert found == Checksums(md5=MD5 if prefix == "d50110" else None, multihash=whole)
+
+
+@pytest.mark.parametrize("prefix", FUNCTIONS)
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        lambda whole: whole[:-1],
+        lambda whole: whole[:-2],
+        lambda whole: whole + "00",
+        lambda whole: whole[:-1] + "g",
+        lambda whole: whole[:20] + " " + whole[20:],
+        lambda whole: "0x" + whole,
+        lambda whole: whole + "\n",
+        lambda whole: whole[:-2] + "０0",  # noqa: RUF001 - a digit, but none of ASCII
+    ],
+    ids=["half a byte", "short", "long", "no hex", "space", "0x", "newline", "no ASCII"],
+)
+def test_spoilt_multihashes(prefix, spoilt):
+    """What is no whole multihash says nothing."""
+    assert checksums_of({"file:checksum": spoilt(multihash_of(prefix, BODY))}) == Checksums()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        MD5,  # Planetary Computer sentinel-1-rtc has such
+        f"{MD5}-12",
+        f'"{MD5}"',
+        "9d377b10ce778c4938b3c7e2c63a229a-1",
+        hashlib.sha1(BODY, usedforsecurity=False).hexdigest(),
+        hashlib.sha256(BODY).hexdigest(),
+        "1210" + hashlib.sha256(BODY).hexdigest()[:32],  # truncated, with the length it has
+        "d50108" + MD5[:16],
+        "0004deadbeef",  # identity
+        "1820" + "00" * 32,  # shake-128, of any length
+        "1b20" + "00" * 32,  # keccak-256, which nobody here can compute
+        "d40110" + "00" * 16,  # md4
+        "0520" + "00" * 32,  # for private use
+        "2304deadbeef",  # murmur3-32
+        "2210" + "00" * 16,  # murmur3-128
+        "adler32:" + ADLER32,
+        "",
+        "1",
+        "00",
+        "ff" * 40,
+        "80" * 40,
+    ],
+)
+def test_what_is_no_multihash(value):
+    """A bare digest, an ETag, a truncated or unknown multihash says nothing, and does no harm."""
+    assert checksums_of({"file:checksum": value}) == Checksums()
+    digester = digested(Checksums(multihash=value), BODY)
+    assert digester.contradiction() is None
+
+
+@pytest.mark.parametrize("value", [True, 12345678, 1.5, [MD5], {"md5": MD5}, None, b"12"])
+@pytest.mark.parametrize("field", ["file:checksum", "rucio:adler32", "rucio:md5"])
+def test_odd_types(field, value):
+    """Only text is a checksum: the digits of a number are none."""
+    assert checksums_of({field: value}) == Checksums()
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"rucio:adler32": "0A1B2C3D"}, Checksums(adler32="0a1b2c3d")),
+        ({"rucio:adler32": "a1b2c3d"}, Checksums()),
+        ({"rucio:adler32": "0x0a1b2c"}, Checksums()),
+        ({"rucio:md5": MD5.upper()}, Checksums(md5=MD5)),
+        ({"rucio:md5": MD5[:-1]}, Checksums()),
+        ({"rucio:config": {"rucio:md5": MD5}}, Checksums(md5=MD5)),
+        (
+            {"rucio:adler32": "00000001", "rucio:config": {"rucio:adler32": "00000002"}},
+            Checksums(adler32="00000001"),
+        ),
+        ({"rucio:config": "rucio:md5"}, Checksums()),
+        ({}, Checksums()),
+    ],
+)
+def test_rucios_own_fields(fields, expected):
+    """Rucio's own fields are taken, those beside `rucio:config` before those in it."""
+    assert checksums_of(fields) == expected
+
+
+@given(st.binary(max_size=80).map(bytes.hex) | st.text(max_size=90))
+@example("1b20" + "00" * 32)
+def test_any_text(text):
+    """Whatever a checksum field holds, nothing is raised and only hex digits come out."""
+    found = checksums_of({"file:checksum": text, "rucio:adler32": text, "rucio:md5": text})
+    for checksum in (found.adler32, found.md5, found.multihash):
+        assert checksum is None or set(checksum) <= set("0123456789abcdef")
+    assert found.multihash in {None, text.lower()}
+
+
+def test_truth():
+    """Only adler32 and md5 are what Rucio can verify a transfer with."""
+    assert Checksums(adler32="00000001")
+    assert Checksums(md5=MD5)
+    assert not Checksums(multihash=multihash_of("1220", BODY))
+
+
+@given(st.binary(max_size=3000), st.lists(st.integers(0, 3000), max_size=6), st.data())
+def test_digester(body, cuts, data):
+    """However a stream is cut, its size and checksums are those of the whole."""
+    prefix = data.draw(st.sampled_from(sorted(FUNCTIONS)))
+    expected = Checksums(multihash=multihash_of(prefix, body))
+    edges = [0, *sorted(cuts), len(body)]
+    digester = digested(expected, *(body[start:end] for start, end in zip(edges, edges[1:])))
+    assert digester.size_bytes == len(body)
+    assert digester.checksums() == Checksums(
+        adler32=f"{zlib.adler32(body):08x}",
+        md5=hashlib.md5(body, usedforsecurity=False).hexdigest(),
+        multihash=expected.multihash,
+    )
+    assert digester.contradiction() is None
+
+
+@given(st.binary(min_size=1, max_size=200), st.data())
+def test_one_wrong_bit(body, data):
+    """A stream with one wrong bit contradicts each checksum that is expected."""
+    position = data.draw(st.integers(0, len(body) * 8 - 1))
+    wrong = bytearray(body)
+    wrong[position // 8] ^= 1 << position % 8
+    whole = Checksums(
+        adler32=f"{zlib.adler32(body):08x}",
+        md5=hashlib.md5(body, usedforsecurity=False).hexdigest(),
+    )
+    assert digested(whole, bytes(wrong)).contradiction() == "adler32"
+    assert digested(Checksums(md5=whole.md5), bytes(wrong)).contradiction() == "md5"
+    for prefix, name in (("1220", "sha2-256"), ("1340", "sha2-512"), ("d50110", "md5")):
+        expected = Checksums(multihash=multihash_of(prefix, body))
+        assert digested(expected, bytes(wrong)).contradiction() == name
+        assert digested(expected, body).contradiction() is None
+
+
+def test_nothing_expected():
+    """Where nothing is expected, nothing contradicts; an empty stream has checksums, too."""
+    assert digested(Checksums(), BODY).contradiction() is None
+    assert digested(Checksums()).checksums().adler32 == "00000001"
+    assert digested(Checksums(adler32="00000001")).contradiction() is None
+    assert digested(Checksums(adler32="00000001"), b"x").contradiction() == "adler32"

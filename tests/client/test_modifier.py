@@ -1,0 +1,292 @@
+"""The modifier: what pystac-client hands over, and what is done to it; Rucio is not asked here."""
+
+from __future__ import annotations
+
+import copy
+import json
+
+import pystac
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rucio.common.exception import DatabaseException
+
+from stac_client import ALTERNATE_ASSETS, AlternatesWarning, Modifier, StacClient
+from stac_client.assets import Asset, select_assets
+from stac_policy.naming import DID
+
+from .items import item
+from .replicas import Replicas
+
+HREF = "https://origin.example.org/x.tif"
+COPY = "https://disk.example.org/c/i/x.tif"
+
+
+PFNS = {DID("c", "/c/i/a.tif"): {"STAC": [HREF], "DISK": [COPY]}}
+
+
+@pytest.fixture
+def replicas():
+    """Replicas of one asset."""
+    return Replicas(PFNS)
+
+
+@pytest.fixture
+def modifier(replicas):
+    """The modifier."""
+    return Modifier(replicas)
+
+
+def make_item(**fields):
+    """The item of the asset that has replicas."""
+    return item("c", "i", {"a": {"href": HREF, "title": "x"}}) | fields
+
+
+EXPECTED = {
+    "href": HREF,
+    "title": "x",
+    "alternate:name": "STAC",
+    "alternate": {"DISK": {"href": COPY, "alternate:name": "DISK"}},
+}
+
+
+# What pystac-client hands over.
+
+
+def test_page(modifier, replicas):
+    """A page is modified in place, in one request, and keeps its objects."""
+    page = {"type": "FeatureCollection", "features": [make_item(), make_item(id="other")]}
+    features = list(page["features"])
+    assets = [feature["assets"]["a"] for feature in features]
+    untouched = copy.deepcopy(features[1])
+    assert modifier(page) is None
+    assert [id(each) for each in page["features"]] == [id(each) for each in features]
+    assert [id(each["assets"]["a"]) for each in features] == [id(each) for each in assets]
+    assert assets[0] == EXPECTED
+    assert features[0]["stac_extensions"] == [ALTERNATE_ASSETS]
+    assert features[1] == untouched
+    assert replicas.asked == [2]
+
+
+def test_item_dict(modifier):
+    """An item as dict is modified in place."""
+    found = make_item(stac_extensions=["https://example.org/schema.json"])
+    asset = found["assets"]["a"]
+    assert modifier(found) is None
+    assert found["assets"]["a"] is asset
+    assert asset == EXPECTED
+    assert found["stac_extensions"] == ["https://example.org/schema.json", ALTERNATE_ASSETS]
+
+
+def test_item(modifier):
+    """An item as object is modified in place; so is its dict afterwards."""
+    found = pystac.Item.from_dict(make_item())
+    asset = found.assets["a"]
+    assert modifier(found) is None
+    assert found.assets["a"] is asset
+    assert asset.href == HREF
+    assert found.to_dict(transform_hrefs=False)["assets"]["a"] == EXPECTED
+    assert found.stac_extensions == [ALTERNATE_ASSETS]
+
+
+def test_item_collection(modifier, replicas):
+    """An item collection is modified in place, in one request."""
+    items = [pystac.Item.from_dict(make_item(id=name)) for name in ("i", "other")]
+    collection = pystac.ItemCollection(items, clone_items=False)
+    assert modifier(collection) is None
+    assert items[0].to_dict(transform_hrefs=False)["assets"]["a"] == EXPECTED
+    assert "alternate" not in items[1].assets["a"].extra_fields
+    assert replicas.asked == [2]
+
+
+def make_collection():
+    """A collection."""
+    extent = pystac.Extent(
+        pystac.SpatialExtent([[5, 45, 9, 47]]), pystac.TemporalExtent([[None, None]])
+    )
+    return pystac.Collection("c", "…", extent)
+
+
+@pytest.mark.parametrize(
+    "thing",
+    [
+        None,
+        5,
+        "x",
+        [],
+        {},
+        {"collections": [make_collection().to_dict()], "links": []},
+        make_collection().to_dict(),
+        make_collection(),
+        pystac.Catalog("x", "…"),
+        {"type": "FeatureCollection", "features": []},
+        {"type": "FeatureCollection", "features": None},
+        {"type": "FeatureCollection", "features": "features"},
+        {"type": "FeatureCollection", "features": [None, 5, "x", []]},
+        {"type": "Feature"},
+        make_item(assets=None),
+        make_item(assets=[]),
+        make_item(assets={"a": None, "b": "x", "c": {}, "d": {"href": None}, "e": {"href": 5}}),
+        make_item(assets={"": {"href": HREF}}),
+        make_item(collection=None),
+        make_item(collection=""),
+        make_item(id=5),
+        make_item(id=None),
+        item(None, "i", {"a": {"href": HREF}}),
+    ],
+    ids=lambda thing: str(thing)[:40],
+)
+def test_what_has_no_replicas(modifier, replicas, thing):
+    """What holds no asset that could have replicas is left alone, and costs no request."""
+    before = copy.deepcopy(thing)
+    assert modifier(thing) is None
+    assert replicas.asked == []
+    if isinstance(thing, pystac.STACObject):
+        assert thing.to_dict() == before.to_dict()
+    else:
+        assert thing == before
+
+
+def test_item_object_without_a_collection(modifier, replicas):
+    """An item object without a collection is left alone."""
+    found = pystac.Item.from_dict(item(None, "i", {"a": {"href": HREF}}))
+    modifier(found)
+    assert found.assets["a"].extra_fields == {}
+    assert replicas.asked == []
+
+
+def test_garbage_beside_an_asset(modifier):
+    """Garbage beside an asset stays, and keeps nothing from the asset."""
+    garbage = {"b": None, "c": "x", "d": {"href": None}, "e": {}}
+    found = make_item(assets={"a": {"href": HREF, "title": "x"}, **garbage}, stac_extensions=None)
+    modifier(found)
+    assert found["assets"] == {"a": EXPECTED, **garbage}
+    assert found["stac_extensions"] == [ALTERNATE_ASSETS]
+
+
+@pytest.mark.parametrize("odd", [None, 5, "x", [], ["x"], {"DISK": None}, {"x": {"href": 5}}])
+@pytest.mark.parametrize("field", ["alternate", "alternate:name"])
+def test_odd_alternates(modifier, field, odd):
+    """Odd alternates of others keep nothing from the asset."""
+    found = make_item(assets={"a": {"href": HREF, field: odd}})
+    modifier(found)
+    assert found["assets"]["a"]["alternate"]["DISK"] == EXPECTED["alternate"]["DISK"]
+
+
+# Which files an asset's replicas are those of.
+
+
+def test_signed_href(modifier):
+    """An asset whose URL was signed meanwhile still gets its copies, and keeps its URL."""
+    found = make_item(assets={"a": {"href": f"{HREF}?se=2025&sig=x"}})
+    modifier(found)
+    asset = found["assets"]["a"]
+    assert asset["href"] == f"{HREF}?se=2025&sig=x"
+    assert {key: each["href"] for key, each in asset["alternate"].items()} == {
+        "STAC": HREF,
+        "DISK": COPY,
+    }
+
+
+def test_prefer(replicas):
+    """A modifier that prefers puts the copy into the href; so often as it is called."""
+    modifier = StacClient(replicas).modifier(prefer=["NOWHERE", "DISK"])
+    found = make_item()
+    for _ in range(2):
+        modifier(found)
+        assert found["assets"]["a"] == {
+            "href": COPY,
+            "title": "x",
+            "alternate:name": "DISK",
+            "alternate": {"STAC": {"href": HREF, "alternate:name": "STAC"}},
+        }
+
+
+def test_prefer_a_copy_without_suffix():
+    """An asset is found again when its href is a copy with another suffix, or none."""
+    pfns = {DID("c", "/c/i/a.tif"): {"STAC": [HREF], "TAPE": ["https://tape.example.org/0042"]}}
+    modifier = Modifier(Replicas(pfns), prefer=["TAPE"])
+    found = make_item()
+    modifier(found)
+    once = copy.deepcopy(found)
+    assert once["assets"]["a"]["href"] == "https://tape.example.org/0042"
+    modifier(found)
+    assert found == once
+
+
+def test_fixed_scope():
+    """A fixed scope takes the place of the derived one, also in a modifier made from another."""
+    pfns = {DID("user.alice", "/c/i/a.tif"): PFNS[DID("c", "/c/i/a.tif")]}
+    client = StacClient(Replicas(pfns), scope="user.alice")
+    for modifier in (client.modifier, client.modifier(prefer=["STAC"])):
+        found = make_item()
+        modifier(found)
+        assert found["assets"]["a"] == EXPECTED
+
+
+HREFS = st.sampled_from([HREF, "https://origin.example.org/x.TIF", "https://origin.example.org/x"])
+FIELDS = st.fixed_dictionaries({}, optional={"href": HREFS | st.none()}) | st.none()
+KEYS = st.sampled_from(["a", "a.tif", "a.TIF", "a.tif.tif", "b", "b:c/d"])
+
+
+@given(st.dictionaries(KEYS, FIELDS, max_size=5))
+def test_it_asks_for_what_is_registered(assets):
+    """Every asset that can be registered finds its replicas, whatever the keys beside it."""
+    found = item("c", "i", assets)
+    registered = {
+        each.key: each.did for each in select_assets(found, assets) if isinstance(each, Asset)
+    }
+    pfns = {did: {"DISK": [f"https://disk.example.org{did.name}"]} for did in registered.values()}
+    Modifier(Replicas(pfns))(found)
+    for key, did in registered.items():
+        alternate = found["assets"][key]["alternate"]["DISK"]
+        assert alternate["href"] == f"https://disk.example.org{did.name}"
+
+
+def test_objects_and_dicts_alike():
+    """An item gets the same alternates whether it is handed over as object or as dict."""
+    assets = {key: {"href": HREF} for key in ("a", "a.tif", "b", "b:c/d")}
+    selected = list(select_assets(item("c", "i", assets)))
+    pfns = {each.did: {"DISK": [f"https://disk.example.org{each.did.name}"]} for each in selected}
+    assert len(pfns) == 4
+    as_dict = item("c", "i", assets)
+    as_object = pystac.Item.from_dict(copy.deepcopy(as_dict))
+    modifier = Modifier(Replicas(pfns))
+    modifier(as_dict)
+    modifier(as_object)
+    assert as_object.to_dict(transform_hrefs=False)["assets"] == as_dict["assets"]
+    json.dumps(as_dict)
+
+
+def test_many_assets(replicas, modifier):
+    """Rucio is asked once for each 1,000 assets."""
+    items = [make_item(id=f"i{number}") for number in range(2001)]
+    modifier({"type": "FeatureCollection", "features": items})
+    assert replicas.asked == [1000, 1000, 1]
+
+
+def test_the_same_item_twice(replicas, modifier):
+    """An item that a page holds twice is asked for once, and modified in both places."""
+    items = [make_item(), make_item()]
+    modifier({"type": "FeatureCollection", "features": items})
+    assert replicas.asked == [1]
+    assert [each["assets"]["a"] for each in items] == [EXPECTED] * 2
+
+
+# When Rucio does not answer.
+
+
+class _Broken:
+    """Refuses to list."""
+
+    def list_replicas(self, *_, **__):
+        """Fail as Rucio's client does."""
+        raise DatabaseException("database is locked")
+
+
+def test_rucio_fails():
+    """Where Rucio refuses, the items are as the catalogue gave them, and a warning says so."""
+    found = make_item()
+    with pytest.warns(AlternatesWarning, match=r"no alternates: .*database is locked"):
+        assert Modifier(_Broken())(found) is None
+    assert found == make_item()

@@ -1,0 +1,33 @@
+"""Ids, keys, hrefs and names for property tests."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+
+from stac_policy.naming import asset_name, collection_name, item_name
+
+# Any string that JSON can hold, lone surrogates included, and often what escaping is about.
+awkward = st.text(st.sampled_from("-.aB4/_%H \x00\x7f\n:é\u0301\ud800\udc00😀"), min_size=1)
+anything = st.text(st.characters(codec=None, exclude_categories=()), min_size=1) | awkward
+long = st.builds(lambda text, count: (text * count)[:400], anything, st.integers(1, 200))
+ids = anything | long
+keys = st.sampled_from(["B04", "B04.tif", "B04.TIF", "B04.tif.jp2", "B04.jp2", "B0", "-.", "a/b"])
+hrefs = st.none() | st.sampled_from(
+    [
+        "",
+        "https://h/B04.tif",
+        "https://h/B04.TIF",
+        "https://h/B04.jp2",
+        "https://h/x.tif.jp2",
+        "https://h/entry?name=x.xml",
+        "s3://b/x.tif",
+        "./x",
+        "B04.tif",
+    ]
+)
+
+names = st.one_of(
+    st.builds(collection_name, ids),
+    st.builds(item_name, ids, ids),
+    st.builds(asset_name, ids, ids, ids | keys, hrefs | anything),
+)

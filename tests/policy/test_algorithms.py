@@ -1,0 +1,122 @@
+"""What docs/algorithms.md says of the algorithms, done in Rucio itself."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from stac_policy.algorithms import BY_TYPE
+
+from .server import run_with_server
+
+DOCUMENT = (Path(__file__).parents[2] / "docs" / "algorithms.md").read_text()
+
+_RUCIO = """
+from rucio.common.config import get_config
+from rucio.common.exception import RucioException
+from rucio.common.utils import construct_non_deterministic_pfn, extract_scope
+from rucio.transfertool.fts3 import FTS3Transfertool
+
+def path(convention, scope="c", name="/c/i/k.tif"):
+    try:
+        return construct_non_deterministic_pfn("dataset", scope, name, convention)
+    except RucioException as error:
+        return type(error).__name__
+
+config = get_config()
+config.add_section("transfers")
+plugins = []
+for names in ("stac, activity", "stac, nonsense"):
+    config.set("transfers", "fts3tape_metadata_plugins", names)
+    plugins.append(len(FTS3Transfertool("http://127.0.0.1:9").tape_metadata_plugins))
+answer = {
+    "paths": {
+        name: path(name) for name in ("my_stac", "stac", "stac_path", "rucio_default", "nonsense")
+    },
+    "storage": [
+        RSEDeterministicTranslation("RSE", {"lfn2pfn_algorithm": name}).path("c", "/c/i/k.tif")
+        for name in ("my_stac", "stac", "hash")
+    ],
+    "files": [
+        RSEDeterministicScopeTranslation.get_parser(name, "def")({"path": "/c/i/", "name": "k"})
+        for name in ("my_stac", "stac", "def")
+    ],
+    "tape": [
+        FTS3TapeMetadataPlugin(name).hints({"scope": "c", "name": "/c/i/k.tif"})
+        for name in ("my_stac", "stac", "def")
+    ],
+    "plugins": plugins,
+    "approval": [],
+    "scopes": [],
+}
+for name in ("my_stac", "stac", "default"):
+    AutoApprove(None, None, None)
+    config.remove_section("rules")
+    config.add_section("rules")
+    config.set("rules", "auto_approve", name)
+    answer["approval"].append(AutoApprove.get_configured_algorithm("def").__qualname__)
+config.add_section("common")
+for name in ("my_stac", "stac", "nonsense", "dirac"):
+    config.set("common", "extract_scope", name)
+    answer["scopes"].append(extract_scope("/c/i"))
+print(json.dumps(answer))
+"""
+
+
+@pytest.fixture(scope="module")
+def rucio(tmp_path_factory):
+    """What a server says that has the example of the document."""
+    (example,) = re.findall(r"```python\n(.*?)```", DOCUMENT, re.DOTALL)
+    return run_with_server(example + _RUCIO, tmp_path_factory.mktemp("algorithms"))
+
+
+def test_types_and_names():
+    """The document lists all types, and the names of each."""
+    rows = re.findall(r"^\| (`.*?) \| (`.*?) \|", DOCUMENT, re.MULTILINE)
+    listed = {kind: set(names.split(", ")) for kind, names in rows}
+    types = {f"`{kind}`": {f"`{name}`" for name in names} for kind, names in BY_TYPE.items()}
+    tape = types.pop("`fts3_tape_metadata_plugins`")
+    assert listed == types | {"`fts3_tape_metadata_plugins`, `fts3_plugins_init`": tape}
+
+
+def test_paths_at_non_deterministic_rses(rucio):
+    """A naming convention chooses, and one that does not exist means the default."""
+    assert rucio["paths"] == {
+        "my_stac": "ReplicaNotFound",
+        "stac": "ReplicaNotFound",
+        "stac_path": "/c/i/k.tif",
+        "rucio_default": "/other/dataset//c/i/k.tif",
+        "nonsense": "ReplicaNotFound",
+    }
+
+
+def test_scopes(rucio):
+    """`extract_scope` chooses, and a name that does not exist means the default."""
+    assert rucio["scopes"] == [["c", "/c/i"]] * 3 + [["i", "/c/i"]]
+
+
+def test_paths_at_deterministic_rses(rucio):
+    """The attribute of an RSE chooses."""
+    by_hand, stac, rucios = rucio["storage"]
+    assert by_hand == stac == "c/i/k.tif"
+    assert rucios.startswith("c/")
+    assert rucios.endswith("//c/i/k.tif")
+
+
+def test_files(rucio):
+    """`pfn2lfn` chooses."""
+    assert rucio["files"] == [["/c/i/k", "c"]] * 2 + [["k", "c"]]
+
+
+def test_approval(rucio):
+    """`auto_approve` chooses, and the default is Rucio's."""
+    assert rucio["approval"] == ["approve", "approve", "AutoApprove.default"]
+
+
+def test_tape(rucio):
+    """Each plugin gives its hints, and one that does not exist takes all others with it."""
+    hints = {"archive_metadata": {"collocation_hints": {"0": "c", "1": "i"}}}
+    assert rucio["tape"] == [hints, hints, {"archive_metadata": {}}]
+    assert rucio["plugins"] == [2, 0]

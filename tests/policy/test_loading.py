@@ -1,0 +1,194 @@
+"""What Rucio's own loader makes of the policy package, in a process of its own."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from rucio.common.exception import ReplicaNotFound
+from rucio.common.utils import NonDeterministicPFNAlgorithms
+
+from stac_policy.naming import collection_scope, split_name, unescape
+from stac_policy.non_deterministic_pfn import non_deterministic_pfn
+
+from .strategies import anything, names
+from .support import configured, run_with_rucio
+from .test_scope import DEFAULTS
+
+# What is not ours: many shapes of other experiments' names, and what comes near to ours.
+DSNS = [
+    "",
+    "dsn",
+    "user.alice.test",
+    "group.phys.test.v1_sub123",
+    "data18_13TeV.00348885.physics_Main.merge.AOD.f937_m1972_tid14_00",
+    "mc.1.2.3.4_dis5",
+    "/collection/item",
+]
+SCOPES = ["cms", "user.alice", "data18_13TeV", "item", ""]
+NAMES = [
+    "file",
+    "AOD.14795494._005958.pool.root.1",
+    "/store/data/x.root",
+    "/store/data/Run2018A/x.root",
+    "/belle/MC/release-04/x.mdst",
+    "/collection/item/B04.tif",
+    "/collection/item",
+    "/item/-.41/x",
+    "/item/i/",
+    "",
+]
+
+_LOAD = """
+import json, logging, sys, warnings
+
+heard = []
+class Listener(logging.Handler):
+    def emit(self, record):
+        heard.append(f"{record.levelname} {record.name} {record.getMessage()}")
+logging.getLogger().addHandler(Listener(logging.WARNING))
+warnings.showwarning = lambda message, *_, **__: heard.append(f"warning {message}")
+
+from rucio.common import utils
+from rucio.common.constants import DEFAULT_VO
+from rucio.common.exception import RucioException
+
+def result(function, *arguments):
+    try:
+        return function(*arguments)
+    except RucioException as error:
+        return str(error)
+
+if SERVER:  # the empty database of a new server
+    from rucio.db.sqla import models, session
+    models.BASE.metadata.create_all(session.get_engine())
+
+dsns, scopes, names, dids = json.loads(INPUT)
+# First of all, before anything else is asked: the first path must not be another one.
+first = result(utils.construct_non_deterministic_pfn, "dsn", "c", "/c/i/k.tif")
+pfns = utils.NonDeterministicPFNAlgorithms
+extraction = utils.ScopeExtractionAlgorithms
+others = [(dsn, scope, name) for dsn in dsns for scope in [*scopes, None] for name in names]
+default = pfns.construct_non_deterministic_pfn_default
+answer = {
+    "first": first,
+    "again": result(utils.construct_non_deterministic_pfn, "dsn", "c", "/c/i/k.tif"),
+    "defaults": {
+        kind: getattr(pfns._get_default_algorithm(kind, DEFAULT_VO), "__module__", None)
+        for kind in ("non_deterministic_pfn", "scope")
+    },
+    "named": {
+        "non_deterministic_pfn": [n for n in ("stac", "rucio_default") if pfns.supports(n)],
+        "scope": [n for n in ("stac",) if extraction.supports(n)],
+    },
+    "by_name": [
+        pfns().construct_non_deterministic_pfn("a.b", "c", "/c/i/k.tif", "rucio_default"),
+        result(pfns().construct_non_deterministic_pfn, "a.b", "c", "/c/i/k.tif", "stac"),
+        list(extraction().extract_scope("c/i", None, "stac")),
+    ],
+    "scope": [list(utils.extract_scope(did)) for did in ("/c/i", "c/i/k.tif", "s:n")],
+    "count": len(others),
+    "pfns_that_differ": [
+        other
+        for other in others
+        if utils.construct_non_deterministic_pfn(*other) != default(*other)
+    ],
+    "dids_that_differ": [
+        did for did in dids
+        if result(utils.extract_scope, did) != result(extraction.extract_scope_default, did, None)
+    ],
+}
+from rucio.common import schema
+answer["schema"] = schema.schema_modules[DEFAULT_VO].__name__
+answer["regexps"] = schema.get_scope_name_regexps()
+if SERVER:
+    from rucio.core import permission
+    answer["permission"] = permission.permission_modules[DEFAULT_VO].__name__
+answer["heard"] = heard
+print(json.dumps(answer))
+"""
+
+
+@pytest.fixture(scope="module", params=["client", "server"])
+def loaded(request, tmp_path_factory):
+    """What a new Rucio client, and a new server, says with the policy package."""
+    folder = tmp_path_factory.mktemp("rucio")
+    server = request.param == "server"
+    # Rucio warns where [policy] names no permissions to fall back on.
+    policy = {"package": "stac_policy", "permission": "generic"}
+    sections = {"policy": policy, "stac": {"allowed_hosts": "example.org"}}
+    if server:
+        sections["database"] = {"default": f"sqlite:///{folder}/rucio.db"}
+    else:
+        sections["client"] = {}
+    given = json.dumps([DSNS, SCOPES, NAMES, DEFAULTS])
+    script = f"INPUT, SERVER = {given!r}, {server}\n{_LOAD}"
+    return run_with_rucio(script, folder, **sections)
+
+
+def test_the_defaults_are_ours(loaded):
+    """Rucio finds both defaults, and the first path that it asks for is already ours."""
+    assert loaded["defaults"] == {
+        "non_deterministic_pfn": "stac_policy.non_deterministic_pfn",
+        "scope": "stac_policy.scope",
+    }
+    assert "c:/c/i/k.tif is a STAC asset" in loaded["first"]
+    assert loaded["again"] == loaded["first"]
+    assert loaded["scope"] == [["c", "/c/i"], ["c", "/c/i/k.tif"], ["s", "n"]]
+
+
+def test_algorithms_can_be_named(loaded):
+    """An RSE or a configuration can ask for ours, and for Rucio's own default, by name."""
+    assert loaded["named"] == {
+        "non_deterministic_pfn": ["stac", "rucio_default"],
+        "scope": ["stac"],
+    }
+    rucios, ours, scope = loaded["by_name"]
+    assert rucios == "/a/a.b//c/i/k.tif"
+    assert "is a STAC asset" in ours
+    assert scope == ["c", "/c/i"]
+
+
+def test_other_names_are_rucios(loaded):
+    """Through Rucio's own functions, what is not STAC's gives what Rucio gives without us."""
+    assert loaded["count"] == len(DSNS) * (len(SCOPES) + 1) * len(NAMES)
+    assert loaded["pfns_that_differ"] == []
+    assert loaded["dids_that_differ"] == []
+
+
+def test_modules_load_quietly(loaded):
+    """Rucio takes permission and schema from the package, and warns of nothing."""
+    assert loaded["schema"] == "stac_policy.schema"
+    assert loaded["regexps"] == ["/([^/]+)/(.*)"]
+    assert loaded.get("permission", "stac_policy.permission") == "stac_policy.permission"
+    assert loaded["heard"] == []
+
+
+def default(dsn, scope, name):
+    """Give what Rucio gives."""
+    return NonDeterministicPFNAlgorithms.construct_non_deterministic_pfn_default(dsn, scope, name)
+
+
+@given(st.text() | anything, st.none() | st.text() | anything, st.text() | anything | names)
+def test_any_other_name_is_rucios(dsn, scope, name):
+    """Whatever is not a STAC asset's name in its own scope gets Rucio's path."""
+    parts = split_name(name)
+    if len(parts) == 3 and "-.H" not in parts[0]:
+        assume(scope != collection_scope(unescape(parts[0])))
+    assert non_deterministic_pfn(dsn, scope, name) == default(dsn, scope, name)
+
+
+@given(names)
+def test_names_in_fixed_scopes(name):
+    """In a fixed scope every asset's name is ours, and every other name is Rucio's."""
+    with configured(scopes="user.alice"):
+        if len(split_name(name)) == 3:
+            with pytest.raises(ReplicaNotFound, match="is a STAC asset"):
+                non_deterministic_pfn("dsn", "user.alice", name)
+        else:
+            assert non_deterministic_pfn("dsn", "user.alice", name) == default(
+                "dsn", "user.alice", name
+            )
+        assert non_deterministic_pfn("dsn", "user.bob", name) == default("dsn", "user.bob", name)

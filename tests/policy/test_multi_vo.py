@@ -1,0 +1,449 @@
+"""The policy package on a real server with several VOs, of which one has it."""
+
+from __future__ import annotations
+
+import configparser
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from rucio.common.exception import AccessDenied, DataIdentifierNotFound
+
+from stac_policy.algorithms import BY_TYPE, vos
+
+from . import multi_vo
+from .multi_vo import BASE, DISK, OTHER, OURS, SCOPE, SOURCE_RSE, name_of, replica
+from .support import run_with_rucio
+
+DATASET = f"/{SCOPE}/item"
+URLS = {
+    "port": "https://data.example.org:8443/a//b/?x=1&y=/",
+    "escaped": "https://data.example.org/Panama+Canal,+Panama/a%20b.tif",
+    "root": "https://data.example.org",
+    "address": "https://[2001:db8::1]:8443/x",
+}
+HELD_ALIKE = "https://data.example.org/alike.tif"
+HELD_BY_OURS = "https://ours.example.org/x.tif"
+HELD_BY_OTHER = "https://other.example.org/x.tif"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """The running server; what its two VOs hold has the same scope and names."""
+    with multi_vo.running_server(tmp_path_factory.mktemp("multi-vo") / "server") as running:
+        ours, other = running.client(OURS), running.client(OTHER)
+        ours.add_replicas(SOURCE_RSE, [replica(label, url) for label, url in URLS.items()])
+        for client, differing in ((ours, HELD_BY_OURS), (other, HELD_BY_OTHER)):
+            files = [replica("alike", HELD_ALIKE), replica("differing", differing)]
+            client.add_replicas(SOURCE_RSE, files)
+            content = [{"scope": SCOPE, "name": name_of("alike")}]
+            client.add_dids([{"scope": SCOPE, "name": DATASET, "type": "DATASET"}])
+            client.attach_dids_to_dids([{"scope": SCOPE, "name": DATASET, "dids": content}])
+        ours.add_replicas(DISK, [replica("source-elsewhere")])
+        other.add_replicas(SOURCE_RSE, [replica("source-elsewhere", HELD_BY_OTHER)])
+        yield running
+
+
+# Registration
+
+
+def test_urls_are_listed_as_they_were_registered(server):
+    """Every URL comes back byte for byte."""
+    dids = [{"scope": SCOPE, "name": name_of(label)} for label in URLS]
+    listed = list(server.client(OURS, "alice").list_replicas(dids))
+    assert {file["name"]: file["rses"] for file in listed} == {
+        name_of(label): {SOURCE_RSE: [url]} for label, url in URLS.items()
+    }
+
+
+def test_dids_with_slashes_are_found(server):
+    """Names that begin with a slash can be asked for, which a VO without the package can not."""
+    ours, other = server.client(OURS, "alice"), server.client(OTHER, "alice")
+    assert ours.get_did(SCOPE, name_of("alike"))["name"] == name_of("alike")
+    (content,) = ours.list_content(SCOPE, DATASET)
+    assert (content["scope"], content["name"]) == (SCOPE, name_of("alike"))
+    with pytest.raises(DataIdentifierNotFound):
+        other.get_did(SCOPE, name_of("alike"))
+
+
+def register(client, label):
+    """Register an asset and its item, one request at a time; True for each that is allowed."""
+    item = {"scope": SCOPE, "name": f"/{SCOPE}/{label}"}
+    file = replica(label, f"https://data.example.org/{label}.tif")
+    attachment = {**item, "dids": [{"scope": SCOPE, "name": file["name"]}]}
+    for send in (
+        lambda: client.add_replicas(SOURCE_RSE, [file]),
+        lambda: client.add_dids([{**item, "type": "DATASET"}]),
+        lambda: client.attach_dids_to_dids([attachment]),
+    ):
+        try:
+            send()
+        except AccessDenied:
+            yield False
+        else:
+            yield True
+
+
+@pytest.mark.parametrize(
+    ("vo", "account", "allowed"),
+    [
+        (OURS, "registrar", True),
+        (OURS, "alice", False),
+        (OTHER, "registrar", False),
+        (OTHER, "alice", False),
+    ],
+)
+def test_registrars(server, vo, account, allowed):
+    """An account with the attribute registers in the VO that has the package, and only there."""
+    assert list(register(server.client(vo, account), f"by-{account}")) == [allowed] * 3
+
+
+# Everything else is as on any multi-VO server
+
+
+@pytest.mark.parametrize("vo", [OURS, OTHER])
+def test_vos_are_super_roots(server, vo):
+    """The root of a VO may neither see nor change VOs, which generic permissions would allow."""
+    root = server.client(vo)
+    identity = {"identity": "mallory", "authtype": "userpass", "email": "", "password": "x"}
+    refused = [
+        multi_vo.refusal_of(root, "GET", "/vos/"),
+        multi_vo.refusal_of(root, "PUT", f"/vos/{OTHER}", email="mallory@localhost"),
+        multi_vo.refusal_of(root, "POST", f"/vos/{OTHER}/recover", **identity),
+        multi_vo.add_vo(root, "new"),
+    ]
+    assert refused == ["AccessDenied"] * 4
+    assert multi_vo.refusal_of(server.client(BASE), "GET", "/vos/") is None
+
+
+@pytest.mark.parametrize("vo", [OURS, OTHER])
+def test_rules_are_seen_in_their_vo_alone(server, vo):
+    """A user sees a rule of the own VO, which generic permissions would refuse."""
+    alice = server.client(vo, "alice")
+    (rule,) = alice.add_replication_rule([{"scope": SCOPE, "name": DATASET}], 1, DISK)
+    assert alice.get_replication_rule(rule)["account"] == "alice"
+    elsewhere = server.client(OURS if vo == OTHER else OTHER)
+    with pytest.raises(AccessDenied):
+        elsewhere.get_replication_rule(rule)
+
+
+@pytest.mark.parametrize("vo", [OURS, OTHER])
+def test_admins_export_the_rses_of_their_vo(server, vo):
+    """An account with the attribute `admin` exports them; generic permissions would refuse it."""
+    exported = server.client(vo, "manager").export_data()
+    assert {rse["vo"] for rse in exported["rses"].values()} == {vo}
+
+
+_DECISIONS = """
+import inspect, json, re
+from rucio.common.types import InternalAccount, InternalScope
+from rucio.core.permission import generic, generic_multi_vo, has_permission
+from rucio.core.rse import get_rse_id
+from rucio.db.sqla.constants import DatabaseOperationType
+from rucio.db.sqla.session import db_session
+
+source = "".join(inspect.getsource(module.has_permission) for module in (generic, generic_multi_vo))
+actions = sorted({*re.findall(r"'(\\w+)': perm_", source), "unknown"})
+
+def decision(ask, issuer, action, kwargs, session):
+    try:
+        return bool(ask(issuer, action, kwargs, session=session))
+    except Exception as error:
+        return type(error).__name__
+
+def decisions(ask, vo, session):
+    disk = get_rse_id("DISK", vo=vo, session=session)
+    dids = [{"scope": InternalScope("c", vo=vo), "name": "raw.dat"}]
+    kwargs = {
+        "scope": dids[0]["scope"], "name": "raw.dat", "dids": dids, "attachments": dids,
+        "account": InternalAccount("alice", vo=vo), "rse": "DISK", "rse_id": disk,
+        "rse_exp": "DISK", "rse_expression": "DISK", "locked": False, "subscription_id": "s",
+        "parameters": {}, "meta": {}, "rule_id": "0" * 32, "request_id": "0" * 32,
+    }
+    return {
+        f"{account} {action}": decision(
+            ask, InternalAccount(account, vo=vo), action, kwargs, session
+        )
+        for account in ("root", "alice", "registrar", "manager")
+        for action in actions
+    }
+
+with db_session(DatabaseOperationType.READ) as session:
+    print(json.dumps({
+        "ours": decisions(has_permission, "eoc", session),
+        "other": decisions(has_permission, "abc", session),
+        "single": decisions(generic.has_permission, "eoc", session),
+    }))
+"""
+
+
+def test_all_other_decisions_are_the_same(server, tmp_path):
+    """Of whatever is not STAC's, both VOs decide alike, for every action and kind of account."""
+    decisions = run_with_rucio(_DECISIONS, tmp_path, **server.sections())
+    assert decisions["ours"] == decisions["other"]
+    differing = {
+        asked
+        for asked, decision in decisions["ours"].items()
+        if decision != decisions["single"][asked]
+    }
+    assert {"root add_vo", "root list_vos", "manager export"} < differing
+    assert {True, False} < set(decisions["ours"].values())
+
+
+# Algorithms
+
+_ALGORITHMS = """
+import json, sys
+sys.path.append(FOLDER)
+from stac_policy.loading import findings
+answer = {"wrong": [str(finding) for finding in findings() if not finding.ok]}
+
+from rucio.common.exception import RucioException
+from rucio.common.plugins import PolicyPackageAlgorithms
+from rucio.common.schema import get_schema_value
+from rucio.common.types import InternalAccount
+from rucio.common.utils import construct_non_deterministic_pfn, extract_scope
+from rucio.core.permission import has_permission, permission_modules
+from rucio.core.rse import get_rse_id
+from rucio.db.sqla.constants import DatabaseOperationType
+from rucio.db.sqla.session import db_session
+
+def pfn(label, vo):
+    try:
+        return construct_non_deterministic_pfn("a.b", "c", f"/c/item/{label}.tif", vo=vo)
+    except RucioException as error:
+        return f"{type(error).__name__}: {error}"
+
+def of_vo(vo, session):
+    registrar = InternalAccount("registrar", vo=vo)
+    source = {"rse_id": get_rse_id("STAC", vo=vo, session=session)}
+    return {
+        "scope": extract_scope("c/item", vo=vo),
+        "registrar": bool(has_permission(registrar, "add_replicas", source, session=session)),
+        "permission": permission_modules[vo].__name__,
+        "regexp": get_schema_value("SCOPE_NAME_REGEXP", vo),
+        "pfns": {
+            label: pfn(label, vo) for label in ("port", "alike", "differing", "source-elsewhere")
+        },
+    }
+
+PolicyPackageAlgorithms()
+answer["named"] = {
+    kind: ours
+    for kind, algorithms in PolicyPackageAlgorithms._ALGORITHMS.items()
+    if (ours := sorted(n for n, a in algorithms.items() if a.__module__.startswith("stac_policy")))
+}
+with db_session(DatabaseOperationType.READ) as session:
+    answer |= {vo: of_vo(vo, session) for vo in ("eoc", "abc")}
+print(json.dumps(answer))
+"""
+
+
+def ask_algorithms(server, folder, policy):
+    """What a new server process says with a `[policy]` section."""
+    script = f"FOLDER = {str(folder)!r}\n{_ALGORITHMS}"
+    return run_with_rucio(script, folder, **server.sections(policy=policy))
+
+
+def names_of(*prefixes):
+    """The names of all algorithms, with VOs as their prefixes."""
+    return {
+        kind: sorted(f"{vo}_{name}" for vo in prefixes for name in algorithms)
+        for kind, algorithms in BY_TYPE.items()
+    }
+
+
+@pytest.fixture(scope="module")
+def alone(server, tmp_path_factory):
+    """What a server process says in which one VO has the package."""
+    return ask_algorithms(server, tmp_path_factory.mktemp("alone"), multi_vo.POLICY)
+
+
+def is_ours(answer):
+    """Tell whether all defaults of a VO are ours."""
+    return answer["scope"] == [SCOPE, DATASET] and answer["pfns"]["port"] == URLS["port"]
+
+
+def test_the_defaults_of_a_vo(alone):
+    """The VO that has the package gets our algorithms and permissions, the other one Rucio's."""
+    assert alone["wrong"] == []
+    assert is_ours(alone[OURS])
+    assert alone[OURS]["registrar"]
+    assert alone[OURS]["permission"] == "stac_policy.permission"
+    assert alone[OTHER] == {
+        "scope": ["c/item", "c/item"],
+        "registrar": False,
+        "permission": "rucio.core.permission.generic_multi_vo",
+        "regexp": "/(.*)/(.*)",
+        "pfns": {label: f"/a/a.b/{name_of(label)}" for label in alone[OURS]["pfns"]},
+    }
+
+
+def test_names_begin_with_the_vos(alone):
+    """Rucio has registered every algorithm, by a name that begins with that of the VO."""
+    assert alone["named"] == names_of(OURS)
+
+
+def test_the_path_of_an_asset_is_its_url(alone):
+    """The URL is that of the VO, though Rucio does not name it; no other VO's is ever given."""
+    pfns = alone[OURS]["pfns"]
+    assert pfns["port"] == URLS["port"]
+    assert pfns["alike"] == HELD_ALIKE
+    for label in ("differing", "source-elsewhere"):
+        assert pfns[label].startswith("ReplicaNotFound")
+        assert "or VOs that have it differ" in pfns[label]
+        assert "example.org" not in pfns[label]
+
+
+def test_vos_that_share_the_package(server, tmp_path):
+    """Two VOs with the package have its defaults and no names, of which Rucio would refuse some."""
+    policy = {f"package-{vo}": "stac_policy" for vo in (OURS, OTHER)}
+    shared = ask_algorithms(server, tmp_path, policy)
+    assert shared["wrong"] == []
+    assert shared["named"] == {}
+    assert is_ours(shared[OURS])
+    assert shared[OTHER] == shared[OURS]
+
+
+def test_a_package_that_passes_ours_on(server, tmp_path):
+    """A VO's own package of a few lines has our defaults and permissions, and names of its own."""
+    package = tmp_path / "abc_policy"
+    package.mkdir()
+    for module, line in {
+        "__init__": "from stac_policy import SUPPORTED_VERSION\n"
+        "from stac_policy.algorithms import of_vo\n"
+        "def get_algorithms():\n    return of_vo('abc')\n",
+        "permission": "from stac_policy.permission import has_permission\n",
+        "schema": "from stac_policy.schema import SCOPE_NAME_REGEXP\n",
+        "scope": "from stac_policy.scope import scope\n",
+        "non_deterministic_pfn": "from stac_policy.non_deterministic_pfn import "
+        "non_deterministic_pfn\n",
+    }.items():
+        (package / f"{module}.py").write_text(line)
+    policy = {**multi_vo.POLICY, f"package-{OTHER}": package.name}
+    answer = ask_algorithms(server, tmp_path, policy)
+    assert answer["wrong"] == []
+    assert answer["named"] == names_of(OURS, OTHER)
+    assert answer[OTHER].pop("permission") == f"{package.name}.permission"
+    assert answer[OURS].pop("permission") == "stac_policy.permission"
+    assert answer[OTHER] == answer[OURS]
+    assert is_ours(answer[OTHER])
+
+
+@pytest.mark.parametrize(
+    ("options", "variables", "expected"),
+    [
+        ({"package-eoc": "stac_policy", "package-abc": "other"}, {}, ("eoc",)),
+        ({"package-eoc": "stac_policy"}, {"RUCIO_POLICY_PACKAGE_EOC": "other"}, ()),
+        (None, {"RUCIO_POLICY_PACKAGE_EOC": "stac_policy"}, ("eoc",)),
+        (None, {}, ()),
+    ],
+)
+def test_the_environment_names_packages_too(monkeypatch, options, variables, expected):
+    """As Rucio does, we prefer its environment variables to `[policy]`, which may be missing."""
+    parser = configparser.ConfigParser()
+    parser.read_dict({"common": {"multi_vo": "True"}, "client": {}})
+    if options is not None:
+        parser.read_dict({"policy": options})
+    monkeypatch.setattr("rucio.common.config.get_config", lambda: parser)
+    for variable, package in variables.items():
+        monkeypatch.setenv(variable, package)
+    assert vos.__wrapped__() == expected
+
+
+# What an operator and a user see
+
+
+def run_module(folder):
+    """Run `python -m stac_policy` with the rucio.cfg of a folder: exit code and findings."""
+    result = subprocess.run(
+        [sys.executable, "-m", "stac_policy"],
+        env={**os.environ, "RUCIO_CONFIG": str(folder)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    return result.returncode, json.loads(result.stdout)
+
+
+def test_python_m_stac_policy(server):
+    """The command finds everything in its place, and says for which VO."""
+    code, found = run_module(server.layout.server_cfg)
+    assert code == 0
+    assert found[0]["found"].endswith(f"for VO {OURS}")
+    whats = {finding["what"] for finding in found if finding["ok"]}
+    names = {f"{kind} {name}" for kind, names in names_of(OURS).items() for name in names}
+    assert names | {f"default scope of VO {OURS}"} < whats
+
+
+def test_python_m_stac_policy_misses_the_vo(server, tmp_path):
+    """It tells if a server with several VOs has the package as one with a single VO has it."""
+    parser = configparser.ConfigParser()
+    parser.read_dict(server.sections(policy={"package": "stac_policy"}))
+    with (tmp_path / "rucio.cfg").open("w") as file:
+        parser.write(file)
+    code, found = run_module(tmp_path / "rucio.cfg")
+    assert code == 1
+    assert not found[0]["ok"]
+    assert "package-VO = stac_policy" in found[0]["found"]
+
+
+_CLIENT = """
+import json
+from stac_policy.loading import findings
+wrong = [finding.what for finding in findings() if not finding.ok]
+
+from rucio.client import Client
+from rucio.common.config import is_client
+from rucio.common.utils import ScopeExtractionAlgorithms, extract_scope
+
+client = Client()
+print(json.dumps({
+    "wrong": wrong,
+    "is_client": is_client(),
+    "vo": client.vo,
+    "names": [n for n in ("stac", "eoc_stac") if ScopeExtractionAlgorithms.supports(n)],
+    "did": client.get_did(*extract_scope("c/item"))["name"],
+}))
+"""
+
+
+@pytest.mark.parametrize(
+    ("sections", "expected"),
+    [
+        ({"policy": {"package": "stac_policy"}}, {"names": ["stac"], "wrong": []}),
+        (
+            {
+                "common": {"multi_vo": "True"},
+                "policy": {"package": "stac_policy", "package-eoc": "stac_policy"},
+            },
+            {"names": ["eoc_stac"], "wrong": []},
+        ),
+        (
+            {
+                "common": {"multi_vo": "True", "extract_scope": "eoc_stac"},
+                "policy": {"package-eoc": "stac_policy"},
+            },
+            # For defaults Rucio's clients look at `package` alone.
+            {"names": ["eoc_stac"], "wrong": ["default non_deterministic_pfn", "default scope"]},
+        ),
+    ],
+    ids=["one VO", "several VOs", "several VOs, by name"],
+)
+def test_clients_of_a_vo(server, tmp_path, sections, expected):
+    """A client of the VO finds an item however its rucio.cfg names the package."""
+    client = {
+        "rucio_host": server.url,
+        "auth_host": server.url,
+        "auth_type": "userpass",
+        "username": f"alice@{OURS}",
+        "password": "password",
+        "account": "alice",
+        "vo": OURS,
+        "auth_token_file_path": f"{tmp_path}/token",
+    }
+    answer = run_with_rucio(_CLIENT, tmp_path, client=client, **sections)
+    assert answer == {"is_client": True, "vo": OURS, "did": DATASET, **expected}

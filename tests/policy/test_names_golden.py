@@ -1,0 +1,72 @@
+"""Names as they were given when the grammar was settled: `tests/data/names.json`.
+
+Names are stored in every Rucio that uses the policy package, so none of these
+may ever change. The file holds 120 assets of the real items beside it, and 80
+awkward ones: those of public catalogues (some hrefs abridged) and one or more
+for each rule of the grammar, with the reason why it is there. `keys` are all
+keys of the item, where they matter. It was not made with the code under test:
+real names by a rule of their own, awkward ones by hand.
+
+To see which names a change of the code would change, and into what, run
+
+    python -m tests.policy.test_names_golden
+
+from the project's folder. Nothing writes the file; an entry is added by hand.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from stac_policy.naming import DID, asset_key, asset_name, collection_scope, split_name, unescape
+
+from .support import DATA, real_assets
+
+ENTRIES = json.loads((DATA / "names.json").read_text())
+
+
+def differences():
+    """Give a line for each entry whose scope or name is another than it was."""
+    found = []
+    for entry in ENTRIES:
+        asset = tuple(entry[part] for part in ("collection", "item", "key", "href"))
+        then = DID(entry["scope"], entry["name"])
+        now = DID(collection_scope(asset[0]), asset_name(*asset, entry.get("keys", ())))
+        if now != then:
+            found.append(f"{asset}\n  then {then}\n  now  {now}")
+    return found
+
+
+def test_names_never_change():
+    """Every asset has the scope and name that it has always had."""
+    assert "\n".join(differences()) == ""
+
+
+def test_entries_are_many_and_different():
+    """The file is whole: 200 different assets, 120 of them real."""
+    real = {asset[:4] for asset in real_assets()}
+    assets = [
+        tuple(entry[part] for part in ("collection", "item", "key", "href")) for entry in ENTRIES
+    ]
+    assert len(assets) == len(set(assets)) == 200
+    assert sum(asset in real for asset in assets) == 120
+
+
+def test_names_are_read_back():
+    """From the frozen names ids and keys are read back: offline, and exactly with the item."""
+    for entry in ENTRIES:
+        collection, item, key = entry["collection"], entry["item"], entry["key"]
+        parts = split_name(entry["name"])
+        assert len(parts) == 3
+        hrefs = dict.fromkeys(entry.get("keys", ())) | {key: entry["href"]}
+        assert asset_key(entry["name"], collection, item, hrefs) == key
+        if "-.H" not in entry["name"]:
+            assert [unescape(part) for part in parts[:2]] == [collection, item]
+            assert unescape(parts[2]).startswith(key)
+
+
+if __name__ == "__main__":
+    changes = differences()
+    print(*changes, f"{len(changes)} of {len(ENTRIES)} names differ", sep="\n")  # noqa: T201 - its purpose
+    sys.exit(bool(changes))

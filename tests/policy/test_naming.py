@@ -1,0 +1,227 @@
+"""Names of collections, items and assets."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from stac_policy.naming import (
+    DID,
+    asset_key,
+    asset_name,
+    collection_name,
+    collection_scope,
+    escape,
+    item_name,
+    split_name,
+    unescape,
+)
+
+from .strategies import anything, hrefs, ids, keys, names
+from .support import real_assets
+
+
+@given(anything)
+@example("\ud83d\ude00")
+@example("-.-.")
+@example("--..")
+@example("..")
+def test_escaping_is_reversible(part):
+    """`unescape` gives back what `escape` was given."""
+    assert unescape(escape(part)) == part
+
+
+@given(anything)
+def test_escaped_is_canonical(part):
+    """An escaped part holds plain characters, starts with no dot, and only escapes hold `-.`."""
+    escaped = escape(part)
+    assert re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]*", escaped)
+    assert "-." not in re.sub(r"-\.[0-9A-F]{2}", "_", escaped)
+
+
+@given(st.text(st.sampled_from("abcXYZ0189_-."), min_size=1))
+def test_plain_parts_stay_as_they_are(part):
+    """Real ids stay readable: nothing is escaped where nothing needs it."""
+    if "-." not in part and not part.startswith("."):
+        assert escape(part) == part
+
+
+@pytest.mark.parametrize(
+    ("part", "escaped"),
+    [
+        ("a b", "a-.20b"),
+        ("a-.b", "a-.2D.b"),
+        ("--.", "--.2D."),
+        ("-.41", "-.2D.41"),
+        ("-", "-"),
+        (".", "-.2E"),
+        ("..", "-.2E."),
+        (".hidden", "-.2Ehidden"),
+        ("a.b-c_d", "a.b-c_d"),
+        ("-é", "--.C3-.A9"),
+        ("é", "-.C3-.A9"),
+        ("e\u0301", "e-.CC-.81"),
+        ("\ud800", "-.ED-.A0-.80"),
+        ("\x00", "-.00"),
+        ("a/b", "a-.2Fb"),
+        ("100%", "100-.25"),
+        ("²", "-.C2-.B2"),
+        ("٣", "-.D9-.A3"),
+    ],
+)
+def test_escapes(part, escaped):
+    """Each UTF-8 byte that is not plain becomes `-.` and two upper-case hex digits."""
+    assert escape(part) == escaped
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        *["", ".", "..", ".a", "a b", "é", "a/b", "a\n", "-.", "a-.", "a-.4", "-.41", "-.zz"],
+        *["-.2d.b", "a-.2D", "a-.2Db", "-.C3", "-.A9", "-.F0-.9F-.98", "-.C0-.80", "a-.2E"],
+        *["-.5F", "a-.b", "a-.H0123456789abcdef", "-.C3-.a9", "-.FF", "-.2E-.2E"],
+    ],
+)
+def test_unescape_refuses(part):
+    """What `escape` never gives is refused, truncated and needless escapes included."""
+    with pytest.raises(ValueError, match=r"not a part|can't decode"):
+        unescape(part)
+    assert split_name(f"/c/i/{part}") == ()
+
+
+def test_empty_parts_have_no_name():
+    """Rucio has no name for an empty id or key."""
+    for name in (
+        lambda: escape(""),
+        lambda: collection_scope(""),
+        lambda: collection_name(""),
+        lambda: item_name("c", ""),
+        lambda: asset_name("c", "i", "", "x.tif"),
+    ):
+        with pytest.raises(ValueError, match="empty"):
+            name()
+
+
+@given(name=names)
+def test_names_fit_the_schema(schema, name):
+    """Every name is one that Rucio takes, and no path above or beside it."""
+    assert re.search(schema["name"], name)
+    assert "\n" not in name
+    assert len(name) <= schema["name_length"]
+    assert not {"", ".", ".."} & set(name[1:].split("/"))
+    assert "//" not in name
+
+
+@given(collection=ids)
+def test_scopes_fit_the_schema(schema, collection):
+    """Every scope is one that Rucio takes: the escaped id where it fits."""
+    scope = collection_scope(collection)
+    assert re.search(schema["scope"], scope)
+    assert len(scope) <= schema["scope_length"]
+    if len(escape(collection)) <= schema["scope_length"]:
+        assert scope == escape(collection)
+
+
+def test_long_scopes_have_a_digest():
+    """Above 25 characters a scope is a head and a digest, so that no two collections meet."""
+    names = [f"met-office-global-deterministic-{kind}" for kind in ("height", "pressure")]
+    digests = [hashlib.sha256(name.encode()).hexdigest()[:8] for name in names]
+    assert [collection_scope(name) for name in names] == [
+        f"met-office-globa-{digest}" for digest in digests
+    ]
+    assert collection_scope("a" * 25) == "a" * 25
+    assert collection_scope("a" * 26) != "a" * 25
+
+
+@given(ids, ids, ids, hrefs)
+def test_names_are_read_back_offline(collection, item, key, href):
+    """Unless shortened, a name gives back collection and item, and the key up to a suffix."""
+    name = asset_name(collection, item, key, href)
+    parts = split_name(name)
+    if "-.H" in name:
+        assert len(name) > 246
+        return
+    assert (unescape(parts[0]), unescape(parts[1])) == (collection, item)
+    rest = unescape(parts[2]).removeprefix(key)
+    assert key + rest == unescape(parts[2])
+    assert re.fullmatch(r"(\.[A-Za-z0-9]+)?", rest)
+
+
+@given(st.dictionaries(keys | anything, hrefs, max_size=8), ids, ids)
+def test_assets_of_an_item_never_meet(assets, collection, item):
+    """All assets of an item have different names, and `asset_key` tells which is which."""
+    named = {key: asset_name(collection, item, key, href, assets) for key, href in assets.items()}
+    assert len(set(named.values())) == len(named)
+    for key, name in named.items():
+        assert asset_key(name, collection, item, assets) == key
+    assert asset_key(item_name("c", "i"), "c", "i", assets) is None
+
+
+def test_asset_key_of_foreign_names():
+    """A name of no asset of the item has no key; an empty key has no name and does not matter."""
+    assert asset_key("/c/i/B05.tif", "c", "i", {"B04": "x.tif"}) is None
+    assert asset_key("/c/i/B04.tif", "c", "i", {"": "x.tif", "B04": "x.tif"}) == "B04"
+
+
+@given(st.lists(st.tuples(ids, ids, ids), min_size=2, max_size=2, unique=True))
+@example([("a", "b/c", "d"), ("a/b", "c", "d")])
+def test_different_assets_have_different_names(assets):
+    """No two of all the assets of the world share a name, shortened names included."""
+    first, second = (asset_name(*asset, None) for asset in assets)
+    assert first != second
+
+
+@given(ids, ids)
+def test_naming_is_deterministic(collection, item):
+    """The same ids give the same name again."""
+    assert item_name(collection, item) == item_name(collection, item)
+
+
+@pytest.mark.parametrize("sizes", [(60, 143, 154), (249, 1, 1), (300, 300, 300), (10, 400, 10)])
+def test_long_names_are_shortened(sizes):
+    """The longest part keeps its head and ends in a digest of the original; the rest stays."""
+    parts = [letter * size for letter, size in zip("abc", sizes)]
+    name = asset_name(*parts, None)
+    split = split_name(name)
+    assert 247 <= len(name) <= 250
+    for part, original in zip(split, parts):
+        if part != original:
+            digest = hashlib.sha256(original.encode()).hexdigest()[:16]
+            assert part.endswith(f"-.H{digest}")
+            assert original.startswith(part[:-19])
+            assert len(part) >= 32
+
+
+def test_names_of_250_characters_stay_whole():
+    """Nothing is shortened before it must be."""
+    assert item_name("c", "i" * 247) == "/c/" + "i" * 247
+    assert "-.H" in item_name("c", "i" * 248)
+    assert len(item_name("c", "i" * 248)) == 250
+
+
+def test_shortening_cuts_no_escape_in_two():
+    """The head of a shortened part ends with a whole escape, whatever is cut."""
+    for excess in range(12):
+        (_, part) = split_name(item_name("c", "é" * 42 + "x" * excess))
+        head = part.partition("-.H")[0]
+        assert re.fullmatch(r"(-\.[0-9A-F]{2}|x)+", head)
+
+
+def test_real_names_are_readable():
+    """Of 1,212 real assets none needs an escape, and all are told apart by their name."""
+    found = {}
+    for collection, item, key, href, siblings in real_assets():
+        name = asset_name(collection, item, key, href, siblings)
+        assert name == asset_name(collection, item, key, href)
+        assert name.startswith(f"/{collection}/{item}/{key}")
+        found[DID(collection_scope(collection), name)] = href
+    assert len(found) == 1212
+
+
+def test_did_reads_as_rucio_writes_it():
+    """A DID as text is scope, colon and name."""
+    assert str(DID("s", "/c/i")) == "s:/c/i"

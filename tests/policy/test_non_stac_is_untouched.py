@@ -1,0 +1,126 @@
+"""What is not STAC's gets byte for byte what Rucio's own algorithms give."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
+from rucio.common.exception import RucioException
+from rucio.common.utils import NonDeterministicPFNAlgorithms, ScopeExtractionAlgorithms
+from rucio.rse.translation import RSEDeterministicScopeTranslation, RSEDeterministicTranslation
+
+from stac_policy.naming import DID, split_name
+from stac_policy.non_deterministic_pfn import non_deterministic_pfn, rucio_default
+from stac_policy.scope import scope as extract_scope
+from stac_policy.stac_dids import is_asset
+from stac_policy.storage_paths import lfn2pfn, pfn2lfn, tape_path
+from stac_policy.tape import collocation_hints
+
+from .strategies import anything, names
+from .support import configured
+
+words = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_-]{0,12}", fullmatch=True)
+users = st.builds("{}.{}".format, st.sampled_from(["user", "group"]), words)
+
+
+def joined(separator, least, most):
+    """Words with a separator between them."""
+    return st.lists(words, min_size=least, max_size=most).map(separator.join)
+
+
+# ATLAS: data18_13TeV.00348885.physics_Main.merge.AOD.f937_m1972_tid14_00, user.alice.x_sub12
+tails = st.sampled_from(["", "_sub0123", "_dis4", "_frag1", "_tid14_00", ".root", "/"])
+atlas = st.builds("{}.{}{}".format, words | users, joined(".", 1, 7), tails)
+# CMS and Belle II: /store/data/Run2018A/x.root, /belle/MC/release-04/x.mdst
+paths = st.builds("/{}".format, joined("/", 1, 8))
+others = atlas | paths | words | anything
+
+# Of every shape, and with names near to STAC's in scopes that are not theirs.
+dids = st.builds(
+    DID,
+    words | users | anything | st.sampled_from(["cms", "belle", "data18_13TeV", "user.alice"]),
+    others | names,
+)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _fixed_scope(_no_rucio_cfg):
+    """A server with STAC data of its own in a fixed scope, and an API that nobody may ask."""
+    with configured(scopes="user.alice", api="http://127.0.0.1:9"):
+        yield
+
+
+def result(function, *arguments):
+    """Give what a function returns, or the error that it raises."""
+    try:
+        return function(*arguments)
+    except (RucioException, ValueError) as error:  # not even Rucio's can encode any string
+        return type(error), str(error)
+
+
+@given(others | names, dids)
+@example("", DID("", ""))
+@example("a.b.c.d.e_sub1", DID("data18_13TeV", "x_sub1"))
+@example("/belle/dataset", DID("belle", "/belle/MC/x.mdst/y"))
+@example("dataset", DID("cms", "/store/data/x.root"))
+@example("dataset", DID("user.alice", "x.root"))
+@example("dataset", DID("user.alice", "/store/mc/Run2/x.root"))
+@example("/c/i", DID("c", "/c/i"))
+def test_paths_at_non_deterministic_rses(dsn, did):
+    """The default algorithm and both named ones give the path of Rucio's default."""
+    assume(not is_asset(did))
+    default = NonDeterministicPFNAlgorithms.construct_non_deterministic_pfn_default
+    expected = default(dsn, *did)
+    for algorithm in (non_deterministic_pfn, tape_path, rucio_default):
+        assert algorithm(dsn, *did) == expected
+        assert algorithm(dsn, None, did.name) == default(dsn, None, did.name)
+
+
+@given(dids, st.dictionaries(words, words, max_size=2))
+@example(DID("user.alice", "x.root"), {})
+@example(DID("group.phys", "/c/i/k.tif"), {})
+def test_paths_at_deterministic_rses(did, attributes):
+    """The algorithm `stac` gives the path of Rucio's `hash`."""
+    assume(not is_asset(did))
+    default = RSEDeterministicTranslation._get_one_algorithm("lfn2pfn", "hash")
+    arguments = (*did, "RSE", attributes, attributes)
+    assert result(lfn2pfn, *arguments) == result(default, *arguments)
+
+
+@given(words | users, others | names, st.sampled_from(["", "/", "//"]))
+@example("user.alice", "x.root", "/")
+@example("cms", "/store/data/x.root", "/")
+def test_dids_of_paths(scope, name, slash):
+    """At the path that Rucio gives to a file its default finds the DID."""
+    assume(not is_asset(DID(scope, name)))
+    algorithm = RSEDeterministicTranslation._get_one_algorithm("lfn2pfn", "hash")
+    path = result(algorithm, scope, name, "RSE", {}, {})
+    assume(isinstance(path, str))
+    folder, _, file = path.rpartition("/")
+    parts = {"path": f"{slash}{folder}/", "name": file, "scheme": "davs"}
+    assert pfn2lfn(parts) == RSEDeterministicScopeTranslation._default(parts)
+
+
+@given(
+    st.builds("{}:{}".format, words | users | anything, others | names) | atlas | words,
+    st.none() | st.lists(words | users, max_size=3),
+)
+@example("user.alice:x.root", ["user.alice"])
+@example("user.alice.test/", ["user.alice"])
+@example("data18_13TeV:data18_13TeV.00348885.physics_Main", None)
+@example("cms:/store/data/x.root", ["cms"])
+@example("a:b:c", None)
+@example(":b", None)
+@example("/store/data/Run2018A/x.root", ["store"])
+def test_scopes(did, scopes):
+    """A DID as people type it gives the scope and name of Rucio's default, or its error."""
+    assume(":" in did or not split_name("/" + did.removeprefix("/")))
+    default = ScopeExtractionAlgorithms.extract_scope_default
+    assert result(extract_scope, did, scopes) == result(default, did, scopes)
+
+
+@given(dids)
+def test_tape(did):
+    """A transfer gets no hints."""
+    assume(not is_asset(did))
+    assert collocation_hints(did._asdict()) == {}

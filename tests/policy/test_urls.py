@@ -1,0 +1,284 @@
+"""Which URLs may become PFNs."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stac_policy.urls import PATH_LENGTH, is_allowed, redact, refusal
+
+from .strategies import anything
+from .support import real_assets
+
+_UUID = "0c6f1b1e-1d0b-4d7c-9a51-0d7cc6a2c1b5"
+_EUMETSAT = "https://api.eumetsat.int/data/download/1.0.0/collections/EO%3AEUM%3ADAT%3A0662"
+
+# Real in shape; every secret part holds the word.
+SIGNED = [
+    (
+        "https://acc.blob.core.windows.net/c/B04.tif?st=2025-07-31T00%3A00%3A00Z&se=2025-08-01T00"
+        "%3A00%3A00Z&sp=rl&sv=2024-05-04&sr=c&skoid=c85c15d6&sktid=72f988bf&sig=s3cr3t%2Bx%3D"
+    ),
+    (
+        "https://b.s3.eu-central-1.amazonaws.com/B04.tif?X-Amz-Algorithm=AWS4-HMAC-SHA256"
+        "&X-Amz-Credential=s3cr3t%2F20250731%2Feu-central-1%2Fs3%2Faws4_request"
+        "&X-Amz-Date=20250731T000000Z&X-Amz-Expires=3600&X-Amz-SignedHeaders=host"
+        "&X-Amz-Signature=s3cr3t"
+    ),
+    "https://b.s3.amazonaws.com/B04.tif?AWSAccessKeyId=s3cr3t&Expires=1753920000&Signature=s3cr3t",
+    (
+        "https://storage.googleapis.com/b/B04.tif?X-Goog-Algorithm=GOOG4-RSA-SHA256"
+        "&X-Goog-Credential=s3cr3t%40p.iam.gserviceaccount.com&X-Goog-Date=20250731T000000Z"
+        "&X-Goog-Expires=900&X-Goog-SignedHeaders=host&X-Goog-Signature=s3cr3t"
+    ),
+    "https://storage.googleapis.com/b/B04.tif?GoogleAccessId=s3cr3t&Expires=1&Signature=s3cr3t",
+    (
+        "https://d111111abcdef8.cloudfront.net/B04.tif?Expires=1753920000&Signature=s3cr3t"
+        "&Key-Pair-Id=s3cr3t"
+    ),
+    "https://d111111abcdef8.cloudfront.net/B04.tif?Policy=s3cr3t&Key-Pair-Id=s3cr3t",
+    "https://cdn.example.org/B04.tif?hdnts=exp=1753920000~acl=/*~hmac=s3cr3t",
+    "https://api.example.org/B04.tif?api_key=s3cr3t",
+    f"{_EUMETSAT}/products/x/entry?name=body.nc&access_token=s3cr3t",
+    "https://api.example.org/B04.tif?subscription-key=s3cr3t",
+    "https://door.example.org:2880/pnfs/B04.tif?authz=s3cr3t",
+    "https://api.example.org/B04.tif?TOKEN=s3cr3t",
+    "https://api.example.org/B04.tif?a=b&%73ig=s3cr3t",
+    "https://api.example.org/B04.tif?sig",
+]
+WITH_CREDENTIALS = [
+    "https://user:s3cr3t@data.example.org/B04.tif",
+    "https://s3cr3t@data.example.org/B04.tif",
+    "http://user:@data.example.org/s3",
+    "https://@data.example.org/B04.tif",
+]
+FINE = [
+    f"{_EUMETSAT}/products/W_XX/entry?name=EOPMetadata.xml",
+    f"https://catalogue.dataspace.copernicus.eu/odata/v1/Products({_UUID})/$value",
+    "https://umbra-open-data-catalog.s3.amazonaws.com/sar-data/tasks/Panama+Canal,+Panama/x.tif",
+    "https://data.example.org/a%20b/c%2fd.tif",
+    "https://data.example.org/a//b/../c/./d.tif",
+    "http://data.example.org:8080/B04.tif",
+    "https://[2001:db8::1]:8443/B04.tif",
+    "https://192.0.2.1/B04.tif",
+    "https://data.example.org",
+    "https://data.example.org/",
+    "https://data.example.org/folder/",
+    "https://data.example.org/x?",
+    "https://data.example.org/~alice/x;v=1/y:z@home/*'!.tif",
+    "https://data.example.org/x?design=a&signal=b&tokens=c&signed=d",
+    "https://data.example.org/s=sig/token/x.tif",
+    "https://data.example.org/x?bbox[0]=1",
+    "https://DATA.example.org/x",
+]
+
+
+@pytest.mark.parametrize("url", FINE)
+def test_fine_urls(url):
+    """Whatever a server may need in a URL can be registered."""
+    assert refusal(url) is None
+
+
+@pytest.mark.parametrize("url", SIGNED)
+def test_signed_urls(url):
+    """Signed URLs are refused by naming the parameter, and without its value."""
+    reason = refusal(url)
+    assert "is signed" in reason
+    assert "s3cr3t" not in reason
+    assert "s3cr3t" not in redact(url)
+
+
+@pytest.mark.parametrize(
+    "parameter",
+    [
+        *["access_token", "api_key", "apikey", "Authorization", "authz", "AWSAccessKeyId"],
+        *["GoogleAccessId", "hdnea", "hdnts", "Key-Pair-Id", "password", "sig", "Signature"],
+        *["subscription-key", "token", "X-Amz-Credential", "X-Amz-Security-Token"],
+        *["X-Amz-Signature", "X-Goog-Credential", "X-Goog-Signature"],
+    ],
+)
+def test_secret_parameters(parameter):
+    """Each parameter that carries a secret suffices, in any case."""
+    for name in (parameter, parameter.lower(), parameter.upper()):
+        url = f"https://data.example.org/x?a=b&{name}=s3cr3t"
+        assert refusal(url).startswith(f"the URL is signed (parameter {name})")
+
+
+@pytest.mark.parametrize("url", WITH_CREDENTIALS)
+def test_credentials(url):
+    """URLs with a name or a password are refused, and neither is repeated."""
+    assert refusal(url) == "the URL carries credentials"
+    assert "s3cr3t" not in redact(url)
+    assert "@" not in redact(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("s3://bucket/x.tif", "s3 scheme"),
+        ("ftp://h/x.tif", "ftp scheme"),
+        ("file:///x.tif", "file scheme"),
+        ("abfs://c@acc.dfs.core.windows.net/x.zarr", "abfs scheme"),
+        ("/data/x.tif", "no scheme"),
+        ("./x.tif", "no scheme"),
+        ("x.tif", "no scheme"),
+        ("", "no scheme"),
+        ("//data.example.org/x.tif", "no scheme"),
+        ("data.example.org:8080/x.tif", "data.example.org scheme"),
+        ("HTTPS://data.example.org/x.tif", "not in lower case"),
+        ("https:///x.tif", "names no host"),
+        ("https:x.tif", "names no host"),
+        ("https://:8443/x.tif", "names no host"),
+        ("https://data.example.org:99999/x.tif", "can not be parsed"),
+        ("https://data.example.org:80a/x.tif", "can not be parsed"),
+        ("https://[2001:db8::1/x.tif", "can not be parsed"),
+        ("https://data.example.org/a b.tif", "percent-escaped"),
+        ("https://data.example.org/é.tif", "percent-escaped"),
+        ("https://dätä.example.org/x.tif", "percent-escaped"),
+        ("https://data.example.org/a\tb.tif", "percent-escaped"),
+        ("https://data.example.org/a\x01b.tif", "percent-escaped"),
+        ("https://data.example.org/x.tif\n", "percent-escaped"),
+        (" https://data.example.org/x.tif", "percent-escaped"),
+        ("https://data.example.org/100%/x.tif", "percent-escaped"),
+        ("https://data.example.org/%zz.tif", "percent-escaped"),
+        ("https://data.example.org/{z}/{x}.png", "percent-escaped"),
+        ("https://data.example.org/a|b.tif", "percent-escaped"),
+        ("https://data.example.org/<id>.tif", "percent-escaped"),
+        ("https://data.example.org/x.tif#band=1", "fragment"),
+        ("https://data.example.org/x.tif#", "fragment"),
+        ("https://data.example.org/" + "x" * PATH_LENGTH, "longer than 1024"),
+    ],
+)
+def test_reasons(url, reason):
+    """Each URL that can not be registered is refused for its own reason."""
+    assert reason in refusal(url)
+
+
+def test_the_longest_url():
+    """A URL as long as Rucio's column is registered, and one character more is refused."""
+    url = "https://data.example.org/".ljust(PATH_LENGTH, "x")
+    assert refusal(url) is None
+    assert refusal(url + "x") is not None
+
+
+def test_real_urls():
+    """Of the real URLs all but those to buckets can be registered."""
+    hrefs = [href for *_, href, _ in real_assets()]
+    refused = [href for href in hrefs if refusal(href)]
+    assert len(hrefs) == 1212
+    assert len(refused) == 140
+    assert all(href.startswith("s3://") for href in refused)
+
+
+@pytest.mark.parametrize(
+    ("url", "pattern", "allowed"),
+    [
+        ("https://example.org/x", "example.org", True),
+        ("https://EXAMPLE.org/x", "Example.ORG", True),
+        ("https://example.org:8443/x", "example.org", True),
+        ("https://example.org:8443/x", "example.org:8443", True),
+        ("https://example.org/x", "example.org:8443", False),
+        ("https://example.org:9443/x", "example.org:8443", False),
+        ("https://example.org/x", "example.org:443", True),
+        ("https://example.org:443/x", "example.org:443", True),
+        ("http://example.org/x", "example.org:80", True),
+        ("http://example.org/x", "example.org:443", False),
+        ("https://evil-example.org/x", "example.org", False),
+        ("https://example.org.evil.com/x", "example.org", False),
+        ("https://a.example.org/x", "example.org", False),
+        ("https://example.com/example.org", "example.org", False),
+        ("https://example.com/x?example.org", "example.org", False),
+        ("https://a.example.org/x", "*.example.org", True),
+        ("https://a.b.example.org/x", "*.example.org", True),
+        ("https://a.example.org:8443/x", "*.example.org:8443", True),
+        ("https://a.example.org/x", "*.example.org:8443", False),
+        ("https://example.org/x", "*.example.org", False),
+        ("https://evil-example.org/x", "*.example.org", False),
+        ("https://a.example.org.evil.com/x", "*.example.org", False),
+        ("https://evil.com\\.example.org/x", "*.example.org", False),
+        ("https://evil.com/.example.org/x", "*.example.org", False),
+        ("https://example.org./x", "example.org", False),
+        ("https://exampleXorg/x", "example.org", False),
+        ("https://[2001:db8::1]/x", "[2001:db8::1]", True),
+        ("https://[2001:DB8::1]/x", "[2001:db8::1]", True),
+        ("https://[2001:db8::1]:8443/x", "[2001:db8::1]", True),
+        ("https://[2001:db8::1]:8443/x", "[2001:db8::1]:8443", True),
+        ("https://[2001:db8::1]/x", "[2001:db8::1]:8443", False),
+        ("https://[2001:db8::2]/x", "[2001:db8::1]", False),
+        ("https://[::1]/x", "[::1]", True),
+        ("https://192.0.2.1:8080/x", "192.0.2.1:8080", True),
+        ("https://192.0.2.10/x", "192.0.2.1", False),
+        ("https://example.org/x", "https://example.org", False),
+        ("https://example.org:8443/x", "example.org:8443x", False),
+        ("https://example.org/x", "example.org:", False),
+        ("https://example.org/x", "", False),
+        ("https://example.org/x", "*", False),
+    ],
+)
+def test_allow_list(url, pattern, allowed):
+    """A pattern allows a host, its port if it names one, or with `*.` what is below it."""
+    reason = refusal(url, [pattern])
+    assert (reason is None) is allowed
+    assert refusal(url, ["other.example.net", pattern, "third.example.net"]) == reason
+
+
+def test_no_allow_list():
+    """Without an allow list all hosts are allowed; with one, the refused host is named."""
+    assert refusal("https://example.org/x", []) is None
+    assert "example.org is not in allowed_hosts" in refusal("https://example.org/x", ["other.org"])
+
+
+@given(st.text() | anything)
+def test_any_text(text):
+    """No string makes these functions raise, whatever the allow list."""
+    for url in (text, f"https://{text}", f"https://example.org/{text}"):
+        reason = refusal(url)
+        assert reason is None or reason
+        assert refusal(url, [text]) is None or refusal(url, [text])
+        assert isinstance(redact(url), str)
+
+
+@given(st.text(st.characters(categories=["L", "N"]), min_size=1).map("s3cr3t".__add__))
+def test_no_secret_is_repeated(secret):
+    """Reasons and redacted URLs hold nothing of credentials, queries and fragments."""
+    for url in (
+        f"https://user:{secret}@data.example.org/x",
+        f"https://user:{secret}/{secret}@data.example.org/x",
+        f"https:user:{secret}@data.example.org/x",
+        f"https:///user:{secret}@data.example.org/x",
+        f"user:{secret}@data.example.org/x",
+        f"some_user:{secret}@data.example.org/x",
+        f"//user:{secret}@data.example.org/x",
+        f"https://data.example.org/x?sig={secret}",
+        f"https://data.example.org/x?a=1&X-Amz-Signature={secret}#y",
+        f"https://data.example.org/x#access_token={secret}",
+        f"s3://user:{secret}@bucket/x?sig={secret}",
+    ):
+        assert secret not in (refusal(url) or "")
+        assert secret not in redact(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "redacted"),
+    [
+        ("https://user:pw@h.example.org:8443/a%20b/c?x=1#f", "https://h.example.org:8443/a%20b/c"),
+        ("https://[::1]:8443/x", "https://[::1]:8443/x"),
+        ("s3://bucket/key.tif", "s3://bucket/key.tif"),
+        ("./a/b@2x.png?x", "./a/b@2x.png"),
+        ("https://[::1", "(unparsable URL)"),
+        ("https://user:pass/word@h.example.org/x", "(unparsable URL)"),
+        ("", ""),
+    ],
+)
+def test_redact(url, redacted):
+    """Messages show scheme, host, port and path."""
+    assert redact(url) == redacted
+
+
+def test_is_allowed_needs_a_valid_port():
+    """A port that is none is an error, not an answer."""
+    with pytest.raises(ValueError, match=r"[Pp]ort"):
+        is_allowed(urlsplit("https://example.org:99999/"), ["example.org"])
