@@ -86,6 +86,7 @@ def _is_stac(did: Mapping[str, Any]) -> bool:
 
 _REGISTRATION: Mapping[str, Check] = {
     "add_replicas": _at_source_rse,
+    "delete_replicas": _at_source_rse,
     "skip_availability_check": _at_source_rse,
     "add_dids": _stac_dids,
     "attach_dids_to_dids": _stac_attachments,

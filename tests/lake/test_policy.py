@@ -103,7 +103,7 @@ def test_a_registrar_may_do_nothing_else(stac_lake, rucio, collection):
         lambda: registrar.add_rse("MINE"),
         lambda: registrar.add_scope("registrar", "mine"),
         lambda: registrar.set_status(collection, "not-stac", open=False),
-        lambda: registrar.delete_replicas("STAC", [{"scope": collection, "name": name}]),
+        lambda: registrar.delete_replicas(DISK, [{"scope": collection, "name": name}]),
     ]
     if RUCIO_CHECKS_NEW_DIDS:
         refused += [

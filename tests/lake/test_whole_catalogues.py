@@ -1,0 +1,246 @@
+"""Plan, sync, status and deregistration, on a real Rucio server."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from stac_client import ConfigurationError, StacClient, State, by_media_type, by_role
+from stac_policy.naming import collection_scope
+from stac_testbed import STORAGE_RSES
+
+from .conftest import make_asset, make_item, many_items
+
+DISK = next(iter(STORAGE_RSES.values()))
+DATA = Path(__file__).parents[1] / "data"
+
+
+def corpus():
+    """Real items of Earth Search and the Planetary Computer."""
+    for name in ("earth-search", "planetary-computer"):
+        yield from json.loads((DATA / f"{name}.json").read_text())["features"]
+
+
+def test_the_whole_corpus(client, rucio):
+    """Each of 1,212 real assets gets a DID in Rucio or a reason, and the plan says which before."""
+    items = list(corpus())
+    there = set(rucio.list_scopes())
+    for collection in {item["collection"] for item in items}:
+        if collection_scope(collection) not in there:
+            rucio.add_scope("root", collection_scope(collection))
+    plan = client.plan(items, "STAC")
+    registration = client.create_replicas(items, "STAC", learn_from="item")
+    assert len(registration) == 1212
+    counts = registration.counts
+    assert counts[State.REGISTERED] + counts[State.SKIPPED] == 1212
+    assert plan.files + sum(plan.rejected.values()) == 1212
+    assert plan.items == len(items) == 63
+    without_size = [outcome for outcome in registration if "size is not known" in outcome.reason]
+    assert plan.files - plan.files_without_size == counts[State.REGISTERED]
+    assert plan.files_without_size == len(without_size)
+    assert all(outcome.reason for outcome in registration.by_state(State.SKIPPED))
+    listed = list(rucio.list_replicas([did._asdict() for did in registration.dids]))
+    hrefs = {asset.get("href") for item in items for asset in item["assets"].values()}
+    assert len(listed) == counts[State.REGISTERED]
+    assert all(file["rses"]["STAC"][0] in hrefs for file in listed)
+    assert sum(file["bytes"] for file in listed) == plan.size_bytes
+
+
+def test_a_plan_writes_nothing(client, rucio, collection):
+    """Files, bytes, hosts and reasons are told before a single write."""
+    items = many_items(collection, 3, 2)
+    items.append(make_item(collection, "odd", {"s3": make_asset("s3://bucket/key.tif")}))
+    plan = client.plan(items, "STAC")
+    assert (plan.items, plan.files, plan.size_bytes, plan.already_there) == (4, 6, 60, 0)
+    assert dict(plan.hosts) == {"data.example.org": 6}
+    ((reason, count),) = plan.rejected.items()
+    assert ("s3 scheme" in reason, count) == (True, 1)
+    assert plan.examples[reason] == [f"{collection}/odd asset s3"]
+    assert list(rucio.list_dids(collection, {"name": "*"}, did_type="all")) == []
+    client.create_replicas(items, "STAC")
+    assert client.plan(items, "STAC").already_there == 6
+    items[0]["assets"]["band-0"]["file:size"] = 11
+    assert client.plan(items, "STAC").rejected.total() == 2
+
+
+@pytest.mark.parametrize(
+    ("selection", "expected"),
+    [
+        (["a"], {"a"}),
+        (by_role("metadata", "thumbnail"), {"b", "c"}),
+        (by_media_type("image/tiff"), {"a"}),
+        (lambda key, _: key > "a", {"b", "c"}),
+        (None, {"a"}),
+    ],
+)
+def test_assets_are_selected(client, collection, selection, expected):
+    """By key, role, media type or any predicate; by default those with the role data."""
+    url = "https://data.example.org/x"
+    assets = {
+        "a": make_asset(url) | {"type": "image/tiff; application=geotiff"},
+        "b": make_asset(url) | {"type": "application/xml", "roles": ["metadata"]},
+        "c": make_asset(url) | {"type": "image/png", "roles": ["thumbnail"]},
+    }
+    registration = client.create_replicas(
+        [make_item(collection, "scene", assets)], "STAC", assets=selection
+    )
+    assert {outcome.key for outcome in registration.by_state(State.REGISTERED)} == expected
+
+
+def test_items_from_files(client, collection, tmp_path):
+    """Item collections, NDJSON and stac-geoparquet give the same registrations as the items."""
+    items = many_items(collection, 3, 2)
+    for item in items:
+        item["geometry"] = {"type": "Point", "coordinates": [10.0, 47.0]}
+        item["bbox"] = [10.0, 47.0, 10.0, 47.0]
+    assert client.create_replicas(items, "STAC").counts == {State.REGISTERED: 6}
+    as_json, as_lines = tmp_path / "items.json", tmp_path / "items.ndjson"
+    as_json.write_text(json.dumps({"type": "FeatureCollection", "features": items}))
+    as_lines.write_text("\n".join(map(json.dumps, items)))
+    for path in (as_json, as_lines):
+        assert client.create_replicas(path, "STAC").counts == {State.ALREADY_THERE: 6}
+    from stac_geoparquet.arrow import parse_stac_items_to_arrow, to_parquet
+
+    as_parquet = tmp_path / "items.parquet"
+    to_parquet(parse_stac_items_to_arrow(items), as_parquet)
+    assert client.create_replicas(as_parquet, "STAC").counts == {State.ALREADY_THERE: 6}
+    as_lines.write_text('{"type": "Feature"')
+    with pytest.raises(ConfigurationError, match=r"items.ndjson, line 1: not JSON"):
+        client.create_replicas(as_lines, "STAC")
+
+
+def test_sync_is_incremental(client, collection, requests_sent, tmp_path):
+    """What the journal has costs no request to Rucio; what is new or changed is registered."""
+    journal = tmp_path / "journal"
+    items = many_items(collection, 4, 2)
+    assert len(list(client.sync(items, "STAC", journal))) == 8
+    requests_sent.sent.clear()
+    assert list(client.sync(items, "STAC", journal)) == []
+    assert requests_sent.sent == []
+    items += [item | {"id": f"new-{item['id']}"} for item in items[:1]]
+    items[1]["assets"]["band-9"] = make_asset("https://data.example.org/9.tif")
+    outcomes = list(client.sync(items, "STAC", journal))
+    assert (
+        sorted(outcome.state.value for outcome in outcomes)
+        == ["already there"] * 2 + ["registered"] * 3
+    )
+
+
+def test_sync_tries_again_what_failed(client, rucio, tmp_path):
+    """Items with a failed asset stay out of the journal until they succeed."""
+    items = many_items("sync-without-scope", 2, 2)
+    journal = tmp_path / "journal"
+    assert {outcome.state for outcome in client.sync(items, "STAC", journal)} == {State.FAILED}
+    rucio.add_scope("root", "sync-without-scope")
+    assert {outcome.state for outcome in client.sync(items, "STAC", journal)} == {State.REGISTERED}
+
+
+def test_a_journal_serves_one_purpose(client, collection, tmp_path):
+    """The journal of one RSE is not taken for that of another, nor any file for a journal."""
+    list(client.sync(many_items(collection, 1, 1), "STAC", tmp_path / "journal"))
+    with pytest.raises(ConfigurationError, match="one of its own"):
+        list(client.sync([], DISK, tmp_path / "journal"))
+    (tmp_path / "thesis.txt").write_text("precious " * 100)
+    with pytest.raises(ConfigurationError, match=r"thesis.txt can not be used"):
+        list(client.sync([], "STAC", tmp_path / "thesis.txt"))
+    assert (tmp_path / "thesis.txt").read_text() == "precious " * 100
+
+
+_SYNC = """
+import json, sys
+from pathlib import Path
+from stac_client import StacClient
+from stac_testbed import load
+folder, items, journal = map(Path, sys.argv[1:])
+client = StacClient(load(folder).client())
+for outcome in client.sync(items, "STAC", journal, learn_from="item"):
+    print(outcome.state.value, flush=True)
+"""
+
+
+def test_sync_survives_kill_9(stac_lake, client, collection, rucio, tmp_path):
+    """Killed again and again at any point, it ends with every asset in Rucio, none twice."""
+    items = many_items(collection, 300, 10)
+    path = tmp_path / "items.ndjson"
+    path.write_text("\n".join(map(json.dumps, items)))
+    command = [sys.executable, "-c", _SYNC, stac_lake.layout.folder, path, tmp_path / "journal"]
+    for seconds in (1.5, 2.0, 2.5):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)  # noqa: S603 - this Python
+        time.sleep(seconds)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    list(client.sync(path, "STAC", tmp_path / "journal", learn_from="item"))
+    names = list(rucio.list_dids(collection, {"name": "*"}, did_type="all"))
+    assert len(names) == len(set(names)) == 300 + 3000
+    attached = [
+        entry["name"]
+        for number in range(0, 300, 50)
+        for entry in rucio.list_content(collection, f"/{collection}/item-{number}")
+    ]
+    assert len(attached) == len(set(attached)) == 60
+    assert list(client.sync(path, "STAC", tmp_path / "journal")) == []
+
+
+def test_status_names_what_is_stuck(stac_lake, client, collection):
+    """Each item shows how many files are there, and for each stuck one what Rucio or FTS said."""
+    missing = f"{stac_lake.layout.url('origin-a')}/no-such-file.tif"
+    present = f"{stac_lake.layout.url('origin-a')}/alpine-optical/aletsch-20250611/red.tif"
+    item = make_item(
+        collection,
+        "half",
+        {
+            "gone": make_asset(missing),
+            "here": {"href": present, "roles": ["data"]},
+        },
+    )
+    registration = client.create_replicas([item], "STAC")
+    registration.raise_for_failed()
+    rules = client.create_replication_rules(registration, DISK)
+    deadline = time.monotonic() + 90
+    while True:
+        (row,) = client.rule_status(rules)
+        if row.stuck or time.monotonic() > deadline:
+            break
+        time.sleep(1)
+    assert (row.collection, row.item, row.rse, row.ok) == (collection, "half", DISK, 1)
+    (stuck,) = row.stuck
+    assert stuck.did.name == f"/{collection}/half/gone.tif"
+    assert stuck.attempts >= 1
+    assert "404" in stuck.reason
+    client.delete_replication_rules(rules, at_once=True)
+
+
+def test_one_rule_for_each_item(client, collection):
+    """On request each item has a rule of its own, over its dataset; asking again gives the same."""
+    registration = client.create_replicas(many_items(collection, 3, 2), "STAC")
+    rules = client.create_replication_rules(registration, DISK, per_item=True)
+    assert [rule.did.name for rule in rules] == [f"/{collection}/item-{i}" for i in range(3)]
+    again = client.create_replication_rules(many_items(collection, 3, 2), DISK, per_item=True)
+    assert [rule.id for rule in again] == [rule.id for rule in rules]
+    with pytest.raises(ConfigurationError, match="per_item"):
+        client.create_replication_rules(registration, DISK, per_item=True, scope="root")
+    client.delete_replication_rules(rules, at_once=True)
+
+
+def test_deregistration(rucio, collection, stac_lake):
+    """Registrars take out what they put in; what is not there is skipped; others may not."""
+    items = many_items(collection, 2, 2)
+    registrar = StacClient(stac_lake.client("registrar"))
+    registrar.create_replicas(items, "STAC").raise_for_failed()
+    refused = StacClient(stac_lake.client("alice")).delete_replicas(items, "STAC")
+    assert refused.counts == {State.FAILED: 4}
+    gone = registrar.delete_replicas(items, "STAC", assets=["band-0"])
+    assert gone.counts == {State.DEREGISTERED: 2}
+    assert registrar.delete_replicas(items, "STAC").counts == {
+        State.DEREGISTERED: 2,
+        State.SKIPPED: 2,
+    }
+    dids = [outcome.did._asdict() for outcome in gone]
+    assert [file["rses"] for file in rucio.list_replicas(dids) if file["rses"]] == []
