@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import multihash
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 
 # The identity is no checksum, and the others would hold the whole file in memory.
@@ -49,14 +49,14 @@ def checksums_of(asset: Mapping[str, Any]) -> Checksums:
     `rucio:config`. A bare digest or an ETag in `file:checksum` says nothing
     about its algorithm and is left out.
     """
-    fields = {**_mapping(asset.get("rucio:config")), **asset}
-    found = fields.get("file:checksum")
+    places = (asset, _mapping(asset.get("rucio:config")))
+    found = asset.get("file:checksum")
     found = found.lower() if isinstance(found, str) else ""
     decoded = _decode(found)
     md5 = decoded.digest.hex() if decoded is not None and decoded.name == "md5" else None
     return Checksums(
-        adler32=_hex(fields.get("rucio:adler32"), 8),
-        md5=md5 or _hex(fields.get("rucio:md5"), 32),
+        adler32=_first_hex(places, "rucio:adler32", 8),
+        md5=md5 or _first_hex(places, "rucio:md5", 32),
         multihash=found if decoded is not None else None,
     )
 
@@ -123,6 +123,12 @@ def _decode(text: str) -> Any | None:
 def _hash_of(decoded: Any) -> _Hash | None:
     function: _Hash | None = multihash.FuncReg.hash_from_func(decoded.func)
     return function
+
+
+def _first_hex(places: Iterable[Mapping[str, Any]], field: str, digits: int) -> str | None:
+    """The first valid value of a field."""
+    found = (_hex(place.get(field), digits) for place in places)
+    return next(filter(None, found), None)
 
 
 def _hex(value: object, digits: int) -> str | None:

@@ -172,14 +172,12 @@ class Rules:
         return personal if personal in scopes else min(files).scope
 
     def _fill(self, dataset: DID, files: Collection[DID]) -> None:
+        """Make a dataset with these files, or see to it that the one that is there has them."""
+        first, *others = batched(sorted(files))
         try:
-            with rucio_errors(f"making the dataset {dataset} (scope= chooses another scope)"):
-                self._client.add_dataset(dataset.scope, dataset.name)
-        except RequestError as error:
-            if not isinstance(error.__cause__, DataIdentifierAlreadyExists):
-                raise
-        try:
-            for batch in batched(sorted(files)):
+            if not self._add_dataset(dataset, first):
+                others = [first, *others]
+            for batch in others:
                 with rucio_errors(f"attaching files to {dataset}"):
                     self._client.attach_dids_to_dids(
                         [{**dataset._asdict(), "dids": [did._asdict() for did in batch]}],
@@ -191,6 +189,19 @@ class Rules:
             raise RequestError(
                 f"{error} Register the assets first, with create_replicas"
             ) from error
+
+    def _add_dataset(self, dataset: DID, files: Collection[DID]) -> bool:
+        """Add a dataset with its files in one request; tells whether it was new."""
+        try:
+            with rucio_errors(f"making the dataset {dataset} (scope= chooses another scope)"):
+                self._client.add_dataset(
+                    dataset.scope, dataset.name, files=[did._asdict() for did in files]
+                )
+        except RequestError as error:
+            if not isinstance(error.__cause__, DataIdentifierAlreadyExists):
+                raise
+            return False
+        return True
 
     def _equal(self, did: DID, wanted: Wanted) -> Rule:
         with rucio_errors(f"asking for the rules over {did}"):

@@ -182,3 +182,8 @@ def _may_pass(error: requests.RequestException) -> bool:
 
 def _status(error: requests.RequestException) -> int | None:
     return None if error.response is None else error.response.status_code
+
+
+def no_credentials(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """For `Session.auth`: those of the machine's netrc are not for a catalogue's hosts."""
+    return request

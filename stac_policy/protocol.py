@@ -28,7 +28,7 @@ from rucio.common.exception import (
 )
 from rucio.rse.protocols.protocol import RSEProtocol
 
-from .fetching import HostNotAllowedError, download, open_url
+from .fetching import HostNotAllowedError, download, no_credentials, open_url
 from .settings import settings
 from .urls import redact, refusal
 
@@ -108,8 +108,7 @@ class Default(RSEProtocol):  # type: ignore[misc] # rucio has no types
     def connect(self) -> None:
         """Open an HTTP session; the origins are only contacted by `get` and `exists`."""
         self._session = requests.Session()
-        # Credentials of the user's machine (netrc) are not for a catalogue's hosts.
-        self._session.auth = _no_credentials
+        self._session.auth = no_credentials
 
     def close(self) -> None:
         """Close the HTTP session."""
@@ -200,7 +199,3 @@ class Default(RSEProtocol):  # type: ignore[misc] # rucio has no types
         if status in _DENIED or isinstance(error, HostNotAllowedError):
             raise RSEAccessDenied(message) from None
         raise ServiceUnavailable(message) from None
-
-
-def _no_credentials(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    return request

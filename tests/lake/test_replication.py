@@ -143,7 +143,17 @@ def test_the_same_selection_gives_the_same_rule(replicated, client, requests_sen
     rules = client.create_replication_rules(replicated, STORAGE_EXPRESSION, **wanted)
     again = client.create_replication_rules(replicated[::-1], STORAGE_EXPRESSION, **wanted)
     assert [rule.id for rule in again] == [rule.id for rule in rules]
-    assert len(requests_sent) <= 12, requests_sent.sent
+    # The dataset and the rule are tried, found to be there, and the rule is asked for.
+    assert len(requests_sent) == 2 * 5, requests_sent.sent
+
+
+def test_requests_for_a_rule(client, collection, requests_sent):
+    """A new rule over hundreds of items takes four requests."""
+    registration = client.create_replicas(many_items(collection, 400, 1), "STAC")
+    requests_sent.sent.clear()
+    rules = client.create_replication_rules(registration, DISKS[0])
+    assert len(requests_sent) == 4, requests_sent.sent
+    client.delete_replication_rules(rules, at_once=True)
 
 
 def test_an_ordinary_account_replicates(replicated, stac_lake):

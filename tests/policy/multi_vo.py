@@ -31,10 +31,10 @@ class Server:
 
     def client(self, vo, account="root"):
         """Make a client of an account: `root`, `alice`, `registrar` or `manager`, an admin."""
-        identity = "super_root" if vo == BASE else f"{account}@{vo}"
-        return self._client(vo, "super_root" if vo == BASE else account, identity)
-
-    def _client(self, vo, account, identity):
+        if vo == BASE:
+            account = identity = "super_root"
+        else:
+            identity = f"{account}@{vo}"
         tokens = f"{self.layout.tokens}/"
 
         class ServerClient(Client):
@@ -57,7 +57,7 @@ class Server:
         return self.layout.url("rucio-server")
 
     def sections(self, **changed):
-        """The rucio.cfg of the server, with some of its sections changed."""
+        """Give the sections of the rucio.cfg of the server, some of them changed."""
         return {
             "common": {"multi_vo": "True", "logdir": str(self.layout.logs)},
             "database": {"default": self.layout.database_url},
@@ -70,6 +70,14 @@ class Server:
             **changed,
         }
 
+    def write_cfg(self, path, **changed):
+        """Write the rucio.cfg of the server, with some of its sections changed."""
+        parser = configparser.ConfigParser()
+        parser.read_dict(self.sections(**changed))
+        with path.open("w") as file:
+            parser.write(file)
+        return path
+
 
 @contextmanager
 def running_server(folder):
@@ -77,10 +85,7 @@ def running_server(folder):
     server = Server(Layout.create(folder))
     layout = server.layout
     configuration.write_server(layout)  # for its alembic.ini
-    parser = configparser.ConfigParser()
-    parser.read_dict(server.sections())
-    with layout.server_cfg.open("w") as file:
-        parser.write(file)
+    server.write_cfg(layout.server_cfg)
     environment = {**os.environ, "RUCIO_CONFIG": str(layout.server_cfg)}
     subprocess.run(services.database_command(), env=environment, check=True)  # noqa: S603 - our own
     service = services.rucio_server(layout)

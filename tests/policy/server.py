@@ -1,8 +1,6 @@
-"""A Rucio server with a database of its own, for a script, and STAC items for its API."""
+"""A Rucio server with a database of its own, for a script."""
 
 from __future__ import annotations
-
-import json
 
 from .support import run_with_rucio
 
@@ -39,15 +37,3 @@ def run_with_server(script, folder, **sections):
         "cache": {"url": "127.0.0.1:9"},  # no cache that the machine may have
     }
     return run_with_rucio(_DATABASE + script, folder, **(server | sections))
-
-
-def item_json(assets, item="i", **fields):
-    """Give a STAC item with the hrefs of its assets as the bytes of an answer."""
-    stac = {"type": "Feature", "id": item, "assets": assets, "links": []}
-    stac["assets"] = {key: {} if href is None else {"href": href} for key, href in assets.items()}
-    return json.dumps(stac | fields).encode()
-
-
-def item_path(collection="c", item="i"):
-    """Give the path of an item at a STAC API, for ids that need no quoting."""
-    return f"/collections/{collection}/items/{item}"

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import configparser
-import json
-import os
-import subprocess
-import sys
 
 import pytest
 from rucio.common.exception import AccessDenied, DataIdentifierNotFound
@@ -15,7 +11,7 @@ from stac_policy.algorithms import BY_TYPE, vos
 
 from . import multi_vo
 from .multi_vo import BASE, DISK, OTHER, OURS, SCOPE, SOURCE_RSE, name_of, replica
-from .support import run_with_rucio
+from .multi_vo_processes import ask_algorithms, ask_client, ask_decisions, run_module
 
 DATASET = f"/{SCOPE}/item"
 URLS = {
@@ -62,8 +58,7 @@ def test_dids_with_slashes_are_found(server):
     """Names that begin with a slash can be asked for, which a VO without the package can not."""
     ours, other = server.client(OURS, "alice"), server.client(OTHER, "alice")
     assert ours.get_did(SCOPE, name_of("alike"))["name"] == name_of("alike")
-    (content,) = ours.list_content(SCOPE, DATASET)
-    assert (content["scope"], content["name"]) == (SCOPE, name_of("alike"))
+    assert [did["name"] for did in ours.list_content(SCOPE, DATASET)] == [name_of("alike")]
     with pytest.raises(DataIdentifierNotFound):
         other.get_did(SCOPE, name_of("alike"))
 
@@ -136,115 +131,20 @@ def test_admins_export_the_rses_of_their_vo(server, vo):
     assert {rse["vo"] for rse in exported["rses"].values()} == {vo}
 
 
-_DECISIONS = """
-import inspect, json, re
-from rucio.common.types import InternalAccount, InternalScope
-from rucio.core.permission import generic, generic_multi_vo, has_permission
-from rucio.core.rse import get_rse_id
-from rucio.db.sqla.constants import DatabaseOperationType
-from rucio.db.sqla.session import db_session
-
-source = "".join(inspect.getsource(module.has_permission) for module in (generic, generic_multi_vo))
-actions = sorted({*re.findall(r"'(\\w+)': perm_", source), "unknown"})
-
-def decision(ask, issuer, action, kwargs, session):
-    try:
-        return bool(ask(issuer, action, kwargs, session=session))
-    except Exception as error:
-        return type(error).__name__
-
-def decisions(ask, vo, session):
-    disk = get_rse_id("DISK", vo=vo, session=session)
-    dids = [{"scope": InternalScope("c", vo=vo), "name": "raw.dat"}]
-    kwargs = {
-        "scope": dids[0]["scope"], "name": "raw.dat", "dids": dids, "attachments": dids,
-        "account": InternalAccount("alice", vo=vo), "rse": "DISK", "rse_id": disk,
-        "rse_exp": "DISK", "rse_expression": "DISK", "locked": False, "subscription_id": "s",
-        "parameters": {}, "meta": {}, "rule_id": "0" * 32, "request_id": "0" * 32,
-    }
-    return {
-        f"{account} {action}": decision(
-            ask, InternalAccount(account, vo=vo), action, kwargs, session
-        )
-        for account in ("root", "alice", "registrar", "manager")
-        for action in actions
-    }
-
-with db_session(DatabaseOperationType.READ) as session:
-    print(json.dumps({
-        "ours": decisions(has_permission, "eoc", session),
-        "other": decisions(has_permission, "abc", session),
-        "single": decisions(generic.has_permission, "eoc", session),
-    }))
-"""
-
-
 def test_all_other_decisions_are_the_same(server, tmp_path):
     """Of whatever is not STAC's, both VOs decide alike, for every action and kind of account."""
-    decisions = run_with_rucio(_DECISIONS, tmp_path, **server.sections())
+    decisions = ask_decisions(server, tmp_path)
     assert decisions["ours"] == decisions["other"]
     differing = {
         asked
-        for asked, decision in decisions["ours"].items()
-        if decision != decisions["single"][asked]
+        for asked in decisions["ours"]
+        if decisions["ours"][asked] != decisions["single"][asked]
     }
     assert {"root add_vo", "root list_vos", "manager export"} < differing
     assert {True, False} < set(decisions["ours"].values())
 
 
 # Algorithms
-
-_ALGORITHMS = """
-import json, sys
-sys.path.append(FOLDER)
-from stac_policy.loading import findings
-answer = {"wrong": [str(finding) for finding in findings() if not finding.ok]}
-
-from rucio.common.exception import RucioException
-from rucio.common.plugins import PolicyPackageAlgorithms
-from rucio.common.schema import get_schema_value
-from rucio.common.types import InternalAccount
-from rucio.common.utils import construct_non_deterministic_pfn, extract_scope
-from rucio.core.permission import has_permission, permission_modules
-from rucio.core.rse import get_rse_id
-from rucio.db.sqla.constants import DatabaseOperationType
-from rucio.db.sqla.session import db_session
-
-def pfn(label, vo):
-    try:
-        return construct_non_deterministic_pfn("a.b", "c", f"/c/item/{label}.tif", vo=vo)
-    except RucioException as error:
-        return f"{type(error).__name__}: {error}"
-
-def of_vo(vo, session):
-    registrar = InternalAccount("registrar", vo=vo)
-    source = {"rse_id": get_rse_id("STAC", vo=vo, session=session)}
-    return {
-        "scope": extract_scope("c/item", vo=vo),
-        "registrar": bool(has_permission(registrar, "add_replicas", source, session=session)),
-        "permission": permission_modules[vo].__name__,
-        "regexp": get_schema_value("SCOPE_NAME_REGEXP", vo),
-        "pfns": {
-            label: pfn(label, vo) for label in ("port", "alike", "differing", "source-elsewhere")
-        },
-    }
-
-PolicyPackageAlgorithms()
-answer["named"] = {
-    kind: ours
-    for kind, algorithms in PolicyPackageAlgorithms._ALGORITHMS.items()
-    if (ours := sorted(n for n, a in algorithms.items() if a.__module__.startswith("stac_policy")))
-}
-with db_session(DatabaseOperationType.READ) as session:
-    answer |= {vo: of_vo(vo, session) for vo in ("eoc", "abc")}
-print(json.dumps(answer))
-"""
-
-
-def ask_algorithms(server, folder, policy):
-    """What a new server process says with a `[policy]` section."""
-    script = f"FOLDER = {str(folder)!r}\n{_ALGORITHMS}"
-    return run_with_rucio(script, folder, **server.sections(policy=policy))
 
 
 def names_of(*prefixes):
@@ -289,7 +189,7 @@ def test_names_begin_with_the_vos(alone):
 def test_the_path_of_an_asset_is_its_url(alone):
     """The URL is that of the VO, though Rucio does not name it; no other VO's is ever given."""
     pfns = alone[OURS]["pfns"]
-    assert pfns["port"] == URLS["port"]
+    assert alone["first"] == pfns["port"] == URLS["port"]
     assert pfns["alike"] == HELD_ALIKE
     for label in ("differing", "source-elsewhere"):
         assert pfns[label].startswith("ReplicaNotFound")
@@ -314,7 +214,7 @@ def test_a_package_that_passes_ours_on(server, tmp_path):
     for module, line in {
         "__init__": "from stac_policy import SUPPORTED_VERSION\n"
         "from stac_policy.algorithms import of_vo\n"
-        "def get_algorithms():\n    return of_vo('abc')\n",
+        "def get_algorithms(): return of_vo('abc')\n",
         "permission": "from stac_policy.permission import has_permission\n",
         "schema": "from stac_policy.schema import SCOPE_NAME_REGEXP\n",
         "scope": "from stac_policy.scope import scope\n",
@@ -356,19 +256,6 @@ def test_the_environment_names_packages_too(monkeypatch, options, variables, exp
 # What an operator and a user see
 
 
-def run_module(folder):
-    """Run `python -m stac_policy` with the rucio.cfg of a folder: exit code and findings."""
-    result = subprocess.run(
-        [sys.executable, "-m", "stac_policy"],
-        env={**os.environ, "RUCIO_CONFIG": str(folder)},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    return result.returncode, json.loads(result.stdout)
-
-
 def test_python_m_stac_policy(server):
     """The command finds everything in its place, and says for which VO."""
     code, found = run_module(server.layout.server_cfg)
@@ -381,34 +268,11 @@ def test_python_m_stac_policy(server):
 
 def test_python_m_stac_policy_misses_the_vo(server, tmp_path):
     """It tells if a server with several VOs has the package as one with a single VO has it."""
-    parser = configparser.ConfigParser()
-    parser.read_dict(server.sections(policy={"package": "stac_policy"}))
-    with (tmp_path / "rucio.cfg").open("w") as file:
-        parser.write(file)
-    code, found = run_module(tmp_path / "rucio.cfg")
+    rucio_cfg = server.write_cfg(tmp_path / "rucio.cfg", policy={"package": "stac_policy"})
+    code, found = run_module(rucio_cfg)
     assert code == 1
     assert not found[0]["ok"]
     assert "package-VO = stac_policy" in found[0]["found"]
-
-
-_CLIENT = """
-import json
-from stac_policy.loading import findings
-wrong = [finding.what for finding in findings() if not finding.ok]
-
-from rucio.client import Client
-from rucio.common.config import is_client
-from rucio.common.utils import ScopeExtractionAlgorithms, extract_scope
-
-client = Client()
-print(json.dumps({
-    "wrong": wrong,
-    "is_client": is_client(),
-    "vo": client.vo,
-    "names": [n for n in ("stac", "eoc_stac") if ScopeExtractionAlgorithms.supports(n)],
-    "did": client.get_did(*extract_scope("c/item"))["name"],
-}))
-"""
 
 
 @pytest.mark.parametrize(
@@ -435,15 +299,5 @@ print(json.dumps({
 )
 def test_clients_of_a_vo(server, tmp_path, sections, expected):
     """A client of the VO finds an item however its rucio.cfg names the package."""
-    client = {
-        "rucio_host": server.url,
-        "auth_host": server.url,
-        "auth_type": "userpass",
-        "username": f"alice@{OURS}",
-        "password": "password",
-        "account": "alice",
-        "vo": OURS,
-        "auth_token_file_path": f"{tmp_path}/token",
-    }
-    answer = run_with_rucio(_CLIENT, tmp_path, client=client, **sections)
+    answer = ask_client(server, tmp_path, sections)
     assert answer == {"is_client": True, "vo": OURS, "did": DATASET, **expected}

@@ -14,8 +14,9 @@ from stac_policy.resolver import original_url
 from stac_policy.stac_api import _cache
 from stac_policy.urls import refusal
 
+from .catalogue import item_json, item_path
 from .origin import redirect, status
-from .server import item_json, item_path, run_with_server
+from .server import run_with_server
 from .support import DATA, configured
 
 HREF = "https://data.example.org/x/B04.tif"

@@ -1,0 +1,242 @@
+"""Answers of a STAC API that are wrong, too large, elsewhere, or do not come."""
+
+from __future__ import annotations
+
+import gzip
+import socket
+import tracemalloc
+
+import pytest
+
+from stac_policy.stac_api import Item, _cache
+
+from .catalogue import HREF, ITEM, ask, fails, item_json, item_path
+from .origin import chunked, cut, redirect, stall, status
+
+
+@pytest.fixture(autouse=True)
+def waits(monkeypatch):
+    """The pauses between attempts in seconds, which take no time."""
+    taken = []
+    monkeypatch.setattr("urllib3.util.retry.time.sleep", taken.append)
+    yield taken
+    _cache.cache_clear()
+
+
+def encoded(body, encoding="gzip"):
+    """Answer with an encoded body."""
+    return status(200, body, Content_Encoding=encoding)
+
+
+# What goes wrong
+
+
+@pytest.mark.parametrize("code", [204, 400, 401, 403, 404, 410])
+def test_refused(origin, code):
+    """An answer other than 200 fails at once, and is named."""
+    origin.add(ITEM, b"", status(code, b""))
+    assert fails(origin) == f"{origin.url}{ITEM}: HTTP {code}"
+    assert len(origin.seen) == 1
+
+
+@pytest.mark.parametrize("code", [429, 500, 502, 503, 504])
+def test_retried(origin, code):
+    """An API that fails for a moment is asked again."""
+    origin.add(ITEM, item_json({"a": HREF}), status(code), status(code))
+    assert ask(origin).hrefs == {"a": HREF}
+    assert len(origin.seen) == 3
+
+
+def test_retried_in_vain(origin, waits):
+    """An API that fails four times has failed; the pauses between grow."""
+    origin.add(ITEM, b"", *[status(500)] * 4)
+    assert fails(origin) == f"{origin.url}{ITEM}: HTTP 500"
+    assert len(origin.seen) == 4
+    assert waits == [1.0, 2.0]
+
+
+@pytest.mark.parametrize("code", [413, 429, 503])
+def test_pauses_are_ours(origin, waits, code):
+    """How long is waited is not for the API to say."""
+    origin.add(ITEM, b"", *[status(code, Retry_After="86400")] * 4)
+    assert fails(origin) == f"{origin.url}{ITEM}: HTTP {code}"
+    assert sum(waits) <= 3
+
+
+def test_connection_refused(origin):
+    """An API that can not be reached is named."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        api = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        assert fails(origin, api=api) == f"{api}{ITEM}: ConnectionError"
+
+
+def test_no_answer(origin):
+    """An API that accepts a connection and says nothing is given up after its time."""
+    origin.add(ITEM, b"", *[lambda handler, *_: handler.server.gate.wait(10)] * 4)
+    assert fails(origin) == f"{origin.url}{ITEM}: ConnectionError"
+
+
+def test_answer_that_stops(origin):
+    """An answer that stops for too long is given up after its time."""
+    origin.add(ITEM, item_json({"a": HREF}), stall(5))
+    assert fails(origin) == f"{origin.url}{ITEM}: ReadTimeoutError"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"<html>log in</html>",
+        b"{",
+        b"\xff\xfe",
+        b'{"id": "i", "assets": {"a": "\x00"}}',
+        b"[" * 100_000 + b"]" * 100_000,
+        b'{"a":' * 100_000,
+        b'{"id": ' + b"1" * 5000 + b"}",
+    ],
+)
+def test_not_json(origin, content):
+    """An answer that is not JSON, or too deep for it, is named."""
+    origin.add(ITEM, content)
+    assert fails(origin) == f"{origin.url}{ITEM}: the answer is not JSON"
+
+
+@pytest.mark.parametrize(
+    "content", [b"[]", b"null", b"7", b'"i"', b"{}", b'{"id": "i", "assets": [{"href": "x"}]}']
+)
+def test_not_an_item(origin, content):
+    """JSON that is not an item is named."""
+    origin.add(ITEM, content)
+    assert fails(origin) == f"{origin.url}{ITEM}: the answer is not a STAC item"
+
+
+@pytest.mark.parametrize("fields", [{"id": "j"}, {"id": None}, {"id": ["i"]}])
+def test_another_item(origin, fields):
+    """The item of another id is not taken."""
+    origin.add(ITEM, item_json({"a": HREF}, **fields))
+    assert fails(origin) == f"{origin.url}{ITEM}: the answer is another item"
+
+
+def test_cut_answer(origin):
+    """An answer that breaks off is not taken."""
+    origin.add(ITEM, item_json({"a": HREF}), cut(20))
+    assert fails(origin) == f"{origin.url}{ITEM}: the answer is not JSON"
+
+
+# Its size
+
+
+def padded(size):
+    """Give an item of exactly this size in bytes."""
+    item = item_json({"a": HREF})
+    return item + b" " * (size - len(item))
+
+
+@pytest.mark.parametrize(
+    "send",
+    [lambda body: status(200, body), lambda _: chunked, lambda body: encoded(gzip.compress(body))],
+    ids=["whole", "chunks", "gzip"],
+)
+def test_size(origin, send):
+    """An answer of the largest size is taken, and one byte more is not, however it is sent."""
+    origin.add(ITEM, padded(5000), send(padded(5000)))
+    assert ask(origin, response_bytes=5000, cache_s=0).hrefs == {"a": HREF}
+    origin.add(ITEM, padded(5001), send(padded(5001)))
+    too_large = fails(origin, response_bytes=5000, cache_s=0)
+    assert too_large == f"{origin.url}{ITEM}: more than 5000 bytes"
+
+
+def endless(handler, *_):
+    """Answer until the other side hangs up."""
+    handler.send_response(200)
+    handler.end_headers()
+    sent = 0
+    try:
+        while sent < 1 << 26:
+            sent += handler.wfile.write(b" " * 65536)
+    except OSError:
+        pass
+    handler.server.sent = sent
+    handler.close_connection = True
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        endless,
+        encoded(gzip.compress(bytes(1 << 26), 9)),
+        encoded(gzip.compress(gzip.compress(bytes(1 << 26), 9)), "gzip, gzip"),
+    ],
+    ids=["endless", "bomb", "nested bomb"],
+)
+def test_memory(origin, answer):
+    """No answer takes more memory than the limit allows, not even a small one of zeros."""
+    origin.add(ITEM, b"", answer)
+    tracemalloc.start()
+    try:
+        assert ": " in fails(origin, response_bytes=100_000)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 3_000_000
+
+
+@pytest.mark.parametrize("body", [b"no gzip", gzip.compress(item_json({"a": HREF}))[:-20]])
+def test_broken_gzip(origin, body):
+    """An answer whose gzip is broken is named."""
+    origin.add(ITEM, b"", encoded(body))
+    assert fails(origin) == f"{origin.url}{ITEM}: the answer is not JSON"
+
+
+# Redirects and secrets
+
+
+def test_redirect_within_the_host(origin):
+    """A redirect within the API's host is followed."""
+    origin.add("/v2", item_json({"a": HREF}))
+    origin.add(ITEM, b"", redirect("/v2"))
+    assert ask(origin).hrefs == {"a": HREF}
+
+
+def test_redirect_to_an_allowed_host(origin, other_origin):
+    """A redirect to a host in `allowed_hosts` is followed."""
+    origin.add(ITEM, b"", redirect(other_origin.add("/v2", item_json({"a": HREF}))))
+    allowed = (f"127.0.0.1:{other_origin.server_port}",)
+    assert ask(origin, allowed_hosts=allowed).hrefs == {"a": HREF}
+
+
+@pytest.mark.parametrize("allowed_hosts", [(), ("data.example.org",)])
+def test_redirect_elsewhere(origin, other_origin, allowed_hosts):
+    """A redirect to another host is not followed, although all may be allowed for URLs."""
+    elsewhere = other_origin.add("/v2?sig=s3cr3t", item_json({"a": HREF}))
+    origin.add(ITEM, b"", redirect(elsewhere))
+    assert fails(origin, allowed_hosts=allowed_hosts) == f"{origin.url}{ITEM}: HostNotAllowedError"
+    assert other_origin.seen == []
+
+
+@pytest.mark.parametrize(
+    "to", ["file:///etc/passwd", "http://", "http://[", "/collections/c/items/i"]
+)
+def test_redirect_to_nowhere(origin, to):
+    """A redirect to no host, or without end, is an error like others."""
+    origin.add(ITEM, b"", *[redirect(to)] * 10)
+    assert fails(origin).startswith(f"{origin.url}{ITEM}: ")
+
+
+def test_credentials(origin):
+    """Credentials in the API's URL are sent, but neither shown nor passed on to assets."""
+    api = origin.url.replace("//", "//name:s3cr3t@")
+    origin.add(ITEM, item_json({"a": "B04.tif"}))
+    item = ask(origin, api=api)
+    assert origin.seen[0].headers["Authorization"].startswith("Basic ")
+    assert item == Item(origin.url + ITEM, {"a": "B04.tif"})
+    assert item.url("a") == f"{origin.url}/collections/c/items/B04.tif"
+    assert fails(origin, "j", api=api) == f"{origin.url}{item_path(item='j')}: HTTP 404"
+
+
+def test_what_is_sent(origin):
+    """Only what can be decoded with a limit is asked for."""
+    origin.add(ITEM, item_json({"a": HREF}))
+    ask(origin)
+    assert origin.seen[0].headers["Accept-Encoding"] == "gzip"
