@@ -58,6 +58,7 @@ def write_client(layout: Layout, account: str) -> None:
         # absolute paths. It stands for that behaviour alone: no algorithm has this name.
         "common": {"extract_scope": "belleii"},
         "policy": {"package": "stac_policy"},
+        "stac": {"api": layout.url("stac-api")},
         **_client_sections(layout, account),
     }
     _write(layout.client_cfg(account), sections)

@@ -6,13 +6,13 @@ import hashlib
 import os
 import subprocess
 import sys
-import zlib
+import time
 from pathlib import Path
 
 import pystac_client
 import pytest
 import requests
-from rucio.common.exception import AccessDenied
+from rucio.common.exception import AccessDenied, RuleNotFound
 from rucio.version import current_version
 
 from stac_client import StacClient, State
@@ -40,10 +40,10 @@ def item(stac_lake):
     return item
 
 
-def rucio_command(stac_lake, *arguments, cwd=None):
-    """Run Rucio's own command line as alice."""
-    result = subprocess.run(  # noqa: S603 - installed beside this Python
-        [Path(sys.executable).parent / "rucio", *arguments],
+def run_rucio(stac_lake, *arguments, cwd=None, command="rucio"):
+    """Run one of Rucio's own commands as alice."""
+    return subprocess.run(  # noqa: S603 - installed beside this Python
+        [Path(sys.executable).parent / command, *arguments],
         env={**os.environ, **stac_lake.environment("alice"), "COLUMNS": "300"},
         capture_output=True,
         text=True,
@@ -51,6 +51,11 @@ def rucio_command(stac_lake, *arguments, cwd=None):
         cwd=cwd,
         timeout=120,
     )
+
+
+def rucio_command(stac_lake, *arguments, cwd=None):
+    """Run Rucio's own command line as alice, and give what it prints."""
+    result = run_rucio(stac_lake, *arguments, cwd=cwd)
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout
 
@@ -228,15 +233,16 @@ def test_small_rules_are_approved(stac_lake, collection, client, size_bytes, app
 # Rucio's own command line
 
 
-@pytest.mark.parametrize(
-    "typed",
-    [
-        f"/alpine-optical/{ITEM}",
-        f"alpine-optical/{ITEM}",
-        f"alpine-optical:/alpine-optical/{ITEM}",
-        f"https://stac.example.org/v1/collections/alpine-optical/items/{ITEM}",
-    ],
-)
+TYPED = [
+    f"/alpine-optical/{ITEM}",
+    f"alpine-optical/{ITEM}",
+    f"alpine-optical:/alpine-optical/{ITEM}",
+    f"https://stac.example.org/v1/collections/alpine-optical/items/{ITEM}",
+]
+"""An item, as people type it."""
+
+
+@pytest.mark.parametrize("typed", TYPED)
 @pytest.mark.usefixtures("item")
 def test_rucio_did_show(stac_lake, typed):
     """The item's dataset is found however it is typed."""
@@ -245,41 +251,87 @@ def test_rucio_did_show(stac_lake, typed):
     assert "DATASET" in shown
 
 
-@pytest.mark.usefixtures("item")
-def test_rucio_replica_list(stac_lake, item):
-    """Listing the replicas of an asset shows its original URL."""
-    listed = rucio_command(stac_lake, "replica", "list", "file", f"alpine-optical/{ITEM}/nir.tif")
+@pytest.mark.parametrize("typed", TYPED)
+def test_rucio_replica_list(stac_lake, item, typed):
+    """Listing the replicas of an item or an asset shows the original URLs."""
+    listed = rucio_command(stac_lake, "replica", "list", "file", typed)
     assert item.assets["nir"].href in listed
+    if typed.startswith("https"):
+        return  # a STAC API has no URL for an asset
+    listed = rucio_command(stac_lake, "replica", "list", "file", f"{typed}/nir.tif")
+    assert item.assets["nir"].href in listed
+    assert item.assets["red"].href not in listed
 
 
+@pytest.mark.parametrize("typed", TYPED)
 @pytest.mark.usefixtures("item")
-def test_rucio_rule_add(stac_lake, rucio):
-    """A rule is added over the item as it is typed."""
-    added = rucio_command(
-        stac_lake, "rule", "add", f"alpine-optical/{ITEM}", "--copies", "1", "--rses", DISK
-    )
+def test_rucio_rule_add(stac_lake, rucio, typed):
+    """A rule is added over the item however it is typed."""
+    added = rucio_command(stac_lake, "rule", "add", typed, "--copies", "1", "--rses", DISK)
     rule = rucio.get_replication_rule(added.split()[-1])
     assert (rule["scope"], rule["name"]) == ("alpine-optical", f"/alpine-optical/{ITEM}")
     assert rule["account"] == "alice"
+    rucio.update_replication_rule(rule["id"], {"lifetime": 0})
+    wait_until_gone(rucio, rule["id"])
 
 
-def test_rucio_download(stac_lake, item, tmp_path):
+def wait_until_gone(rucio, rule_id):
+    """Wait until the judge-cleaner has deleted a rule."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            rucio.get_replication_rule(rule_id)
+        except RuleNotFound:
+            return
+        time.sleep(0.5)
+    pytest.fail(f"rule {rule_id} is still there")
+
+
+@pytest.mark.parametrize("typed", TYPED)
+def test_rucio_download(stac_lake, item, tmp_path, typed):
     """The stock client downloads an item from its origins, verified, into COLLECTION/ITEM."""
-    rucio_command(stac_lake, "download", "--rses", "STAC", f"/alpine-optical/{ITEM}", cwd=tmp_path)
+    rucio_command(stac_lake, "download", "--rses", "STAC", typed, cwd=tmp_path)
     for key, name in (("red", "red.tif"), ("nir", "nir.tif"), ("thumbnail", "thumbnail.png")):
         (path,) = tmp_path.rglob(name)
-        content = requests.get(item.assets[key].href, timeout=10).content
-        assert zlib.adler32(path.read_bytes()) == zlib.adler32(content)
         assert path.parent.name == ITEM
+        assert path.read_bytes() == requests.get(item.assets[key].href, timeout=10).content
 
 
 def test_rucio_download_of_one_asset(stac_lake, item, tmp_path):
     """Of a single file the protocol makes the folders that the stock client does not."""
-    rucio_command(
-        stac_lake, "download", "--rses", "STAC", f"alpine-optical/{ITEM}/red.tif", cwd=tmp_path
-    )
+    typed = f"alpine-optical/{ITEM}/red.tif"
+    rucio_command(stac_lake, "download", "--rses", "STAC", typed, cwd=tmp_path)
     (path,) = tmp_path.rglob("red.tif")
     assert path.read_bytes() == requests.get(item.assets["red"].href, timeout=10).content
+
+
+def test_the_stock_client_verifies(stac_lake, client, collection, tmp_path):
+    """A file whose bytes are not those that were registered is not kept."""
+    url = f"{stac_lake.layout.url('origin-a')}/alpine-optical/{ITEM}/red.tif"
+    size_bytes = int(requests.head(url, timeout=10).headers["Content-Length"])
+    wrong = make_asset(url, size_bytes=size_bytes, adler32="00000001")
+    client.create_replicas([make_item(collection, "scene", {"x": wrong})], "STAC")
+    result = run_rucio(stac_lake, "download", f"{collection}/scene", cwd=tmp_path)
+    said = result.stdout + result.stderr
+    assert "Checksum validation failed" in said
+    assert "None of the requested files have been downloaded" in said
+    assert list(tmp_path.rglob("*.tif*")) == []
+
+
+@pytest.mark.parametrize("convention", [None, "stac_path"])
+@pytest.mark.usefixtures("item")
+def test_rucio_admin_suggests_a_pfn(stac_lake, rucio, item, convention):
+    """rucio-admin, which has no database, suggests where a file would lie, through the STAC API."""
+    rse = f"NOWHERE-{convention or 'DEFAULT'}".upper().replace("_", "-")
+    attributes = {"naming_convention": convention} if convention else {}
+    add_non_deterministic(stac_lake, rucio, rse, "/nowhere/", **attributes)
+    did = f"alpine-optical:/alpine-optical/{ITEM}/red.tif"
+    suggested = run_rucio(
+        stac_lake, "replicas", "list-pfns", did, rse, "http", command="rucio-admin"
+    )
+    assert suggested.returncode == 0, suggested.stderr
+    path = f"alpine-optical/{ITEM}/red.tif" if convention else item.assets["red"].href
+    assert suggested.stdout.split()[-1].endswith(f"/nowhere/{path}")
 
 
 def test_scopes_of_long_collection_ids(client, rucio):
