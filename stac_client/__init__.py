@@ -40,6 +40,7 @@ from .rules import Rule
 from .selection import by_media_type, by_role
 from .source_rse import add_source_rse
 from .status import ItemStatus, StuckFile
+from .write_back import write_back
 
 __all__ = [
     "ALTERNATE_ASSETS",
@@ -63,4 +64,5 @@ __all__ = [
     "add_source_rse",
     "by_media_type",
     "by_role",
+    "write_back",
 ]

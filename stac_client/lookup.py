@@ -76,7 +76,7 @@ def make_session(connections: int) -> requests.Session:
     """Make an HTTP session that retries what may pass and honours Retry-After, up to a minute.
 
     Args:
-        connections: How many it keeps open to each host.
+        connections: How many it has open to each host at the most; more wait.
     """
     retry = _Retry(
         total=4,
@@ -89,7 +89,9 @@ def make_session(connections: int) -> requests.Session:
     # A compressed body has another length and other checksums than the file.
     session.headers["Accept-Encoding"] = "identity"
     for scheme in ("http://", "https://"):
-        session.mount(scheme, HTTPAdapter(max_retries=retry, pool_maxsize=connections))
+        session.mount(
+            scheme, HTTPAdapter(max_retries=retry, pool_maxsize=connections, pool_block=True)
+        )
     return session
 
 

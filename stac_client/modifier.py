@@ -6,22 +6,22 @@ pystac_client.Client.open(url, modifier=StacClient().modifier)
 from __future__ import annotations
 
 import warnings
-from abc import ABC, abstractmethod
-from collections.abc import Mapping, MutableMapping
-from typing import TYPE_CHECKING, Any, overload
-
-import pystac
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, overload
 
 from stac_policy.naming import DID, asset_name, collection_scope
 
 from .alternates import EXTENSION, with_replicas
+from .editing import editable_items
 from .errors import StacRucioError
 from .listing import list_files
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
     from rucio.client import Client
+
+    from .editing import EditableItem
 
 
 class AlternatesWarning(UserWarning):
@@ -66,10 +66,10 @@ class Modifier:
         """
         if prefer is not None:
             return Modifier(self._client, prefer=prefer, scope=self._scope)
-        self._modify(list(_items_in(thing)))
+        self._modify(list(editable_items(thing)))
         return None
 
-    def _modify(self, items: list[_Item]) -> None:
+    def _modify(self, items: list[EditableItem]) -> None:
         wanted = [
             (item, key, list(_dids(item, key, self._scope)))
             for item in items
@@ -87,88 +87,7 @@ class Modifier:
                 item.declare(EXTENSION)
 
 
-class _Item(ABC):
-    """What the modifier needs of an item, whether it is an object or a dict."""
-
-    def __init__(
-        self,
-        collection: object,
-        item_id: object,
-        assets: Mapping[str, Mapping[str, Any]],
-        keys: Collection[str],
-    ) -> None:
-        self.collection = collection
-        self.id = item_id
-        self.assets = assets
-        """Fields of the assets that have an href."""
-        self.keys = keys
-        """Keys of all assets; the names of the files depend on them."""
-
-    @abstractmethod
-    def write(self, key: str, fields: Mapping[str, Any]) -> None:
-        """Replace the fields of an asset in the item itself."""
-
-    @abstractmethod
-    def declare(self, extension: str) -> None:
-        """Say that the item uses an extension."""
-
-
-class _ItemDict(_Item):
-    def __init__(self, item: MutableMapping[str, Any]) -> None:
-        self._item = item
-        found = item.get("assets")
-        assets: Mapping[str, Any] = found if isinstance(found, Mapping) else {}
-        usable = {
-            key: asset
-            for key, asset in assets.items()
-            if isinstance(asset, MutableMapping) and isinstance(asset.get("href"), str)
-        }
-        super().__init__(item.get("collection"), item.get("id"), usable, assets.keys())
-
-    def write(self, key: str, fields: Mapping[str, Any]) -> None:
-        asset = self._item["assets"][key]
-        for gone in set(asset) - set(fields):
-            del asset[gone]
-        asset.update(fields)
-
-    def declare(self, extension: str) -> None:
-        if not isinstance(self._item.get("stac_extensions"), list):
-            self._item["stac_extensions"] = []
-        if extension not in self._item["stac_extensions"]:
-            self._item["stac_extensions"].append(extension)
-
-
-class _ItemObject(_Item):
-    def __init__(self, item: pystac.Item) -> None:
-        self._item = item
-        assets = {
-            key: {**asset.extra_fields, "href": asset.href} for key, asset in item.assets.items()
-        }
-        super().__init__(item.collection_id, item.id, assets, assets.keys())
-
-    def write(self, key: str, fields: Mapping[str, Any]) -> None:
-        asset = self._item.assets[key]
-        asset.href = fields["href"]
-        asset.extra_fields = {field: fields[field] for field in fields if field != "href"}
-
-    def declare(self, extension: str) -> None:
-        if extension not in self._item.stac_extensions:
-            self._item.stac_extensions.append(extension)
-
-
-def _items_in(thing: object) -> Iterator[_Item]:
-    if isinstance(thing, pystac.Item):
-        yield _ItemObject(thing)
-    elif isinstance(thing, pystac.ItemCollection):
-        yield from map(_ItemObject, thing)
-    elif isinstance(thing, MutableMapping):
-        features = thing.get("features", [thing] if thing.get("type") == "Feature" else [])
-        for feature in features if isinstance(features, list) else []:
-            if isinstance(feature, MutableMapping):
-                yield _ItemDict(feature)
-
-
-def _dids(item: _Item, key: str, scope: str | None) -> Iterable[DID]:
+def _dids(item: EditableItem, key: str, scope: str | None) -> Iterable[DID]:
     """The DIDs that an asset may have.
 
     The suffix in its name is that of the catalogue's URL, which `prefer` may

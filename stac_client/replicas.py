@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -36,7 +37,8 @@ if TYPE_CHECKING:
 
     LookUp = Callable[[Asset], Asset | Outcome]
 
-_LOOKUPS = 8  # at a time
+_LOOKUPS = 16  # at a time
+_LOOKUPS_OF_HOST = 4
 
 
 class Registrar:
@@ -76,7 +78,7 @@ class Registrar:
         """
         with rucio_errors(f"registering at RSE {self._rse}"):
             self._client.get_rse(self._rse)
-        with make_session(_LOOKUPS) as session, ThreadPoolExecutor(_LOOKUPS) as executor:
+        with make_session(_LOOKUPS_OF_HOST) as session, ThreadPoolExecutor(_LOOKUPS) as executor:
             look_up = partial(_look_up, learn_from=self._learn_from, session=session)
             waiting: list[Asset] = []
             unseen = set() if assets is None or callable(assets) else set(assets)
@@ -104,9 +106,9 @@ class Registrar:
         yield from (*repeated, *drifted, *not_found, *refused)
         detached = self._attach([*there, *added])
         for asset in there:
-            yield detached.get(asset.did) or asset.outcome(State.ALREADY_THERE)
+            yield detached.get(asset.did) or _in_rucio(asset, State.ALREADY_THERE)
         for asset in added:
-            yield detached.get(asset.did) or asset.outcome(State.REGISTERED, _lack(asset))
+            yield detached.get(asset.did) or _in_rucio(asset, State.REGISTERED)
 
     def _compare(self, assets: list[Asset]) -> tuple[list[Asset], list[Asset], list[Outcome]]:
         """Divide assets into those that are there, those that are new, and what failed."""
@@ -122,7 +124,7 @@ class Registrar:
             elif drift := difference(asset, file, self._rse):
                 drifted.append(asset.outcome(State.FAILED, drift))
             elif self._rse in file.pfns:
-                there.append(asset)
+                there.append(_as_in(asset, file))
             else:
                 new.append(asset)
         return there, new, drifted
@@ -241,8 +243,20 @@ def difference(asset: Asset, file: RucioFile, rse: str) -> str | None:
     return None
 
 
-def _lack(asset: Asset) -> str:
-    return "" if asset.checksums else "no checksum is known: its transfers are not verified"
+def _as_in(asset: Asset, file: RucioFile) -> Asset:
+    """An asset with the size and the checksums that Rucio has of it."""
+    checksums = replace(asset.checksums, adler32=file.adler32, md5=file.md5)
+    return replace(asset, size_bytes=file.size_bytes, checksums=checksums)
+
+
+def _in_rucio(asset: Asset, state: State) -> Outcome:
+    lack = "" if asset.checksums else "no checksum is known: its transfers are not verified"
+    return replace(
+        asset.outcome(state, lack),
+        size_bytes=asset.size_bytes,
+        adler32=asset.checksums.adler32,
+        md5=asset.checksums.md5,
+    )
 
 
 def _replica(asset: Asset) -> dict[str, Any]:

@@ -42,6 +42,10 @@ class Outcome:
     """Its file in Rucio, if it has one."""
     dataset: DID | None = None
     """Its item's dataset in Rucio, if it has one."""
+    size_bytes: int | None = None
+    """Its size, if it is in Rucio."""
+    adler32: str | None = None
+    md5: str | None = None
 
     def __str__(self) -> str:
         item = f"{self.collection}/{self.item} " if self.item else ""
@@ -110,6 +114,12 @@ class Registration(Sequence[Outcome]):
             reasons = len({outcome.reason for outcome in failed})
             more = f" ({reasons} different reasons in all)" if reasons > 1 else ""
             raise RequestError(f"{len(failed):,} of {len(self):,} assets: {failed[0]}{more}")
+
+    def to_dataframe(self) -> Any:
+        """The outcomes as a pandas DataFrame, which needs pandas."""
+        import pandas as pd
+
+        return pd.DataFrame(self.to_dicts())
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """The outcomes as plain dicts, for JSON or a table."""

@@ -131,6 +131,9 @@ def test_to_dicts(registration):
         "reason": "HTTP 404",
         "did": "alps:/alps/i/nir.tif",
         "dataset": "alps:/alps/i",
+        "size_bytes": None,
+        "adler32": None,
+        "md5": None,
     }
     assert [each["state"] for each in dicts] == [each.state.value for each in OUTCOMES]
     assert (dicts[1]["did"], dicts[1]["dataset"]) == (None, None)

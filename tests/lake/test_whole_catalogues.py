@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from stac_client import ConfigurationError, StacClient, State, by_media_type, by_role
+from stac_client import ConfigurationError, StacClient, State, by_media_type, by_role, write_back
 from stac_policy.naming import collection_scope
 from stac_testbed import STORAGE_RSES
 
@@ -244,3 +244,32 @@ def test_deregistration(rucio, collection, stac_lake):
     }
     dids = [outcome.did._asdict() for outcome in gone]
     assert [file["rses"] for file in rucio.list_replicas(dids) if file["rses"]] == []
+
+
+@pytest.mark.parametrize("as_objects", [True, False])
+def test_what_was_learned_goes_into_the_items(client, scenes, as_objects):
+    """Sizes, checksums and DIDs are written back, so that nobody has to find them out again."""
+    registration = client.create_replicas(scenes, "STAC", assets=["vv", "thumbnail"])
+    registration.raise_for_failed()
+    items = scenes if as_objects else scenes.to_dict()
+    write_back(items, registration)
+    items = items.to_dict() if as_objects else items
+    again = client.create_replicas(items, "STAC", assets=["vv", "thumbnail"], learn_from="item")
+    assert again.counts == {State.ALREADY_THERE: len(registration)}
+    learned = {(outcome.item, outcome.key): outcome for outcome in registration}
+    for item in items["features"]:
+        for key in {"vv", "thumbnail"} & item["assets"].keys():
+            fields, outcome = item["assets"][key], learned[item["id"], key]
+            assert fields["file:size"] == outcome.size_bytes
+            assert (fields["rucio:scope"], fields["rucio:name"]) == outcome.did
+            assert fields.get("rucio:adler32") == outcome.adler32
+            assert fields.get("rucio:md5") == outcome.md5
+            assert outcome.adler32 or outcome.md5
+
+
+def test_outcomes_as_a_table(client, collection):
+    """The outcomes can be had as a pandas DataFrame, and as JSON."""
+    registration = client.create_replicas(many_items(collection, 2, 2), "STAC")
+    table = registration.to_dataframe()
+    assert list(table["state"]) == ["registered"] * 4
+    assert json.loads(json.dumps(registration.to_dicts())) == table.to_dict("records")
