@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from .assets import select_assets
+from .errors import rucio_errors
 from .items import iter_items
 from .listing import list_files
-from .replicas import difference
+from .replicas import difference, with_pfn
 from .requests_in_bulk import batched
 from .results import Outcome, State
 
@@ -68,10 +69,12 @@ def make_plan(
     """Look at all items, and ask Rucio what it has of them, once for each 1,000 assets.
 
     Raises:
-        StacRucioError: Rucio or the STAC API can not be reached.
+        StacRucioError: There is no such RSE, or Rucio or the STAC API can not be reached.
     """
+    with rucio_errors(f"planning a registration at RSE {rse}"):
+        protocols = client.get_rse(rse)["protocols"]
     plan = Plan()
-    for batch in batched(_registrable(items, plan, assets, scope)):
+    for batch in batched(_registrable(items, plan, assets, scope, protocols)):
         files = list_files(client, [asset.did for asset in batch], all_states=True)
         for asset in batch:
             file = files.get(asset.did)
@@ -85,11 +88,16 @@ def make_plan(
 
 
 def _registrable(
-    items: ItemsLike, plan: Plan, assets: AssetSelection, scope: str | None
+    items: ItemsLike,
+    plan: Plan,
+    assets: AssetSelection,
+    scope: str | None,
+    protocols: list[dict[str, Any]],
 ) -> Iterator[Asset]:
     for item in iter_items(items):
         plan.items += 1
-        for selected in select_assets(item, assets, scope):
+        for found in select_assets(item, assets, scope):
+            selected = with_pfn(found, protocols)
             if isinstance(selected, Outcome):
                 plan.reject(selected)
             else:

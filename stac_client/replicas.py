@@ -18,6 +18,7 @@ from .errors import StacRucioError, rucio_errors
 from .items import iter_items
 from .listing import list_files
 from .lookup import LookupFailedError, complete, make_session
+from .pfns import NoPfnError, pfn_of
 from .requests_in_bulk import REQUEST_DIDS, grouped
 from .results import Outcome, State
 
@@ -77,14 +78,15 @@ class Registrar:
                 not be reached. What concerns single assets is in their outcomes.
         """
         with rucio_errors(f"registering at RSE {self._rse}"):
-            self._client.get_rse(self._rse)
+            protocols = self._client.get_rse(self._rse)["protocols"]
         with make_session(_LOOKUPS_OF_HOST) as session, ThreadPoolExecutor(_LOOKUPS) as executor:
             look_up = partial(_look_up, learn_from=self._learn_from, session=session)
             waiting: list[Asset] = []
             unseen = set() if assets is None or callable(assets) else set(assets)
             for item in iter_items(items):
-                for selected in select_assets(item, assets, scope):
-                    unseen.discard(selected.key)
+                for found in select_assets(item, assets, scope):
+                    unseen.discard(found.key)
+                    selected = with_pfn(found, protocols)
                     if isinstance(selected, Outcome):
                         yield selected
                         continue
@@ -179,6 +181,16 @@ class Registrar:
         known = self._client.get_metadata_bulk([did._asdict() for did in datasets])
         there = {DID(entry["scope"], entry["name"]) for entry in known}
         return [did for did in datasets if did not in there]
+
+
+def with_pfn(selected: Asset | Outcome, protocols: list[dict[str, Any]]) -> Asset | Outcome:
+    """Give an asset the PFN that the RSE's protocols can hold, or the reason why there is none."""
+    if isinstance(selected, Outcome):
+        return selected
+    try:
+        return replace(selected, url=pfn_of(selected.url, protocols))
+    except NoPfnError as reason:
+        return selected.outcome(State.SKIPPED, str(reason))
 
 
 def _look_up(asset: Asset, learn_from: LearnFrom, session: requests.Session) -> Asset | Outcome:

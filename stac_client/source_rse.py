@@ -11,7 +11,9 @@ if TYPE_CHECKING:
 
     from rucio.client import Client
 
-_PROTOCOL = "stac_policy.protocol.Default"
+SOURCE_PROTOCOL = "stac_policy.protocol.Default"
+"""The RSE protocol that holds every URL as it is."""
+
 _PORTS = {"https": 443, "http": 80}
 
 
@@ -40,7 +42,7 @@ def add_source_rse(client: Client, rse: str, *, fts: str, destinations: Iterable
                     "hostname": "localhost",
                     "port": port,
                     "prefix": "/",
-                    "impl": _PROTOCOL,
+                    "impl": SOURCE_PROTOCOL,
                     "domains": {
                         "lan": _priorities(read=1),
                         # Registration asks for a protocol that writes; nothing is ever written.

@@ -1,0 +1,61 @@
+"""The PFN under which an RSE's protocols can hold a URL; pure.
+
+The protocol `stac_policy.protocol.Default` holds every URL as it is. Rucio's
+own protocols hold one host each, with its port, and neither query strings nor
+`//` (`rucio.rse.protocols.protocol.RSEProtocol.parse_pfns`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from .source_rse import SOURCE_PROTOCOL
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from urllib.parse import SplitResult
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+class NoPfnError(Exception):
+    """None of an RSE's protocols can hold a URL; the message says why."""
+
+
+def pfn_of(url: str, protocols: Iterable[Mapping[str, Any]]) -> str:
+    """Give the PFN for a URL, which leads to the same file.
+
+    Args:
+        url: The URL.
+        protocols: The protocols of the RSE, as Rucio describes them.
+
+    Raises:
+        NoPfnError: No protocol can hold it.
+    """
+    parts = urlsplit(url)
+    reasons = []
+    for protocol in protocols:
+        if protocol["scheme"] != parts.scheme:
+            continue
+        if protocol["impl"] == SOURCE_PROTOCOL:
+            return url
+        reason = _obstacle(parts, protocol)
+        if reason is None:
+            return f"{parts.scheme}://{parts.hostname}:{protocol['port']}{parts.path}"
+        reasons.append(f"{protocol['impl']} {reason}")
+    raise NoPfnError("; ".join(reasons) or f"the RSE has no protocol for {parts.scheme}")
+
+
+def _obstacle(parts: SplitResult, protocol: Mapping[str, Any]) -> str | None:
+    port = parts.port or _DEFAULT_PORTS.get(parts.scheme)
+    prefix = f"/{protocol['prefix'].strip('/')}/".replace("//", "/")
+    if (parts.hostname, port) != (protocol["hostname"], protocol["port"]):
+        return f"is for {protocol['hostname']}:{protocol['port']} alone"
+    if parts.query:
+        return "drops the query string"
+    if "//" in parts.path or parts.path.endswith("/"):
+        return "does not keep doubled slashes, nor one at the end"
+    if not parts.path.startswith(prefix):
+        return f"is for paths below {prefix} alone"
+    return None
