@@ -15,7 +15,7 @@ import urllib3
 from requests.adapters import HTTPAdapter
 from urllib3.util.retry import Retry
 
-from .fetching import no_credentials, open_url
+from .fetching import open_url
 from .urls import redact
 
 if TYPE_CHECKING:
@@ -71,7 +71,6 @@ def fetch_item(api: str, collection: str, item: str, settings: Settings) -> Item
 @lru_cache(maxsize=1)
 def _cache(settings: Settings) -> Callable[[str, str, str, int], Item]:
     session = requests.Session()
-    session.auth = no_credentials
     retry = Retry(
         total=3,
         backoff_factor=0.5,
