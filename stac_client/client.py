@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from stac_policy.naming import DID
 
     from .availability import Availability
+    from .downloads import Downloads, Progress
     from .items import ItemsLike
     from .results import Outcome
     from .rules import Rule
@@ -227,6 +228,52 @@ class StacClient:
             rules: The rules.
         """
         return item_status(self._rucio, rules)
+
+    def download(
+        self,
+        items: ItemsLike,
+        folder: Path | str,
+        *,
+        rse: str | None = None,
+        assets: AssetSelection = None,
+        only_available: bool = False,
+        workers: int = 8,
+        on_progress: Callable[[Progress], None] = lambda _: None,
+    ) -> Downloads:
+        """Download assets to `FOLDER/COLLECTION/ITEM/ASSET`, verified, as a catalogue of their own.
+
+        What is there and right stays, and what was interrupted goes on where it
+        stopped.
+
+        Args:
+            items: The items.
+            folder: Where to; made if it is missing.
+            rse: The only RSE to download from. By default the best replica is
+                taken, and the others in turn when one fails.
+            assets: The assets, as in `create_replicas`.
+            only_available: Take what is there: an asset without a replica is
+                skipped, and has not failed.
+            workers: How many files are downloaded at the same time.
+            on_progress: Called in this thread, a few times a second.
+
+        Returns:
+            What became of each asset, and the catalogue of the local files.
+
+        Raises:
+            StacRucioError: The RSE does not exist, the folder can not be written,
+                or Rucio or the STAC API does not answer.
+        """
+        from .downloads import Downloader  # needs a POSIX system
+
+        return Downloader(self._rucio, workers=workers).download(
+            items,
+            folder,
+            rse=rse,
+            assets=assets,
+            scope=self._scope,
+            only_available=only_available,
+            on_progress=on_progress,
+        )
 
     def wait(
         self,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from enum import Enum
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from .errors import RequestError
 
@@ -22,6 +22,7 @@ class State(str, Enum):
     REGISTERED = "registered"
     ALREADY_THERE = "already there"
     DEREGISTERED = "deregistered"
+    DOWNLOADED = "downloaded"
     SKIPPED = "skipped"
     FAILED = "failed"
 
@@ -53,17 +54,20 @@ class Outcome:
         return f"{where}: {self.reason}" if self.reason else where
 
 
-class Registration(Sequence[Outcome]):
-    """The outcomes of `create_replicas`, one for each asset of each item."""
+OutcomeT = TypeVar("OutcomeT", bound=Outcome)
 
-    def __init__(self, outcomes: Iterable[Outcome]) -> None:
+
+class Outcomes(Sequence[OutcomeT]):
+    """The outcomes of an operation, one for each asset."""
+
+    def __init__(self, outcomes: Iterable[OutcomeT]) -> None:
         self._outcomes = tuple(outcomes)
 
     @overload
-    def __getitem__(self, index: int) -> Outcome: ...
+    def __getitem__(self, index: int) -> OutcomeT: ...
     @overload
-    def __getitem__(self, index: slice) -> Sequence[Outcome]: ...
-    def __getitem__(self, index: int | slice) -> Outcome | Sequence[Outcome]:
+    def __getitem__(self, index: slice) -> Sequence[OutcomeT]: ...
+    def __getitem__(self, index: int | slice) -> OutcomeT | Sequence[OutcomeT]:
         """Give one outcome, or several."""
         return self._outcomes[index]
 
@@ -75,7 +79,7 @@ class Registration(Sequence[Outcome]):
         return ", ".join(counts) or "no assets"
 
     def __repr__(self) -> str:
-        return f"<Registration: {self}>"
+        return f"<{type(self).__name__}: {self}>"
 
     @property
     def counts(self) -> dict[State, int]:
@@ -83,22 +87,7 @@ class Registration(Sequence[Outcome]):
         found = Counter(outcome.state for outcome in self)
         return {state: found[state] for state in State if found[state]}
 
-    @property
-    def dids(self) -> list[DID]:
-        """The files that Rucio now has."""
-        return [did for did, _ in self.dids_with_datasets]
-
-    @property
-    def dids_with_datasets(self) -> list[tuple[DID, DID]]:
-        """The files that Rucio now has, each with its item's dataset."""
-        there = (State.REGISTERED, State.ALREADY_THERE)
-        return [
-            (outcome.did, outcome.dataset)
-            for outcome in self
-            if outcome.did and outcome.dataset and outcome.state in there
-        ]
-
-    def by_state(self, state: State) -> list[Outcome]:
+    def by_state(self, state: State) -> list[OutcomeT]:
         """The outcomes of one state."""
         return [outcome for outcome in self if outcome.state is state]
 
@@ -124,11 +113,32 @@ class Registration(Sequence[Outcome]):
     def to_dicts(self) -> list[dict[str, Any]]:
         """The outcomes as plain dicts, for JSON or a table."""
         return [
-            asdict(outcome)
-            | {
-                "state": outcome.state.value,
-                "did": str(outcome.did) if outcome.did else None,
-                "dataset": str(outcome.dataset) if outcome.dataset else None,
-            }
+            {field.name: _plain(getattr(outcome, field.name)) for field in fields(outcome)}
             for outcome in self
         ]
+
+
+class Registration(Outcomes[Outcome]):
+    """The outcomes of `create_replicas`, one for each asset of each item."""
+
+    @property
+    def dids(self) -> list[DID]:
+        """The files that Rucio now has."""
+        return [did for did, _ in self.dids_with_datasets]
+
+    @property
+    def dids_with_datasets(self) -> list[tuple[DID, DID]]:
+        """The files that Rucio now has, each with its item's dataset."""
+        there = (State.REGISTERED, State.ALREADY_THERE)
+        return [
+            (outcome.did, outcome.dataset)
+            for outcome in self
+            if outcome.did and outcome.dataset and outcome.state in there
+        ]
+
+
+def _plain(value: object) -> object:
+    """What JSON can hold of a value; DIDs and paths as people write them."""
+    if isinstance(value, Enum):
+        return value.value
+    return value if value is None or isinstance(value, (str, int)) else str(value)

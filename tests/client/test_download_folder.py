@@ -1,0 +1,163 @@
+"""The folder of a download: nothing outside it, nothing half, one download at a time."""
+
+from __future__ import annotations
+
+import resource
+import shutil
+import threading
+import time
+
+import pytest
+
+from stac_client import ConfigurationError
+from tests.policy.origin import running_origin, stall
+
+from .downloading import (
+    BODY,
+    DOWNLOADED,
+    FAILED,
+    LARGE,
+    Rucio,
+    download,
+    files_in,
+    make_item,
+)
+
+RED = "alps/i/red.tif"
+
+
+@pytest.fixture
+def storage():
+    """A running server of files."""
+    with running_origin() as server:
+        yield server
+
+
+@pytest.fixture
+def rucio():
+    """A Rucio that knows no file yet."""
+    return Rucio()
+
+
+@pytest.mark.parametrize("link", ["alps", "alps/i"])
+def test_links_of_folders(rucio, storage, tmp_path, link):
+    """Through a folder that is a link nothing is written, neither file nor item."""
+    folder, outside = tmp_path / "folder", tmp_path / "outside"
+    outside.mkdir()
+    (folder / link).parent.mkdir(parents=True)
+    (folder / link).symlink_to(outside)
+    rucio.add(BODY, {"A": storage.add("/f", BODY)})
+    (outcome,) = download(rucio, folder)
+    assert outcome.state is FAILED
+    assert "symbolic link" in outcome.reason
+    assert list(outside.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "name", ["red.tif", ".red.tif.part", ".red.tif.from", "i.json", ".i.json.new"]
+)
+def test_links_of_files(rucio, storage, tmp_path, name):
+    """A link in the place of a file is replaced; what it leads to stays as it is."""
+    folder, outside = tmp_path / "folder", tmp_path / "outside"
+    outside.write_bytes(b"precious")
+    (folder / "alps/i").mkdir(parents=True)
+    (folder / "alps/i" / name).symlink_to(outside)
+    rucio.add(BODY, {"A": storage.add("/f", BODY)})
+    (outcome,) = download(rucio, folder)
+    assert outcome.state is DOWNLOADED
+    assert (folder / RED).read_bytes() == BODY
+    assert not (folder / RED).is_symlink()
+    assert outside.read_bytes() == b"precious"
+
+
+def test_a_folder_that_is_a_link(rucio, storage, tmp_path):
+    """The folder itself may be a link; paths in outcomes are the real ones."""
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    rucio.add(BODY, {"A": storage.add("/f", BODY)})
+    (outcome,) = download(rucio, tmp_path / "link")
+    assert outcome.path == tmp_path / "real" / RED
+
+
+@pytest.mark.parametrize("odd", ["..", ".", "a/../../b", "/etc", "-.2E", "~", "a\\b", "\0", "é"])
+def test_odd_ids(rucio, storage, tmp_path, odd):
+    """Ids and keys of whatever kind give files inside the folder, all of them different."""
+    url = storage.add("/f", BODY)
+    rucio.add(BODY, {"A": url}, odd, odd, collection=odd)
+    folder = tmp_path / "folder"
+    (outcome,) = download(rucio, folder, make_item(odd, odd, collection=odd))
+    assert outcome.state is DOWNLOADED
+    assert outcome.path.relative_to(folder).parts[2:]
+    assert len(files_in(tmp_path)) == 1
+
+
+@pytest.mark.parametrize("ids", [("Catalog.json", "i"), ("alps", "collection.json")])
+def test_places_of_the_catalogue(rucio, storage, tmp_path, ids):
+    """Ids that would put folders in the place of the catalogue's files fail with the reason."""
+    collection, item = ids
+    rucio.add(BODY, {"A": storage.add("/f", BODY)}, item, collection=collection)
+    (outcome,) = download(rucio, tmp_path, make_item(item, collection=collection))
+    assert outcome.state is FAILED
+    assert "catalogue's own file" in outcome.reason
+
+
+def test_something_else_is_in_the_place(rucio, storage, tmp_path):
+    """A folder in the place of a file fails that file, and leaves nothing of it."""
+    (tmp_path / RED / "mine").mkdir(parents=True)
+    rucio.add(BODY, {"A": storage.add("/f", BODY)})
+    (outcome,) = download(rucio, tmp_path)
+    assert outcome.state is FAILED
+    assert files_in(tmp_path) == []
+
+
+def test_a_file_can_not_be_written(rucio, storage, tmp_path):
+    """Where the system lets no more be written, what does not fit has failed and leaves nothing."""
+    rucio.add(LARGE, {"A": storage.add("/large", LARGE)}, "i")
+    rucio.add(BODY, {"A": storage.add("/small", BODY)}, "j")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, limits[1]))
+    try:
+        large, small = download(rucio, tmp_path, make_item("i"), make_item("j"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert (large.state, small.state) == (FAILED, DOWNLOADED)
+    assert large.reason == "its file can not be written or read: File too large"
+    assert files_in(tmp_path) == ["alps/j/red.tif"]
+
+
+def test_a_file_does_not_fit(rucio, storage, tmp_path, monkeypatch):
+    """A file larger than the free space is not begun."""
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: usage._replace(free=1000))
+    rucio.add(BODY, {"A": storage.add("/f", BODY)})
+    (outcome,) = download(rucio, tmp_path)
+    assert outcome.state is FAILED
+    assert outcome.reason == f"10,240 bytes do not fit into {tmp_path} (1,000 free)"
+    assert storage.seen == []
+
+
+@pytest.mark.parametrize("blocker", ["folder", ".stac-rucio.lock"])
+def test_an_unusable_folder(rucio, tmp_path, blocker):
+    """A folder that can not be made or written is an error that names it."""
+    folder = tmp_path / "folder"
+    if blocker == "folder":
+        folder.touch()
+    else:
+        (folder / blocker).mkdir(parents=True)
+    with pytest.raises(ConfigurationError, match=str(folder)):
+        download(rucio, folder)
+
+
+def test_one_download_at_a_time(rucio, storage, tmp_path):
+    """A second download into a folder is refused as long as the first one runs."""
+    rucio.add(BODY, {"A": storage.add("/f", BODY, stall(10))})
+    first = threading.Thread(target=download, args=(rucio, tmp_path))
+    first.start()
+    try:
+        while not storage.seen:
+            time.sleep(0.01)
+        with pytest.raises(ConfigurationError, match="another download"):
+            download(rucio, tmp_path)
+    finally:
+        storage.gate.set()
+        first.join()
+    assert download(rucio, tmp_path).counts != {}

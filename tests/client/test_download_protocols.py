@@ -1,0 +1,119 @@
+"""What PFNs and answers of servers may be like: WebDAV, other protocols, chunks, queries."""
+
+from __future__ import annotations
+
+import urllib.parse
+
+import pytest
+
+from stac_client.downloads.http import http_url
+from tests.policy.origin import chunked, running_origin
+
+from .downloading import BODY, DOWNLOADED, FAILED, Rucio, download, files_in
+
+
+@pytest.fixture
+def storage():
+    """A running server of files."""
+    with running_origin() as server:
+        yield server
+
+
+@pytest.fixture
+def rucio():
+    """A Rucio that knows no file yet."""
+    return Rucio()
+
+
+@pytest.fixture(autouse=True)
+def _no_pauses(monkeypatch):
+    """Do not wait before trying again."""
+    monkeypatch.setattr("stac_client.downloads.asset._FIRST_PAUSE_S", 0.001)
+
+
+@pytest.mark.parametrize(
+    ("pfn", "url"),
+    [
+        ("davs://a:443/x?y", "https://a:443/x?y"),
+        ("dav://a/x", "http://a/x"),
+        ("https://a/x", "https://a/x"),
+        ("HTTP://a/x", "http://a/x"),
+        ("root://a//x", None),
+        ("/local/path", None),
+        ("http:x", None),
+    ],
+)
+def test_protocols(pfn, url):
+    """WebDAV is HTTP; what is not is left to Rucio's own client."""
+    assert http_url(pfn) == url
+
+
+def test_a_webdav_pfn(rucio, storage, tmp_path):
+    """The PFN of a WebDAV storage is downloaded over HTTP, and named in the outcome as it is."""
+    storage.add("/f", BODY)
+    pfn = storage.url.replace("http:", "dav:") + "/f"
+    rucio.add(BODY, {"A": pfn})
+    (outcome,) = download(rucio, tmp_path)
+    assert (outcome.state, outcome.url) == (DOWNLOADED, pfn)
+
+
+def test_rucios_client_fails(rucio, tmp_path):
+    """A PFN that Rucio's own client does not give has failed, with what that client says."""
+    rucio.add(BODY, {"A": "root://127.0.0.1:1//x"})
+    (outcome,) = download(rucio, tmp_path)
+    assert outcome.state is FAILED
+    assert outcome.reason.startswith("A root://127.0.0.1:1//x: Rucio's client failed: ")
+    assert files_in(tmp_path) == []
+
+
+def test_http_first(storage, tmp_path):
+    """Of several PFNs at an RSE that of HTTP is taken; Rucio's own client is not even made."""
+    asked = []
+
+    class Watched(Rucio):
+        def __getattr__(self, name):
+            asked.append(name)
+            raise AttributeError(name)
+
+    rucio = Watched()
+    rucio.add(BODY, {}, rses={"A": ["root://127.0.0.1:1//x", storage.add("/f", BODY)]})
+    (outcome,) = download(rucio, tmp_path)
+    assert outcome.state is DOWNLOADED
+    assert asked == []
+
+
+def test_no_length_is_announced(rucio, storage, tmp_path):
+    """Chunked answers are taken."""
+    rucio.add(BODY, {"A": storage.add("/f", BODY, chunked)})
+    (outcome,) = download(rucio, tmp_path)
+    assert outcome.state is DOWNLOADED
+
+
+def test_endless(rucio, storage, tmp_path):
+    """Hardly a byte more is taken than a file has, and none is left."""
+    pieces = []
+
+    def endless(handler, content, etag):
+        handler.send_response(200)
+        handler.send_header("Transfer-Encoding", "chunked")
+        handler.send_header("ETag", etag)
+        handler.end_headers()
+        for _ in range(400):  # 40 MB
+            handler.wfile.write(b"%x\r\n%b\r\n" % (100_000, bytes(100_000)))
+            pieces.append(len(content))
+        handler.wfile.write(b"0\r\n\r\n")
+
+    rucio.add(BODY, {"A": storage.add("/f", BODY, endless)})
+    (outcome,) = download(rucio, tmp_path)
+    assert "more bytes" in outcome.reason
+    assert files_in(tmp_path) == []
+    assert len(pieces) < 400
+
+
+def test_a_query_is_part_of_a_url(rucio, storage, tmp_path):
+    """Query strings reach the server as they are."""
+    url = storage.add("/f?version=1&x=%20", BODY)
+    rucio.add(BODY, {"A": url})
+    (outcome,) = download(rucio, tmp_path)
+    assert urllib.parse.urlsplit(outcome.url).query == "version=1&x=%20"
+    assert [request.path for request in storage.seen] == ["/f?version=1&x=%20"]

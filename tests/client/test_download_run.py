@@ -1,0 +1,166 @@
+"""A download as a whole: requests, workers, memory, progress, and its interruption."""
+
+from __future__ import annotations
+
+import threading
+import time
+import tracemalloc
+
+import pytest
+from rucio.common.exception import ServerConnectionException
+
+from stac_client.downloads.downloader import Downloader
+from tests.policy.origin import running_origin, stall
+
+from .downloading import BODY, DOWNLOADED, FAILED, LARGE, Crowd, Rucio, download, make_item
+
+
+@pytest.fixture
+def storage():
+    """A running server of files."""
+    with running_origin() as server:
+        yield server
+
+
+@pytest.fixture
+def rucio():
+    """A Rucio that knows no file yet."""
+    return Rucio()
+
+
+def test_requests_to_rucio(rucio, tmp_path):
+    """Rucio is asked once for each 1,000 assets; items are not divided for that."""
+    items = [make_item(str(number), *map(str, range(7))) for number in range(150)]
+    downloads = download(rucio, tmp_path, *items)
+    assert len(downloads) == 1050
+    assert rucio.asked == [994, 56]
+
+
+def test_items_are_not_piled_up(rucio, tmp_path):
+    """Items are read as they are worked off, those without a selected asset too."""
+    read, reports = [], []
+
+    def items():
+        for number in range(2500):
+            read.append(number)
+            yield make_item(str(number))
+
+    Downloader(rucio).download(
+        items(), tmp_path, assets=["nir"], on_progress=lambda _: reports.append(len(read))
+    )
+    assert reports[0] < 1100
+    assert len(read) == 2500
+
+
+def test_a_slow_file_is_interrupted(rucio, storage, tmp_path):
+    """An interruption does not wait for the end of files that come slowly."""
+
+    def slow(handler, content, _etag):
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(content)))
+        handler.end_headers()
+        for begin in range(0, len(content), 100_000):
+            handler.wfile.write(content[begin : begin + 100_000])
+            if handler.server.gate.wait(0.2):
+                break
+        handler.close_connection = True
+
+    def interrupt(progress):
+        if progress.bytes_done:
+            raise KeyboardInterrupt
+
+    rucio.add(LARGE, {"A": storage.add("/f", LARGE, slow)})
+    begin = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        download(rucio, tmp_path, on_progress=interrupt)
+    assert time.monotonic() - begin < 3  # of six seconds
+
+
+def test_rucio_does_not_answer(rucio, tmp_path, monkeypatch):
+    """Where Rucio can not be asked, every asset has failed with that reason."""
+
+    def refuse(*_, **__):
+        raise ServerConnectionException
+
+    monkeypatch.setattr(rucio, "list_replicas", refuse)
+    downloads = download(rucio, tmp_path, make_item("i", "red", "nir"))
+    assert downloads.counts == {FAILED: 2}
+    assert "the Rucio server does not answer" in downloads[0].reason
+
+
+def test_the_unexpected(rucio, storage, tmp_path):
+    """What nobody has thought of fails one asset, and no other."""
+    url = storage.add("/f", BODY)
+    rucio.add(BODY, {"A": url}, "i", adler32=7)
+    rucio.add(BODY, {"A": url}, "j")
+    downloads = download(rucio, tmp_path, make_item("i"), make_item("j"))
+    assert [outcome.state for outcome in downloads] == [FAILED, DOWNLOADED]
+    assert downloads[0].reason.startswith("unexpected AttributeError: ")
+
+
+def test_workers(rucio, storage, tmp_path):
+    """No more files are downloaded at a time than there are workers."""
+    crowd = Crowd()
+    for number in range(9):
+        rucio.add(BODY, {"A": storage.add(f"/{number}", BODY, crowd)}, str(number))
+    items = [make_item(str(number)) for number in range(9)]
+    downloads = download(rucio, tmp_path, *items, workers=3)
+    assert downloads.counts == {DOWNLOADED: 9}
+    assert crowd.most == 3
+
+
+def test_memory(rucio, storage, tmp_path):
+    """A large file is never held as a whole."""
+    body = bytes(40 << 20)
+    rucio.add(body, {"A": storage.add("/f", body)})
+    tracemalloc.start()
+    (outcome,) = download(rucio, tmp_path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert outcome.state is DOWNLOADED
+    assert peak < 10 << 20
+
+
+def test_progress(rucio, storage, tmp_path):
+    """Progress comes in the caller's thread, ends with all done, and counts what is there."""
+    for number in range(3):
+        rucio.add(LARGE, {"A": storage.add(f"/{number}", LARGE)}, str(number))
+    rucio.add(LARGE, {"A": storage.url + "/none"}, "3")
+    items = [make_item(str(number)) for number in range(5)]
+    events, threads = [], set()
+
+    def follow(progress):
+        events.append(progress)
+        threads.add(threading.get_ident())
+
+    download(rucio, tmp_path, items[0])
+    download(rucio, tmp_path, *items, on_progress=follow)
+    assert threads == {threading.get_ident()}
+    assert (events[0].files_total, events[0].bytes_total) == (4, 4 * len(LARGE))
+    assert all(event.files_done <= event.files_total for event in events)
+    assert all(event.bytes_done <= event.bytes_total for event in events)
+    last = events[-1]
+    assert (last.files_done, last.files_total) == (4, 4)
+    assert last.bytes_done == last.bytes_total == 3 * len(LARGE)
+
+
+def test_an_interruption(rucio, storage, tmp_path):
+    """What the progress function raises ends the download soon; the next one goes on with it."""
+    for number in range(9):
+        rucio.add(LARGE, {"A": storage.add(f"/{number}", LARGE, stall(2 << 20))}, str(number))
+    items = [make_item(str(number)) for number in range(9)]
+
+    def interrupt(progress):
+        if progress.bytes_done == 4 << 20:  # what two of them give at first
+            threading.Timer(0.2, storage.gate.set).start()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        download(rucio, tmp_path, *items, workers=2, on_progress=interrupt)
+    assert len(storage.seen) == 2
+    storage.seen.clear()
+    downloads = download(rucio, tmp_path, *items, workers=2)
+    assert downloads.counts == {DOWNLOADED: 9}
+    first = {request.path: request.headers.get("Range") for request in reversed(storage.seen)}
+    rest = f"bytes={2 << 20}-"
+    assert first == {"/0": rest, "/1": rest} | {f"/{number}": None for number in range(2, 9)}

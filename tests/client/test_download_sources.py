@@ -1,0 +1,109 @@
+"""Which replicas are downloaded: the best, those at an RSE, what is available."""
+
+from __future__ import annotations
+
+import pytest
+
+from stac_client import ConfigurationError
+from tests.policy.origin import running_origin, status
+
+from .downloading import BODY, DOWNLOADED, FAILED, SKIPPED, Rucio, download, make_item
+
+
+@pytest.fixture
+def storage():
+    """A running server of files."""
+    with running_origin() as server:
+        yield server
+
+
+@pytest.fixture
+def rucio():
+    """A Rucio that knows no file yet."""
+    return Rucio()
+
+
+@pytest.fixture(autouse=True)
+def _no_pauses(monkeypatch):
+    """Do not wait before trying again."""
+    monkeypatch.setattr("stac_client.downloads.asset._FIRST_PAUSE_S", 0.001)
+
+
+def test_an_rse_that_fails_again_and_again_comes_last(rucio, storage, tmp_path):
+    """After three failures in a row an RSE is asked only when the others have failed."""
+    items = [make_item(str(number)) for number in range(8)]
+    for number in range(8):
+        bad = storage.add(f"/bad{number}", BODY, *[status(503)] * 9)
+        good = storage.add(f"/good{number}", BODY)
+        rucio.add(BODY, {"A": bad, "B": good}, str(number))
+    downloads = download(rucio, tmp_path, *items, workers=1)
+    assert {outcome.rse for outcome in downloads} == {"B"}
+    assert len([request for request in storage.seen if "bad" in request.path]) == 3
+
+
+@pytest.mark.parametrize(
+    ("rses", "best"),
+    [
+        ("TAPE SOURCE OFF B C", "B"),
+        ("TAPE OFF SOURCE", "SOURCE"),
+        ("OFF SOURCE", "SOURCE"),
+        ("TAPE", "TAPE"),
+    ],
+)
+def test_the_best_replica(rucio, storage, tmp_path, rses, best):
+    """Disks come before source RSEs, and those before tapes and what can not be read."""
+    rucio.rses = {
+        "SOURCE": {"deterministic": False},
+        "TAPE": {"rse_type": "TAPE"},
+        "OFF": {"availability_read": False},
+    }
+    pfns = {rse: storage.add(f"/{rse}.tif", BODY) for rse in rses.split()}
+    rucio.add(BODY, pfns)
+    (outcome,) = download(rucio, tmp_path)
+    assert (outcome.state, outcome.rse) == (DOWNLOADED, best)
+
+
+@pytest.mark.parametrize(("of_item", "best"), [("B", "B"), ("C", "C"), ("SOURCE", "B")])
+def test_the_replica_of_the_items_href(rucio, storage, tmp_path, of_item, best):
+    """Among equals, that replica is the best that a modifier has put into the href."""
+    rucio.rses = {"SOURCE": {"deterministic": False}}
+    pfns = {rse: storage.add(f"/{rse}.tif", BODY) for rse in ("SOURCE", "B", "C")}
+    rucio.add(BODY, pfns)
+    (outcome,) = download(rucio, tmp_path, make_item(href=pfns[of_item]))
+    assert (outcome.state, outcome.rse) == (DOWNLOADED, best)
+
+
+def test_a_chosen_rse(rucio, storage, tmp_path):
+    """With `rse`, only that RSE is asked; what it lacks has failed, with the reason."""
+    a, b = storage.add("/a", BODY), storage.add("/b", BODY)
+    rucio.add(BODY, {"A": a, "B": b}, "0")
+    rucio.add(BODY, {"A": a}, "1")
+    rucio.add(BODY, {"A": a, "B": b}, "2", states={"A": "AVAILABLE", "B": "COPYING"})
+    items = [make_item(str(number)) for number in range(4)]
+    downloads = download(rucio, tmp_path, *items, rse="B")
+    assert [outcome.state for outcome in downloads] == [DOWNLOADED, FAILED, FAILED, FAILED]
+    assert [outcome.reason for outcome in downloads] == [
+        "",
+        "no replica at B",
+        "its replica at B is COPYING",
+        "not in Rucio; register it with create_replicas",
+    ]
+    assert {request.path for request in storage.seen} == {"/b"}
+
+
+def test_only_what_is_available(rucio, storage, tmp_path):
+    """With `only_available`, what an RSE lacks is skipped, but what it can not give has failed."""
+    rucio.add(BODY, {"A": storage.add("/a", BODY)}, "0")
+    rucio.add(BODY, {"B": storage.add("/b", BODY)}, "1")
+    rucio.add(BODY, {"B": storage.url + "/none"}, "2")
+    items = [make_item(str(number)) for number in range(4)]
+    downloads = download(rucio, tmp_path, *items, rse="B", only_available=True)
+    assert [outcome.state for outcome in downloads] == [SKIPPED, DOWNLOADED, FAILED, SKIPPED]
+    assert downloads[0].reason == "no replica at B"
+
+
+def test_an_unknown_rse(rucio, tmp_path):
+    """An RSE that does not exist is an error before anything else."""
+    with pytest.raises(ConfigurationError, match="rucio rse list"):
+        download(rucio, tmp_path / "new", rse="NO-RSE")
+    assert not (tmp_path / "new").exists()

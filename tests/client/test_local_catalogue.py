@@ -1,0 +1,292 @@
+"""The catalogue that a download leaves: valid, self-contained, and growing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import jsonschema
+import pystac
+import pytest
+from pystac.validation import validate_dict
+
+import stac_testbed
+from stac_client import ALTERNATE_ASSETS, ConfigurationError
+from tests.policy.origin import running_origin
+
+from .downloading import (
+    ALREADY_THERE,
+    BODY,
+    DOWNLOADED,
+    FAILED,
+    HREF,
+    OTHER,
+    SKIPPED,
+    Rucio,
+    download,
+    make_item,
+    md5_multihash,
+)
+
+SCHEMA = json.loads(
+    Path(stac_testbed.__file__).with_name("alternate-assets.schema.json").read_text()
+)
+
+
+@pytest.fixture
+def storage():
+    """A running server of files."""
+    with running_origin() as server:
+        yield server
+
+
+@pytest.fixture
+def rucio(storage):
+    """A Rucio that knows `red` and `nir` of three items in two collections."""
+    rucio = Rucio()
+    url = storage.add("/f", BODY)
+    for key in ("red", "nir"):
+        rucio.add(BODY, {"A": url}, "i", key)
+        rucio.add(BODY, {"A": url}, "j", key)
+        rucio.add(BODY, {"A": url}, "i", key, collection="andes")
+    return rucio
+
+
+def opened(folder):
+    """The items of a valid catalogue, by collection and id."""
+    catalogue = pystac.Catalog.from_file(str(folder / "catalog.json"))
+    for found in (catalogue, *catalogue.get_collections()):
+        assert validate_dict(found.to_dict(), extensions=[]) != []
+    items = {}
+    for item in catalogue.get_items(recursive=True):
+        document = item.to_dict()
+        assert validate_dict(document, extensions=[]) != []
+        assert item.get_collection().id == item.collection_id
+        assert item.get_root() is catalogue
+        items[item.collection_id, item.id] = item
+    return items
+
+
+def raw(folder, name="alps/i/i.json"):
+    """A JSON file of the catalogue as it is."""
+    return json.loads((folder / name).read_text())
+
+
+def test_items_point_to_their_files(rucio, tmp_path):
+    """Items are valid, their assets lead to the files, and the original URLs are alternates."""
+    downloads = download(rucio, tmp_path, make_item(), make_item("j"))
+    assert downloads.catalogue == tmp_path / "catalog.json"
+    assert downloads.catalogue_problems == ()
+    items = opened(tmp_path)
+    assert sorted(items) == [("alps", "i"), ("alps", "j")]
+    for item in items.values():
+        assert Path(item.assets["red"].get_absolute_href()).read_bytes() == BODY
+    document = raw(tmp_path)
+    jsonschema.Draft7Validator(SCHEMA).validate(document)
+    assert document["assets"]["red"] == {
+        "href": "./red.tif",
+        "roles": ["data"],
+        "alternate": {"original": {"href": HREF, "alternate:name": "original"}},
+        "alternate:name": "local",
+        "file:size": len(BODY),
+        "file:checksum": md5_multihash(BODY),
+    }
+    assert document["stac_extensions"].count(ALTERNATE_ASSETS) == 1
+    assert any("/file/" in extension for extension in document["stac_extensions"])
+
+
+def test_no_link_of_the_structure_leads_elsewhere(rucio, tmp_path):
+    """The catalogue is self-contained; where it comes from is in its canonical links."""
+    download(rucio, tmp_path)
+    names = ["catalog.json", "alps/collection.json", "alps/i/i.json"]
+    links = [link for name in names for link in raw(tmp_path, name)["links"]]
+    remote = [(link["rel"], link["href"]) for link in links if "://" in link["href"]]
+    assert remote == [
+        ("canonical", "https://stac.example.org/collections/alps"),
+        ("canonical", "https://stac.example.org/collections/alps/items/i"),
+    ]
+
+
+def test_the_folder_can_be_moved(rucio, tmp_path):
+    """All structure is relative: a moved folder is as good."""
+    download(rucio, tmp_path / "here")
+    shutil.move(tmp_path / "here", tmp_path / "there")
+    (item,) = opened(tmp_path / "there").values()
+    assert Path(item.assets["red"].get_absolute_href()).is_relative_to(tmp_path / "there")
+
+
+def test_the_source_rse_is_named(rucio, storage, tmp_path):
+    """The original URL is the alternate of the RSE that it is registered at."""
+    source = storage.add("/source.tif", BODY)
+    rucio.add(BODY, {"A": storage.url + "/f", "STAC": source})
+    download(rucio, tmp_path, make_item(href=source))
+    expected = {"STAC": {"href": source, "alternate:name": "STAC"}}
+    assert raw(tmp_path)["assets"]["red"]["alternate"] == expected
+
+
+def test_what_the_item_says_is_kept(rucio, tmp_path):
+    """Multihashes that were right, extensions, links and properties of the item stay."""
+    sha256 = "1220" + hashlib.sha256(BODY).hexdigest()
+    item = make_item(**{"file:checksum": sha256, "title": "Red"})
+    item["links"].append({"rel": "license", "href": "../license.html"})
+    item["stac_extensions"] = ["https://stac-extensions.github.io/file/v1.0.0/schema.json"]
+    given = json.dumps(item)
+    download(rucio, tmp_path, item)
+    document = raw(tmp_path)
+    assert document["assets"]["red"]["file:checksum"] == sha256
+    assert document["assets"]["red"]["title"] == "Red"
+    assert document["properties"] == item["properties"]
+    assert document["stac_extensions"] == [*item["stac_extensions"], ALTERNATE_ASSETS]
+    license_url = "https://stac.example.org/collections/alps/license.html"
+    assert {"rel": "license", "href": license_url} in document["links"]
+    assert json.dumps(item) == given
+
+
+def test_what_failed_keeps_its_url(rucio, tmp_path):
+    """Assets that failed or were not selected keep their URLs, made absolute."""
+    item = make_item("i", "red", "blue", "preview", href="../red.tif")
+    item["assets"]["preview"]["roles"] = ["overview"]
+    downloads = download(rucio, tmp_path, item, make_item("k"))
+    assert [outcome.state for outcome in downloads] == [DOWNLOADED, FAILED, SKIPPED, FAILED]
+    items = opened(tmp_path)
+    base = "https://stac.example.org/collections/alps/red.tif"
+    hrefs = {key: asset.href for key, asset in items["alps", "i"].assets.items()}
+    assert hrefs == {"red": "./red.tif", "blue": base, "preview": base}
+    assert items["alps", "k"].assets["red"].href == HREF
+    assert (
+        "stac_extensions" not in raw(tmp_path, "alps/k/k.json")
+        or not (raw(tmp_path, "alps/k/k.json")["stac_extensions"])
+    )
+
+
+def test_what_was_skipped_is_left_out(rucio, tmp_path):
+    """An item of which nothing was available is not in the catalogue."""
+    download(rucio, tmp_path, make_item(), make_item("k"), only_available=True)
+    assert list(opened(tmp_path)) == [("alps", "i")]
+
+
+def test_it_grows(rucio, tmp_path):
+    """Other assets, items and collections are added by later downloads; nothing comes twice."""
+    download(rucio, tmp_path, make_item("i", "red", "nir"), assets=["red"])
+    download(rucio, tmp_path, make_item("i", "red", "nir"), assets=["nir"])
+    download(rucio, tmp_path, make_item("j"), make_item(collection="andes"))
+    items = opened(tmp_path)
+    assert sorted(items) == [("alps", "i"), ("alps", "j"), ("andes", "i")]
+    assert {asset.href for asset in items["alps", "i"].assets.values()} == {
+        "./red.tif",
+        "./nir.tif",
+    }
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.json")}
+    download(rucio, tmp_path, make_item("i", "red", "nir"), make_item("j"))
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.json")} == before
+
+
+def test_a_file_that_has_gone(rucio, tmp_path):
+    """An asset whose file was removed by hand gets its URL back, unless it comes again."""
+    download(rucio, tmp_path, make_item("i", "red", "nir"))
+    (tmp_path / "alps/i/red.tif").unlink()
+    download(rucio, tmp_path, make_item("i", "red", "nir"), assets=["nir"])
+    assert raw(tmp_path)["assets"]["red"]["href"] == HREF
+
+
+def test_a_file_that_can_not_be_repaired(rucio, storage, tmp_path):
+    """A wrong file that can not be fetched again is gone, and its asset has its URL again."""
+    download(rucio, tmp_path)
+    (tmp_path / "alps/i/red.tif").write_bytes(OTHER)
+    storage.add("/f", OTHER)
+    download(rucio, tmp_path)
+    assert not (tmp_path / "alps/i/red.tif").exists()
+    assert raw(tmp_path)["assets"]["red"]["href"] == HREF
+
+
+def test_a_file_without_replicas(rucio, tmp_path):
+    """A file that is there stays in the catalogue when Rucio no longer knows it."""
+    download(rucio, tmp_path)
+    rucio.files.clear()
+    (outcome,) = download(rucio, tmp_path)
+    assert outcome.state is FAILED
+    assert raw(tmp_path)["assets"]["red"]["href"] == "./red.tif"
+
+
+def test_repair_from_the_catalogue_itself(rucio, tmp_path):
+    """The local catalogue can be given as the items: what is wrong in it is fetched again."""
+    download(rucio, tmp_path, make_item("i"), make_item("j"))
+    (tmp_path / "alps/j/red.tif").write_bytes(OTHER)
+    before = raw(tmp_path) | {"stac_version": "1.1.0"}  # pystac brings items up to date
+    catalogue = pystac.Catalog.from_file(str(tmp_path / "catalog.json"))
+    items = [*catalogue.get_items(recursive=True)]
+    by_item = {each.item: each.state for each in download(rucio, tmp_path, *items)}
+    assert by_item == {"i": ALREADY_THERE, "j": DOWNLOADED}
+    assert raw(tmp_path) == before
+    assert sorted(opened(tmp_path)) == [("alps", "i"), ("alps", "j")]
+
+
+def test_items_with_preferred_copies(rucio, tmp_path):
+    """An item whose href a modifier has made another protocol's is found by its original URL."""
+    copy = "davs://storage.example.org/red.tif"
+    item = make_item(
+        href=copy,
+        alternate={"STAC": {"href": HREF, "alternate:name": "STAC"}},
+        **{"alternate:name": "DISK"},
+    )
+    (outcome,) = download(rucio, tmp_path, item)
+    assert outcome.state is DOWNLOADED
+    asset = raw(tmp_path)["assets"]["red"]
+    assert asset["href"] == "./red.tif"
+    assert {rse: place["href"] for rse, place in asset["alternate"].items()} == {
+        "STAC": HREF,
+        "DISK": copy,
+    }
+
+
+@pytest.mark.parametrize("key", ["i", "I"])
+def test_an_asset_with_the_name_of_the_item(storage, tmp_path, key):
+    """An item's JSON never takes the place of an asset, whether case counts or not."""
+    rucio, href = Rucio(), "https://data.example.org/i.json"
+    rucio.add(BODY, {"A": storage.add("/f", BODY)}, "i", key, href=href)
+    (outcome,) = download(rucio, tmp_path, make_item("i", key, href=href))
+    assert outcome.path == tmp_path / f"alps/i/{key}.json"
+    assert outcome.path.read_bytes() == BODY
+    assert (tmp_path / "alps/i/item-i.json").exists()
+    assert list(opened(tmp_path)) == [("alps", "i")]
+
+
+def test_a_catalogue_that_is_there(rucio, tmp_path):
+    """A STAC catalogue that is in the folder keeps its fields and links."""
+    mine = pystac.Catalog("mine", "My catalogue", title="Mine")
+    mine.add_link(pystac.Link("license", "https://example.org/license"))
+    mine.normalize_and_save(str(tmp_path), pystac.CatalogType.SELF_CONTAINED)
+    download(rucio, tmp_path)
+    document = raw(tmp_path, "catalog.json")
+    assert (document["id"], document["title"]) == ("mine", "Mine")
+    assert [link["rel"] for link in document["links"]].count("license") == 1
+    assert list(opened(tmp_path)) == [("alps", "i")]
+
+
+@pytest.mark.parametrize(
+    "content", ["no JSON", "[]", '{"type": "Collection", "links": []}', "\x00"]
+)
+def test_something_else_is_in_its_place(rucio, storage, tmp_path, content):
+    """A catalog.json that is none of STAC is left alone, and nothing is downloaded."""
+    (tmp_path / "catalog.json").write_text(content)
+    with pytest.raises(ConfigurationError, match="no STAC catalogue"):
+        download(rucio, tmp_path)
+    assert (tmp_path / "catalog.json").read_text() == content
+    assert storage.seen == []
+
+
+def test_problems_lose_nothing(rucio, tmp_path):
+    """Where items can not be written, the outcomes of files are there, and the problem is told."""
+    (tmp_path / "alps/i/i.json").mkdir(parents=True)
+    (tmp_path / "andes").mkdir()
+    (tmp_path / "andes/collection.json").write_text("mine")
+    downloads = download(rucio, tmp_path, make_item(), make_item(collection="andes"))
+    assert downloads.counts == {DOWNLOADED: 2}
+    item, collection = downloads.catalogue_problems
+    assert item.startswith("item alps/i could not be written: ")
+    assert "andes/collection.json could not be written" in collection
+    with pytest.raises(Exception, match="all files are there, but item alps/i"):
+        downloads.raise_for_failed()
+    assert (tmp_path / "andes/collection.json").read_text() == "mine"
