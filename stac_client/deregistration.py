@@ -45,7 +45,7 @@ def deregister(  # noqa: PLR0917 - as many things are needed
 
     for batch in batched(_selected(items, selection, scope)):
         files = list_files(client, [asset.did for asset in batch], all_states=True)
-        registered = {did for did, file in files.items() if rse in file.pfns}
+        registered = {did for did, file in files.items() if rse in file.states}
         there = [asset for asset in batch if asset.did in registered]
         refused = {asset.did: str(error) for asset, error in sender.send(there, delete)}
         for asset in batch:

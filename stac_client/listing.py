@@ -25,9 +25,9 @@ class RucioFile:
     adler32: str | None
     md5: str | None
     pfns: Mapping[str, tuple[str, ...]]
-    """PFNs by RSE, the best first."""
+    """PFNs by RSE, the best first. Of RSEs with the same PFN, Rucio lists but one."""
     states: Mapping[str, str]
-    """State of the replica by RSE: AVAILABLE, COPYING, …"""
+    """State of the replica by RSE: AVAILABLE, COPYING, … Names every RSE that has one."""
 
 
 def list_files(

@@ -83,7 +83,7 @@ def make_plan(
                 plan.reject(asset.outcome(State.FAILED, drift))
                 continue
             plan.add(asset)
-            plan.already_there += file is not None and rse in file.pfns
+            plan.already_there += file is not None and rse in file.states
     return plan
 
 

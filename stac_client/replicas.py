@@ -125,7 +125,7 @@ class Registrar:
                 new.append(asset)
             elif drift := difference(asset, file, self._rse):
                 drifted.append(asset.outcome(State.FAILED, drift))
-            elif self._rse in file.pfns:
+            elif self._rse in file.states:
                 there.append(_as_in(asset, file))
             else:
                 new.append(asset)

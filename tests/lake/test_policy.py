@@ -241,6 +241,9 @@ TYPED = [
 ]
 """An item, as people type it."""
 
+# Before Rucio 40 the download client looks for a URL itself among the DIDs that it got.
+DOWNLOADABLE = TYPED if int(current_version()) >= 40 else TYPED[:3]
+
 
 @pytest.mark.parametrize("typed", TYPED)
 @pytest.mark.usefixtures("item")
@@ -287,7 +290,7 @@ def wait_until_gone(rucio, rule_id):
     pytest.fail(f"rule {rule_id} is still there")
 
 
-@pytest.mark.parametrize("typed", TYPED)
+@pytest.mark.parametrize("typed", DOWNLOADABLE)
 def test_rucio_download(stac_lake, item, tmp_path, typed):
     """The stock client downloads an item from its origins, verified, into COLLECTION/ITEM."""
     rucio_command(stac_lake, "download", "--rses", "STAC", typed, cwd=tmp_path)
