@@ -33,7 +33,7 @@ def scope(did: str, scopes: Collection[str] | None) -> Sequence[str]:
         did: `/collection/item`, `collection/item`, either with an asset behind
             it, or a STAC API's URL or path of an item
             (`…/collections/COLLECTION/items/ITEM`). Everything else, such as
-            `scope:name`, gives what Rucio's default gives.
+            `scope:name` and `user.alice.x/y`, gives what Rucio's default gives.
         scopes: The scopes that exist, if known. If the one derived from the
             collection is not among them and just one of `[stac] scopes` is,
             that one is given.
@@ -55,6 +55,8 @@ def _path(did: str) -> tuple[str, str] | None:
     """The collection and the name of `[/]collection/item[/asset]`, or None."""
     typed = did.removeprefix("/")
     ids = typed.split("/")
+    if typed == did and "." in ids[0]:
+        return None  # Rucio's default finds a scope before the dot, as in `user.alice.x/y`
     if ":" in did or len(ids) not in {_ITEM_PARTS, _ASSET_PARTS} or not all(ids):
         return None
     parts = split_name("/" + typed)

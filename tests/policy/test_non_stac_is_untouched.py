@@ -112,9 +112,13 @@ def test_dids_of_paths(scope, name, slash):
 @example("a:b:c", None)
 @example(":b", None)
 @example("/store/data/Run2018A/x.root", ["store"])
+@example("user.alice.test/f1", None)
+@example("data15.AOD/run*", None)
+@example("a.b/c/d", ["a", "a.b"])
 def test_scopes(did, scopes):
     """A DID as people type it gives the scope and name of Rucio's default, or its error."""
-    assume(":" in did or not split_name("/" + did.removeprefix("/")))
+    dotted = "." in did.partition("/")[0]
+    assume(":" in did or dotted or not split_name("/" + did.removeprefix("/")))
     default = ScopeExtractionAlgorithms.extract_scope_default
     assert result(extract_scope, did, scopes) == result(default, did, scopes)
 
