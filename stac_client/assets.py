@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, urljoin, urlsplit
+from urllib.parse import parse_qs
 
 from stac_policy.naming import DID, asset_name, collection_scope, item_name
-from stac_policy.urls import refusal
+from stac_policy.urls import absolute, refusal
 
 from .checksums import Checksums, checksums_of
 from .results import Outcome, State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from .items import ItemDict
     from .selection import AssetSelection
@@ -68,6 +68,16 @@ def select_assets(
         except _NotRegistrableError as reason:
             ids = str(item.get("collection") or ""), str(item.get("id") or "")
             yield Outcome(*ids, key, State.SKIPPED, str(reason))
+
+
+def registrable(
+    items: Iterable[ItemDict], selection: AssetSelection, scope: str | None
+) -> Iterator[Asset]:
+    """Give the selected assets of items that can be registered, and nothing of the others."""
+    for item in items:
+        for found in select_assets(item, selection, scope):
+            if isinstance(found, Asset):
+                yield found
 
 
 def _is_selected(key: str, asset: Mapping[str, Any], selection: AssetSelection) -> bool:
@@ -151,12 +161,7 @@ def _absolute(item: ItemDict, href: str) -> str:
     links = item.get("links")
     for link in links if isinstance(links, list) else []:
         if isinstance(link, dict) and link.get("rel") == "self":
-            base = str(link.get("href") or "")
-            try:
-                # An absolute href stays as it is, byte for byte: urljoin would tidy its path.
-                return href if urlsplit(href).scheme else urljoin(base, href)
-            except ValueError:  # one of them is no URL; `refusal` says so
-                return href
+            return absolute(href, str(link.get("href") or ""))
     return href
 
 

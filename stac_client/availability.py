@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .assets import Asset, select_assets
+from .assets import registrable
 from .items import iter_items
 from .listing import list_files
 from .requests_in_bulk import grouped
@@ -45,10 +45,7 @@ def replication_availability(
     Raises:
         StacRucioError: Rucio or the STAC API can not be reached.
     """
-    selected = (
-        found for item in iter_items(items) for found in select_assets(item, selection, scope)
-    )
-    assets = [found for found in selected if isinstance(found, Asset)]
+    assets = list(registrable(iter_items(items), selection, scope))
     files = list_files(client, [asset.did for asset in assets], all_states=True)
     rows = []
     for members in grouped(assets, lambda asset: asset.dataset).values():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from . import availability
-from .assets import Asset, select_assets
+from .assets import registrable
 from .deregistration import deregister
 from .errors import ConfigurationError, rucio_errors
 from .items import iter_items
@@ -312,10 +312,8 @@ class StacClient:
         if isinstance(items, Registration):
             yield from items.dids_with_datasets
             return
-        for item in iter_items(items):
-            for found in select_assets(item, selection, self._scope):
-                if isinstance(found, Asset):
-                    yield found.did, found.dataset
+        for asset in registrable(iter_items(items), selection, self._scope):
+            yield asset.did, asset.dataset
 
     def _registrar(self, rse: str, learn_from: LearnFrom | str) -> Registrar:
         return Registrar(self._rucio, rse, _learn_from(learn_from), self._sender)

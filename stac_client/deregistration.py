@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .assets import select_assets
+from .assets import registrable
 from .errors import rucio_errors
 from .items import iter_items
 from .listing import list_files
@@ -58,9 +58,8 @@ def deregister(  # noqa: PLR0917 - as many things are needed
 
 
 def _selected(items: ItemsLike, selection: AssetSelection, scope: str | None) -> Iterator[Asset]:
-    unique = set()
-    for item in iter_items(items):
-        for found in select_assets(item, selection, scope):
-            if not isinstance(found, Outcome) and found.did not in unique:
-                unique.add(found.did)
-                yield found
+    seen = set()
+    for asset in registrable(iter_items(items), selection, scope):
+        if asset.did not in seen:
+            seen.add(asset.did)
+            yield asset

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .assets import select_assets
+from .assets import registrable
 from .items import iter_items
 from .requests_in_bulk import REQUEST_DIDS
 from .results import Outcome, State
@@ -51,9 +51,7 @@ def _groups(
     for item in iter_items(items):
         if journal.has(item):
             continue
-        selected = sum(
-            not isinstance(found, Outcome) for found in select_assets(item, assets, scope)
-        )
+        selected = sum(1 for _ in registrable([item], assets, scope))
         if group and size + selected > REQUEST_DIDS:
             yield group
             group, size = [], 0

@@ -16,7 +16,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.util.retry import Retry
 
 from .fetching import open_url
-from .urls import redact
+from .urls import absolute, redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -44,11 +44,7 @@ class Item:
     def url(self, key: str) -> str | None:
         """The absolute URL of an asset, or None if it has no href."""
         href = self.hrefs[key]
-        try:
-            # An absolute href stays as it is, byte for byte: urljoin would tidy its path.
-            return href if not href or urlsplit(href).scheme else urljoin(self.base_url, href)
-        except ValueError:  # it is no URL; `refusal` says so
-            return href
+        return absolute(href, self.base_url) if href else href
 
 
 def fetch_item(api: str, collection: str, item: str, settings: Settings) -> Item:

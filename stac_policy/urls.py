@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, urljoin, urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -113,6 +113,18 @@ def is_allowed(parts: SplitResult, allowed_hosts: Iterable[str]) -> bool:
         if name == host or (name.startswith("*.") and host.endswith(name[1:])):
             return True
     return not patterns
+
+
+def absolute(href: str, base: str) -> str:
+    """Resolve an href against the URL that it is relative to.
+
+    An absolute href stays as it is, byte for byte, where `urljoin` would tidy
+    its path; so does one that is no URL, which `refusal` tells.
+    """
+    try:
+        return href if urlsplit(href).scheme else urljoin(base, href)
+    except ValueError:
+        return href
 
 
 def redact(url: str) -> str:

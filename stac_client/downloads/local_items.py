@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urljoin, urlsplit
 
 from stac_client.alternates import EXTENSION as ALTERNATES
 from stac_client.alternates import NAME, ORIGINAL, with_replicas
 from stac_policy.naming import asset_name
+from stac_policy.urls import absolute
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -174,11 +174,7 @@ def _absolute(fields: Any, base: str) -> Any:
     href = fields.get("href") if isinstance(fields, Mapping) else None
     if not isinstance(href, str) or not base:
         return fields
-    try:
-        # An absolute href stays as it is, byte for byte: urljoin would tidy its path.
-        return fields if urlsplit(href).scheme else {**fields, "href": urljoin(base, href)}
-    except ValueError:  # one of them is no URL
-        return fields
+    return {**fields, "href": absolute(href, base)}
 
 
 def _link(item: ItemDict, rel: str) -> str:

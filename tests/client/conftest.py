@@ -6,7 +6,9 @@ import hypothesis
 import pytest
 
 from stac_client.lookup import LookupFailedError, complete, make_session
+from tests.policy.origin import running_origin as running_storage
 
+from .downloading import Rucio
 from .files import DOWNLOAD, asset_at
 from .origin import running_origin
 
@@ -29,6 +31,25 @@ def other_origin():
     """Another running origin."""
     with running_origin() as server:
         yield server
+
+
+@pytest.fixture
+def storage():
+    """A running server of files."""
+    with running_storage() as server:
+        yield server
+
+
+@pytest.fixture
+def rucio():
+    """A Rucio that knows no file yet."""
+    return Rucio()
+
+
+@pytest.fixture
+def _no_pauses(monkeypatch):
+    """Do not wait before trying again."""
+    monkeypatch.setattr("stac_client.downloads.asset._FIRST_PAUSE_S", 0.001)
 
 
 @pytest.fixture

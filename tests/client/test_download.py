@@ -22,7 +22,6 @@ from .downloading import (
     HREF,
     OTHER,
     SKIPPED,
-    Rucio,
     download,
     files_in,
     make_item,
@@ -32,23 +31,7 @@ from .downloading import (
 RED = "alps/i/red.tif"
 
 
-@pytest.fixture
-def storage():
-    """A running server of files."""
-    with running_origin() as server:
-        yield server
-
-
-@pytest.fixture
-def rucio():
-    """A Rucio that knows no file yet."""
-    return Rucio()
-
-
-@pytest.fixture(autouse=True)
-def _no_pauses(monkeypatch):
-    """Do not wait before trying again."""
-    monkeypatch.setattr("stac_client.downloads.asset._FIRST_PAUSE_S", 0.001)
+pytestmark = pytest.mark.usefixtures("_no_pauses")
 
 
 def test_a_file(rucio, storage, tmp_path):

@@ -10,33 +10,19 @@ import time
 import pytest
 
 from stac_client import ConfigurationError
-from tests.policy.origin import running_origin, stall
+from tests.policy.origin import stall
 
 from .downloading import (
     BODY,
     DOWNLOADED,
     FAILED,
     LARGE,
-    Rucio,
     download,
     files_in,
     make_item,
 )
 
 RED = "alps/i/red.tif"
-
-
-@pytest.fixture
-def storage():
-    """A running server of files."""
-    with running_origin() as server:
-        yield server
-
-
-@pytest.fixture
-def rucio():
-    """A Rucio that knows no file yet."""
-    return Rucio()
 
 
 @pytest.mark.parametrize("link", ["alps", "alps/i"])

@@ -7,28 +7,11 @@ import urllib.parse
 import pytest
 
 from stac_client.downloads.http import http_url
-from tests.policy.origin import chunked, running_origin
+from tests.policy.origin import chunked
 
 from .downloading import BODY, DOWNLOADED, FAILED, Rucio, download, files_in
 
-
-@pytest.fixture
-def storage():
-    """A running server of files."""
-    with running_origin() as server:
-        yield server
-
-
-@pytest.fixture
-def rucio():
-    """A Rucio that knows no file yet."""
-    return Rucio()
-
-
-@pytest.fixture(autouse=True)
-def _no_pauses(monkeypatch):
-    """Do not wait before trying again."""
-    monkeypatch.setattr("stac_client.downloads.asset._FIRST_PAUSE_S", 0.001)
+pytestmark = pytest.mark.usefixtures("_no_pauses")
 
 
 @pytest.mark.parametrize(

@@ -9,32 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.policy.origin import cut, part, ranges, running_origin, stall, status, whole_or_part
+from tests.policy.origin import cut, part, ranges, stall, status, whole_or_part
 
-from .downloading import DOWNLOADED, FAILED, LARGE, Rucio, download, files_in
+from .downloading import DOWNLOADED, FAILED, LARGE, download, files_in
 
 RED = "alps/i/red.tif"
 HALF = ".red.tif.part"
 HALF_BYTES = 2 << 20
 
 
-@pytest.fixture
-def storage():
-    """A running server of files."""
-    with running_origin() as server:
-        yield server
-
-
-@pytest.fixture
-def rucio():
-    """A Rucio that knows no file yet."""
-    return Rucio()
-
-
-@pytest.fixture(autouse=True)
-def _no_pauses(monkeypatch):
-    """Do not wait before trying again."""
-    monkeypatch.setattr("stac_client.downloads.asset._FIRST_PAUSE_S", 0.001)
+pytestmark = pytest.mark.usefixtures("_no_pauses")
 
 
 def rest_cut(size):

@@ -10,22 +10,9 @@ import pytest
 from rucio.common.exception import ServerConnectionException
 
 from stac_client.downloads.downloader import Downloader
-from tests.policy.origin import running_origin, stall
+from tests.policy.origin import stall
 
-from .downloading import BODY, DOWNLOADED, FAILED, LARGE, Crowd, Rucio, download, make_item
-
-
-@pytest.fixture
-def storage():
-    """A running server of files."""
-    with running_origin() as server:
-        yield server
-
-
-@pytest.fixture
-def rucio():
-    """A Rucio that knows no file yet."""
-    return Rucio()
+from .downloading import BODY, DOWNLOADED, FAILED, LARGE, Crowd, download, make_item
 
 
 def test_requests_to_rucio(rucio, tmp_path):

@@ -5,28 +5,11 @@ from __future__ import annotations
 import pytest
 
 from stac_client import ConfigurationError
-from tests.policy.origin import running_origin, status
+from tests.policy.origin import status
 
-from .downloading import BODY, DOWNLOADED, FAILED, SKIPPED, Rucio, download, make_item
+from .downloading import BODY, DOWNLOADED, FAILED, SKIPPED, download, make_item
 
-
-@pytest.fixture
-def storage():
-    """A running server of files."""
-    with running_origin() as server:
-        yield server
-
-
-@pytest.fixture
-def rucio():
-    """A Rucio that knows no file yet."""
-    return Rucio()
-
-
-@pytest.fixture(autouse=True)
-def _no_pauses(monkeypatch):
-    """Do not wait before trying again."""
-    monkeypatch.setattr("stac_client.downloads.asset._FIRST_PAUSE_S", 0.001)
+pytestmark = pytest.mark.usefixtures("_no_pauses")
 
 
 def test_an_rse_that_fails_again_and_again_comes_last(rucio, storage, tmp_path):

@@ -14,7 +14,6 @@ from pystac.validation import validate_dict
 
 import stac_testbed
 from stac_client import ALTERNATE_ASSETS, ConfigurationError
-from tests.policy.origin import running_origin
 
 from .downloading import (
     ALREADY_THERE,
@@ -33,13 +32,6 @@ from .downloading import (
 SCHEMA = json.loads(
     Path(stac_testbed.__file__).with_name("alternate-assets.schema.json").read_text()
 )
-
-
-@pytest.fixture
-def storage():
-    """A running server of files."""
-    with running_origin() as server:
-        yield server
 
 
 @pytest.fixture
