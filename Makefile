@@ -5,6 +5,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+INSTALL := $(BIN)/uv pip install --quiet
 
 # Majors of Rucio that are supported besides the newest, which all else is tested with.
 OLDER_RUCIOS := 38 39 40
@@ -34,10 +35,9 @@ wheel: $(VENV)/installed-test
 
 older-rucios: $(addprefix $(VENV)/rucio-,$(OLDER_RUCIOS))
 
-$(VENV)/rucio-%: FORCE | $(VENV)/bin/python
+$(VENV)/rucio-%: FORCE | $(BIN)/uv
 	$(PYTHON) -m venv $@
-	$@/bin/python -m pip install --quiet --disable-pip-version-check \
-	  --editable '.[testbed,test]' 'rucio==$*.*'
+	$(INSTALL) --python $@/bin/python --editable '.[testbed,test]' 'rucio==$*.*'
 	$@/bin/python -m pytest tests/lake tests/policy/test_multi_vo.py
 
 FORCE:
@@ -47,13 +47,15 @@ check: lint types test wheel older-rucios
 clean:
 	rm -rf $(VENV) build dist
 
-$(VENV)/bin/python:
+# pip takes minutes to agree with itself about what Rucio and the tools of the tests need.
+$(BIN)/uv:
 	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 
-$(VENV)/installed: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[testbed]'
+$(VENV)/installed: pyproject.toml | $(BIN)/uv
+	$(INSTALL) --python $(BIN)/python --editable '.[testbed]'
 	touch $@
 
-$(VENV)/installed-test: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[testbed,test]'
+$(VENV)/installed-test: pyproject.toml | $(BIN)/uv
+	$(INSTALL) --python $(BIN)/python --editable '.[testbed,test]'
 	touch $@ $(VENV)/installed
