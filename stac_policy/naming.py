@@ -26,13 +26,17 @@ NAME_LENGTH = 250  # characters; rucio.common.schema.generic.NAME_LENGTH
 SCOPE_LENGTH = 25  # characters; rucio.common.schema.generic.SCOPE_LENGTH
 
 _PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
+_PLAIN_NAME = re.compile(r"(?:/[A-Za-z0-9_-][A-Za-z0-9._-]*){1,3}")
 _ESCAPED_BYTE = re.compile(r"-\.([0-9A-F]{2})")
 _CUT_ESCAPE = re.compile(r"-(\.[0-9A-F]?)?$")
-_SHORTENED = re.compile(r"(.+)-\.H[0-9a-f]{16}")
+_SHORTENED = re.compile(r"(.+)-\.H[0-9a-f]{16}(.*)")
 _SHORTENED_TAIL = 3 + 16  # `-.H` and the hex digits
 _SHORTENED_LEAST = 32  # three parts as short as this always fit
 _CUT_MOST = 3  # characters that a cut takes beyond its length: `-.4`
-_SUFFIX = re.compile(r".(\.(?=[0-9]*[A-Za-z])[A-Za-z0-9]{1,16})$")
+_SUFFIX = re.compile(r"\.(?=[0-9]*[A-Za-z])[A-Za-z0-9]{1,16}")
+_TAR = ".tar"
+_COMPRESSED = frozenset({".gz", ".bz2", ".xz", ".zst"})  # `.tar.gz` is one suffix
+_MOST_PARTS = 3  # collection, item, asset
 
 
 class DID(NamedTuple):
@@ -137,7 +141,7 @@ def asset_name(
         collection: Id of the collection.
         item: Id of the item.
         key: Key of the asset.
-        href: URL or path of the asset; the name takes its suffix (`.tif`)
+        href: URL or path of the asset; the name takes its suffix (`.tif`, `.tar.gz`)
             where the key lacks it.
         keys: Keys of the item's assets. If one of them is this key with the
             suffix, this asset keeps its bare key.
@@ -145,9 +149,11 @@ def asset_name(
     Raises:
         ValueError: An id or the key is empty.
     """
-    suffix = _suffix(href)
+    suffix = _suffix(href or "")
     lacks_suffix = key and not key.lower().endswith(suffix.lower())
-    if lacks_suffix and key + suffix not in keys:
+    # Or `a.tar` of `x.gz` would meet `a` of `x.tar.gz`.
+    splits = suffix.lower() in _COMPRESSED and key.lower().endswith(_TAR)
+    if lacks_suffix and not splits and key + suffix not in keys:
         key += suffix
     return _join(collection, item, key)
 
@@ -180,16 +186,24 @@ def split_name(name: str) -> tuple[str, ...]:
         One to three parts, or none if the name has not the form that this
         module gives.
     """
-    if not name.startswith("/") or len(name) > NAME_LENGTH:
+    if len(name) > NAME_LENGTH:
         return ()
     parts = tuple(name[1:].split("/"))
-    if len(parts) > 3:  # noqa: PLR2004 - collection, item, asset
+    if _is_plain_name(name):
+        return parts
+    if not name.startswith("/") or len(parts) > _MOST_PARTS:
         return ()
     # No name is shortened further than needed.
     may_be_short = len(name) >= NAME_LENGTH - _CUT_MOST
-    if all(_is_part(part) or (may_be_short and _is_shortened(part)) for part in parts):
-        return parts
-    return ()
+    for index, part in enumerate(parts):
+        if not _is_part(part) and not (may_be_short and _is_shortened(part, index)):
+            return ()
+    return parts
+
+
+def _is_plain_name(name: str) -> bool:
+    """Tell whether a name has one to three parts, none of which needs or holds an escape."""
+    return "-." not in name and _PLAIN_NAME.fullmatch(name) is not None
 
 
 def _is_part(part: str) -> bool:
@@ -200,9 +214,11 @@ def _is_part(part: str) -> bool:
     return True
 
 
-def _is_shortened(part: str) -> bool:
+def _is_shortened(part: str, index: int) -> bool:
     match = _SHORTENED.fullmatch(part)
-    if not match or len(part) < _SHORTENED_LEAST - _CUT_MOST or not _PLAIN.fullmatch(part):
+    if not match or not _PLAIN.fullmatch(part) or match[2] != _kept_suffix(part, index):
+        return False
+    if len(part) - len(match[2]) < _SHORTENED_LEAST - _CUT_MOST:
         return False
     data = _unescape_bytes(match[1])
     try:  # the head may end within a character
@@ -213,28 +229,45 @@ def _is_shortened(part: str) -> bool:
     return match[1] in {_escape_bytes(data), _escape_bytes(data + b".")[:-1]}
 
 
-def _suffix(href: str | None) -> str:
+def _suffix(href: str) -> str:
     """The suffix of an href's file name, with its dot, or nothing."""
-    if not href:
-        return ""
-    folder, _, filename = href.partition("#")[0].partition("?")[0].rpartition("/")
+    path = href.partition("#")[0].partition("?")[0]
+    folder, _, filename = path.rpartition("/")
     if folder.endswith(":/"):  # https://example.com names no file
         return ""
-    match = _SUFFIX.search(filename)
-    return match[1] if match else ""
+    return _suffix_of_file(filename)
+
+
+def _suffix_of_file(filename: str) -> str:
+    stem, dot, end = filename.rpartition(".")
+    suffix = dot + end
+    if not stem or not _SUFFIX.fullmatch(suffix):
+        return ""
+    if suffix.lower() in _COMPRESSED and stem.lower().endswith(_TAR) and len(stem) > len(_TAR):
+        return stem[-len(_TAR) :] + suffix
+    return suffix
+
+
+def _kept_suffix(part: str, index: int) -> str:
+    """The suffix that a part keeps when it is shortened: only those of assets are of files."""
+    return _suffix_of_file(part) if index == _MOST_PARTS - 1 else ""
 
 
 def _join(*originals: str) -> str:
+    name = "/" + "/".join(originals)
+    if len(name) <= NAME_LENGTH and name.count("/") == len(originals) and _is_plain_name(name):
+        return name
     parts = [escape(original) for original in originals]
     while (excess := sum(map(len, parts)) + len(parts) - NAME_LENGTH) > 0:
         longest = max(range(len(parts)), key=lambda index: len(parts[index]))
-        parts[longest] = _shorten(originals[longest], parts[longest], excess)
+        suffix = _kept_suffix(originals[longest], longest)
+        parts[longest] = _shorten(originals[longest], parts[longest], excess, suffix)
     return "/" + "/".join(parts)
 
 
-def _shorten(original: str, part: str, excess: int) -> str:
+def _shorten(original: str, part: str, excess: int, suffix: str) -> str:
     """Cut a part by `excess` characters or more, ending it in a digest of the original."""
-    length = max(len(part) - excess, _SHORTENED_LEAST)
+    length = max(len(part) - excess - len(suffix), _SHORTENED_LEAST)
     head = _CUT_ESCAPE.sub("", part[: length - _SHORTENED_TAIL])
     digest = hashlib.sha256(original.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-    return f"{head}-.H{digest}"
+    return f"{head}-.H{digest}{suffix}"

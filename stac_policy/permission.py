@@ -79,6 +79,10 @@ def _stac_attachments(kwargs: Mapping[str, Any], _: Any) -> bool:
     return bool(attachments) and all(map(_is_stac, attachments))
 
 
+def _stac_did(kwargs: Mapping[str, Any], _: Any) -> bool:
+    return _is_stac(kwargs)
+
+
 def _is_stac(did: Mapping[str, Any]) -> bool:
     scope = did.get("scope")
     return is_stac(DID(str(getattr(scope, "external", scope)), str(did.get("name"))))
@@ -90,4 +94,5 @@ _REGISTRATION: Mapping[str, Check] = {
     "skip_availability_check": _at_source_rse,
     "add_dids": _stac_dids,
     "attach_dids_to_dids": _stac_attachments,
+    "set_metadata_bulk": _stac_did,
 }

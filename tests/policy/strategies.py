@@ -11,7 +11,12 @@ awkward = st.text(st.sampled_from("-.aB4/_%H \x00\x7f\n:é\u0301\ud800\udc00😀
 anything = st.text(st.characters(codec=None, exclude_categories=()), min_size=1) | awkward
 long = st.builds(lambda text, count: (text * count)[:400], anything, st.integers(1, 200))
 ids = anything | long
-keys = st.sampled_from(["B04", "B04.tif", "B04.TIF", "B04.tif.jp2", "B04.jp2", "B0", "-.", "a/b"])
+keys = st.sampled_from(
+    [
+        *["B04", "B04.tif", "B04.TIF", "B04.tif.jp2", "B04.jp2", "B0", "-.", "a/b"],
+        *["B04.tar", "B04.tar.tar", "B04.tar.gz", "B04.TAR", "B04.gz", ".tar"],
+    ]
+)
 hrefs = st.none() | st.sampled_from(
     [
         "",
@@ -19,6 +24,9 @@ hrefs = st.none() | st.sampled_from(
         "https://h/B04.TIF",
         "https://h/B04.jp2",
         "https://h/x.tif.jp2",
+        "https://h/x.tar.gz",
+        "https://h/x.gz",
+        "https://h/x.tar",
         "https://h/entry?name=x.xml",
         "s3://b/x.tif",
         "./x",

@@ -38,6 +38,15 @@ _TAIL = "-.H0123456789abcdef"
         ("/c/" + "a" * 224 + "-.zz" + _TAIL, False),
         ("/c/" + "a" * 223 + "-.2Da" + _TAIL, False),
         ("/c/." + "a" * 227 + _TAIL, False),
+        ("/c/i/" + "a" * 222 + _TAIL + ".tif", True),
+        ("/c/i/" + "a" * 219 + _TAIL + ".tar.gz", True),
+        ("/c/i/" + "a" * 219 + _TAIL + ".tif.gz", False),
+        ("/c/i/" + "a" * 225 + _TAIL + ".", False),
+        ("/c/i/" + "a" * 222 + _TAIL + ".007", False),
+        ("/c/i/" + "a" * 218 + _TAIL + ".tif", False),  # shortened further than needed
+        ("/c/" + "a" * 224 + _TAIL + ".tif", False),  # an item has no suffix
+        ("/c/" + "i" * 212 + "/" + "a" * 10 + _TAIL + ".tif", True),  # as short as they get
+        ("/c/" + "i" * 213 + "/" + "a" * 9 + _TAIL + ".tif", False),
         ("/c/" + "a" * 228 + _TAIL.upper(), False),
         ("/c/" + "a" * 228 + _TAIL[:-1], False),
     ],
@@ -106,7 +115,14 @@ def test_split(name, parts):
         ("file:///tmp/x.h5", "B04.h5"),
         ("ftp://h/x.7z", "B04.7z"),
         ("abfs://container@account.dfs.core.windows.net/x.zarr", "B04.zarr"),
-        ("https://h/x.tar.gz", "B04.gz"),
+        ("https://h/x.tar.gz", "B04.tar.gz"),
+        ("https://h/x.tar.bz2", "B04.tar.bz2"),
+        ("https://h/x.tar.xz", "B04.tar.xz"),
+        ("https://h/x.TAR.Zst?a", "B04.TAR.Zst"),
+        ("https://h/x.tif.gz", "B04.gz"),
+        ("https://h/x.tar.zip", "B04.zip"),
+        ("https://h/xtar.gz", "B04.gz"),
+        ("https://h/.tar.gz", "B04.gz"),
         ("https://h/S2A_MSIL1C.SAFE", "B04.SAFE"),
         ("https://h/x.nc4", "B04.nc4"),
         ("https://h/x." + "a" * 16, "B04." + "a" * 16),
@@ -159,3 +175,12 @@ def test_a_suffix_makes_no_two_keys_meet():
     assert asset_name("c", "i", "B04", "x.tif", both) == "/c/i/B04"
     assert asset_name("c", "i", "B04.tif", "x.tif", both) == "/c/i/B04.tif"
     assert asset_name("c", "i", "B04", "x.tif", ["B04", "B04.TIF"]) == "/c/i/B04.tif"
+
+
+def test_suffixes_of_archives_make_no_two_keys_meet():
+    """Nor does the suffix of two dots: what would read as one, and is not, is left away."""
+    assert asset_name("c", "i", "B04", "x.tar.gz") == "/c/i/B04.tar.gz"
+    assert asset_name("c", "i", "B04.tar", "x.gz") == "/c/i/B04.tar"
+    assert asset_name("c", "i", "B04.tar", "x.tar.gz") == "/c/i/B04.tar.tar.gz"
+    assert asset_name("c", "i", "B04.tar.gz", "x.gz") == "/c/i/B04.tar.gz"
+    assert asset_name("c", "i", "B04.TAR.GZ", "x.tar.gz") == "/c/i/B04.TAR.GZ"

@@ -24,6 +24,8 @@ from stac_policy.naming import (
 from .strategies import anything, hrefs, ids, keys, names
 from .support import real_assets
 
+SUFFIXES = [".tif", ".tar.gz", ".TAR.zst", ".h5", "." + "a" * 16]
+
 
 @given(anything)
 @example("\ud83d\ude00")
@@ -148,7 +150,7 @@ def test_names_are_read_back_offline(collection, item, key, href):
     assert (unescape(parts[0]), unescape(parts[1])) == (collection, item)
     rest = unescape(parts[2]).removeprefix(key)
     assert key + rest == unescape(parts[2])
-    assert re.fullmatch(r"(\.[A-Za-z0-9]+)?", rest)
+    assert re.fullmatch(r"(\.tar)?(\.[A-Za-z0-9]+)?", rest)
 
 
 @given(st.dictionaries(keys | anything, hrefs, max_size=8), ids, ids)
@@ -194,6 +196,25 @@ def test_long_names_are_shortened(sizes):
             assert part.endswith(f"-.H{digest}")
             assert original.startswith(part[:-19])
             assert len(part) >= 32
+
+
+@given(st.text(st.sampled_from("ab.é-"), min_size=250, max_size=400), st.sampled_from(SUFFIXES))
+def test_shortened_keys_keep_their_suffix(key, suffix):
+    """A key that is cut keeps the suffix behind the digest, whether its own or the href's."""
+    with_suffix = asset_name("c", "i", key + suffix, None)
+    assert with_suffix == asset_name("c", "i", key + suffix, f"x{suffix}")
+    assert re.search(rf"-\.H[0-9a-f]{{16}}{re.escape(suffix)}$", with_suffix)
+    assert len(with_suffix) <= 250
+    *ids, part = split_name(with_suffix)
+    assert ids == ["c", "i"]
+    with pytest.raises(ValueError, match=r"shortened|can't decode"):
+        unescape(part)
+
+
+def test_shortened_ids_have_no_suffix():
+    """Ids of items are no file names: all of a shortened one goes into its digest."""
+    assert re.search(r"-\.H[0-9a-f]{16}$", item_name("c", "i" * 300 + ".SAFE"))
+    assert re.search(r"-\.H[0-9a-f]{16}/B04\.tif$", asset_name("c", "i" * 300, "B04", "x.tif"))
 
 
 def test_names_of_250_characters_stay_whole():
