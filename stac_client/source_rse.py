@@ -1,64 +1,91 @@
-"""The source RSE: one non-deterministic RSE that stands for every URL of a catalogue."""
+"""The source RSE: one non-deterministic RSE that stands for every URL of a catalogue; pure."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .errors import rucio_errors
-
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from rucio.client import Client
+    from collections.abc import Iterator, Mapping
 
 SOURCE_PROTOCOL = "stac_policy.protocol.Default"
 """The RSE protocol that holds every URL as it is."""
 
+SUPPORTED_CHECKSUMS = "supported_checksums"
+"""The attribute that must be `none`: an HTTP origin answers no checksum queries, and FTS
+then verifies the destination alone."""
+
 _PORTS = {"https": 443, "http": 80}
+_NONE_IS_OFF = 39  # version of Rucio
+_DOMAINS: dict[str, dict[str, int | None]] = {
+    "lan": {"read": 1, "write": None, "delete": None},
+    "wan": {
+        "read": 1,
+        # Registration asks for a protocol that writes; nothing is ever written.
+        "write": 1,
+        "delete": None,
+        "third_party_copy_read": 1,
+        "third_party_copy_write": None,
+    },
+}
+SCHEMES = tuple(_PORTS)
+"""The schemes that URLs can have."""
 
 
-def add_source_rse(client: Client, rse: str, *, fts: str, destinations: Iterable[str]) -> None:
-    """Add a source RSE to a Rucio server, with all that replication from it needs.
+def source_protocol(scheme: str) -> dict[str, Any]:
+    """The protocol of a source RSE for `http` or `https`, as `Client.add_protocol` takes it."""
+    return {
+        "scheme": scheme,
+        # The protocol takes any host and port; Rucio wants one.
+        "hostname": "localhost",
+        "port": _PORTS[scheme],
+        "prefix": "/",
+        "impl": SOURCE_PROTOCOL,
+        "domains": {domain: dict(operations) for domain, operations in _DOMAINS.items()},
+    }
+
+
+def is_source_protocol(protocol: Mapping[str, Any]) -> bool:
+    """Tell whether a protocol, as Rucio describes it, is one that holds every URL."""
+    return bool(protocol["impl"] == SOURCE_PROTOCOL)
+
+
+def is_stock_protocol(protocol: Mapping[str, Any]) -> bool:
+    """Tell whether a protocol, as Rucio describes it, is one of Rucio's own."""
+    return bool(protocol["impl"].startswith("rucio."))
+
+
+def off(version: str) -> int | None:
+    """The priority of an operation that is switched off: 0 before Rucio 39, None since.
+
+    Since then 0 is the highest, and an upgrade of the server leaves it where it is.
 
     Args:
-        client: A Rucio client of an administrator.
-        rse: Name of the new RSE.
-        fts: URL of the FTS server that moves the files.
-        destinations: RSEs that shall receive copies; they need the same attribute
-            `fts`.
-
-    Raises:
-        StacRucioError: The RSE exists already, a destination does not, the
-            account may not, or Rucio can not be reached.
+        version: The version of the Rucio server.
     """
-    with rucio_errors(f"adding the source RSE {rse}"):
-        client.add_rse(rse, deterministic=False)
-        for scheme, port in _PORTS.items():
-            client.add_protocol(
-                rse,
-                {
-                    "scheme": scheme,
-                    # The protocol takes any host and port; Rucio wants one.
-                    "hostname": "localhost",
-                    "port": port,
-                    "prefix": "/",
-                    "impl": SOURCE_PROTOCOL,
-                    "domains": {
-                        "lan": _priorities(read=1),
-                        # Registration asks for a protocol that writes; nothing is ever written.
-                        "wan": _priorities(read=1, write=1, third_party_copy_read=1),
-                    },
-                },
-            )
-        client.add_rse_attribute(rse, "fts", fts)
-        # An HTTP origin answers no checksum queries: FTS then verifies the destination alone.
-        client.add_rse_attribute(rse, "supported_checksums", "none")
-        # No rule may bring data here; who may skip the availability check still registers.
-        client.update_rse(rse, {"availability_write": False})
-        for destination in destinations:
-            client.add_distance(rse, destination, {"distance": 1})
+    return 0 if int(version.partition(".")[0]) < _NONE_IS_OFF else None
 
 
-def _priorities(**operations: int) -> dict[str, Any]:
-    """Priorities of a protocol in a domain; an operation that is not named is switched off."""
-    return {"read": None, "write": None, "delete": None, **operations}
+def is_on(priority: object, version: str) -> bool:
+    """Tell whether a priority, as a Rucio server of a version gives it, switches on."""
+    return priority is not None and priority != off(version)
+
+
+def domains_of(version: str) -> dict[str, dict[str, int | None]]:
+    """The priorities of a source RSE's protocols, as `Client.update_protocols` takes them."""
+    return {
+        domain: {name: off(version) if value is None else value for name, value in of.items()}
+        for domain, of in _DOMAINS.items()
+    }
+
+
+def wrong_priorities(protocol: Mapping[str, Any], version: str) -> Iterator[tuple[str, str, bool]]:
+    """Compare a protocol's priorities with those of a source RSE.
+
+    Returns:
+        Domain, operation, and whether the operation must be on, of those that are not so.
+    """
+    for domain, operations in _DOMAINS.items():
+        found = protocol["domains"].get(domain, {})
+        for operation, wanted in operations.items():
+            if is_on(found.get(operation), version) != bool(wanted):
+                yield domain, operation, bool(wanted)

@@ -4,35 +4,166 @@ from __future__ import annotations
 
 import pytest
 
-from stac_client import AccessError, RequestError, State, add_source_rse
+from stac_client import AccessError, ConfigurationError, RequestError, State, plan_setup, survey
+from stac_client.setup_scopes import collection_scopes, missing_scopes
+from stac_client.setup_survey import Survey, server_options
+from stac_client.source_rse import domains_of, off, source_protocol, wrong_priorities
 from stac_testbed import STORAGE_RSES
 
-from .conftest import many_items
+from .conftest import make_asset, make_item, many_items
 
-DISK = next(iter(STORAGE_RSES.values()))
+DISK, *_ = STORAGE_RSES.values()
 
 
-def test_source_rse(stac_lake, client, rucio, collection):
-    """A new source RSE takes registrations, refuses rules and has the distances it needs."""
+def apply(client, rse, **options):
+    """Set up a source RSE and give the changes that were made, as text."""
+    return [str(change) for change in plan_setup(client, rse, **options).apply(client)]
+
+
+def test_a_new_source_rse(stac_lake, client, rucio):
+    """From a catalogue's items come RSE, protocols, attributes, distances and scopes that work."""
+    found = survey(many_items("setup-new", 2, 1))
     fts = stac_lake.layout.url("transfers")
-    add_source_rse(rucio, "STAC-TOO", fts=fts, destinations=[DISK])
-    assert rucio.get_distance("STAC-TOO", DISK)[0]["distance"] == 1
-    client.create_replicas(many_items(collection, 1, 1), "STAC-TOO").raise_for_failed()
+    made = apply(rucio, "SETUP-NEW", destinations="tier=disk", survey=found)
+    assert made == [
+        "add RSE SETUP-NEW, non-deterministic, not available for writing",
+        "add protocol stac_policy.protocol.Default for https to SETUP-NEW",
+        f"set attribute fts={fts} on SETUP-NEW",
+        "set attribute supported_checksums=none on SETUP-NEW",
+        *(f"add distance 1 from SETUP-NEW to {rse}" for rse in STORAGE_RSES.values()),
+        "add scope setup-new for account root",
+    ]
+    items = many_items("setup-new", 1, 1)
+    client.create_replicas(items, "SETUP-NEW").raise_for_failed()
     with pytest.raises(RequestError, match="not available for writing"):
-        client.create_replication_rules(many_items(collection, 1, 1), "STAC-TOO")
+        client.create_replication_rules(items, "SETUP-NEW")
 
 
-def test_a_source_rse_that_exists(stac_lake, rucio):
-    """An RSE is not added twice, and the message names it."""
-    fts = stac_lake.layout.url("transfers")
-    with pytest.raises(RequestError, match="STAC"):
-        add_source_rse(rucio, "STAC", fts=fts, destinations=[])
+def test_planning_changes_nothing(rucio, requests_sent):
+    """A plan asks and writes nothing, even where all is missing."""
+    plan = plan_setup(
+        rucio, "SETUP-NEVER", destinations=[DISK], survey=survey(many_items("never", 1, 1))
+    )
+    assert plan.changes
+    assert {request.split()[0] for request in requests_sent.sent} == {"GET"}
 
 
-def test_only_administrators_add_rses(stac_lake):
-    """An ordinary account is told whom to ask."""
-    with pytest.raises(AccessError, match="administrator"):
-        add_source_rse(stac_lake.client("alice"), "MINE", fts="http://127.0.0.1", destinations=[])
+@pytest.mark.parametrize("made", range(9))
+def test_setup_goes_on_where_it_stopped(rucio, made):
+    """After any number of its changes, another run makes the others, and a third none."""
+    rse, scope = f"SETUP-PART-{made}", f"setup-part-{made}"
+    options = {"destinations": "tier=disk", "survey": survey(many_items(scope, 1, 1))}
+    options["survey"].assets += survey(
+        [make_item(scope, "i", {"a": make_asset("http://x")})]
+    ).assets
+    changes = plan_setup(rucio, rse, **options).changes
+    for change in changes[:made]:
+        change.apply(rucio)
+    assert apply(rucio, rse, **options) == [str(change) for change in changes[made:]]
+    assert apply(rucio, rse, **options) == []
+    assert len(changes) == 8
+
+
+def test_what_was_changed_is_mended(rucio):
+    """Priorities, attributes and availability of a source RSE are set as they should be."""
+    apply(rucio, "SETUP-MEND", destinations=[DISK])
+    rucio.add_rse_attribute("SETUP-MEND", "supported_checksums", "adler32")
+    rucio.update_rse("SETUP-MEND", {"availability_write": True, "availability_read": False})
+    switched_off = off(rucio.ping()["version"])
+    wan = {"read": 1, "write": switched_off, "third_party_copy_write": 2}
+    domains = {"wan": wan | {"third_party_copy_read": 1}}
+    rucio.update_protocols("SETUP-MEND", "https", {"domains": domains}, "localhost", 443)
+    assert apply(rucio, "SETUP-MEND", destinations=[DISK]) == [
+        "set availability_write=False on SETUP-MEND",
+        "set availability_read=True on SETUP-MEND",
+        (
+            "set priorities of the protocol for https of SETUP-MEND: "
+            "wan write on, wan third_party_copy_write off"
+        ),
+        "set attribute supported_checksums=none on SETUP-MEND (was adler32)",
+    ]
+    assert apply(rucio, "SETUP-MEND", destinations=[DISK]) == []
+
+
+def test_priorities_of_an_upgraded_server():
+    """A priority of 0 switches off before Rucio 39, and is the highest of all since."""
+    protocol = source_protocol("https") | {"domains": domains_of("38.6.4")}
+    assert [*wrong_priorities(protocol, "38.6.4")] == []
+    assert [*wrong_priorities(protocol, "39.0.0")] == [
+        ("lan", "write", False),
+        ("lan", "delete", False),
+        ("wan", "delete", False),
+        ("wan", "third_party_copy_write", False),
+    ]
+    assert domains_of("41.5.1") == source_protocol("https")["domains"]
+
+
+def test_a_storage_is_no_source_rse(rucio):
+    """A storage is not turned into a source RSE."""
+    with pytest.raises(ConfigurationError, match=f"{DISK} exists and is deterministic"):
+        plan_setup(rucio, DISK, destinations="tier=disk")
+
+
+def test_destinations_that_do_not_exist(rucio):
+    """A destination that does not exist is named, as is an RSE expression without RSEs."""
+    with pytest.raises(ConfigurationError, match="no RSE NOWHERE"):
+        plan_setup(rucio, "SETUP-OF", destinations=[DISK, "NOWHERE"])
+    with pytest.raises(ConfigurationError, match="tier=nowhere"):
+        plan_setup(rucio, "SETUP-OF", destinations="tier=nowhere")
+
+
+def test_no_fts_to_be_found(rucio):
+    """Where no destination names an FTS server, one has to be given."""
+    rucio.add_rse("SETUP-NO-FTS")
+    with pytest.raises(ConfigurationError, match="attribute fts"):
+        plan_setup(rucio, "SETUP-OF", destinations=["SETUP-NO-FTS"])
+    fts = "https://fts.example.org:8446"
+    changes = plan_setup(rucio, "SETUP-OF", destinations=["SETUP-NO-FTS"], fts=fts).changes
+    assert f"set attribute fts={fts} on SETUP-OF" in map(str, changes)
+
+
+def test_only_administrators_set_up(stac_lake):
+    """An ordinary account may look, and is told whom to ask for the rest."""
+    alice = stac_lake.client("alice")
+    first, *_ = plan_setup(alice, "MINE", destinations="tier=disk").changes
+    with pytest.raises(AccessError, match=r"add RSE MINE.*administrator"):
+        first.apply(alice)
+
+
+def test_scopes_of_collections(rucio):
+    """Missing scopes are added for an account, and those that exist told with their owner."""
+    wanted = {"of-alice": "user.alice", "setup-scope": "setup-scope"}
+    there, missing = collection_scopes(rucio, wanted)
+    told = hasattr(rucio, "list_scope_owners")  # from Rucio 40 on
+    assert (there.exists, there.owner) == (True, "alice" if told else None)
+    assert (missing.exists, missing.owner) == (False, None)
+    (change,) = missing_scopes([there, missing], "alice")
+    assert str(change) == "add scope setup-scope for account alice"
+    change.apply(rucio)
+    assert "setup-scope" in rucio.list_scopes_for_account("alice")
+    assert collection_scopes(rucio, wanted)[1].exists
+
+
+def test_lines_of_rucio_cfg():
+    """The lines for rucio.cfg name the catalogue's hosts, its API and the fixed scope."""
+    assets = {key: make_asset(f"https://{key}.example.org:8443/x.tif") for key in ("b", "a")}
+    found = survey([make_item("c", "i", assets)])
+    api = "https://stac.example.org/v1"
+    hosts = "allowed_hosts = a.example.org:8443, b.example.org:8443"
+    package = "[policy]\npackage = stac_policy\n\n[stac]\n"
+    assert server_options(found, api=api) == f"{package}{hosts}\napi = {api}"
+    assert server_options(found, api=api, scope="s") == f"{package}{hosts}\nscopes = s={api}"
+    assert server_options(Survey(), scope="s") == f"{package}scopes = s"
+
+
+def test_a_survey_looks_at_a_sample():
+    """A survey takes no more items than it is asked for, and counts what can not be registered."""
+    items = many_items("c", 5, 1)
+    items[0]["assets"]["s3"] = make_asset("s3://bucket/key")
+    found = survey(iter(items), sample=2)
+    assert (found.items, found.schemes, found.scopes) == (2, {"https"}, {"c": "c"})
+    assert found.hosts == {"data.example.org": 2}
+    assert found.refused == {"s3 scheme where http or https is needed": 1}
 
 
 def test_an_rse_with_a_stock_protocol(stac_lake, client, rucio, scenes):
@@ -55,12 +186,19 @@ def test_an_rse_with_a_stock_protocol(stac_lake, client, rucio, scenes):
     rucio.add_rse_attribute("STOCK", "supported_checksums", "none")
     rucio.add_distance("STOCK", DISK, {"distance": 1})
     item = next(item for item in scenes if item.id == "gotthard-20250616")
-    registration = client.create_replicas([item], "STOCK", assets=["red", "nir", "thumbnail"])
+    keys = ["red", "nir", "thumbnail"]
+    plan = plan_setup(rucio, "STOCK", destinations=[DISK], survey=survey([item], assets=keys))
+    assert plan.changes == []
+    left, lacking, *_ = plan.notes
+    assert "webdav.Default" in left
+    assert "left as it is" in left
+    assert lacking.startswith("1 of 3 assets can not be registered there")
+    registration = client.create_replicas([item], "STOCK", assets=keys)
     assert registration.counts == {State.REGISTERED: 2, State.SKIPPED: 1}
     (skipped,) = registration.by_state(State.SKIPPED)
     assert f"127.0.0.1:{origin} alone" in skipped.reason
     assert client.plan([item], "STOCK", assets=["red", "nir"]).already_there == 1
-    again = client.create_replicas([item], "STOCK", assets=["red", "nir", "thumbnail"])
+    again = client.create_replicas([item], "STOCK", assets=keys)
     assert again.counts == {State.ALREADY_THERE: 2, State.SKIPPED: 1}
     rules = client.create_replication_rules(registration, DISK)
     (rule,) = client.wait(rules, timeout_s=60, poll_s=1)

@@ -1,0 +1,241 @@
+"""The doctor finds what was done to a healthy source RSE and its destination, and nothing else."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pystac_client
+import pytest
+
+from stac_client import StacClient, plan_setup, survey
+from stac_client.doctor import Level, examine
+from stac_client.source_rse import source_protocol
+from stac_testbed import STORAGE_RSES
+
+from .conftest import make_asset, make_item
+from .seeds import ALONE, COLLECTION, DISK, SOURCE, Healthy, attribute, changed
+
+STOCK = "rucio.rse.protocols.webdav.Default"
+NOBODY = "http://127.0.0.1:9"
+"""Nothing listens on the discard port."""
+
+
+@pytest.fixture(scope="module")
+def healthy(stac_lake):
+    """A source RSE, a destination, a scope and a registered asset, all as they should be."""
+    admin = stac_lake.client()
+    search = pystac_client.Client.open(stac_lake.stac_url).search(ids=["gotthard-20250616"])
+    (asset,) = survey(search, assets=["red"]).assets
+    item = make_item(COLLECTION, "item", {"red": make_asset(asset.url)})
+    storage = dict(admin.get_rse(next(iter(STORAGE_RSES.values())))["protocols"][0])
+    admin.add_rse(DISK)
+    admin.add_protocol(DISK, storage)
+    fts = stac_lake.layout.url("transfers")
+    for key, value in {"fts": fts, "lfn2pfn_algorithm": "stac"}.items():
+        admin.add_rse_attribute(DISK, key, value)
+    for account in ("root", "alice"):
+        admin.set_local_account_limit(account, DISK, 1000)
+    found = survey([item])
+    for change in plan_setup(admin, SOURCE, destinations=[DISK], survey=found).changes:
+        change.apply(admin)
+    StacClient(admin).create_replicas([item], SOURCE).raise_for_failed()
+    return Healthy(stac_lake.client, admin, found, fts, storage)
+
+
+@pytest.mark.parametrize("code", ALONE)
+def test_one_thing_is_wrong(healthy, code):
+    """Of one thing that is wrong there is one finding, which says why it matters and a mend."""
+    with healthy.seeded(*ALONE[code]):
+        findings = healthy.findings()
+    assert [finding.code for finding in findings] == [code]
+    (finding,) = findings
+    assert all((finding.what, finding.why, finding.mend))
+    assert healthy.codes() == []
+
+
+def test_other_checksums(healthy):
+    """An attribute supported_checksums with another value than none is told with it."""
+    with healthy.seeded(*attribute(SOURCE, "supported_checksums", "adler32,md5", "none")):
+        (finding,) = healthy.findings()
+    assert finding.code == "source-checksums"
+    assert "adler32,md5" in finding.what
+
+
+def test_the_attribute_fts(healthy):
+    """FTS is looked for at both ends, compared, and contacted."""
+    with healthy.seeded(*attribute(SOURCE, "fts", None, healthy.fts)):
+        assert healthy.codes() == ["source-fts-missing"]
+    with healthy.seeded(*attribute(DISK, "fts", None, healthy.fts)):
+        assert healthy.codes() == ["destination-fts-missing"]
+    with healthy.seeded(*attribute(DISK, "fts", NOBODY, healthy.fts)):
+        assert healthy.codes() == ["fts-differs"]
+        with healthy.seeded(*attribute(SOURCE, "fts", NOBODY, healthy.fts)):
+            assert healthy.codes() == ["fts-unreachable"]
+    assert healthy.codes() == []
+
+
+@pytest.mark.parametrize(
+    ("code", "change"),
+    [
+        ("destination-protocol", {"domains": {"wan": {"read": 1, "write": 1, "delete": 1}}}),
+        ("destination-scheme", {"scheme": "root"}),
+    ],
+)
+def test_the_protocol_of_a_destination(healthy, code, change):
+    """A destination must take third-party copies, by a scheme that the URLs have."""
+    scheme = change.get("scheme", healthy.storage["scheme"])
+    delete, add = "delete_protocols", "add_protocol"
+    do = [(delete, DISK, healthy.storage["scheme"]), (add, DISK, {**healthy.storage, **change})]
+    with healthy.seeded(do, [(delete, DISK, scheme), (add, DISK, healthy.storage)]):
+        assert healthy.codes() == [code]
+    assert healthy.codes() == []
+
+
+def test_rses_that_do_not_exist(healthy):
+    """RSEs that do not exist are named."""
+    (finding,) = healthy.findings(rse="DOCTOR-NOWHERE")
+    assert (finding.code, "DOCTOR-NOWHERE" in finding.what) == ("rse-missing", True)
+    (finding,) = healthy.findings(destinations=["DOCTOR-NOWHERE"])
+    assert (finding.code, "DOCTOR-NOWHERE" in finding.what) == ("destination-missing", True)
+    assert healthy.codes(destinations="doctor=nowhere") == ["destination-missing"]
+
+
+def test_scopes(healthy):
+    """A scope that is missing is found, and one of somebody who may not register."""
+    collections = {"a": "doctor-missing", "b": "user.alice", "c": COLLECTION}
+    findings = healthy.findings(survey=replace(healthy.survey, scopes=collections))
+    missing, *owned = findings
+    assert (missing.code, "doctor-missing" in missing.mend) == ("scope-missing", True)
+    assert [finding.code for finding in owned] == ["scope-owner"] * _tells_owners(healthy)
+    assert all("alice" in finding.what for finding in owned)
+
+
+def _tells_owners(healthy: Healthy) -> bool:
+    """Whether Rucio tells who owns a scope, as it does from version 40 on."""
+    return hasattr(healthy.admin, "list_scope_owners")
+
+
+def test_accounts(healthy):
+    """An account that may not register is told; administrators and registrars may."""
+    (finding,) = healthy.findings("alice")
+    assert finding.code == "account-not-registrar"
+    assert finding.mend.endswith("--key stac_registrar --value true alice")
+    assert healthy.codes("registrar", destinations=()) == []
+    do, undo = ("add_account_attribute", "alice", "admin", "true"), ("delete_account_attribute",)
+    with healthy.seeded([do], [(*undo, "alice", "admin")]):
+        assert healthy.codes("alice") == []
+
+
+def test_settings(healthy):
+    """What is wrong in the section stac is told, with hosts that it does not allow."""
+    (finding,) = healthy.findings(options={"allowed_hosts": "data.example.org"})
+    assert finding.code == "host-not-allowed"
+    assert "allowed_hosts = 127.0.0.1:" in finding.mend
+    assert healthy.codes(options={"allowed_hosts": "127.0.0.1"}) == []
+    assert healthy.codes(options={"alowed_hosts": "127.0.0.1"}) == ["settings"]
+
+
+def test_settings_in_the_config_table(healthy):
+    """Options in the server's config table count, where the account may read them."""
+    do = ("set_config_option", "stac", "allowed_hosts", "data.example.org")
+    with healthy.seeded([do], [("delete_config_option", "stac", "allowed_hosts")]):
+        assert healthy.codes(options=None) == ["host-not-allowed"]
+        assert healthy.codes("alice", options=None) == ["account-not-registrar"]
+    assert healthy.codes(options=None) == []
+
+
+def test_resolution(healthy):
+    """A URL that is not the registered one is found, and one that its origin does not have."""
+    (asset,) = healthy.survey.assets
+    elsewhere = replace(healthy.survey, assets=[replace(asset, url=f"{asset.url}?version=2")])
+    assert healthy.codes(survey=elsewhere) == ["resolution-differs"]
+    gone = survey([make_item(COLLECTION, "gone", {"red": make_asset(f"{asset.url}/gone")})])
+    (finding,) = healthy.findings(survey=gone)
+    assert finding.code == "origin-fails"
+    assert "404" in finding.what
+
+
+@pytest.mark.parametrize("impl", [STOCK, "stac_policy.protocol.Defalt"])
+def test_another_protocol_beside_ours(healthy, impl):
+    """A protocol that is not ours beside one that is spoils URLs: of two, Rucio takes any."""
+    (asset,) = healthy.survey.assets
+    other = survey([make_item(COLLECTION, "other", {"red": make_asset(asset.url)})])
+    with healthy.seeded(*changed(impl=impl)):
+        assert healthy.codes(survey=other) == ["protocol-impl"]
+        plan = plan_setup(healthy.admin, SOURCE, destinations=[DISK], survey=other)
+        (change,) = plan.apply(healthy.admin)
+        assert str(change).startswith("set impl=stac_policy.protocol.Default of the protocol for")
+        assert healthy.codes() == []
+
+
+def test_a_source_rse_with_a_stock_protocol(healthy):
+    """What an RSE with one of Rucio's own protocols can not hold is counted."""
+    (asset,) = healthy.survey.assets
+    do, undo = [], []
+    for scheme, port in (("http", 80), ("https", 443)):
+        for requests, impl in ((do, STOCK), (undo, source_protocol(scheme)["impl"])):
+            change = {"impl": impl}
+            requests.append(("update_protocols", SOURCE, scheme, change, "localhost", port))
+    other = survey([make_item(COLLECTION, "other", {"red": make_asset(asset.url)})])
+    with healthy.seeded(do, undo):
+        assert healthy.codes(survey=other) == [*["protocol-stock"] * 2, "protocol-limits"]
+    assert healthy.codes() == []
+
+
+def test_mends(stac_lake, healthy):
+    """What findings say to paste mends what they found."""
+    alone = "rse-deterministic", "rse-writable", "rse-unreadable", "source-checksums"
+    more = "distance-missing", "destination-not-writable", "limit-missing"
+    do = [request for code in (*alone, *more) for request in ALONE[code][0]]
+    do += [("delete_rse_attribute", DISK, "fts"), ("add_scope", "alice", "doctor-alice")]
+    scopes = {"a": "doctor-added", "b": "doctor-alice"}
+    wanted = {"survey": replace(healthy.survey, scopes=scopes)}
+    undo = ("delete_account_attribute", "alice", "stac_registrar")
+    (of_account,) = healthy.findings("alice")
+    with healthy.seeded(do, [undo]):
+        mends = [finding.mend for finding in healthy.findings(**wanted)]
+        assert len(mends) == len(do) + _tells_owners(healthy)
+        _run(stac_lake, [*mends, of_account.mend])
+        assert healthy.codes(**wanted) == healthy.codes("alice") == []
+
+
+_PASTE = """
+import runpy, shlex, shutil, sys
+for line in sys.stdin:
+    command, *arguments = shlex.split(line)
+    sys.argv = [shutil.which(command), *arguments]
+    try:
+        runpy.run_path(sys.argv[0], run_name="__main__")
+    except SystemExit as end:
+        assert not end.code, line
+"""
+"""Runs lines of a shell in one process, as each would take seconds to import Rucio."""
+
+
+def _run(lake: Any, commands: list[str]) -> None:
+    folder = Path(sys.executable).parent
+    subprocess.run(  # noqa: S603 - what is to be pasted
+        [sys.executable, "-c", _PASTE],
+        input="\n".join(commands),
+        env={**os.environ, "PATH": f"{folder}:{os.environ['PATH']}", **lake.environment()},
+        text=True,
+        check=True,
+        timeout=120,
+    )
+
+
+def test_an_examination_reads(healthy):
+    """The doctor changes nothing: it reads, and asks for replicas."""
+    sent = []
+    client = healthy.connect()
+    client.session.hooks["response"].append(
+        lambda response, **_: sent.append((response.request.method, response.request.path_url))
+    )
+    findings = [*examine(lambda: client, SOURCE, destinations=[DISK], survey=healthy.survey)]
+    assert {finding.level for finding in findings} == {Level.OK}
+    assert {path for method, path in sent if method != "GET"} == {"/replicas/list"}

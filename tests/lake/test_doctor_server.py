@@ -1,0 +1,144 @@
+"""What the doctor finds of the connection, and of servers without the policy package."""
+
+from __future__ import annotations
+
+import configparser
+import sys
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pytest
+
+from stac_client.doctor import Level, examine
+from stac_client.doctor.server import version_finding
+from stac_testbed import processes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_WITHOUT = """
+import sys
+from stac_testbed.rucio_server import create_app
+
+for name in [name for name in sys.modules if name.partition(".")[0] == "stac_policy"]:
+    del sys.modules[name]
+sys.modules["stac_policy"] = None  # as if it were not installed
+application = create_app()
+"""
+
+
+def findings(connect, rse="STAC", **options):
+    """What the doctor finds, and is not as it should be."""
+    found = examine(connect, rse, destinations="tier=disk", **options)
+    return [finding for finding in found if finding.level is not Level.OK]
+
+
+def rucio_client(lake, **changes):
+    """Make a client of the account root, with other arguments."""
+    from rucio.client import Client
+
+    password = lake.layout.passwords["root"]
+    arguments = {
+        "rucio_host": lake.rucio_url,
+        "auth_host": lake.rucio_url,
+        "account": "root",
+        "auth_type": "userpass",
+        "creds": {"username": "root", "password": password},
+    }
+    return Client(**(arguments | changes))
+
+
+@pytest.fixture(autouse=True)
+def _own_tokens(monkeypatch, tmp_path):
+    """No token of another client is used, or left for it."""
+    from rucio.client.baseclient import BaseClient
+
+    monkeypatch.setattr(BaseClient, "TOKEN_PATH_PREFIX", f"{tmp_path}/")
+
+
+def test_a_server_that_does_not_answer(stac_lake):
+    """Where no Rucio server answers, that is the only finding."""
+    nobody = dict.fromkeys(("rucio_host", "auth_host"), "http://127.0.0.1:9")
+    (finding,) = findings(partial(rucio_client, stac_lake, **nobody))
+    assert (finding.code, finding.level) == ("server-unreachable", Level.ERROR)
+    assert "rucio_host = " in finding.mend
+
+
+def test_a_server_that_is_no_rucio(stac_lake):
+    """An authentication server alone is not enough: what answers at rucio_host must be Rucio."""
+    origin = stac_lake.layout.data("origin-a")
+    for answer in ("<html></html>", '{"message": "PONG"}', "[]"):
+        (origin / "ping").write_text(answer)
+        other = partial(rucio_client, stac_lake, rucio_host=stac_lake.layout.url("origin-a"))
+        (finding,) = findings(other)
+        assert finding.code == "server-unreachable"
+    (origin / "ping").unlink()
+    (finding,) = findings(other)
+    assert finding.code == "server-unreachable"
+
+
+def test_credentials_that_are_refused(stac_lake):
+    """A wrong password is told without repeating it, and so is an account that does not exist."""
+    creds = {"username": "root", "password": "WRONG"}
+    (finding,) = findings(partial(rucio_client, stac_lake, creds=creds))
+    assert finding.code == "login-refused"
+    assert "WRONG" not in f"{finding}"
+    (finding,) = findings(partial(rucio_client, stac_lake, account="nobody"))
+    assert finding.code == "login-refused"
+
+
+@pytest.mark.parametrize(
+    ("version", "level"),
+    [
+        ("37.7.1", Level.WARNING),
+        ("38.0.0", Level.OK),
+        ("41.5.1", Level.OK),
+        ("41.0.0rc2", Level.OK),
+        ("42.0.0", Level.WARNING),
+    ],
+)
+def test_versions(version, level):
+    """Versions of the server that the policy package does not support are found."""
+    assert version_finding(version, "https://rucio.example.org").level is level
+
+
+@pytest.fixture(scope="module")
+def servers_without(stac_lake, tmp_path_factory) -> Iterator[dict[str, str]]:
+    """Two more Rucio servers of the lake: package not installed, and not named in rucio.cfg."""
+    folder = tmp_path_factory.mktemp("servers")
+    (folder / "without.py").write_text(_WITHOUT)
+    config = configparser.RawConfigParser()
+    config.read(stac_lake.layout.server_cfg)
+    for section in ("policy", "rules", "transfers", "stac"):
+        config.remove_section(section)
+    with (folder / "server.cfg").open("w") as file:
+        config.write(file)
+    logs = folder / "logs"
+    logs.mkdir()
+    services = []
+    applications = ("without:application", "stac_testbed.rucio_server:create_app()")
+    for application, port in zip(applications, processes.free_ports(2)):
+        url = f"http://127.0.0.1:{port}"
+        command = (
+            *(sys.executable, "-m", "gunicorn", "--no-control-socket", "--threads", "2"),
+            *("--pythonpath", str(folder), "--bind", f"127.0.0.1:{port}", application),
+        )
+        environment = {"RUCIO_CONFIG": str(folder / "server.cfg")}
+        services.append(processes.Service(str(port), command, f"{url}/ping", environment))
+    running = [processes.start(service, logs) for service in services]
+    try:
+        for service, process in zip(services, running):
+            processes.wait_until_ready(service, process, logs, timeout_s=60)
+        urls = [str(service.url).removesuffix("/ping") for service in services]
+        yield dict(zip(("policy-not-installed", "policy-not-named"), urls))
+    finally:
+        processes.stop(running)
+
+
+@pytest.mark.parametrize("code", ["policy-not-installed", "policy-not-named"])
+def test_a_server_without_the_policy_package(stac_lake, servers_without, code):
+    """A server that has not the package, or does not name it, is told from one that does."""
+    hosts = dict.fromkeys(("rucio_host", "auth_host"), servers_without[code])
+    found = findings(partial(rucio_client, stac_lake, **hosts))
+    assert [finding.code for finding in found] == [code]
+    assert findings(partial(rucio_client, stac_lake)) == []
