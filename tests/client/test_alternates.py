@@ -8,7 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stac_client.alternates import EXTENSION, ORIGINAL, with_replicas
+from stac_client.alternates import (
+    EXTENSION,
+    ORIGINAL,
+    locations,
+    with_locations,
+    with_replicas,
+)
 
 HREF = "https://origin.example.org/x.tif"
 A, B, C = (f"https://{rse}.example.org/c/i/x.tif" for rse in "abc")
@@ -58,10 +64,11 @@ def test_no_url_is_lost(asset, pfns, prefer):
     """The original URL, others' alternates and every replica are still there afterwards."""
     found = with_replicas(asset, pfns, prefer)
     urls = {found["href"], *alternates_of(found).values()}
-    best = {rse: each[0] for rse, each in pfns.items() if each}
-    others = {url for key, url in alternates_of(asset).items() if key not in best}
-    assert {asset["href"], *others, *best.values()} <= urls
-    assert urls <= {asset["href"], *alternates_of(asset).values(), *best.values()}
+    ways = locations(pfns)
+    others = {url for key, url in alternates_of(asset).items() if key not in ways}
+    replicas = {pfn for each in pfns.values() for pfn in each}
+    assert {asset["href"], *others, *replicas} <= urls
+    assert urls <= {asset["href"], *alternates_of(asset).values(), *replicas}
 
 
 @given(ASSETS, PFNS, PREFER)
@@ -86,9 +93,9 @@ def test_what_the_specification_wants(asset, pfns, prefer):
     if "alternate:name" in found:
         assert isinstance(found["alternate:name"], str)
         assert found["alternate:name"]
-    for rse, (best, *_) in ((rse, each) for rse, each in pfns.items() if each):
-        if rse in alternates_of(found) and alternates_of(found)[rse] == best:
-            assert found["alternate"][rse]["alternate:name"] == rse
+    for key, place in locations(pfns).items():
+        if alternates_of(found).get(key) == place.href:
+            assert found["alternate"][key]["alternate:name"] == key
 
 
 @given(ASSETS, PFNS, PREFER)
@@ -144,7 +151,7 @@ def test_prefer(prefer, href, name):
     """The first preferred RSE with a copy gives the href; the others are its alternates."""
     pfns = {"STAC": [HREF], "A": [A, C], "B": [B], "EMPTY": []}
     found = with_replicas({"href": HREF}, pfns, prefer)
-    everywhere = {"STAC": HREF, "A": A, "B": B}
+    everywhere = {"STAC": HREF, "A": A, "A-https": C, "B": B}
     assert (found["href"], found["alternate:name"]) == (href, name)
     assert everywhere.pop(name) == href
     assert alternates_of(found) == everywhere
@@ -187,6 +194,106 @@ def test_names_change_places():
         found = with_replicas(found, pfns, prefer)
         copies = alternates_of(found) | {found["alternate:name"]: found["href"]}
         assert copies == {"STAC": HREF, "A": A, "B": B}
+
+
+def test_further_protocols():
+    """Further protocols of an RSE have its name with their scheme, and numbers if need be."""
+    pfns = {
+        "A": [
+            "davs://a.org:443/x",
+            "root://a.org:1094//x",
+            "davs://a.org:8443/x",
+            "davs://b.org/x",
+        ],
+        "A-davs": ["https://c.org/x"],
+    }
+    assert {key: (way.rse, way.href) for key, way in locations(pfns).items()} == {
+        "A": ("A", "davs://a.org:443/x"),
+        "A-davs": ("A-davs", "https://c.org/x"),
+        "A-root": ("A", "root://a.org:1094//x"),
+        "A-davs-2": ("A", "davs://a.org:8443/x"),
+        "A-davs-3": ("A", "davs://b.org/x"),
+    }
+
+
+def test_mounted():
+    """The path where an RSE is mounted is one more way to it; its URL keeps its key."""
+    found = locations({"A": [A], "B": [B]}, {A: "/eos/x.tif"}.get)
+    assert {key: (way.rse, way.scheme, way.href) for key, way in found.items()} == {
+        "A": ("A", "https", A),
+        "B": ("B", "https", B),
+        "A-file": ("A", "file", "/eos/x.tif"),
+    }
+
+
+@given(PFNS)
+def test_every_way_has_a_key(pfns):
+    """Every PFN of every RSE has one key, and the best of an RSE has the RSE's name."""
+    found = locations(pfns)
+    assert all(key == way.key for key, way in found.items())
+    ways = {(way.rse, way.href) for way in found.values()}
+    assert ways == {(rse, pfn) for rse, each in pfns.items() for pfn in each}
+    assert len(ways) == len(found)
+    assert {rse: found[rse].href for rse in pfns if pfns[rse]} == {
+        rse: each[0] for rse, each in pfns.items() if each
+    }
+
+
+@given(ASSETS, PFNS, st.sets(RSES))
+def test_only_some_rses(asset, pfns, rses):
+    """What is not to be written gives the asset's own URL its name, and is not written."""
+    found = with_locations(asset, locations(pfns), rses=rses)
+    shown = {pfn for rse in pfns for pfn in pfns[rse] if rse in rses}
+    before = {asset["href"], *alternates_of(asset).values()}
+    assert {found["href"], *alternates_of(found).values()} <= before | shown
+
+
+def test_the_name_of_the_source_rse():
+    """An original at an RSE that is left out keeps that RSE's name."""
+    found = locations({"STAC": [HREF], "A": [A], "B": [B]})
+    asset = with_locations({"href": HREF}, found, found["A"], rses=["A"])
+    assert asset == {
+        "href": A,
+        "alternate:name": "A",
+        "alternate": {"STAC": {"href": HREF, "alternate:name": "STAC"}},
+    }
+
+
+def test_fields_of_the_place_move_with_the_href():
+    """What says where an href leads and who may go there moves with it, and back again."""
+    place = {"storage:refs": ["aws"], "auth:refs": ["oauth"]}
+    asset = {"href": HREF, "title": "x", **place}
+    pfns = {"STAC": [HREF], "A": [A]}
+    there = with_replicas(asset, pfns, ["A"])
+    assert there == {
+        "href": A,
+        "title": "x",
+        "alternate:name": "A",
+        "alternate": {"STAC": {"href": HREF, "alternate:name": "STAC", **place}},
+    }
+    back = with_replicas(there, pfns, ["STAC"])
+    assert back == {
+        **asset,
+        "alternate:name": "STAC",
+        "alternate": {"A": {"href": A, "alternate:name": "A"}},
+    }
+
+
+def test_storage_of_each_way():
+    """Each way to an RSE refers to the RSE's storage scheme, and so does the asset itself."""
+    found = locations({"STAC": [HREF], "A": [A, C]})
+    refs = {"STAC": "STAC", "A": "A-rucio"}
+    once = with_locations({"href": HREF}, found, found["A"], refs=refs)
+    assert once == {
+        "href": A,
+        "alternate:name": "A",
+        "storage:refs": ["A-rucio"],
+        "alternate": {
+            "STAC": {"href": HREF, "alternate:name": "STAC", "storage:refs": ["STAC"]},
+            "A-https": {"href": C, "alternate:name": "A-https", "storage:refs": ["A-rucio"]},
+        },
+    }
+    assert with_locations(once, found, found["A"], refs=refs) == once
 
 
 def test_extension():

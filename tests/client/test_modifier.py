@@ -99,6 +99,41 @@ def test_item_collection(modifier, replicas):
     assert replicas.asked == [2]
 
 
+def test_several(modifier, replicas):
+    """Items in a list, a set or a generator are modified in one request, whatever they are."""
+    page = {"type": "FeatureCollection", "features": [make_item(), make_item()]}
+    found = [make_item(), pystac.Item.from_dict(make_item()), page, make_collection(), None, "x", 5]
+    for several in (found, tuple(found), iter(found), (each for each in found)):
+        assert modifier(several) is None
+    assert found[0]["assets"]["a"] == EXPECTED
+    assert found[1].to_dict(transform_hrefs=False)["assets"]["a"] == EXPECTED
+    assert [each["assets"]["a"] for each in page["features"]] == [EXPECTED] * 2
+    objects = {pystac.Item.from_dict(make_item())}
+    modifier(objects)
+    assert "alternate" in objects.pop().assets["a"].extra_fields
+    assert replicas.asked == [1]
+
+
+def test_options_and_items_do_not_go_together(modifier):
+    """Options give another modifier, and change nothing; so they do not go with items."""
+    with pytest.raises(TypeError, match="another modifier"):
+        modifier(make_item(), prefer=["DISK"])
+
+
+def test_options_add_up(replicas):
+    """A modifier made from another keeps the options that are not given."""
+    modifier = Modifier(replicas, prefer="DISK")(exclude="STAC")(timeout_s=5)
+    found = make_item()
+    modifier(found)
+    assert found["assets"]["a"]["href"] == COPY
+    found = make_item()
+    modifier(prefer=())(found)
+    assert found["assets"]["a"]["href"] == HREF
+    found = make_item()
+    modifier(exclude="DISK")(found)
+    assert found["assets"]["a"] == {"href": HREF, "title": "x", "alternate:name": "STAC"}
+
+
 def make_collection():
     """A collection."""
     extent = pystac.Extent(
@@ -262,7 +297,7 @@ def test_many_assets(replicas, modifier):
     """Rucio is asked once for each 1,000 assets."""
     items = [make_item(id=f"i{number}") for number in range(2001)]
     modifier({"type": "FeatureCollection", "features": items})
-    assert replicas.asked == [1000, 1000, 1]
+    assert sorted(replicas.asked) == [1, 1000, 1000]
 
 
 def test_the_same_item_twice(replicas, modifier):

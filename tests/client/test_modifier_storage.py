@@ -1,0 +1,180 @@
+"""Storage facts: what an RSE is, in terms of the Storage extension; Rucio is not asked here."""
+
+from __future__ import annotations
+
+import copy
+
+import pystac
+import pytest
+from pystac.extensions.storage import StorageExtension
+from rucio.common.exception import AccessDenied
+
+from stac_client import AlternatesWarning, Modifier
+from stac_client.storage_facts import SCHEMES, STORAGE, storage_scheme, with_schemes
+from stac_policy.naming import DID
+
+from .items import item
+from .replicas import Replicas
+
+HREF = "https://origin.example.org/x.tif"
+COPY = "https://disk.example.org/c/i/x.tif"
+DISK = {
+    "type": "rucio",
+    "platform": "https://rucio.example.org/rses/{rse}",
+    "rse": "DISK",
+    "rse_type": "DISK",
+    "region": "ch",
+}
+STAC = {key: DISK[key] for key in ("type", "platform", "rse_type")} | {"rse": "STAC"}
+
+
+class Rucio(Replicas):
+    """Knows two RSEs as well."""
+
+    host = "https://rucio.example.org/"
+    denies = False
+
+    def get_rse(self, rse):
+        """Give the settings of an RSE."""
+        self.asked.append(rse)
+        if self.denies:
+            raise AccessDenied("no")
+        return {"rse": rse, "rse_type": "DISK", "id": "x"}
+
+    def list_rse_attributes(self, rse):
+        """Give the attributes of an RSE."""
+        return {
+            rse: True,
+            "fts": "https://fts.example.org",
+            **({"region": "ch"} if rse == "DISK" else {}),
+        }
+
+
+@pytest.fixture
+def rucio():
+    """A Rucio that knows the asset."""
+    return Rucio({DID("c", "/c/i/a.tif"): {"STAC": [HREF], "DISK": [COPY]}})
+
+
+@pytest.fixture
+def modifier(rucio):
+    """A modifier that tells of storages."""
+    return Modifier(rucio, storage=True)
+
+
+def make_item(**fields):
+    """The item of the asset."""
+    return item("c", "i", {"a": {"href": HREF}}) | fields
+
+
+def test_schemes(modifier, rucio):
+    """Items get a scheme of each RSE, each way refers to its own, and RSEs are asked for once."""
+    for thing in (make_item(), make_item()):
+        for _ in range(2):
+            modifier(thing)
+            assert thing["properties"][SCHEMES] == {"DISK": DISK, "STAC": STAC}
+            assert thing["stac_extensions"].count(STORAGE) == 1
+            asset = thing["assets"]["a"]
+            assert asset["storage:refs"] == ["STAC"]
+            assert asset["alternate"]["DISK"]["storage:refs"] == ["DISK"]
+    assert sorted(map(str, rucio.asked)) == ["1", "DISK", "STAC"]
+
+
+def test_the_preferred_copy(modifier):
+    """With the copy in the href, the asset refers to the copy's storage."""
+    thing = make_item()
+    modifier(prefer="DISK")(thing)
+    assert thing["assets"]["a"]["storage:refs"] == ["DISK"]
+    assert thing["assets"]["a"]["alternate"]["STAC"]["storage:refs"] == ["STAC"]
+
+
+def test_pystac_reads_it(modifier):
+    """Pystac's own extension reads the schemes of an item that was handed over as object."""
+    thing = pystac.Item.from_dict(make_item())
+    modifier(thing)
+    scheme = StorageExtension.ext(thing).schemes["DISK"]
+    assert (scheme.type, scheme.platform, scheme.region) == ("rucio", DISK["platform"], "ch")
+    assert StorageExtension.ext(thing.assets["a"]).refs == ["STAC"]
+
+
+def test_only_the_rses_that_are_shown(modifier, rucio):
+    """An RSE that is left out has no scheme, and is not asked for."""
+    thing = make_item()
+    modifier(only="DISK")(thing)
+    assert thing["properties"][SCHEMES] == {"DISK": DISK}
+    assert rucio.asked == [1, "DISK"]
+
+
+def test_schemes_of_others(modifier):
+    """Schemes of others stay, even where they have an RSE's name."""
+    others = {"aws": {"type": "aws-s3", "platform": "x"}, "DISK": {"type": "x", "platform": "y"}}
+    thing = make_item(properties={SCHEMES: copy.deepcopy(others)})
+    for _ in range(2):
+        modifier(thing)
+        assert thing["properties"][SCHEMES] == {**others, "DISK-rucio": DISK, "STAC": STAC}
+        assert thing["assets"]["a"]["alternate"]["DISK"]["storage:refs"] == ["DISK-rucio"]
+
+
+def test_another_version(modifier):
+    """An item that uses another version of the extension gets its alternates only."""
+    older = "https://stac-extensions.github.io/storage/v1.0.0/schema.json"
+    thing = make_item(stac_extensions=[older], properties={"storage:platform": "AWS"})
+    modifier(thing)
+    assert thing["properties"] == {"storage:platform": "AWS"}
+    assert STORAGE not in thing["stac_extensions"]
+    assert thing["assets"]["a"]["alternate"]["DISK"]["href"] == COPY
+    assert "storage:refs" not in thing["assets"]["a"]
+
+
+@pytest.mark.parametrize("odd", [None, 5, [], "x", {SCHEMES: None}, {SCHEMES: []}])
+def test_odd_properties(modifier, odd):
+    """Odd properties keep nothing from the item."""
+    thing = make_item(properties=odd)
+    modifier(thing)
+    assert thing["properties"][SCHEMES] == {"DISK": DISK, "STAC": STAC}
+
+
+def test_without_it(rucio):
+    """Nothing is asked and nothing written unless it is wanted."""
+    thing = make_item()
+    Modifier(rucio)(thing)
+    assert SCHEMES not in thing["properties"]
+    assert rucio.asked == [1]
+
+
+def test_rucio_denies(modifier, rucio):
+    """Where Rucio does not tell of its RSEs, the items stay as they are."""
+    rucio.denies = True
+    thing = make_item()
+    with pytest.warns(AlternatesWarning, match="RSE"):
+        modifier(thing)
+    assert thing == make_item()
+
+
+def test_what_is_shown_of_an_rse():
+    """Only attributes that concern readers are shown, and only with values that fit."""
+    attributes = {
+        "DISK": True,
+        "fts": "https://fts.example.org",
+        "region": "",
+        "country": "CH",
+        "site": 5,
+        "tier": "disk",
+        "requester_pays": False,
+    }
+    assert storage_scheme("DISK", "https://r.org", {"rse_type": "TAPE"}, attributes) == {
+        "type": "rucio",
+        "platform": "https://r.org/rses/{rse}",
+        "rse": "DISK",
+        "rse_type": "TAPE",
+        "country": "CH",
+        "tier": "disk",
+        "requester_pays": False,
+    }
+
+
+def test_nothing_is_changed_in_place():
+    """The schemes that are given stay as they are."""
+    before = {"aws": {"type": "aws-s3"}}
+    with_schemes(before, {"DISK": DISK})
+    assert before == {"aws": {"type": "aws-s3"}}

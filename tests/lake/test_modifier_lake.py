@@ -1,0 +1,238 @@
+"""The modifier's options on a real Rucio."""
+
+from __future__ import annotations
+
+import copy
+import json
+import socket
+import threading
+import warnings
+from importlib import resources
+
+import jsonschema
+import pystac_client
+import pytest
+
+from stac_client import AlternatesWarning, StacClient, UnreachableError
+from stac_client.storage_facts import SCHEMES
+from stac_policy.naming import DID, asset_name
+
+from .conftest import many_items
+
+TWO_WAYS = "TWO-WAYS"
+DAVS = "davs://two-ways.example.org:443/rucio"
+ROOT = "root://two-ways.example.org:1094//rucio"
+LIST = "POST /replicas/list"
+
+
+COLLECTION = "modifier"
+
+
+@pytest.fixture(scope="module")
+def _two_ways(stac_lake):
+    """An RSE with two protocols, which no expression of other tests names."""
+    rucio = stac_lake.client()
+    rucio.add_rse(TWO_WAYS)
+    for priority, (scheme, port, prefix) in enumerate(
+        [("davs", 443, "/rucio/"), ("root", 1094, "//rucio/")], start=1
+    ):
+        operations = {"read": priority, "write": priority, "delete": priority}
+        protocol = {
+            "scheme": scheme,
+            "hostname": "two-ways.example.org",
+            "port": port,
+            "prefix": prefix,
+            "impl": "rucio.rse.protocols.gfal.Default",
+            "domains": {"wan": operations, "lan": operations},
+        }
+        rucio.add_protocol(TWO_WAYS, protocol)
+    for key, value in {"lfn2pfn_algorithm": "stac", "region": "alps", "kind": "test"}.items():
+        rucio.add_rse_attribute(TWO_WAYS, key, value)
+
+
+@pytest.fixture(scope="module")
+def items(stac_lake, _two_ways):
+    """Three items of two assets at the source RSE, at DISK-A and at the RSE with two protocols."""
+    rucio = stac_lake.client()
+    rucio.add_scope("root", COLLECTION)
+    made = many_items(COLLECTION, 3, 2)
+    StacClient(rucio).create_replicas(made, "STAC", learn_from="item").raise_for_failed()
+    files = [{**did._asdict(), "bytes": 10, "adler32": "0000000a"} for did in dids_of(made)]
+    for rse in ("DISK-A", TWO_WAYS):
+        rucio.add_replicas(rse, files)
+    return made
+
+
+def dids_of(items):
+    """The DIDs of the assets of items."""
+    return [
+        DID(each["collection"], asset_name(each["collection"], each["id"], key, asset["href"]))
+        for each in items
+        for key, asset in each["assets"].items()
+    ]
+
+
+def page_of(items):
+    """A page of copies of items."""
+    return {"type": "FeatureCollection", "features": copy.deepcopy(items)}
+
+
+def ways(page):
+    """The keys and hrefs of all ways of the first asset; that of the asset itself first."""
+    asset = next(iter(page["features"][0]["assets"].values()))
+    others = {key: each["href"] for key, each in asset["alternate"].items()}
+    return {asset["alternate:name"]: asset["href"], **others}
+
+
+def validate(page):
+    """Validate the items of a page."""
+    schema = json.loads(
+        resources.files("stac_testbed").joinpath("alternate-assets.schema.json").read_text()
+    )
+    for each in page["features"]:
+        jsonschema.Draft7Validator(schema).validate(each)
+
+
+def test_protocols(items, client):
+    """The best protocol of an RSE has its name, and on request every other has its own key."""
+    best, everything = page_of(items), page_of(items)
+    client.modifier(best)
+    client.modifier(protocols=True)(everything)
+    (did, *_) = dids_of(items)
+    assert list(ways(best)) == ["STAC", "DISK-A", TWO_WAYS]
+    assert ways(best)[TWO_WAYS] == f"{DAVS}{did.name}"
+    assert ways(everything) == {**ways(best), f"{TWO_WAYS}-root": f"{ROOT}{did.name}"}
+    validate(best)
+    validate(everything)
+
+
+@pytest.mark.parametrize(
+    ("options", "key"),
+    [
+        ({"prefer": TWO_WAYS}, TWO_WAYS),
+        ({"prefer": ["NOWHERE", "kind=test"]}, TWO_WAYS),
+        ({"prefer": ["kind=none", "tier=disk"]}, "DISK-A"),
+        ({"prefer": "root"}, f"{TWO_WAYS}-root"),
+        ({"prefer": max}, TWO_WAYS),
+        ({"prefer": f"*\\{TWO_WAYS}"}, "DISK-A"),
+        ({"prefer": "*", "exclude": "tier=disk"}, "STAC"),
+        ({"prefer": [TWO_WAYS, "DISK-A"], "only": "tier=disk"}, "DISK-A"),
+        ({"prefer": TWO_WAYS, "mounts": {DAVS: "/eos/rucio"}}, f"{TWO_WAYS}-file"),
+    ],
+    ids=str,
+)
+def test_prefer(items, client, options, key):
+    """The preferred copy becomes the href, the original goes to STAC, and twice is once."""
+    page = page_of(items)
+    modifier = client.modifier(**options)
+    modifier(page)
+    once = copy.deepcopy(page)
+    assert next(iter(ways(page))) == key
+    assert ways(page)["STAC"] == items[0]["assets"]["band-0"]["href"]
+    validate(page)
+    modifier(page)
+    client.modifier(**options)(page)
+    assert page == once
+    (explanation, *_) = modifier.explain(page)
+    assert explanation.chosen.key == key
+
+
+def test_requests(items, client, requests_sent):
+    """A page costs one request, an expression one in minutes, and the second pass none."""
+    modifier = client.modifier(prefer=["NOWHERE", "DISK-A"])
+    modifier(page_of(items))
+    assert requests_sent.sent == [LIST]
+    modifier(page_of(items))
+    modifier.explain(page_of(items))
+    modifier(prefer=TWO_WAYS)(page_of(items))
+    assert requests_sent.sent == [LIST]
+    modifier(prefer="kind=test", cache_s=0)(page_of(items))
+    modifier(prefer="kind=test", cache_s=0)(page_of(items))
+    assert sorted(requests_sent.sent) == ["GET /rses/?expression=kind%3Dtest", *[LIST] * 3]
+
+
+def test_large_pages(client, collection, requests_sent):
+    """A page of more than 1,000 assets is looked up in several requests."""
+    made = many_items(collection, 250, 5)
+    client.create_replicas(made[:2] + made[-2:], "STAC", learn_from="item").raise_for_failed()
+    requests_sent.sent.clear()
+    page = page_of(made)
+    client.modifier(page)
+    assert requests_sent.sent == [LIST] * 2
+    named = [
+        each["id"] for each in page["features"] if "alternate:name" in each["assets"]["band-0"]
+    ]
+    assert named == ["item-0", "item-1", "item-248", "item-249"]
+
+
+def test_only_available_copies(items, client, rucio):
+    """A copy that is lost, or at an RSE that is closed for reading, is not shown."""
+    (did, *_) = dids_of(items)
+    page = page_of(items)
+    rucio.update_replicas_states("DISK-A", [{**did._asdict(), "state": "U"}])
+    try:
+        client.modifier(page)
+    finally:
+        rucio.update_replicas_states("DISK-A", [{**did._asdict(), "state": "A"}])
+    assert list(ways(page)) == ["STAC", TWO_WAYS]
+    assert "DISK-A" in page["features"][1]["assets"]["band-0"]["alternate"]
+    rucio.update_rse(TWO_WAYS, {"availability_read": False})
+    try:
+        page = page_of(items)
+        client.modifier(prefer=TWO_WAYS)(page)
+    finally:
+        rucio.update_rse(TWO_WAYS, {"availability_read": True})
+    assert list(ways(page)) == ["STAC", "DISK-A"]
+
+
+def test_storage(items, client, requests_sent):
+    """What Rucio knows of the RSEs is written once an item, at two requests an RSE."""
+    modifier = client.modifier(storage=True, only=TWO_WAYS)
+    page = page_of(items)
+    modifier(page)
+    modifier(page_of(items))
+    assert len(requests_sent) == 3, requests_sent.sent
+    scheme = page["features"][0]["properties"][SCHEMES][TWO_WAYS]
+    assert (scheme["type"], scheme["rse_type"], scheme["region"]) == ("rucio", "DISK", "alps")
+    assert scheme["platform"].endswith("/rses/{rse}")
+
+
+def test_an_expired_token_and_many_threads(items, stac_lake):
+    """Threads that share a modifier renew an expired token, and all get their copies."""
+    rucio = stac_lake.client()
+    rucio.auth_token = "expired"  # noqa: S105
+    modifier = StacClient(rucio).modifier(prefer="DISK-A", cache_s=0, strict=True)
+    pages = [page_of(items) for _ in range(6)]
+    threads = [threading.Thread(target=modifier, args=(page,)) for page in pages]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [next(iter(ways(page))) for page in pages] == ["DISK-A"] * len(pages)
+
+
+@pytest.fixture
+def silent():
+    """URL of a server that takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+def test_a_silent_rucio(stac_lake, silent):
+    """A search goes on without copies, with one warning, where Rucio never answers."""
+    rucio = stac_lake.client()
+    rucio.list_hosts = [silent]
+    modifier = StacClient(rucio).modifier(timeout_s=0.3)
+    collections = stac_lake.collections
+    plain = pystac_client.Client.open(stac_lake.stac_url)
+    expected = plain.search(collections=collections).item_collection().to_dict()
+    catalogue = pystac_client.Client.open(stac_lake.stac_url, modifier=modifier)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = catalogue.search(collections=collections, limit=5).item_collection().to_dict()
+    assert [each.category for each in caught] == [AlternatesWarning]
+    assert [each["assets"] for each in found["features"]] == [
+        each["assets"] for each in expected["features"]
+    ]
+    with pytest.raises(UnreachableError, match="timeout_s"):
+        modifier(strict=True)(many_items("c", 1, 1)[0])
