@@ -1,0 +1,102 @@
+"""patch_url: from the URL of an asset to that of its preferred copy; Rucio is not asked here."""
+
+from __future__ import annotations
+
+import copy
+
+import pystac
+import pytest
+from rucio.common.exception import DatabaseException
+
+from stac_client import AlternatesWarning, ConfigurationError, Modifier, StacClient
+from stac_client.patch_url import patch_url
+from stac_policy.naming import DID
+
+from .items import item
+from .replicas import Replicas
+
+RED, NIR = "https://origin.example.org/red.tif", "https://origin.example.org/nir.tif"
+NEAR, FAR = "https://near.example.org/red.tif", "https://far.example.org/red.tif"
+
+
+@pytest.fixture
+def replicas():
+    """Copies of one of two assets."""
+    return Replicas({DID("c", "/c/i/red.tif"): {"STAC": [RED], "NEAR": [NEAR], "FAR": [FAR]}})
+
+
+@pytest.fixture
+def items():
+    """An item with two assets."""
+    return [item("c", "i", {"red": {"href": RED}, "nir": {"href": NIR}})]
+
+
+def test_preferred_copy(items, replicas):
+    """The URL of an asset becomes that of its copy; one without a copy, or unknown, stays."""
+    patch = patch_url(items, Modifier(replicas, prefer=["NOWHERE", "NEAR"]))
+    assert [patch(url) for url in (RED, NIR, "s3://other")] == [NEAR, NIR, "s3://other"]
+
+
+def test_one_request_for_all_items(items, replicas):
+    """Rucio is asked once, before the function is called."""
+    patch = patch_url(items * 100, Modifier(replicas, prefer=["NEAR"]))
+    assert [patch(RED) for _ in range(10)] == [NEAR] * 10
+    assert replicas.asked == [2]
+
+
+def test_items_are_not_changed(items, replicas):
+    """The items come out of it as they went in, as dicts and as objects."""
+    before = copy.deepcopy(items)
+    objects = pystac.ItemCollection(items)
+    for given in (items, objects):
+        assert patch_url(given, Modifier(replicas, prefer=["NEAR"]))(RED) == NEAR
+    assert items == before
+    assert [each.assets["red"].to_dict() for each in objects] == [{"href": RED}]
+
+
+def test_items_that_prefer_already(items, replicas):
+    """Items whose href is a copy already are read from the copy that is preferred now."""
+    Modifier(replicas, prefer=["FAR"])({"type": "FeatureCollection", "features": items})
+    assert items[0]["assets"]["red"]["href"] == FAR
+    assert patch_url(items, Modifier(replicas, prefer=["NEAR"]))(FAR) == NEAR
+    assert patch_url(items, Modifier(replicas, prefer=["FAR"]))(FAR) == FAR
+
+
+def test_relative_hrefs(replicas):
+    """A relative href is known as it stands in the item, and resolved, as tools resolve it."""
+    relative = item("c", "i", {"red": {"href": "./red.tif"}}, "https://origin.example.org/i.json")
+    patch = patch_url([relative], Modifier(replicas, prefer=["NEAR"]))
+    assert [patch(url) for url in ("./red.tif", RED)] == [NEAR, NEAR]
+
+
+def test_odd_items(replicas):
+    """Items without usable assets, links or hrefs do no harm."""
+    odd = [
+        item("c", "i", {"red": {"href": None}, "nir": None}),
+        {**item("c", "i", {}), "assets": None, "links": None},
+    ]
+    assert patch_url(odd, Modifier(replicas, prefer=["NEAR"]))(RED) == RED
+
+
+def test_items_are_needed_again(items, replicas):
+    """An iterator of items is refused: the tool would find it empty."""
+    with pytest.raises(ConfigurationError, match="make a list"):
+        patch_url(iter(items), Modifier(replicas, prefer=["NEAR"]))
+
+
+def test_rucio_is_down(items):
+    """URLs stay as they are where Rucio can not be asked, with the modifier's warning."""
+
+    class Down:
+        def list_replicas(self, *_, **__):
+            raise DatabaseException
+
+    with pytest.warns(AlternatesWarning):
+        patch = patch_url(items, Modifier(Down(), prefer=["NEAR"]))
+    assert patch(RED) == RED
+
+
+def test_method_of_the_client(items, replicas):
+    """StacClient offers it, with its own scope."""
+    assert StacClient(replicas).patch_url(items, prefer=["NEAR"])(RED) == NEAR
+    assert StacClient(replicas, scope="other").patch_url(items, prefer=["NEAR"])(RED) == RED

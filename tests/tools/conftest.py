@@ -1,0 +1,93 @@
+"""Fixtures of tests with tools that others wrote: replicated scenes, and who was asked for them."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import TYPE_CHECKING
+
+import pystac_client
+import pytest
+import rasterio
+
+from stac_client import StacClient
+from stac_testbed import STORAGE_EXPRESSION
+from stac_testbed.layout import ORIGINS, STORAGES
+
+if TYPE_CHECKING:
+    from stac_client import Modifier
+    from stac_testbed import Layout
+
+ITEMS = ["gotthard-20250616", "bernina-20250626"]
+BANDS = ["red", "nir"]
+
+_LOG_LINE = re.compile(r'"GET (\S+\.tif)\S* HTTP/[\d.]+" 20[06] ')
+_LOGGED_WITHIN_S = 10
+
+
+@pytest.fixture(scope="session")
+def client(stac_lake):
+    """A StacClient of the account root."""
+    return StacClient(stac_lake.client())
+
+
+@pytest.fixture(scope="session")
+def search(stac_lake, client):
+    """Searches for the scenes; their bands are registered, and replicated to both storages."""
+
+    def run(modifier: Modifier | None = None):
+        catalogue = pystac_client.Client.open(stac_lake.stac_url, modifier=modifier)
+        return catalogue.search(ids=ITEMS).item_collection()
+
+    registration = client.create_replicas(run(), "STAC", assets=BANDS)
+    registration.raise_for_failed()
+    assert len(registration.dids) == len(ITEMS) * len(BANDS)
+    rules = client.create_replication_rules(registration, STORAGE_EXPRESSION, copies=2)
+    (rule,) = client.wait(rules, timeout_s=120, poll_s=0.5)
+    assert rule.state == "OK"
+    return run
+
+
+class Reads:
+    """Who was asked for the bytes of scenes, as the services themselves have logged it."""
+
+    def __init__(self, layout: Layout) -> None:
+        """Begin to look at the services of a lake."""
+        self._logs = {name: layout.access_log(name) for name in (*ORIGINS, *STORAGES)}
+        self._seen = self._paths()
+
+    def services(self) -> set[str]:
+        """Give those that were asked since this was last called."""
+        deadline = time.monotonic() + _LOGGED_WITHIN_S
+        while (paths := self._paths()) == self._seen and time.monotonic() < deadline:
+            time.sleep(0.05)  # a request is logged when it is over
+        new = {name for name in paths if len(paths[name]) > len(self._seen[name])}
+        self._seen = paths
+        return new
+
+    def _paths(self) -> dict[str, list[str]]:
+        return {name: _LOG_LINE.findall(log.read_text()) for name, log in self._logs.items()}
+
+
+@pytest.fixture
+def reads(search, stac_lake, monkeypatch):  # noqa: ARG001 - replication reads, too
+    """Tells whose bytes a tool has read; nothing is served by GDAL's own cache."""
+    monkeypatch.setenv("CPL_VSIL_CURL_NON_CACHED", "/vsicurl/http://127.0.0.1")
+    return Reads(stac_lake.layout)
+
+
+@pytest.fixture(scope="session")
+def scene_files(stac_lake):
+    """The red bands of the scenes on the disk of their origin, by item."""
+    origin = stac_lake.layout.data("origin-a")
+    return {item: origin / "alpine-optical" / item / "red.tif" for item in ITEMS}
+
+
+@pytest.fixture(scope="session")
+def pixels(scene_files):
+    """The pixels of the red bands by item."""
+    found = {}
+    for item, path in scene_files.items():
+        with rasterio.open(path) as file:
+            found[item] = file.read(1)
+    return found

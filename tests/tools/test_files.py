@@ -1,0 +1,100 @@
+"""Tools that write files: stac-asset, pystac, and pystac-client's command line."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from importlib import resources
+
+import numpy as np
+import pystac
+import pytest
+import rasterio
+import requests
+import stac_asset.blocking
+from pystac.validation import JsonSchemaSTACValidator
+from stac_asset import Config
+
+from stac_client import ALTERNATE_ASSETS
+from stac_client.alternate_assets import AlternateAssetsExtension
+from stac_testbed.scenes import FILE_EXTENSION, PROJECTION_EXTENSION
+
+from .conftest import ITEMS
+
+
+@pytest.mark.parametrize(
+    ("alternates", "service"),
+    [
+        (["NOWHERE", "DISK-B", "DISK-A"], "storage-b"),
+        (["DISK-A"], "storage-a"),
+        (["NOWHERE"], "origin-a"),
+    ],
+)
+def test_stac_asset_downloads_an_alternate(
+    search, client, reads, *, scene_files, tmp_path, alternates, service
+):
+    """stac-asset downloads the first of the alternates that it is told and that is there."""
+    items = search(client.modifier)
+    config = Config(alternate_assets=alternates, include=["red"], warn=False)
+    downloaded = stac_asset.blocking.download_item_collection(items, str(tmp_path), config=config)
+    assert sorted(item.id for item in downloaded) == sorted(ITEMS)
+    for item in downloaded:
+        there = tmp_path / item.id / "red.tif"
+        assert there.read_bytes() == scene_files[item.id].read_bytes()
+    assert reads.services() == {service}
+
+
+@pytest.fixture
+def validator():
+    """The validator of pystac, with schemas that need no network."""
+    validator = JsonSchemaSTACValidator()
+    schema = resources.files("stac_testbed").joinpath("alternate-assets.schema.json").read_text()
+    validator.schema_cache[ALTERNATE_ASSETS] = json.loads(schema)
+    anything = {"$schema": "http://json-schema.org/draft-07/schema#"}
+    for uri in (FILE_EXTENSION, PROJECTION_EXTENSION):  # not what is tested
+        validator.schema_cache[uri] = anything
+    return validator
+
+
+@pytest.mark.parametrize("prefer", [[], ["DISK-A"]])
+def test_pystac_saves_and_validates(
+    search, client, reads, *, scene_files, tmp_path, validator, prefer
+):
+    """Saved items with alternates are valid, and their copies are found after reading them."""
+    catalogue = pystac.Catalog("near", "Scenes with their copies.")
+    catalogue.add_items(search(client.modifier(prefer=prefer)))
+    catalogue.normalize_and_save(str(tmp_path), pystac.CatalogType.SELF_CONTAINED)
+    again = pystac.Catalog.from_file(str(tmp_path / "catalog.json"))
+    items = list(again.get_items())
+    assert sorted(item.id for item in items) == sorted(ITEMS)
+    for item in items:
+        assert ALTERNATE_ASSETS in item.validate(validator=validator)
+        copy = AlternateAssetsExtension.ext(item).get_asset("red", "DISK-A")
+        content = requests.get(copy.href, timeout=10).content
+        assert content == scene_files[item.id].read_bytes()
+    assert reads.services() == {"storage-a"}
+
+
+def test_pystac_refuses_what_is_not_valid(search, client, validator):
+    """The validation of the test above can fail."""
+    (item, *_) = search(client.modifier)
+    item.assets["red"].extra_fields["alternate"] = {}
+    with pytest.raises(pystac.STACValidationError, match="alternate"):
+        item.validate(validator=validator)
+
+
+def test_pystac_client_command_line(stac_lake, client, reads, pixels, tmp_path):
+    """What pystac-client's command has saved is read from the preferred copy after the modifier."""
+    file = tmp_path / "items.json"
+    command = [sys.executable, "-m", "pystac_client.cli", "search", stac_lake.stac_url]
+    subprocess.run(  # noqa: S603 - this very Python
+        [*command, "--ids", *ITEMS, "--save", file], check=True, timeout=60
+    )
+    items = pystac.ItemCollection.from_file(str(file))
+    client.modifier(prefer=["DISK-B"])(items)
+    assert sorted(item.id for item in items) == sorted(ITEMS)
+    for item in items:
+        with rasterio.open(item.assets["red"].href) as dataset:
+            np.testing.assert_array_equal(dataset.read(1), pixels[item.id])
+    assert reads.services() == {"storage-b"}

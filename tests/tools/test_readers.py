@@ -1,0 +1,111 @@
+"""Tools that read pixels: with `prefer`, by a hook, or by the key of an alternate."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from .conftest import ITEMS
+
+RESOLUTION_M = 20  # of the scenes: nothing is resampled, so that every pixel can be compared
+
+# What these tools use of each other is deprecated by now.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Use `@` matmul:PendingDeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:The 'shapely.ops.transform:DeprecationWarning"),
+]
+
+
+def load(items, **options):
+    """Load red with odc-stac; the pixels by item."""
+    import odc.stac
+
+    options = {"bands": ["red"], "resolution": RESOLUTION_M, **options}
+    return {item.id: odc.stac.load([item], **options).red.squeeze("time").values for item in items}
+
+
+def assert_same(found, pixels):
+    """Pixels are those of the scenes, and not nothing."""
+    assert sorted(found) == sorted(ITEMS)
+    for item, values in found.items():
+        assert values.any()
+        np.testing.assert_array_equal(values, pixels[item])
+
+
+def test_odc_stac_reads_the_preferred_copy(search, client, reads, pixels):
+    """odc-stac, which knows no alternates, reads from the RSE that is preferred."""
+    assert_same(load(search()), pixels)
+    assert reads.services() == {"origin-a"}
+    assert_same(load(search(client.modifier(prefer=["DISK-A"]))), pixels)
+    assert reads.services() == {"storage-a"}
+
+
+def test_odc_stac_with_its_hook(search, client, reads, pixels):
+    """odc-stac reads the preferred copies of unmodified items through patch_url."""
+    items = search()
+    patch_url = client.patch_url(items, prefer=["NOWHERE", "DISK-B"])
+    assert_same(load(items, patch_url=patch_url), pixels)
+    assert reads.services() == {"storage-b"}
+
+
+def test_odc_stac_in_dask_chunks(search, client, reads, pixels):
+    """Loading lazily reads the preferred copy when the pixels are computed."""
+    items = search()
+    patch_url = client.patch_url(items, prefer=["DISK-B"])
+    assert_same(load(items, patch_url=patch_url, chunks={"x": 256, "y": 256}), pixels)
+    assert reads.services() == {"storage-b"}
+
+
+def test_rioxarray_reads_the_preferred_copy(search, client, reads, pixels):
+    """Rioxarray reads from the RSE that is preferred."""
+    import rioxarray
+
+    for rse, service in [("DISK-A", "storage-a"), ("DISK-B", "storage-b")]:
+        items = search(client.modifier(prefer=[rse]))
+        assert_same(
+            {
+                item.id: rioxarray.open_rasterio(item.assets["red"].href).squeeze("band").values
+                for item in items
+            },
+            pixels,
+        )
+        assert reads.services() == {service}
+
+
+_RIO_TILER = """
+import sys
+from rio_tiler.io import Reader, STACReader
+
+file, *items = sys.argv[1:]
+with Reader(file) as original:
+    expected = original.preview(max_size=16).data
+for item in items:
+    with STACReader(item) as stac:
+        found = stac.preview(assets=["red"], max_size=16).data
+    assert found.any() and (found == expected).all(), item
+"""
+
+
+def test_rio_tiler_reads_the_alternate(search, client, reads, scene_files, tmp_path):
+    """Rio-tiler, and so TiTiler, reads the copy at the RSE that its setting names.
+
+    Whichever copy the modifier prefers, also that one. The setting is looked at
+    when rio-tiler is imported: hence a process of its own.
+    """
+    files = []
+    for prefer in ([], ["DISK-A"], ["DISK-B"]):
+        (item,) = (item for item in search(client.modifier(prefer=prefer)) if item.id == ITEMS[0])
+        files.append(tmp_path / f"{len(files)}.json")
+        files[-1].write_text(json.dumps(item.to_dict(transform_hrefs=False)))
+    subprocess.run(  # noqa: S603 - this very Python
+        [sys.executable, "-c", _RIO_TILER, scene_files[ITEMS[0]], *files],
+        env={**os.environ, "RIO_TILER_STAC_ALTERNATE_KEY": "DISK-B"},
+        check=True,
+        timeout=60,
+    )
+    assert reads.services() == {"storage-b"}
