@@ -1,0 +1,63 @@
+"""Fixtures of the tests of the served API."""
+
+from __future__ import annotations
+
+import hypothesis
+import pytest
+
+from .behind import running_behind
+from .front import Marking, running_front
+
+hypothesis.settings.register_profile(
+    "serving", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("serving")
+
+
+@pytest.fixture
+def behind():
+    """A server in the place of an API."""
+    with running_behind() as server:
+        yield server
+
+
+@pytest.fixture
+def front(behind):
+    """The application in front of it."""
+    with running_front(behind.url, Marking()) as running:
+        yield running
+
+
+@pytest.fixture
+def make_front(behind):
+    """Makes the application in front of it with other options; used as a context."""
+
+    def make(modifier=None, **options):
+        return running_front(behind.url, modifier or Marking(), **options)
+
+    return make
+
+
+def page_of(url, **fields):
+    """A page with one item, as an API at a URL gives it."""
+    item_url = f"{url}/collections/c/items/i"
+    return {
+        "type": "FeatureCollection",
+        "features": [
+            {
+                "type": "Feature",
+                "stac_version": "1.1.0",
+                "id": "i",
+                "collection": "c",
+                "geometry": None,
+                "properties": {"datetime": "2025-06-01T00:00:00Z"},
+                "links": [
+                    {"rel": "self", "href": item_url},
+                    {"rel": "collection", "href": f"{url}/collections/c"},
+                ],
+                "assets": {"data": {"href": f"{url}/collections/c/items/i/data.tif"}},
+            }
+        ],
+        "links": [{"rel": "root", "href": f"{url}/"}],
+        **fields,
+    }

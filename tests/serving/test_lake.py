@@ -1,0 +1,156 @@
+"""The served API in front of the lake's, with its Rucio, for clients that know of neither."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pystac_client
+import pytest
+import requests
+
+from stac_client import ALTERNATE_ASSETS, StacClient
+from stac_testbed.processes import free_ports
+
+from .copies import COPIED, DISK_A, DISK_B, copy_items
+from .front import running_front
+
+AREA = '{"type":"Polygon","coordinates":[[[5,44],[14,44],[14,49],[5,49],[5,44]]]}'
+
+
+@pytest.fixture(scope="module")
+def near(stac_lake):
+    """The served API, after some items have been copied to all storages."""
+    client = copy_items(stac_lake)
+    with running_front(stac_lake.stac_url, client.modifier(strict=True)) as front:
+        yield front.url
+
+
+def without_alternates(item, near_url, api_url):
+    """An item of the served API as the API behind gives it, and the replicas that it had."""
+    replicas = {}
+    for key, asset in item["assets"].items():
+        name, others = asset.pop("alternate:name", None), asset.pop("alternate", {})
+        replicas[key] = {name, *others} - {None}
+    item["stac_extensions"] = [uri for uri in item["stac_extensions"] if uri != ALTERNATE_ASSETS]
+    for link in item["links"]:
+        assert not link["href"].startswith(api_url)
+        link["href"] = link["href"].replace(near_url, api_url)
+    return item, replicas
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_search(near, stac_lake, method):
+    """All pages of a search hold what those of the API behind do, and the replicas."""
+    wanted = {"method": method, "limit": 5}
+    direct = pystac_client.Client.open(stac_lake.stac_url).search(**wanted).items_as_dicts()
+    search = pystac_client.Client.open(near).search(**wanted)
+    pages = list(search.pages_as_dicts())
+    assert [len(page["features"]) for page in pages] == [5, 5, 5, 5, 4]
+    items = [
+        without_alternates(item, near, stac_lake.stac_url)
+        for page in pages
+        for item in page["features"]
+    ]
+    assert [item for item, _ in items] == list(direct)
+    for item, replicas in items:
+        if item["id"] in COPIED:
+            bands = {key: found for key, found in replicas.items() if key != "thumbnail"}
+            assert set(map(frozenset, bands.values())) == {frozenset({"STAC", DISK_A, DISK_B})}
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_prefer_on_all_pages(near, method):
+    """A client that prefers an RSE gets its copies as hrefs, on the last page too."""
+    catalogue = pystac_client.Client.open(near, parameters={"prefer": DISK_B})
+    items = list(catalogue.search(method=method, limit=4).items())
+    found = [item for item in items if item.id in COPIED]
+    assert (len(items), len(found)) == (24, 2)
+    for item in found:
+        for key, asset in item.assets.items():
+            if key == "thumbnail":
+                continue
+            assert asset.extra_fields["alternate:name"] == DISK_B
+            assert set(asset.extra_fields["alternate"]) == {"STAC", DISK_A}
+    band = found[0].assets["red" if "red" in found[0].assets else "vv"]
+    source = band.extra_fields["alternate"]["STAC"]["href"]
+    near_bytes, far_bytes = (requests.get(href, timeout=10).content for href in (band.href, source))
+    assert near_bytes == far_bytes
+
+
+def test_walking(near, stac_lake):
+    """Collections, their items and single items lead to each other, never to the API behind."""
+    catalogue = pystac_client.Client.open(near)
+    collections = list(catalogue.get_collections())
+    assert [collection.id for collection in collections] == stac_lake.collections
+    item = catalogue.get_collection("alpine-optical").get_item(COPIED[0])
+    assert set(item.assets["red"].extra_fields["alternate"]) == {DISK_A, DISK_B}
+    assert item.get_self_href() == f"{near}/collections/alpine-optical/items/{COPIED[0]}"
+    assert item.get_collection().get_self_href() == f"{near}/collections/alpine-optical"
+    assert item.get_parent().id == "alpine-optical"
+    assert len(list(collections[1].get_items())) == 12
+
+
+@pytest.mark.parametrize("path", ["/conformance", "/queryables", "/api", "/api.html", "/nothing"])
+def test_documents(near, stac_lake, path):
+    """What holds neither items nor links is the same, byte by byte."""
+    here, there = (requests.get(f"{url}{path}", timeout=10) for url in (near, stac_lake.stac_url))
+    assert (here.status_code, here.content) == (there.status_code, there.content)
+    assert here.headers.get("content-type") == there.headers.get("content-type")
+
+
+def test_no_item(near):
+    """An item that is not there is an error of the API behind."""
+    url = f"{near}/collections/alpine-optical/items/none"
+    assert requests.get(url, timeout=10).status_code == 404
+
+
+def test_rucio_down(stac_lake):
+    """Where Rucio does not answer, items come as they are, and say so."""
+    rucio = stac_lake.client()
+    (port,) = free_ports(1)
+    rucio.list_hosts = [f"http://127.0.0.1:{port}"]
+    direct = requests.get(f"{stac_lake.stac_url}/search", timeout=10).json()["features"]
+    modifier = StacClient(rucio).modifier(strict=True)
+    with running_front(stac_lake.stac_url, modifier) as front:
+        got = requests.get(f"{front.url}/search", timeout=20)
+        items = [
+            without_alternates(item, front.url, stac_lake.stac_url)[0]
+            for item in got.json()["features"]
+        ]
+    assert got.headers["stac-rucio-warning"] == "no alternates: Rucio does not answer"
+    assert items == direct
+
+
+def test_prefer_that_is_no_expression(near):
+    """A preference that Rucio can not read is the client's error."""
+    got = requests.get(f"{near}/search?ids={COPIED[0]}&prefer=%26%26", timeout=10)
+    assert (got.status_code, got.json()["code"]) == (400, "BadRequest")
+
+
+def test_validator(near, stac_lake):
+    """The STAC API Validator finds nothing here that it does not find in the API behind."""
+    with ThreadPoolExecutor() as executor:
+        there, here = executor.map(_validate, (stac_lake.stac_url, near))
+    assert here == there
+    assert "Validating STAC API - Item Search conformance class." in here
+
+
+def _validate(url):
+    """What the validator says of an API, without what differs from run to run."""
+    command = [
+        Path(sys.executable).with_name("stac-api-validator"),
+        f"--root-url={url}",
+        *(f"--conformance={name}" for name in ("core", "collections", "features", "item-search")),
+        "--collection=alpine-optical",
+        f"--geometry={AREA}",
+        "--validate-pagination",
+    ]
+    result = subprocess.run(  # noqa: S603 - a tool of the environment
+        command, capture_output=True, text=True, timeout=120, check=False
+    )
+    said = (result.stdout + result.stderr).replace(url, "URL")
+    return re.sub(r"0x[0-9a-f]+", "0x", said)
