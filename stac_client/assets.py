@@ -13,7 +13,9 @@ from stac_policy.naming import DID, asset_name, collection_scope, item_name
 from stac_policy.urls import absolute, refusal
 
 from .checksums import Checksums, checksums_of
+from .originals import with_original
 from .results import Outcome, State
+from .selection import check_selection, is_selected
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -47,7 +49,10 @@ class Asset:
 
 
 def select_assets(
-    item: ItemDict, selection: AssetSelection = None, scope: str | None = None
+    item: ItemDict,
+    selection: AssetSelection = None,
+    scope: str | None = None,
+    source_rse: str | None = None,
 ) -> Iterator[Asset | Outcome]:
     """Give each selected asset of an item, or the reason why it can not be registered.
 
@@ -57,33 +62,38 @@ def select_assets(
             where an item has any, and otherwise all that are files; the others are
             then given with the reason.
         scope: A fixed scope instead of the one derived from the collection.
+        source_rse: Where the originals are registered, if that matters: where a
+            modifier has put a copy in the place of an original, its alternates
+            name it by this RSE.
+
+    Raises:
+        ConfigurationError: The selection is neither keys nor a predicate.
     """
-    assets = _assets(item)
+    check_selection(selection)
+    assets = {key: with_original(asset, source_rse) for key, asset in _assets(item).items()}
     unwanted = _unwanted_by_default(assets) if selection is None else {}
+    dataset = _dataset(item, scope)
     for key, asset in assets.items():
-        if not _is_selected(key, asset, selection):
+        if not is_selected(key, asset, selection):
             continue
         try:
-            yield _asset(item, assets, key, unwanted.get(key), scope)
+            yield _asset(item, assets, key, unwanted.get(key), dataset)
         except _NotRegistrableError as reason:
             ids = str(item.get("collection") or ""), str(item.get("id") or "")
             yield Outcome(*ids, key, State.SKIPPED, str(reason))
 
 
 def registrable(
-    items: Iterable[ItemDict], selection: AssetSelection, scope: str | None
+    items: Iterable[ItemDict],
+    selection: AssetSelection,
+    scope: str | None,
+    source_rse: str | None = None,
 ) -> Iterator[Asset]:
     """Give the selected assets of items that can be registered, and nothing of the others."""
     for item in items:
-        for found in select_assets(item, selection, scope):
+        for found in select_assets(item, selection, scope, source_rse):
             if isinstance(found, Asset):
                 yield found
-
-
-def _is_selected(key: str, asset: Mapping[str, Any], selection: AssetSelection) -> bool:
-    if selection is None:
-        return True
-    return selection(key, asset) if callable(selection) else key in selection
 
 
 class _NotRegistrableError(Exception):
@@ -95,15 +105,12 @@ def _asset(
     assets: Mapping[str, Mapping[str, Any]],
     key: str,
     unwanted: str | None,
-    scope: str | None,
+    dataset: DID | str,
 ) -> Asset:
-    collection, item_id = item.get("collection"), item.get("id")
     if unwanted:
         raise _NotRegistrableError(unwanted)
-    if not isinstance(collection, str) or not collection:
-        raise _NotRegistrableError("the item belongs to no collection, which its name needs")
-    if not isinstance(item_id, str) or not item_id:
-        raise _NotRegistrableError("the item has no id")
+    if isinstance(dataset, str):
+        raise _NotRegistrableError(dataset)
     if not key:
         raise _NotRegistrableError("the asset's key is empty")
     href = assets[key].get("href")
@@ -112,18 +119,28 @@ def _asset(
     url = _absolute(item, href)
     if reason := refusal(url):
         raise _NotRegistrableError(reason)
-    asset_scope = scope or collection_scope(collection)
+    collection, item_id = item["collection"], item["id"]
     return Asset(
         collection=collection,
         item=item_id,
         key=key,
-        did=DID(asset_scope, asset_name(collection, item_id, key, href, assets)),
-        dataset=DID(asset_scope, item_name(collection, item_id)),
+        did=DID(dataset.scope, asset_name(collection, item_id, key, href, assets)),
+        dataset=dataset,
         url=url,
         media_type=str(assets[key].get("type") or ""),
         size_bytes=_size_bytes(assets[key]),
         checksums=checksums_of(assets[key]),
     )
+
+
+def _dataset(item: ItemDict, scope: str | None) -> DID | str:
+    """The dataset of an item, one for all its assets, or why it can have none."""
+    collection, item_id = item.get("collection"), item.get("id")
+    if not isinstance(collection, str) or not collection:
+        return "the item belongs to no collection, which its name needs"
+    if not isinstance(item_id, str) or not item_id:
+        return "the item has no id"
+    return DID(scope or collection_scope(collection), item_name(collection, item_id))
 
 
 def _assets(item: ItemDict) -> dict[str, dict[str, Any]]:

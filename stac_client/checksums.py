@@ -40,6 +40,12 @@ class Checksums:
         """Tell whether Rucio can verify a transfer with one of them."""
         return bool(self.adler32 or self.md5)
 
+    @property
+    def sha256(self) -> str | None:
+        """64 lower-case hex digits, if the multihash is one of SHA-256."""
+        decoded = _decode(self.multihash or "")
+        return decoded.digest.hex() if decoded is not None and decoded.name == "sha2-256" else None
+
 
 def checksums_of(asset: Mapping[str, Any]) -> Checksums:
     """What a STAC asset says of its checksums.

@@ -12,29 +12,31 @@ from .items import iter_items
 from .journal import Journal
 from .lookup import LearnFrom
 from .modifier import Modifier
+from .patch_url import patch_url
 from .plan import Plan, make_plan
-from .replicas import Registrar
+from .replicas import Options, Registrar
 from .requests_in_bulk import Sender
 from .results import Registration
 from .rules import Rules, Wanted
 from .status import item_status
 from .sync import sync
+from .tables import ReplicationAvailability, ReplicationRules, RuleStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from rucio.client import Client
 
     from stac_policy.naming import DID
 
-    from .availability import Availability
-    from .downloads import Downloads, Progress
+    from .downloads import Downloads
     from .items import ItemsLike
+    from .modifier_options import Prefer
+    from .progress import Progress
     from .results import Outcome
     from .rules import Rule
     from .selection import AssetSelection
-    from .status import ItemStatus
 
 DAY_S = 86_400.0
 
@@ -74,9 +76,25 @@ class StacClient:
     def modifier(self) -> Modifier:
         """For `pystac_client.Client.open(url, modifier=…)`: shows replicas as alternate assets.
 
-        `modifier(prefer=["RSE"])` puts the copy at an RSE into the `href`.
+        `modifier(prefer=["RSE"])` puts the copy at an RSE into the `href`; docs/alternates.md
+        has all options. Each modifier remembers for some seconds what Rucio has said, and
+        shares that with those made from it: keep it to use it again.
         """
         return Modifier(self._rucio, scope=self._scope)
+
+    def patch_url(self, items: ItemsLike, *, prefer: Prefer) -> Callable[[str], str]:
+        """For tools that take a function from URL to URL: gives the URL of the preferred copy.
+
+        odc.stac.load(items, patch_url=rucio.patch_url(items, prefer=["RSE"]))
+
+        Args:
+            items: The items, in what can be gone through again, as a list can.
+            prefer: The preferred copies, as in `modifier`.
+
+        Raises:
+            ConfigurationError: The items can be gone through only once.
+        """
+        return patch_url(items, self.modifier(prefer=prefer))
 
     def plan(self, items: ItemsLike, rse: str, *, assets: AssetSelection = None) -> Plan:
         """Say what `create_replicas` would do, without writing or downloading anything.
@@ -95,6 +113,9 @@ class StacClient:
         *,
         assets: AssetSelection = None,
         learn_from: LearnFrom | str = LearnFrom.DOWNLOAD,
+        containers: bool = False,
+        metadata: bool = False,
+        on_progress: Callable[[Progress], None] = lambda _: None,
     ) -> Registration:
         """Register assets in Rucio, as replicas at their original URLs; no bytes move.
 
@@ -104,11 +125,19 @@ class StacClient:
         Args:
             items: The items.
             rse: The source RSE.
-            assets: Keys of the assets, or a predicate (`by_role`, `by_media_type`).
-                By default those with the role `data` where an item has any, and
-                otherwise all that are files.
+            assets: Key or keys of the assets, or a predicate (`by_role`,
+                `by_media_type`). By default those with the role `data` where an
+                item has any, and otherwise all that are files.
             learn_from: How far to go for sizes and checksums: `item`, `head` or
                 `download`, each only where those before it left something open.
+            containers: Put the items' datasets into a container for each
+                collection, `/COLLECTION`.
+            metadata: Give the datasets metadata (`stac_datetime`, `stac_bbox`,
+                `stac_collection`, `stac_item`, `stac_url`), and the files their
+                `sha256` where their item tells; a `MetadataWarning` says if Rucio
+                does not take it.
+            on_progress: Called in this thread, a few times a second; a file is done
+                when nothing more has to be found out about it.
 
         Returns:
             What became of each asset.
@@ -117,7 +146,11 @@ class StacClient:
             StacRucioError: The RSE does not exist, or Rucio or the STAC API does
                 not answer.
         """
-        return Registration(self._registrar(rse, learn_from).register(items, assets, self._scope))
+        options = Options(assets, self._scope, _learn_from(learn_from), containers, metadata)
+        registrar = Registrar(self._rucio, rse, self._sender, on_progress)
+        return Registration(
+            outcome for _, outcomes in registrar.register(items, options) for outcome in outcomes
+        )
 
     def sync(
         self,
@@ -127,6 +160,9 @@ class StacClient:
         *,
         assets: AssetSelection = None,
         learn_from: LearnFrom | str = LearnFrom.DOWNLOAD,
+        containers: bool = False,
+        metadata: bool = False,
+        on_progress: Callable[[Progress], None] = lambda _: None,
     ) -> Iterator[Outcome]:
         """Register a whole collection or search, and later what is new or has changed.
 
@@ -140,14 +176,18 @@ class StacClient:
             journal: File of the journal; made at the first call.
             assets: The assets, as in `create_replicas`.
             learn_from: As in `create_replicas`.
+            containers: As in `create_replicas`.
+            metadata: As in `create_replicas`.
+            on_progress: As in `create_replicas`; called while outcomes are asked for.
 
         Yields:
             What became of each asset; those of items that are passed over are
             not among them.
         """
-        registrar = self._registrar(rse, learn_from)
+        options = Options(assets, self._scope, _learn_from(learn_from), containers, metadata)
+        registrar = Registrar(self._rucio, rse, self._sender, on_progress)
         with Journal(journal, f"registration at {rse} of {self._rucio.host}") as opened:
-            yield from sync(items, opened, registrar, assets, self._scope)
+            yield from sync(items, opened, registrar, options)
 
     def delete_replicas(
         self, items: ItemsLike, rse: str, *, assets: AssetSelection = None
@@ -174,7 +214,7 @@ class StacClient:
         grouping: str = "DATASET",
         scope: str | None = None,
         per_item: bool = False,
-    ) -> list[Rule]:
+    ) -> ReplicationRules:
         """Ask Rucio for copies of registered assets.
 
         One rule is made over one dataset that holds the selected files, or one
@@ -204,30 +244,43 @@ class StacClient:
                     "per_item makes rules over whole items; it goes with neither assets nor scope"
                 )
             datasets = dict.fromkeys(dataset for _, dataset in self._dids(items, None))
-            return [self._rules.over(dataset, wanted) for dataset in datasets]
+            return ReplicationRules(self._rules.over(dataset, wanted) for dataset in datasets)
         files = {did for did, _ in self._dids(items, assets)}
         if not files:
             raise ConfigurationError("no assets are selected, so there is nothing to replicate")
-        return [self._rules.over_files(files, wanted, scope)]
+        return ReplicationRules([self._rules.over_files(files, wanted, scope)])
 
     def replication_availability(
         self, items: ItemsLike, *, assets: AssetSelection = None
-    ) -> list[Availability]:
+    ) -> ReplicationAvailability:
         """Say how much of each item is at each RSE.
 
         Args:
             items: The items.
             assets: The assets, as in `create_replicas`.
         """
-        return availability.replication_availability(self._rucio, items, assets, self._scope)
+        return ReplicationAvailability(
+            availability.replication_availability(self._rucio, items, assets, self._scope)
+        )
 
-    def rule_status(self, rules: Iterable[Rule]) -> list[ItemStatus]:
+    def replication_rules(self, ids: Iterable[str]) -> ReplicationRules:
+        """Ask Rucio for replication rules.
+
+        Args:
+            ids: Their ids.
+
+        Raises:
+            ConfigurationError: There is no rule with one of these ids.
+        """
+        return ReplicationRules(self._rules.known(rule_id) for rule_id in ids)
+
+    def rule_status(self, rules: Iterable[Rule]) -> RuleStatus:
         """Say how far rules have come with each item at each RSE, and why files are stuck.
 
         Args:
             rules: The rules.
         """
-        return item_status(self._rucio, rules)
+        return RuleStatus(item_status(self._rucio, rules))
 
     def download(
         self,
@@ -281,8 +334,8 @@ class StacClient:
         *,
         timeout_s: float = DAY_S,
         poll_s: float = 5.0,
-        on_update: Callable[[Sequence[Rule]], None] = lambda _: None,
-    ) -> list[Rule]:
+        on_update: Callable[[ReplicationRules], None] = lambda _: None,
+    ) -> ReplicationRules:
         """Follow rules until all are OK, or until the time is over.
 
         Args:
@@ -294,7 +347,14 @@ class StacClient:
         Returns:
             The rules as they were in the end; look at their `state`.
         """
-        return self._rules.wait(rules, timeout_s=timeout_s, poll_s=poll_s, on_update=on_update)
+        return ReplicationRules(
+            self._rules.wait(
+                rules,
+                timeout_s=timeout_s,
+                poll_s=poll_s,
+                on_update=lambda latest: on_update(ReplicationRules(latest)),
+            )
+        )
 
     def delete_replication_rules(self, rules: Iterable[Rule], *, at_once: bool = False) -> None:
         """Delete rules; Rucio then deletes the copies that no other rule wants.
@@ -314,9 +374,6 @@ class StacClient:
             return
         for asset in registrable(iter_items(items), selection, self._scope):
             yield asset.did, asset.dataset
-
-    def _registrar(self, rse: str, learn_from: LearnFrom | str) -> Registrar:
-        return Registrar(self._rucio, rse, _learn_from(learn_from), self._sender)
 
 
 def _learn_from(value: LearnFrom | str) -> LearnFrom:

@@ -43,7 +43,7 @@ def deregister(  # noqa: PLR0917 - as many things are needed
         with rucio_errors(f"deregistering at RSE {rse}"):
             client.delete_replicas(rse, [asset.did._asdict() for asset in part])
 
-    for batch in batched(_selected(items, selection, scope)):
+    for batch in batched(_selected(items, rse, selection, scope)):
         files = list_files(client, [asset.did for asset in batch], all_states=True)
         registered = {did for did, file in files.items() if rse in file.states}
         there = [asset for asset in batch if asset.did in registered]
@@ -57,9 +57,11 @@ def deregister(  # noqa: PLR0917 - as many things are needed
                 yield asset.outcome(State.DEREGISTERED)
 
 
-def _selected(items: ItemsLike, selection: AssetSelection, scope: str | None) -> Iterator[Asset]:
+def _selected(
+    items: ItemsLike, rse: str, selection: AssetSelection, scope: str | None
+) -> Iterator[Asset]:
     seen = set()
-    for asset in registrable(iter_items(items), selection, scope):
+    for asset in registrable(iter_items(items), selection, scope, rse):
         if asset.did not in seen:
             seen.add(asset.did)
             yield asset

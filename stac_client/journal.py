@@ -6,7 +6,7 @@ import hashlib
 import json
 import sqlite3
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .errors import ConfigurationError
 
@@ -17,6 +17,26 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 _FORMAT = 1
+
+
+class Entry(NamedTuple):
+    """A version of an item; small, however large the item is."""
+
+    collection: str
+    item: str
+    identity: bytes
+    version: bytes
+
+
+def entry_of(item: Mapping[str, Any]) -> Entry:
+    """The entry of an item as it is now."""
+    collection, item_id = item.get("collection"), item.get("id")
+    return Entry(
+        collection=str(collection or ""),
+        item=str(item_id or ""),
+        identity=_digest([collection, item_id]),
+        version=_version(item),
+    )
 
 
 class Journal:
@@ -59,16 +79,16 @@ class Journal:
                 f"{path} is the journal of {known[0][1]}; give {purpose} one of its own"
             )
 
-    def has(self, item: Mapping[str, Any]) -> bool:
+    def has(self, entry: Entry) -> bool:
         """Tell whether this very version of an item has been dealt with."""
         row = self._database.execute(
-            "SELECT version FROM items WHERE item = ?", (_identity(item),)
+            "SELECT version FROM items WHERE item = ?", (entry.identity,)
         ).fetchone()
-        return row is not None and row[0] == _version(item)
+        return row is not None and row[0] == entry.version
 
-    def add(self, items: Iterable[Mapping[str, Any]]) -> None:
+    def add(self, entries: Iterable[Entry]) -> None:
         """Write down that items have been dealt with: all of them, or none if it fails."""
-        rows = [(_identity(item), _version(item)) for item in items]
+        rows = [(entry.identity, entry.version) for entry in entries]
         with closing(self._database.cursor()) as cursor:
             cursor.execute("BEGIN IMMEDIATE")
             cursor.executemany("INSERT OR REPLACE INTO items VALUES (?, ?)", rows)
@@ -87,10 +107,6 @@ class Journal:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _identity(item: Mapping[str, Any]) -> bytes:
-    return _digest([item.get("collection"), item.get("id")])
 
 
 def _version(item: Mapping[str, Any]) -> bytes:

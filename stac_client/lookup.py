@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import re
 from dataclasses import replace
 from enum import Enum
 from http import HTTPStatus
@@ -16,13 +14,14 @@ from urllib3.util.retry import Retry
 
 from stac_policy.urls import redact
 
-from .checksums import Checksums, Digester
+from .checksums import Digester
+from .digests import WANT_DIGESTS, digests_of
+from .progress import Tally
 
 if TYPE_CHECKING:
     from .assets import Asset
+    from .progress import FileTally
 
-_ADLER32 = re.compile("[0-9a-f]{1,8}")
-_MD5_DIGITS = 32
 _CHUNK_BYTES = 1 << 20
 _TIMEOUT_S = (10, 60)  # to connect, and between two reads
 _PATIENCE_S = 60.0  # between two attempts, whatever Retry-After asks for
@@ -95,8 +94,16 @@ def make_session(connections: int) -> requests.Session:
     return session
 
 
-def complete(asset: Asset, learn_from: LearnFrom, session: requests.Session) -> Asset:
+def complete(
+    asset: Asset, learn_from: LearnFrom, session: requests.Session, tally: FileTally | None = None
+) -> Asset:
     """Find out an asset's size and a checksum, going no further than needed.
+
+    Args:
+        asset: The asset.
+        learn_from: How far to go.
+        session: As `make_session` gives it.
+        tally: Counts the bytes of a download.
 
     Returns:
         The asset with what was found; size or checksums may still be missing.
@@ -110,7 +117,7 @@ def complete(asset: Asset, learn_from: LearnFrom, session: requests.Session) -> 
         asset = _head(asset, session)
         if _is_complete(asset) or learn_from is LearnFrom.HEAD:
             return asset
-        return _download(asset, session)
+        return _download(asset, session, tally or Tally().expect())
     # requests lets some of urllib3's errors pass, and ValueErrors of odd hosts and redirects.
     except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
         raise LookupFailedError(f"{redact(asset.url)}: {_describe(error)}") from error
@@ -123,7 +130,7 @@ def _is_complete(asset: Asset) -> bool:
 def _head(asset: Asset, session: requests.Session) -> Asset:
     with session.head(
         asset.url,
-        headers={"Want-Digest": "adler32,md5;q=0.5"},
+        headers=WANT_DIGESTS,
         timeout=_TIMEOUT_S,
         allow_redirects=True,
     ) as response:
@@ -149,22 +156,24 @@ def _head(asset: Asset, session: requests.Session) -> Asset:
         )
 
 
-def _download(asset: Asset, session: requests.Session) -> Asset:
+def _download(asset: Asset, session: requests.Session, tally: FileTally) -> Asset:
     digester = Digester(asset.checksums)
     with session.get(asset.url, timeout=_TIMEOUT_S, stream=True) as response:
         if response.status_code != HTTPStatus.OK:  # 202 and others are no files either
             raise LookupFailedError(f"{redact(asset.url)}: HTTP {response.status_code}")
         _refuse_page(asset, response)
+        announced = _content_length(response)
+        tally.announce(announced or asset.size_bytes or 0)
         try:
             # As sent: what Rucio knows the size and checksum of is what an origin stores
             # and transfers copy, which may be compressed.
             for chunk in response.raw.stream(_CHUNK_BYTES, decode_content=False):
                 digester.update(chunk)
+                tally.reached(digester.size_bytes)
         except urllib3.exceptions.HTTPError as error:
             raise LookupFailedError(
                 f"{redact(asset.url)} broke off after {digester.size_bytes} bytes"
             ) from error
-        announced = _content_length(response)
     if announced not in {None, digester.size_bytes}:
         raise LookupFailedError(
             f"{redact(asset.url)} ended after {digester.size_bytes} of {announced} bytes"
@@ -179,26 +188,6 @@ def _download(asset: Asset, session: requests.Session) -> Asset:
             f"{redact(asset.url)} has another {wrong} than its item or a HEAD request says"
         )
     return replace(asset, size_bytes=digester.size_bytes, checksums=digester.checksums())
-
-
-def digests_of(headers: requests.structures.CaseInsensitiveDict[str]) -> Checksums:
-    """The adler32 and md5 of a response's `Digest` (RFC 3230), `Content-MD5` and `x-goog-hash`."""
-    found: dict[str, str] = {}
-    for header in ("Digest", "x-goog-hash"):
-        for entry in headers.get(header, "").split(","):
-            name, _, value = entry.strip().partition("=")
-            found[name.lower()] = value
-    found.setdefault("md5", headers.get("Content-MD5", ""))
-    # RFC 3230 section 4.1.1: md5 is sent as base64; storages send adler32 as hex digits.
-    adler32 = found.get("adler32", "").lower()
-    try:
-        md5 = base64.b64decode(found["md5"], validate=True).hex()
-    except ValueError:
-        md5 = ""
-    return Checksums(
-        adler32=adler32.zfill(8) if _ADLER32.fullmatch(adler32) else None,
-        md5=md5 if len(md5) == _MD5_DIGITS else None,
-    )
 
 
 def _refuse_page(asset: Asset, response: requests.Response) -> None:

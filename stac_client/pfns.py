@@ -7,20 +7,34 @@ own protocols hold one host each, with its port, and neither query strings nor
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from .results import Outcome, State
 from .source_rse import SOURCE_PROTOCOL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from urllib.parse import SplitResult
 
+    from .assets import Asset
+
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class NoPfnError(Exception):
     """None of an RSE's protocols can hold a URL; the message says why."""
+
+
+def with_pfn(selected: Asset | Outcome, protocols: list[dict[str, Any]]) -> Asset | Outcome:
+    """Give an asset the PFN that the RSE's protocols can hold, or the reason why there is none."""
+    if isinstance(selected, Outcome):
+        return selected
+    try:
+        return replace(selected, url=pfn_of(selected.url, protocols))
+    except NoPfnError as reason:
+        return selected.outcome(State.SKIPPED, str(reason))
 
 
 def pfn_of(url: str, protocols: Iterable[Mapping[str, Any]]) -> str:

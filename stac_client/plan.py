@@ -4,24 +4,27 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from .assets import select_assets
+from .drift import difference
 from .errors import rucio_errors
 from .items import iter_items
 from .listing import list_files
-from .replicas import difference, with_pfn
+from .markup import html_block, html_headline, html_note, html_table, size
+from .pfns import with_pfn
 from .requests_in_bulk import batched
 from .results import Outcome, State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from rucio.client import Client
 
     from .assets import Asset
-    from .items import ItemsLike
+    from .items import ItemDict, ItemsLike
     from .selection import AssetSelection
 
 _EXAMPLES = 3
@@ -46,6 +49,23 @@ class Plan:
     """Assets that can not be registered, by reason."""
     examples: dict[str, list[str]] = field(default_factory=dict)
     """The first few assets that are rejected for each reason."""
+
+    def _repr_html_(self) -> str:
+        """For notebooks: how much it is, where it lies, and what will be rejected."""
+        said = f"{self.items:,} items, {self.files:,} files, {size(self.size_bytes)}"
+        unknown = f"{self.files_without_size:,} sizes, {self.files_without_checksum:,} checksums"
+        note = f"{self.already_there:,} files are there already. To be looked up: {unknown}."
+        hosts = [{"host": host, "files": count} for host, count in self.hosts.most_common()]
+        rejected = [
+            {
+                "rejected": count,
+                "because": reason,
+                "such as": ", ".join(self.examples.get(reason, ())),
+            }
+            for reason, count in self.rejected.most_common()
+        ]
+        tables = html_table(hosts), html_table(rejected)
+        return html_block(html_headline(said), html_note(note), *tables)
 
     def reject(self, outcome: Outcome) -> None:
         """Count an asset that can not be registered."""
@@ -74,7 +94,8 @@ def make_plan(
     with rucio_errors(f"planning a registration at RSE {rse}"):
         protocols = client.get_rse(rse)["protocols"]
     plan = Plan()
-    for batch in batched(_registrable(items, plan, assets, scope, protocols)):
+    select = partial(select_assets, selection=assets, scope=scope, source_rse=rse)
+    for batch in batched(_registrable(items, plan, select, protocols)):
         files = list_files(client, [asset.did for asset in batch], all_states=True)
         for asset in batch:
             file = files.get(asset.did)
@@ -90,13 +111,12 @@ def make_plan(
 def _registrable(
     items: ItemsLike,
     plan: Plan,
-    assets: AssetSelection,
-    scope: str | None,
+    select: Callable[[ItemDict], Iterator[Asset | Outcome]],
     protocols: list[dict[str, Any]],
 ) -> Iterator[Asset]:
     for item in iter_items(items):
         plan.items += 1
-        for found in select_assets(item, assets, scope):
+        for found in select(item):
             selected = with_pfn(found, protocols)
             if isinstance(selected, Outcome):
                 plan.reject(selected)

@@ -1,288 +1,254 @@
-"""Registration of assets as replicas at a source RSE, in bulk; what is there is recognised."""
+"""Registration of assets as replicas at a source RSE: several batches on their way at a time."""
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+import warnings
+from concurrent.futures import FIRST_COMPLETED, wait
+from copy import copy
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Any, NamedTuple, Union
 
-from rucio.common.exception import DataIdentifierAlreadyExists
-
-from stac_policy.naming import DID
 from stac_policy.urls import redact
 
 from .assets import select_assets
+from .batches import item_batches
 from .errors import StacRucioError, rucio_errors
 from .items import iter_items
-from .listing import list_files
-from .lookup import LookupFailedError, complete, make_session
-from .pfns import NoPfnError, pfn_of
-from .requests_in_bulk import REQUEST_DIDS, grouped
+from .journal import entry_of
+from .lookups import lookups, threads
+from .metadata import MetadataWarning, MetadataWriter, item_metadata
+from .pfns import with_pfn
+from .progress import REPORT_S, Reporter, Tally
+from .registering import Batch, BatchRegistrar
 from .results import Outcome, State
+from .selection import named_keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from concurrent.futures import Executor
+    from concurrent.futures import Executor, Future
 
-    import requests
     from rucio.client import Client
 
+    from stac_policy.naming import DID
+
     from .assets import Asset
-    from .items import ItemsLike
-    from .listing import RucioFile
+    from .items import ItemDict, ItemsLike
+    from .journal import Entry
     from .lookup import LearnFrom
+    from .progress import Progress
     from .requests_in_bulk import Sender
     from .selection import AssetSelection
 
-    LookUp = Callable[[Asset], Asset | Outcome]
+    Found = Union[Asset, Outcome]
 
-_LOOKUPS = 16  # at a time
-_LOOKUPS_OF_HOST = 4
+_BATCHES = 4
+"""On their way to Rucio at a time; with one that is being read, all that is held in memory."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a registration shall be like."""
+
+    assets: AssetSelection
+    scope: str | None
+    """A fixed scope instead of those derived from the collections."""
+    learn_from: LearnFrom
+    """How far to go for sizes and checksums."""
+    containers: bool
+    """Whether collections get containers that hold their items' datasets."""
+    metadata: bool
+    """Whether the datasets get metadata from their items."""
+
+
+class Registered(NamedTuple):
+    """Items that have been dealt with, as the registration goes on."""
+
+    entries: list[Entry]
+    outcomes: list[Outcome]
+    """One for each selected asset of the items."""
 
 
 class Registrar:
-    """Registers assets at one source RSE.
+    """Registers assets at one source RSE."""
 
-    For each 1,000 assets it sends one request that asks what is there, one for
-    each scope and scheme that registers what is not, and three for the datasets.
-    """
-
-    def __init__(self, client: Client, rse: str, learn_from: LearnFrom, sender: Sender) -> None:
+    def __init__(
+        self,
+        client: Client,
+        rse: str,
+        sender: Sender,
+        on_progress: Callable[[Progress], None] = lambda _: None,
+    ) -> None:
         """Make one.
 
         Args:
             client: A Rucio client whose account may add replicas at the RSE.
             rse: The source RSE.
-            learn_from: How far to go for sizes and checksums.
             sender: Knows how much this Rucio server takes in one request.
+            on_progress: Called in the thread that asks for outcomes.
         """
         self._client = client
         self._rse = rse
-        self._learn_from = learn_from
         self._sender = sender
+        self._tally = Tally()
+        self._reporter = Reporter(self._tally, on_progress)
 
-    def register(
-        self, items: ItemsLike, assets: AssetSelection, scope: str | None
-    ) -> Iterator[Outcome]:
+    def register(self, items: ItemsLike, options: Options) -> Iterator[Registered]:
         """Register the assets of items and attach them to their items' datasets.
+
+        Items are read as they are needed, while those before them are on their way.
 
         Args:
             items: The items.
-            assets: The wanted assets.
-            scope: A fixed scope instead of those derived from the collections.
+            options: What the registration shall be like.
+
+        Yields:
+            Some items with their outcomes, as they come to an end.
 
         Raises:
             StacRucioError: The RSE does not exist, or Rucio or the STAC API can
                 not be reached. What concerns single assets is in their outcomes.
         """
+        reading = iter_items(items)
+        first = [*islice(reading, 1)]
+        if not first:
+            return
         with rucio_errors(f"registering at RSE {self._rse}"):
             protocols = self._client.get_rse(self._rse)["protocols"]
-        with make_session(_LOOKUPS_OF_HOST) as session, ThreadPoolExecutor(_LOOKUPS) as executor:
-            look_up = partial(_look_up, learn_from=self._learn_from, session=session)
-            waiting: list[Asset] = []
-            unseen = set() if assets is None or callable(assets) else set(assets)
-            for item in iter_items(items):
-                for found in select_assets(item, assets, scope):
-                    unseen.discard(found.key)
-                    selected = with_pfn(found, protocols)
-                    if isinstance(selected, Outcome):
-                        yield selected
-                        continue
-                    waiting.append(selected)
-                    if len(waiting) == REQUEST_DIDS:
-                        yield from self._register(waiting, look_up, executor)
-                        waiting = []
-            yield from self._register(waiting, look_up, executor)
-            for key in sorted(unseen):
-                yield Outcome("", "", key, State.SKIPPED, "no item has an asset with this key")
-
-    def _register(
-        self, assets: list[Asset], look_up: LookUp, executor: Executor
-    ) -> Iterator[Outcome]:
-        unique, repeated = _without_repetitions(assets)
-        there, new, drifted = self._compare(unique)
-        found, not_found = _divided(executor.map(look_up, new))
-        added, refused = self._add(found)
-        yield from (*repeated, *drifted, *not_found, *refused)
-        detached = self._attach([*there, *added])
-        for asset in there:
-            yield detached.get(asset.did) or _in_rucio(asset, State.ALREADY_THERE)
-        for asset in added:
-            yield detached.get(asset.did) or _in_rucio(asset, State.REGISTERED)
-
-    def _compare(self, assets: list[Asset]) -> tuple[list[Asset], list[Asset], list[Outcome]]:
-        """Divide assets into those that are there, those that are new, and what failed."""
-        try:
-            files = list_files(self._client, [asset.did for asset in assets], all_states=True)
-        except StacRucioError as error:
-            return [], [], [asset.outcome(State.FAILED, str(error)) for asset in assets]
-        there, new, drifted = [], [], []
-        for asset in assets:
-            file = files.get(asset.did)
-            if file is None:
-                new.append(asset)
-            elif drift := difference(asset, file, self._rse):
-                drifted.append(asset.outcome(State.FAILED, drift))
-            elif self._rse in file.states:
-                there.append(_as_in(asset, file))
-            else:
-                new.append(asset)
-        return there, new, drifted
-
-    def _add(self, assets: list[Asset]) -> tuple[list[Asset], list[Outcome]]:
-        """Add replicas; gives those that were added, and what failed."""
-
-        def add(part: list[Asset]) -> None:
-            with rucio_errors(f"registering in scope {part[0].did.scope} at RSE {self._rse}"):
-                self._client.add_replicas(self._rse, [_replica(asset) for asset in part])
-
-        failed: dict[DID, Outcome] = {}
-        # Rucio refuses a request for one scope in it, and takes the PFNs of https
-        # for those of http where both are in it (rucio.core.replica.add_replicas).
-        for same in grouped(
-            assets, lambda asset: (asset.did.scope, urlsplit(asset.url).scheme)
-        ).values():
-            for asset, error in self._sender.send(same, add):
-                failed[asset.did] = asset.outcome(State.FAILED, str(error))
-        return [asset for asset in assets if asset.did not in failed], [*failed.values()]
-
-    def _attach(self, assets: list[Asset]) -> dict[DID, Outcome]:
-        """Attach files to their items' datasets; gives what failed."""
-
-        def attach(part: list[list[Asset]]) -> None:
-            datasets = [members[0].dataset for members in part]
-            with rucio_errors(f"attaching files to datasets in scope {datasets[0].scope}"):
-                self._add_missing_datasets(datasets)
-                self._client.attach_dids_to_dids(
-                    [_attachment(members) for members in part], ignore_duplicate=True
+        metadata = MetadataWriter() if options.metadata else None
+        # What is left in the middle gives its look-ups up first: batches wait for them.
+        with threads(_BATCHES) as executor, lookups(options.learn_from) as looking_up:
+            registrars = [
+                BatchRegistrar(
+                    _twin(self._client),
+                    self._rse,
+                    sender=self._sender,
+                    lookups=looking_up,
+                    containers=options.containers,
+                    metadata=metadata,
                 )
-
-        failed = {}
-        datasets = grouped(assets, lambda asset: asset.dataset).values()
-        for same in grouped(datasets, lambda members: members[0].dataset.scope).values():
-            for members, error in self._sender.send(same, attach):
-                reason = f"registered, but not attached to {members[0].dataset}: {error}"
-                for asset in members:
-                    failed[asset.did] = asset.outcome(State.FAILED, reason)
-        return failed
-
-    def _add_missing_datasets(self, datasets: list[DID]) -> None:
-        """Add the datasets that Rucio does not have; in one request it adds all or none."""
-        while missing := self._missing(datasets):
+                for _ in range(_BATCHES)
+            ]
+            under_way = _UnderWay(executor, registrars, self._reporter)
             try:
-                self._client.add_dids([did._asdict() | {"type": "DATASET"} for did in missing])
-            except DataIdentifierAlreadyExists:
-                continue  # another client was faster with one of them
-            return
+                for batch in self._batches(chain(first, reading), options, protocols):
+                    yield from under_way.ended()
+                    while not under_way.takes(batch):
+                        under_way.wait()
+                        yield from under_way.ended()
+                    under_way.add(batch)
+            except StacRucioError:
+                # The items end too early; what is on its way is told all the same.
+                yield from under_way.rest()
+                raise
+            yield from under_way.rest()
+        if metadata is not None and metadata.problem is not None:
+            warnings.warn(f"no metadata: {metadata.problem}", MetadataWarning, stacklevel=2)
 
-    def _missing(self, datasets: list[DID]) -> list[DID]:
-        known = self._client.get_metadata_bulk([did._asdict() for did in datasets])
-        there = {DID(entry["scope"], entry["name"]) for entry in known}
-        return [did for did in datasets if did not in there]
-
-
-def with_pfn(selected: Asset | Outcome, protocols: list[dict[str, Any]]) -> Asset | Outcome:
-    """Give an asset the PFN that the RSE's protocols can hold, or the reason why there is none."""
-    if isinstance(selected, Outcome):
-        return selected
-    try:
-        return replace(selected, url=pfn_of(selected.url, protocols))
-    except NoPfnError as reason:
-        return selected.outcome(State.SKIPPED, str(reason))
-
-
-def _look_up(asset: Asset, learn_from: LearnFrom, session: requests.Session) -> Asset | Outcome:
-    try:
-        found = complete(asset, learn_from, session)
-    except LookupFailedError as error:
-        return asset.outcome(State.FAILED, str(error))
-    if found.size_bytes is None:
-        return asset.outcome(
-            State.SKIPPED, f"its size is not known; learn_from={learn_from.value!r} did not tell"
+    def _batches(
+        self, items: Iterable[ItemDict], options: Options, protocols: list[dict[str, Any]]
+    ) -> Iterator[Batch]:
+        unseen = named_keys(options.assets)
+        select = partial(
+            select_assets, selection=options.assets, scope=options.scope, source_rse=self._rse
         )
-    return found
+        for group in item_batches(items, select):
+            unseen.difference_update(found.key for _, selected in group for found in selected)
+            yield self._batch(group, options, protocols)
+        if unseen:
+            reason = "no item has an asset with this key"
+            missing = [Outcome("", "", key, State.SKIPPED, reason) for key in sorted(unseen)]
+            yield Batch(outcomes=missing)
+
+    def _batch(
+        self,
+        group: list[tuple[ItemDict, list[Found]]],
+        options: Options,
+        protocols: list[dict[str, Any]],
+    ) -> Batch:
+        batch = Batch(entries=[entry_of(item) for item, _ in group])
+        first: dict[DID, Asset] = {}
+        for item, selected in group:
+            for found in selected:
+                asset = with_pfn(found, protocols)
+                if isinstance(asset, Outcome):
+                    batch.outcomes.append(asset)
+                elif asset.did in first:
+                    batch.outcomes.append(_repeated(asset, first[asset.did]))
+                else:
+                    first[asset.did] = asset
+                    batch.assets.append(asset)
+                    batch.tallies[asset.did] = self._tally.expect()
+                    if options.metadata and asset.dataset not in batch.metadata:
+                        batch.metadata[asset.dataset] = item_metadata(item)
+        return batch
 
 
-def _without_repetitions(assets: list[Asset]) -> tuple[list[Asset], list[Outcome]]:
-    """Take out assets whose DID another one before them has, as in overlapping pages."""
-    unique: dict[DID, Asset] = {}
-    repeated = []
-    for asset in assets:
-        first = unique.setdefault(asset.did, asset)
-        if first is asset:
-            continue
-        if first.url == asset.url:
-            repeated.append(asset.outcome(State.SKIPPED, "the same asset came before"))
-        else:
-            reason = f"the same asset came before, with another URL: {redact(first.url)}"
-            repeated.append(asset.outcome(State.FAILED, reason))
-    return [*unique.values()], repeated
+class _UnderWay:
+    """Batches on their way to Rucio, each with a thread and a Rucio client of its own."""
+
+    def __init__(
+        self, executor: Executor, registrars: Iterable[BatchRegistrar], reporter: Reporter
+    ) -> None:
+        self._executor = executor
+        self._reporter = reporter
+        self._idle = [*registrars]
+        self._batches: dict[Future[list[Outcome]], tuple[Batch, BatchRegistrar]] = {}
+
+    def takes(self, batch: Batch) -> bool:
+        """Tell whether there is room for a batch, and no other one with the same item.
+
+        So what comes again is compared with what was registered of it before.
+        """
+        others = (other for other, _ in self._batches.values())
+        return bool(self._idle) and all(
+            batch.datasets.isdisjoint(other.datasets) for other in others
+        )
+
+    def add(self, batch: Batch) -> None:
+        """Send a batch on its way."""
+        registrar = self._idle.pop()
+        future = self._executor.submit(registrar.register, batch)
+        self._batches[future] = (batch, registrar)
+        self._reporter.report()
+
+    def wait(self) -> None:
+        """Wait until one has come to its end."""
+        while not wait(self._batches, timeout=REPORT_S, return_when=FIRST_COMPLETED).done:
+            self._reporter.report()
+        self._reporter.report()
+
+    def ended(self) -> Iterator[Registered]:
+        """Give those that have come to their end."""
+        for future in [future for future in self._batches if future.done()]:
+            batch, registrar = self._batches.pop(future)
+            self._idle.append(registrar)
+            yield Registered(batch.entries, future.result())
+
+    def rest(self) -> Iterator[Registered]:
+        """Wait for all, and give them as they come to their end."""
+        while self._batches:
+            self.wait()
+            yield from self.ended()
 
 
-def _divided(results: Iterable[Asset | Outcome]) -> tuple[list[Asset], list[Outcome]]:
-    assets: list[Asset] = []
-    outcomes: list[Outcome] = []
-    for result in results:
-        if isinstance(result, Outcome):
-            outcomes.append(result)
-        else:
-            assets.append(result)
-    return assets, outcomes
+def _repeated(asset: Asset, first: Asset) -> Outcome:
+    """What becomes of an asset whose DID another one before it has, as in overlapping pages."""
+    if first.url == asset.url:
+        return asset.outcome(State.SKIPPED, "the same asset came before")
+    reason = f"the same asset came before, with another URL: {redact(first.url)}"
+    return asset.outcome(State.FAILED, reason)
 
 
-def difference(asset: Asset, file: RucioFile, rse: str) -> str | None:
-    """Say how an asset differs from the file that has its DID, as far as both are known.
+def _twin(client: Client) -> Client:
+    """A Rucio client like another one, for another thread.
 
-    Rucio's DIDs stand for the same bytes for ever; it answers a second
-    registration with other bytes with success, and ignores it.
+    A session of requests is not safe to share: answers change its cookies, and
+    the client replaces it when its token has expired. Connections are shared.
     """
-    said = (
-        ("size", asset.size_bytes, file.size_bytes),
-        ("adler32", asset.checksums.adler32, file.adler32),
-        ("md5", asset.checksums.md5, file.md5),
-    )
-    for name, of_item, of_rucio in said:
-        if of_item is not None and of_rucio is not None and of_item != of_rucio:
-            return (
-                f"{asset.did} is in Rucio with {name} {of_rucio}, but the item says {of_item}; "
-                "new bytes need a new item"
-            )
-    pfns = file.pfns.get(rse)
-    if pfns and asset.url not in pfns:
-        return f"{asset.did} is registered at {rse} with another URL: {redact(pfns[0])}"
-    return None
-
-
-def _as_in(asset: Asset, file: RucioFile) -> Asset:
-    """An asset with the size and the checksums that Rucio has of it."""
-    checksums = replace(asset.checksums, adler32=file.adler32, md5=file.md5)
-    return replace(asset, size_bytes=file.size_bytes, checksums=checksums)
-
-
-def _in_rucio(asset: Asset, state: State) -> Outcome:
-    lack = "" if asset.checksums else "no checksum is known: its transfers are not verified"
-    return replace(
-        asset.outcome(state, lack),
-        size_bytes=asset.size_bytes,
-        adler32=asset.checksums.adler32,
-        md5=asset.checksums.md5,
-    )
-
-
-def _replica(asset: Asset) -> dict[str, Any]:
-    checksums = {"adler32": asset.checksums.adler32, "md5": asset.checksums.md5}
-    return {
-        **asset.did._asdict(),
-        "bytes": asset.size_bytes,
-        "pfn": asset.url,
-        **{name: value for name, value in checksums.items() if value},
-    }
-
-
-def _attachment(members: list[Asset]) -> dict[str, Any]:
-    return {
-        **members[0].dataset._asdict(),
-        "dids": [asset.did._asdict() for asset in members],
-    }
+    twin = copy(client)
+    twin.headers = dict(client.headers)
+    twin.session = copy(client.session)
+    twin.session.cookies = client.session.cookies.copy()
+    return twin

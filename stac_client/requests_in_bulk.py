@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
 from rucio.common.exception import DatabaseException
 
 from .errors import RequestError, StacRucioError
+from .patience import may_pass, patiently
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator
@@ -40,7 +42,7 @@ class Sender:
     """Sends values in bulk requests, in halves where the server refuses one.
 
     It remembers the size that the server's database took: SQLite refuses
-    statements well below 1,000 DIDs.
+    statements well below 1,000 DIDs. Several threads may use it at a time.
     """
 
     def __init__(self) -> None:
@@ -53,7 +55,8 @@ class Sender:
 
         Args:
             values: What to send.
-            request: Sends some of them; raises a StacRucioError if that fails.
+            request: Sends some of them; raises a StacRucioError if that fails. It is
+                sent again while the server's database is busy.
 
         Returns:
             The values that were refused, each with the reason. A refusal that
@@ -65,10 +68,10 @@ class Sender:
         while pending:
             part = pending.pop()
             try:
-                request(part)
+                patiently(partial(request, part))
             except RequestError as error:
-                if len(part) == 1:
-                    refused.append((part[0], error))
+                if len(part) == 1 or may_pass(error):
+                    refused += [(value, error) for value in part]
                     continue
                 half = (len(part) + 1) // 2
                 if isinstance(error.__cause__, DatabaseException):

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, TypeVar
 
 from .errors import RequestError
+from .table import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from stac_policy.naming import DID
 
 
@@ -48,38 +46,26 @@ class Outcome:
     adler32: str | None = None
     md5: str | None = None
 
-    def __str__(self) -> str:
+    @property
+    def place(self) -> str:
+        """The asset and its item."""
         item = f"{self.collection}/{self.item} " if self.item else ""
-        where = f"{item}asset {self.key}: {self.state.value}"
+        return f"{item}asset {self.key}"
+
+    def __str__(self) -> str:
+        where = f"{self.place}: {self.state.value}"
         return f"{where}: {self.reason}" if self.reason else where
 
 
 OutcomeT = TypeVar("OutcomeT", bound=Outcome)
 
 
-class Outcomes(Sequence[OutcomeT]):
+class Outcomes(Table[OutcomeT]):
     """The outcomes of an operation, one for each asset."""
-
-    def __init__(self, outcomes: Iterable[OutcomeT]) -> None:
-        self._outcomes = tuple(outcomes)
-
-    @overload
-    def __getitem__(self, index: int) -> OutcomeT: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[OutcomeT]: ...
-    def __getitem__(self, index: int | slice) -> OutcomeT | Sequence[OutcomeT]:
-        """Give one outcome, or several."""
-        return self._outcomes[index]
-
-    def __len__(self) -> int:
-        return len(self._outcomes)
 
     def __str__(self) -> str:
         counts = [f"{count:,} {state.value}" for state, count in self.counts.items()]
         return ", ".join(counts) or "no assets"
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__}: {self}>"
 
     @property
     def counts(self) -> dict[State, int]:
@@ -104,17 +90,27 @@ class Outcomes(Sequence[OutcomeT]):
             more = f" ({reasons} different reasons in all)" if reasons > 1 else ""
             raise RequestError(f"{len(failed):,} of {len(self):,} assets: {failed[0]}{more}")
 
-    def to_dataframe(self) -> Any:
-        """The outcomes as a pandas DataFrame, which needs pandas."""
-        import pandas as pd
+    def _summary(self) -> str:
+        return str(self)
 
-        return pd.DataFrame(self.to_dicts())
-
-    def to_dicts(self) -> list[dict[str, Any]]:
-        """The outcomes as plain dicts, for JSON or a table."""
+    def _shown(self) -> list[dict[str, object]]:
+        """How many assets have which reason, and one of them; what failed comes first."""
+        found: dict[tuple[State, str], list[OutcomeT]] = {}
+        for outcome in self:
+            if outcome.reason:
+                found.setdefault((outcome.state, outcome.reason), []).append(outcome)
+        last_first = list(reversed(State))
+        ordered = sorted(
+            found.items(), key=lambda each: (last_first.index(each[0][0]), -len(each[1]))
+        )
         return [
-            {field.name: _plain(getattr(outcome, field.name)) for field in fields(outcome)}
-            for outcome in self
+            {
+                "assets": len(outcomes),
+                "state": state.value,
+                "because": reason,
+                "such as": outcomes[0].place,
+            }
+            for (state, reason), outcomes in ordered
         ]
 
 
@@ -135,10 +131,3 @@ class Registration(Outcomes[Outcome]):
             for outcome in self
             if outcome.did and outcome.dataset and outcome.state in there
         ]
-
-
-def _plain(value: object) -> object:
-    """What JSON can hold of a value; DIDs and paths as people write them."""
-    if isinstance(value, Enum):
-        return value.value
-    return value if value is None or isinstance(value, (str, int)) else str(value)

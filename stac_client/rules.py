@@ -16,7 +16,7 @@ from rucio.common.exception import (
 
 from stac_policy.naming import DID
 
-from .errors import RequestError, rucio_errors
+from .errors import ConfigurationError, RequestError, rucio_errors
 from .requests_in_bulk import batched
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from rucio.client import Client
 
 _ASYNCHRONOUS_FROM = 1000  # files; above it Rucio may take longer than a request may
+
+_ATTACHMENTS = 20  # of up to 1,000 files each, in one request
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,9 @@ class Rules:
             if not isinstance(error.__cause__, DuplicateRule):
                 raise
             return self._equal(did, wanted)
+        if asynchronous:  # it is as Rucio puts it aside for its judge-injector
+            expression, copies = wanted.rse_expression, wanted.copies
+            return Rule(rule_id, did, expression, copies, "INJECT", 0, 0, 0, error=None)
         return self.get(rule_id)
 
     def get(self, rule_id: str) -> Rule:
@@ -117,6 +122,20 @@ class Rules:
         """
         with rucio_errors(f"asking for rule {rule_id}"):
             return _rule(self._client.get_replication_rule(rule_id))
+
+    def known(self, rule_id: str) -> Rule:
+        """Ask Rucio for a rule that somebody has named.
+
+        Raises:
+            ConfigurationError: There is none with this id.
+            StacRucioError: Rucio can not be reached.
+        """
+        try:
+            return self.get(rule_id)
+        except RequestError as error:
+            if not isinstance(error.__cause__, RuleNotFound):
+                raise
+            raise ConfigurationError(f"there is no rule {rule_id}") from error
 
     def wait(
         self,
@@ -177,12 +196,12 @@ class Rules:
         try:
             if not self._add_dataset(dataset, first):
                 others = [first, *others]
-            for batch in others:
+            attachments = [
+                {**dataset._asdict(), "dids": [did._asdict() for did in batch]} for batch in others
+            ]
+            for several in batched(attachments, _ATTACHMENTS):
                 with rucio_errors(f"attaching files to {dataset}"):
-                    self._client.attach_dids_to_dids(
-                        [{**dataset._asdict(), "dids": [did._asdict() for did in batch]}],
-                        ignore_duplicate=True,
-                    )
+                    self._client.attach_dids_to_dids(several, ignore_duplicate=True)
         except RequestError as error:
             if not isinstance(error.__cause__, DataIdentifierNotFound):
                 raise

@@ -83,10 +83,11 @@ def _item_and_rse(lock: dict[str, Any]) -> tuple[tuple[str, str], str]:
     parts = split_name(lock["name"])
     if len(parts) < _ITEM_PARTS:
         return (lock["scope"], lock["name"]), lock["rse"]  # a rule over other files too
-    return (_readable(parts[0]), _readable(parts[1])), lock["rse"]
+    return (readable(parts[0]), readable(parts[1])), lock["rse"]
 
 
-def _readable(part: str) -> str:
+def readable(part: str) -> str:
+    """Give the id that a part of a name stands for, or the part where it was shortened."""
     try:
         return unescape(part)
     except ValueError:  # shortened: only the catalogue knows the original

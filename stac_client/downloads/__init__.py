@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from stac_client.progress import Progress
+
 from .downloader import Downloader
-from .results import DownloadOutcome, Downloads, Progress
+from .results import DownloadOutcome, Downloads
 
 __all__ = ["DownloadOutcome", "Downloader", "Downloads", "Progress"]

@@ -19,12 +19,13 @@ import pystac
 
 from stac_client.alternates import NAME
 from stac_client.errors import ConfigurationError
+from stac_client.originals import LOCAL
 from stac_client.results import State
 from stac_policy.naming import DID
 
 from .extent import Extent
 from .files import UnusablePathError, place
-from .local_items import LOCAL, item_file_name, local_item, original_collection
+from .local_items import item_file_name, local_item, original_collection
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

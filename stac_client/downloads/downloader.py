@@ -11,40 +11,39 @@ catalogue = pystac.Catalog.from_file(downloads.catalogue)
 from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Union
 
 from stac_client.assets import Asset, select_assets
+from stac_client.batches import item_batches
 from stac_client.errors import StacRucioError
 from stac_client.items import iter_items
 from stac_client.listing import list_files
-from stac_client.requests_in_bulk import REQUEST_DIDS
+from stac_client.progress import REPORT_S, Reporter, Tally
 from stac_client.results import Outcome, State
+from stac_client.selection import named_keys
 
 from .asset import AssetDownloader, Wanted, outcome
 from .catalogue import LocalCatalogue
 from .files import locked
 from .http import make_download_session
 from .local_items import as_registered
-from .results import DownloadOutcome, Downloads, Progress
+from .results import DownloadOutcome, Downloads
 from .rucio import RucioFetcher
 from .sources import Sources
-from .tally import Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
     from rucio.client import Client
 
     from stac_client.items import ItemDict, ItemsLike
     from stac_client.listing import RucioFile
+    from stac_client.progress import FileTally, Progress
     from stac_client.selection import AssetSelection
     from stac_policy.naming import DID
-
-    from .tally import FileTally
-
-_PROGRESS_S = 0.2  # between two reports
 
 _Found = Union[Asset, Outcome]
 
@@ -120,9 +119,10 @@ class Downloader:
             )
             run = _Run(self._client, self._workers, downloader, catalogue, on_progress)
             outcomes: list[DownloadOutcome] = []
-            unseen = set() if assets is None or callable(assets) else set(assets)
+            unseen = named_keys(assets)
+            select = partial(select_assets, selection=assets, scope=scope)
             try:
-                for batch in _batches(items, assets, scope):
+                for batch in item_batches(map(as_registered, iter_items(items)), select):
                     unseen -= {found.key for _, selected in batch for found in selected}
                     outcomes += run.download(batch)
             finally:
@@ -148,8 +148,8 @@ class _Run:
         self._workers = workers
         self._downloader = downloader
         self._catalogue = catalogue
-        self._on_progress = on_progress
         self._tally = Tally()
+        self._reporter = Reporter(self._tally, on_progress)
         self._seen: set[DID] = set()
 
     def download(self, batch: list[tuple[ItemDict, list[_Found]]]) -> list[DownloadOutcome]:
@@ -217,33 +217,10 @@ class _Run:
     def _follow(self, futures: Iterable[Future[DownloadOutcome]]) -> None:
         """Wait for all, and report meanwhile."""
         pending = set(futures)
-        reported = None
-        while True:
-            progress = self._tally.progress()
-            if progress != reported:
-                self._on_progress(progress)
-                reported = progress
-            if not pending:
-                return
-            pending = wait(pending, timeout=_PROGRESS_S).not_done
-
-
-def _batches(
-    items: ItemsLike, assets: AssetSelection, scope: str | None
-) -> Iterator[list[tuple[ItemDict, list[_Found]]]]:
-    """Give items with their selected assets, as many at a time as one request can hold."""
-    batch: list[tuple[ItemDict, list[_Found]]] = []
-    size = 0
-    for given in iter_items(items):
-        item = as_registered(given)
-        selected = list(select_assets(item, assets, scope))
-        if batch and (size + len(selected) > REQUEST_DIDS or len(batch) == REQUEST_DIDS):
-            yield batch
-            batch, size = [], 0
-        batch.append((item, selected))
-        size += len(selected)
-    if batch:
-        yield batch
+        self._reporter.report()
+        while pending:
+            pending = wait(pending, timeout=REPORT_S).not_done
+            self._reporter.report()
 
 
 def _not_downloaded(found: _Found) -> DownloadOutcome:

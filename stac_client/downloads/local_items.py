@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from stac_client.alternates import EXTENSION as ALTERNATES
-from stac_client.alternates import NAME, ORIGINAL, with_replicas
+from stac_client.alternates import with_replicas
+from stac_client.originals import LOCAL, is_http, with_original
 from stac_policy.naming import asset_name
 from stac_policy.urls import absolute
 
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 
     from .results import DownloadOutcome
 
-LOCAL = "local"
-"""`alternate:name` of a file beside its item; no RSE has a name in lower case."""
 FILE_EXTENSION = "https://stac-extensions.github.io/file/v2.1.0/schema.json"
 
 _FILE_EXTENSIONS = "https://stac-extensions.github.io/file/"
@@ -29,16 +28,15 @@ _STRUCTURE = frozenset({"self", "root", "parent", "collection", "next", "prev"})
 def as_registered(item: ItemDict) -> ItemDict:
     """Give an item with absolute URLs, each asset with the one that it is registered by.
 
-    An asset that a modifier with `prefer` has given another protocol's URL, or
-    that lies beside the item of an earlier download, gets back one of HTTP from
-    its alternates.
+    That is so where a modifier has put another one in its place, and where it
+    lies beside the item of an earlier download.
     """
     base = _link(item, "self")
     assets, links = item.get("assets"), item.get("links")
     return {
         **item,
         "assets": {
-            key: _with_http_href(_absolute(fields, base))
+            key: _as_registered(_absolute(fields, base))
             for key, fields in (assets if isinstance(assets, Mapping) else {}).items()
         },
         "links": [_absolute(link, base) for link in (links if isinstance(links, list) else [])],
@@ -93,7 +91,7 @@ def _extensions(item: ItemDict, *, in_use: bool) -> list[str]:
 def original_collection(item: ItemDict) -> str:
     """URL of the collection that an item comes from, or nothing."""
     href = _link(item, "collection")
-    return href if _is_http(href) else ""
+    return href if is_http(href) else ""
 
 
 def item_file_name(item: ItemDict, part: str) -> str:
@@ -139,34 +137,13 @@ def _other_links(item: ItemDict) -> Iterable[Mapping[str, Any]]:
         if isinstance(link, Mapping) and link.get("rel") not in _STRUCTURE
     ]
     own = _link(item, "self")
-    if _is_http(own) and not any(link.get("rel") == "canonical" for link in links):
+    if is_http(own) and not any(link.get("rel") == "canonical" for link in links):
         links.append({"rel": "canonical", "href": own, "type": "application/geo+json"})
     return links
 
 
-def _with_http_href(fields: Any) -> Any:
-    alternates = fields.get("alternate") if isinstance(fields, Mapping) else None
-    if not isinstance(alternates, Mapping) or _is_http(fields.get("href")):
-        return fields
-    places = {
-        key: place["href"]
-        for key, place in alternates.items()
-        if isinstance(place, Mapping) and _is_http(place.get("href"))
-    }
-    if not places:
-        return fields
-    key, href = places.popitem()
-    others = {name: place for name, place in alternates.items() if name != key}
-    own = fields.get(NAME)
-    if isinstance(own, str) and own != LOCAL:
-        others[own] = {"href": fields.get("href"), NAME: own}
-    changed = {name: value for name, value in fields.items() if name not in {"alternate", NAME}}
-    changed["href"] = href
-    if others:
-        changed["alternate"] = others
-    if key != ORIGINAL:
-        changed[NAME] = key
-    return changed
+def _as_registered(fields: Any) -> Any:
+    return with_original(fields) if isinstance(fields, Mapping) else fields
 
 
 def _absolute(fields: Any, base: str) -> Any:
@@ -183,7 +160,3 @@ def _link(item: ItemDict, rel: str) -> str:
         if isinstance(link, Mapping) and link.get("rel") == rel:
             return str(link.get("href") or "")
     return ""
-
-
-def _is_http(href: object) -> bool:
-    return isinstance(href, str) and href.startswith(("http://", "https://"))

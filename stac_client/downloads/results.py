@@ -1,4 +1,4 @@
-"""What became of each asset of a download, and how far it is."""
+"""What became of each asset of a download."""
 
 from __future__ import annotations
 
@@ -11,21 +11,6 @@ from stac_client.results import Outcome, Outcomes
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a download is.
-
-    The totals grow while items are read. What fails is done, but its bytes
-    count no more.
-    """
-
-    files_done: int
-    files_total: int
-    bytes_done: int
-    """Bytes that are there; fewer again when a file has to start anew."""
-    bytes_total: int
 
 
 @dataclass(frozen=True)
@@ -61,6 +46,9 @@ class Downloads(Outcomes[DownloadOutcome]):
     def paths(self) -> list[Path]:
         """The files that are there now."""
         return [outcome.path for outcome in self if outcome.path is not None]
+
+    def _notes(self) -> Sequence[str]:
+        return self.catalogue_problems
 
     def raise_for_failed(self) -> None:
         """Raise if any asset failed, or if the catalogue could not be written.

@@ -13,10 +13,12 @@ from rucio.client import Client as RucioClient
 from stac_client import (
     ALTERNATE_ASSETS,
     Availability,
+    History,
     LearnFrom,
     Modifier,
     Outcome,
     Registration,
+    ReplicationRules,
     Rule,
     StacClient,
     StacRucioError,
@@ -102,10 +104,13 @@ def replicate(client: StacClient, registration: Registration, items: list[pystac
         print([rule.state for rule in rules])  # noqa: T201
 
     try:
-        rules: list[Rule] = client.create_replication_rules(registration, "tier=disk", copies=2)
-        rules += client.create_replication_rules(items, "DISK", assets=["red"], lifetime_s=3600)
+        rules: ReplicationRules = client.create_replication_rules(items, "tier=disk", copies=2)
+        rules += client.create_replication_rules(registration, "DISK", lifetime_s=3600)
         rules = client.wait(rules, timeout_s=60, poll_s=1, on_update=show)
-        rows: list[Availability] = client.replication_availability(items)
+        client.wait(rules[:1], on_update=History())
+        wrong: list[Rule] = client.replication_rules(["id"])  # type: ignore[assignment]
+        print(wrong)  # noqa: T201
+        rows: Sequence[Availability] = client.replication_availability(items)
         complete: list[bool] = [row.complete for row in rows]
         client.delete_replication_rules(rules, at_once=all(complete))
         client.wait(rules, on_update=print)

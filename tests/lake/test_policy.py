@@ -12,7 +12,7 @@ from pathlib import Path
 import pystac_client
 import pytest
 import requests
-from rucio.common.exception import AccessDenied, RuleNotFound
+from rucio.common.exception import AccessDenied, InvalidMetadata, RuleNotFound
 from rucio.version import current_version
 
 from stac_client import StacClient, State
@@ -71,6 +71,15 @@ def test_a_registrar_registers(stac_lake, collection):
     assert registrar.create_replicas(items, "STAC").counts == {State.ALREADY_THERE: 4}
 
 
+def test_a_registrar_may_describe_what_it_registers(stac_lake, collection):
+    """Its metadata reaches the server's plugins, of which the lake's takes none."""
+    registrar = stac_lake.client("registrar")
+    StacClient(registrar).create_replicas(many_items(collection, 1, 1), "STAC")
+    dataset = {"scope": collection, "name": item_name(collection, "item-0")}
+    with pytest.raises(InvalidMetadata):
+        registrar.set_dids_metadata_bulk([dataset | {"meta": {"stac_item": "item-0"}}])
+
+
 def file(scope, name, **more):
     """A replica as Rucio's client takes it."""
     return {"scope": scope, "name": name, "bytes": 1, "adler32": "00000001", **more}
@@ -107,6 +116,9 @@ def test_a_registrar_may_do_nothing_else(stac_lake, rucio, collection):
         ),
         lambda: registrar.add_rse("MINE"),
         lambda: registrar.add_scope("registrar", "mine"),
+        lambda: registrar.set_dids_metadata_bulk(
+            [{"scope": collection, "name": "not-stac", "meta": {"x": "1"}}]
+        ),
         lambda: registrar.set_status(collection, "not-stac", open=False),
         lambda: registrar.delete_replicas(DISK, [{"scope": collection, "name": name}]),
     ]

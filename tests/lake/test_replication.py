@@ -19,6 +19,7 @@ from stac_client import (
     RequestError,
     StacClient,
 )
+from stac_policy.naming import DID
 from stac_testbed import STORAGE_EXPRESSION, STORAGE_RSES
 
 from .conftest import ASSETS, many_items
@@ -154,6 +155,21 @@ def test_requests_for_a_rule(client, collection, requests_sent):
     rules = client.create_replication_rules(registration, DISKS[0])
     assert len(requests_sent) == 4, requests_sent.sent
     client.delete_replication_rules(rules, at_once=True)
+
+
+def test_requests_for_a_large_rule(client, collection, rucio, requests_sent):
+    """So does one over more files than one request can name; Rucio then works on it by itself."""
+    registration = client.create_replicas(many_items(collection, 300, 4), "STAC")
+    requests_sent.sent.clear()
+    (rule,) = client.create_replication_rules(registration, DISKS[0])
+    assert len(requests_sent) == 4, requests_sent.sent
+    assert (rule.state, rule.locks_ok, rule.copies) == ("INJECT", 0, 1)
+    files = {DID(file["scope"], file["name"]) for file in rucio.list_files(*rule.did)}
+    assert files == set(registration.dids)
+    requests_sent.sent.clear()
+    client.rule_status([rule])
+    assert len(requests_sent) <= 3, requests_sent.sent
+    client.delete_replication_rules([rule], at_once=True)
 
 
 def test_an_ordinary_account_replicates(replicated, stac_lake):

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from stac_client import ConfigurationError, StacClient, State, by_media_type, by_role, write_back
+from stac_client.alternates import with_replicas
 from stac_policy.naming import collection_scope
 from stac_testbed import STORAGE_RSES
 
@@ -273,3 +274,25 @@ def test_outcomes_as_a_table(client, collection):
     table = registration.to_dataframe()
     assert list(table["state"]) == ["registered"] * 4
     assert json.loads(json.dumps(registration.to_dicts())) == table.to_dict("records")
+
+
+@pytest.mark.parametrize("near", ["davs://disk.example.org/x/", "https://disk.example.org/x/"])
+def test_items_that_a_modifier_has_changed(stac_lake, client, collection, near):
+    """Items with copies as their hrefs are those that were registered, wherever they are given."""
+    items = many_items(collection, 2, 2)
+    client.create_replicas(items, "STAC").raise_for_failed()
+    changed = json.loads(json.dumps(items))
+    for item in changed:
+        for key, asset in item["assets"].items():
+            pfns = {"STAC": [asset["href"]], DISK: [f"{near}{key}.tif"]}
+            item["assets"][key] = with_replicas(asset, pfns, prefer=[DISK])
+            assert item["assets"][key]["href"] != asset["href"]
+    assert client.plan(changed, "STAC").already_there == 4
+    assert client.create_replicas(changed, "STAC").counts == {State.ALREADY_THERE: 4}
+    assert client.replication_availability(changed) == client.replication_availability(items)
+    rules = client.create_replication_rules(changed[:1], DISK)
+    again = client.create_replication_rules(items[:1], DISK)
+    assert [rule.id for rule in again] == [rule.id for rule in rules]
+    client.delete_replication_rules(rules, at_once=True)
+    registrar = StacClient(stac_lake.client("registrar"))
+    assert registrar.delete_replicas(changed[1:], "STAC").counts == {State.DEREGISTERED: 2}

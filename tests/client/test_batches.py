@@ -1,0 +1,38 @@
+"""Batches: whole items, as many as one request can hold, and no more held than that."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stac_client.batches import item_batches
+
+
+def assets_of(item):
+    """The assets of an item that stands for its number of assets."""
+    return range(item)
+
+
+@given(st.lists(st.one_of(st.integers(0, 12), st.integers(0, 1500)), max_size=60))
+def test_batches(items):
+    """All items come in their order with all their assets; only a single item exceeds 1,000."""
+    batches = list(item_batches(items, assets_of))
+    assert [item for batch in batches for item, _ in batch] == items
+    for batch in batches:
+        assert [found for _, found in batch] == [list(assets_of(item)) for item, _ in batch]
+        assert len(batch) == 1 or sum(item for item, _ in batch) <= 1000
+    for batch, after in zip(batches, batches[1:]):
+        assert sum(item for item, _ in batch) + after[0][0] > 1000
+
+
+def test_items_without_assets():
+    """Items without any asset do not pile up either."""
+    batches = list(item_batches([0] * 2500, assets_of))
+    assert [len(batch) for batch in batches] == [1000, 1000, 500]
+
+
+def test_items_are_read_as_they_are_needed():
+    """No more items are read than a batch needs, and the one after it."""
+    items = iter([300] * 20)
+    next(item_batches(items, assets_of))
+    assert len(list(items)) == 16

@@ -1,0 +1,98 @@
+"""Patience with a busy database: what may pass is asked again, and nothing else."""
+
+from __future__ import annotations
+
+import pytest
+from rucio.common.exception import DatabaseException, InvalidObject, RucioException
+
+from stac_client import RequestError
+from stac_client.errors import rucio_errors
+from stac_client.patience import patiently
+from stac_client.requests_in_bulk import Sender
+
+LOCKED = DatabaseException("(sqlite3.OperationalError) database is locked\n[SQL: INSERT …]")
+
+
+@pytest.fixture
+def pauses(monkeypatch):
+    """The pauses in seconds, which take no time."""
+    taken = []
+    monkeypatch.setattr("stac_client.patience.time.sleep", taken.append)
+    return taken
+
+
+class Server:
+    """Refuses with each of these errors in turn, then takes everything."""
+
+    def __init__(self, *errors):
+        """Take the errors."""
+        self.errors = [*errors]
+        self.sizes = []
+
+    def request(self, values=()):
+        """Take a request, or refuse it as Rucio's client does."""
+        self.sizes.append(len(values))
+        with rucio_errors("sending"):
+            if self.errors:
+                raise self.errors.pop(0)
+        return "taken"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        LOCKED,
+        DatabaseException("(psycopg.errors.DeadlockDetected) deadlock detected"),
+        DatabaseException("(pymysql.err.OperationalError) (1205, 'Lock wait timeout exceeded')"),
+        DatabaseException("ORA-00060: deadlock detected while waiting for resource"),
+        DatabaseException("QueuePool limit of size 5 overflow 10 reached"),
+        RucioException("('(sqlite3.OperationalError) database is locked',)"),
+    ],
+)
+def test_what_may_pass(pauses, error):
+    """A busy database is asked again after pauses that become longer."""
+    assert patiently(Server(error, error, error).request) == "taken"
+    assert len(pauses) == 3
+    assert 0 < pauses[0] < pauses[1] < pauses[2] <= 1
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        DatabaseException("(sqlite3.OperationalError) too many SQL variables"),
+        DatabaseException("(sqlite3.OperationalError) x [SQL: …] [parameters: ('deadlock',)]"),
+        InvalidObject("deadlock-valley is bad"),
+    ],
+)
+def test_what_does_not_pass(pauses, error):
+    """What lies in the request is raised at once, even if it is named like something else."""
+    server = Server(error)
+    with pytest.raises(RequestError):
+        patiently(server.request)
+    assert (len(server.sizes), pauses) == (1, [])
+
+
+def test_patience_ends(pauses):
+    """A database that stays busy is an error in the end, after some seconds."""
+    with pytest.raises(RequestError, match="database is locked"):
+        patiently(Server(*[LOCKED] * 99).request)
+    assert 5 < sum(pauses) < 20
+
+
+def test_a_busy_database_takes_large_requests(pauses):
+    """That a database is busy says nothing of how much it takes in one request."""
+    server = Server(LOCKED, LOCKED)
+    sender = Sender()
+    assert sender.send([*range(1000)], server.request) == []
+    assert sender.send([*range(1000)], server.request) == []
+    assert server.sizes == [1000] * 4
+    assert len(pauses) == 2
+
+
+def test_a_database_that_stays_busy_is_not_asked_in_halves(pauses):
+    """What the database is too busy for is refused as a whole."""
+    server = Server(*[LOCKED] * 99)
+    refused = Sender().send([*range(1000)], server.request)
+    assert [value for value, _ in refused] == [*range(1000)]
+    assert set(server.sizes) == {1000}
+    assert len(pauses) == len(server.sizes) - 1
