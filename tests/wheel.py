@@ -14,7 +14,7 @@ import zipfile
 from pathlib import Path
 
 PROJECT = Path(__file__).parent.parent
-PACKAGES = {"stac_client", "stac_policy", "stac_testbed"}
+PACKAGES = {"stac_client", "stac_policy", "stac_rucio", "stac_testbed"}
 
 
 def main() -> None:

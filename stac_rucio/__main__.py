@@ -1,0 +1,34 @@
+"""`stac-rucio` and `python -m stac_rucio`."""
+
+from __future__ import annotations
+
+import signal
+import warnings
+from typing import TYPE_CHECKING
+
+import click
+
+from .cli import cli
+from .exits import Terminated
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+
+def main() -> None:
+    """Run the command line, and end the process with its exit code."""
+    signal.signal(signal.SIGTERM, _terminate)
+    warnings.showwarning = _show_warning  # type: ignore[assignment] # takes all arguments
+    cli(prog_name="stac-rucio")
+
+
+def _terminate(signum: int, _: FrameType | None) -> None:
+    raise Terminated(signum)
+
+
+def _show_warning(message: Warning | str, *_: object) -> None:
+    click.echo(f"Warning: {message}", err=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""The connection to Rucio, made when a verb needs it and not before."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rucio.client import Client
+
+    from stac_client import Modifier, StacClient
+
+_LOGGER = logging.getLogger(__name__)
+
+
+@dataclass
+class Connection:
+    """Rucio, as an account of it sees it."""
+
+    account: str | None
+    """By default that of rucio.cfg."""
+    scope: str | None
+    """A fixed scope for all assets."""
+
+    @cached_property
+    def rucio(self) -> Client:
+        """A client of Rucio.
+
+        Raises:
+            StacRucioError: There is no usable rucio.cfg, or Rucio does not answer or
+                does not accept the account.
+        """
+        from stac_client.errors import rucio_errors
+
+        with rucio_errors("connecting to Rucio"):
+            client = self.connect()
+        _LOGGER.info("Rucio at %s, account %s", client.host, client.account)
+        return client
+
+    def connect(self) -> Client:
+        """Make a client of Rucio.
+
+        Raises:
+            AccessError: Rucio takes it for another account than the one asked for.
+            Exception: What Rucio raises.
+        """
+        from rucio.client import Client
+
+        from stac_client.errors import AccessError
+
+        # Its own logger writes to the terminal, colours and all.
+        client = Client(account=self.account, logger=logging.getLogger("rucio.client"))
+        if self.account and (known := client.whoami()["account"]) != self.account:
+            # A token of another account lay where rucio.cfg says (auth_token_file_path).
+            raise AccessError(
+                f"Rucio takes this for account {known}, not {self.account}; "
+                "rucio.cfg names a token or credentials of that account"
+            )
+        return client
+
+    @cached_property
+    def stac(self) -> StacClient:
+        """A StacClient.
+
+        Raises:
+            StacRucioError: As for `rucio`.
+        """
+        from stac_client import StacClient
+
+        return StacClient(self.rucio, scope=self.scope)
+
+    def modifier(
+        self,
+        *,
+        prefer: Sequence[str],
+        only: Sequence[str],
+        exclude: Sequence[str],
+        patient: bool = False,
+    ) -> Modifier:
+        """What adds the replicas to items, or raises the reason why it can not.
+
+        Args:
+            prefer: RSEs whose copy shall be the `href`, the most wanted first.
+            only: The only RSEs whose copies count; all, if there are none.
+            exclude: RSEs whose copies do not count.
+            patient: Wait for Rucio as long as it takes.
+
+        Raises:
+            StacRucioError: As for `rucio`, or there is no such RSE.
+        """
+        modifier = self.stac.modifier(prefer=prefer, only=only, exclude=exclude, strict=True)
+        return modifier(timeout_s=None) if patient else modifier

@@ -1,0 +1,1 @@
+"""The verbs, each in a file of its own."""

@@ -1,0 +1,86 @@
+"""`stac-rucio alternates`."""
+
+from __future__ import annotations
+
+import json
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from stac_rucio.commands import option, verb
+from stac_rucio.gathering import words
+from stac_rucio.options import takes_rucio, verbose
+from stac_rucio.output import write_line
+from stac_rucio.search import takes_items
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from stac_rucio.connection import Connection
+    from stac_rucio.source import ItemSource
+    from stac_rucio.streams import Item
+
+_BATCH = 100  # items; their assets fit into a few requests
+
+
+@verb(
+    "alternates",
+    "stac-client search https://stac.example.org/v1 -c alps | stac-rucio alternates -",
+    "stac-rucio alternates --api https://stac.example.org/v1 -c alps --prefer DISK-A > near.json",
+    "stac-rucio alternates items.ndjson --only DISK-A,DISK-B",
+)
+@takes_items()
+@option(
+    "--prefer",
+    multiple=True,
+    metavar="RSES",
+    callback=words,
+    help="RSEs, the most wanted first: the copy at the first that has one becomes the href.",
+)
+@option(
+    "--only", metavar="RSES", multiple=True, callback=words, help="Only the copies at these RSEs."
+)
+@option("--exclude", metavar="RSES", multiple=True, callback=words, help="No copies at these RSEs.")
+@takes_rucio()
+@verbose
+def alternates(
+    items: ItemSource,
+    prefer: Sequence[str],
+    only: Sequence[str],
+    exclude: Sequence[str],
+    rucio: Connection,
+) -> None:
+    """Write items with every copy as an alternate asset.
+
+    The items come out as they came in: NDJSON as NDJSON, all else as an item
+    collection.
+    """
+    modify = rucio.modifier(prefer=prefer, only=only, exclude=exclude, patient=True)
+    as_lines, found = _opened(items)
+    separator = "" if as_lines else '{"type": "FeatureCollection", "features": ['
+    while batch := list(islice(found, _BATCH)):
+        modify({"type": "FeatureCollection", "features": batch})
+        for item in batch:
+            if as_lines:
+                write_line(json.dumps(item))
+            else:
+                write_line(f"{separator}{json.dumps(item)}")
+                separator = ","
+    if not as_lines:
+        write_line(f"{separator if separator != ',' else ''}]}}")
+
+
+def _opened(items: ItemSource) -> tuple[bool, Iterator[Item]]:
+    """Items that may be changed, and whether they came as NDJSON."""
+    from stac_client.items import iter_items
+
+    if items.api:
+        return False, iter_items(items.items())
+    streams = items.streams()
+    first = next(streams)
+
+    def all_items() -> Iterator[Item]:
+        yield from first.items
+        for stream in streams:
+            yield from stream.items
+
+    return first.as_lines, iter_items(all_items())

@@ -1,0 +1,65 @@
+"""`admin setup-rse`, `admin doctor` and `admin scope` on a real Rucio server."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.lake.conftest import many_items
+
+from .conftest import rows
+
+
+@pytest.fixture
+def source(rucio):
+    """The name of an RSE that is not there, and is gone again afterwards."""
+    yield "CLI-SOURCE"
+    rucio.delete_rse("CLI-SOURCE")
+
+
+def test_a_source_rse_is_set_up_once(run, rucio, source, items_file):
+    """What will be done is shown, then done; a second time there is nothing to do."""
+    file = items_file(many_items("cli-setup", 2, 1))
+    setup = ("admin", "setup-rse", source, file, "--destinations", "tier=disk")
+    planned = run(*setup, "--dry-run")
+    assert planned.exit_code == 0, planned.stderr
+    assert run(*setup).exit_code == 2
+    assert source not in {rse["rse"] for rse in rucio.list_rses()}
+    done = run(*setup, "--yes")
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout == planned.stdout
+    assert "add scope cli-setup for account root" in done.stdout
+    again = run(*setup)
+    assert (again.exit_code, again.stdout) == (0, "")
+    schemes = {protocol["scheme"] for protocol in rucio.get_rse(source)["protocols"]}
+    assert schemes == {"https"}
+
+
+def test_doctor(run, stac_lake):
+    """A lake that is well has no errors; an RSE that does not exist is one, with its mend."""
+    doctor = ("admin", "doctor", "--destinations", "tier=disk", "--json")
+    well = run(*doctor, "STAC", "--api", stac_lake.stac_url, "--sample", 2)
+    assert well.exit_code == 0, well.stderr
+    findings = [json.loads(line) for line in well.stdout.splitlines()]
+    assert "error" not in {finding["level"] for finding in findings}
+    assert any(finding["code"].startswith("resol") for finding in findings)
+    ill = run(*doctor, "NOWHERE")
+    assert ill.exit_code == 1
+    last = json.loads(ill.stdout.splitlines()[-1])
+    assert (last["level"], last["code"]) == ("error", "rse-missing")
+    assert "stac-rucio admin setup-rse NOWHERE" in last["mend"]
+    assert "1 error found" in ill.stderr
+
+
+def test_scopes(run, stac_lake):
+    """The scopes of collections are added, those that are there stay."""
+    typed = ("admin", "scope", "cli-scope", "a" * 40, "--yes")
+    added = run(*typed)
+    assert added.exit_code == 0, added.stderr
+    assert len(rows(added)) == 2
+    again = run(*typed)
+    assert (again.exit_code, again.stdout) == (0, "")
+    assert again.stderr.count("is there") == 2
+    of_api = run("admin", "scope", "--api", stac_lake.stac_url, "--dry-run")
+    assert of_api.stderr.count("is there") == len(stac_lake.collections)

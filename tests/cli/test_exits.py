@@ -1,0 +1,133 @@
+"""Exit codes and the one line that explains them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from stac_client import AccessError
+from stac_rucio.connection import Connection
+from tests.lake.conftest import many_items
+
+NO_SERVER = "http://127.0.0.1:1"
+RULE = "0123456789abcdef0123456789abcdef"
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (["register"], "--rse"),
+        (["register", "--rse", "STAC"], "no items"),
+        (["register", "--rse", "STAC", "-c", "x"], "needs --api"),
+        (["register", "--rse", "STAC", "--headers", "a=b"], "needs --api"),
+        (["register", "--rse", "STAC", "x.json", "--api", "u"], "not both"),
+        (["register", "--rse", "STAC", "no-such-file.json"], "no-such-file.json"),
+        (["register", "--rse", "STAC", "-", "-"], "only once"),
+        (["plan", "--rse", "STAC", "--api", "u", "--intersects", "{"], "GeoJSON"),
+        (["plan", "--rse", "STAC", "--api", "u", "--intersects", "[]"], "GeoJSON"),
+        (["plan", "--rse", "STAC", "--api", "u", "--headers", "secret"], "NAME=VALUE"),
+        (["plan", "--rse", "STAC", "--api", "u", "--filter", "{"], "not JSON"),
+        (["wait"], "no rules"),
+        (["wait", "nonsense"], "32 hex digits"),
+        (["rules", "delete", RULE], "give --yes"),
+        (["admin", "scope"], "--api URL"),
+        (["no-such-verb"], "No such command"),
+    ],
+)
+def test_wrong_command_lines(run, typed, said):
+    """A command line that makes no sense ends with exit code 2 and says what is wrong."""
+    result = run(*typed)
+    assert result.exit_code == 2
+    assert said in result.stderr
+    assert "secret" not in result.stderr.replace("--headers", "")
+    assert result.stdout == ""
+
+
+def test_what_pystac_client_can_not_search(run, stac_lake):
+    """What pystac-client refuses is a wrong command line too."""
+    result = run("plan", "--rse", "STAC", "--api", stac_lake.stac_url, "--datetime", "yesterday")
+    assert result.exit_code == 2
+    assert "yesterday" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("url", "code", "said"),
+    [
+        (NO_SERVER, 3, "does not answer: Failed to establish"),
+        ("{api}/no-such-place", 1, "answers 404: is the URL right?"),
+        ("{api}/collections", 1, "gives no STAC"),
+    ],
+)
+def test_stac_apis_that_are_none(run, stac_lake, url, code, said):
+    """An API that does not answer, or not as one, is named in one line."""
+    url = url.format(api=stac_lake.stac_url)
+    result = run("plan", "--rse", "STAC", "--api", url)
+    assert result.exit_code == code
+    assert f"the STAC API {url} {said}" in result.stderr
+    assert "object at" not in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_what_does_not_exist(run, items_file):
+    """An RSE, an RSE expression or a rule that does not exist ends with exit code 5."""
+    file = items_file(many_items("x", 1, 1))
+    for typed, said in (
+        (("register", file, "--rse", "NOWHERE"), "NOWHERE"),
+        (("deregister", file, "--rse", "NOWHERE", "--yes"), "NOWHERE"),
+        (("replicate", file, "--rses", "NOWHERE", "--dry-run"), "NOWHERE"),
+        (("wait", RULE), RULE),
+        (("status", RULE), RULE),
+        (("register", "-", "--rse", "STAC"), "standard input"),
+    ):
+        result = run(*typed, stdin="no items")
+        assert result.exit_code == 5, result.stderr
+        assert said in result.stderr
+
+
+def test_what_an_account_may_not(run):
+    """What Rucio does not let an account do ends with exit code 4 and says whom to ask."""
+    result = run("admin", "scope", "of-bob", "--owner", "root", "--account", "alice", "--yes")
+    assert result.exit_code == 4
+    assert "administrator" in result.stderr
+
+
+def test_credentials_of_another_account(stac_lake, monkeypatch):
+    """Where Rucio takes the credentials for another account, nothing is done in its name."""
+    of_alice = stac_lake.client("alice")
+    monkeypatch.setattr("rucio.client.Client", lambda **_: of_alice)
+    with pytest.raises(AccessError, match="for account alice, not root"):
+        Connection("root", None).connect()
+
+
+def test_a_defect_is_told_in_one_line(run, monkeypatch, items_file):
+    """What nobody expected ends with exit code 70; -v shows where it happened, and no secrets."""
+
+    def broken(_):
+        raise ZeroDivisionError("at https://host/?token=s3cr3t")
+
+    monkeypatch.setattr(Connection, "connect", broken)
+    typed = ("plan", items_file([]), "--rse", "STAC")
+    short = run(*typed)
+    assert short.exit_code == 70
+    assert short.stderr.count("\n") == 1
+    assert "unexpected ZeroDivisionError" in short.stderr
+    long = run(*typed, "-v")
+    assert "Traceback" in long.stderr
+    assert "s3cr3t" not in short.stderr + long.stderr
+
+
+def test_verbose_gives_the_causes(run):
+    """-v says what was behind an error, line by line."""
+    result = run("plan", "--rse", "STAC", "--api", NO_SERVER, "-v")
+    assert result.exit_code == 3
+    assert "because of APIError" in result.stderr
+
+
+def test_a_number_of_json_values_is_one_a_line(run, items_file, collection):
+    """--json gives one object a line, so that programs can read it as it comes."""
+    result = run("register", items_file(many_items(collection, 2, 1)), "--rse", "STAC", "--json")
+    assert [json.loads(line)["item"] for line in result.stdout.splitlines()] == [
+        "item-0",
+        "item-1",
+    ]

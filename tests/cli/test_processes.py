@@ -1,0 +1,209 @@
+"""The real program: pipes, signals, terminals, and what it never shows."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import closing, suppress
+from pathlib import Path
+
+import pytest
+import requests
+
+from stac_testbed.processes import free_ports
+from tests.lake.conftest import many_items
+
+from .conftest import PROGRAM
+
+
+def lines(items):
+    """Items as NDJSON."""
+    return "".join(f"{json.dumps(item)}\n" for item in items).encode()
+
+
+def test_stac_clients_search_is_piped_into_verbs(environment):
+    """`stac-client search … | stac-rucio register -`, and so on through a whole pipeline."""
+    script = (
+        'stac-client search "$STAC_API" -c alpine-radar --max-items 1 | tee "$FOLDER/items.json"'
+        ' | "$PYTHON" -m stac_rucio register - --rse STAC --assets vv > "$FOLDER/lines" &&'
+        ' "$PYTHON" -m stac_rucio replicate "$FOLDER/items.json" --assets vv --rses DISK-B'
+        ' | "$PYTHON" -m stac_rucio wait - --poll 0.2 --timeout 60'
+    )
+    folder = Path(environment["XDG_STATE_HOME"])
+    folder.mkdir()
+    beside = os.pathsep.join([str(Path(sys.executable).parent), environment["PATH"]])
+    variables = {"PYTHON": sys.executable, "FOLDER": str(folder), "PATH": beside}
+    bash = shutil.which("bash")
+    done = subprocess.run(  # noqa: S603 - our own script
+        [bash, "-o", "pipefail", "-c", script],
+        env={**environment, **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\tvv\tregistered\t" in (folder / "lines").read_text()
+    assert done.stdout.split("\t")[1:3] == ["OK", "DISK-B"]
+
+
+def feed(pipe, content):
+    """Write into a pipe as it is read, and leave it open."""
+    with suppress(BrokenPipeError):
+        pipe.write(content)
+        pipe.flush()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_sync_goes_on(start, environment, rucio, number, code):
+    """A sync that is stopped in the middle says how to go on; again, it does what is left."""
+    collection = f"cli-interrupted-{code}"
+    rucio.add_scope("root", collection)
+    items = many_items(collection, 9, 3)
+    for item in items:  # with so many assets that each is a batch of its own
+        item["assets"].update(
+            {f"x{n}": {"href": "s3://b/k", "roles": ["data"]} for n in range(998)}
+        )
+    sync = ("sync", "-", "--rse", "STAC", "--json")
+    process = start(*sync)
+    # And no end; in a thread, because it does not read all of it before it writes.
+    feeder = threading.Thread(target=feed, args=(process.stdin, lines(items[:8])))
+    feeder.start()
+    first = []
+    while len({row["item"] for row in first}) < 2:
+        first.append(json.loads(process.stdout.readline()))
+    done = first[0]["item"]
+    process.send_signal(number)
+    output, errors = process.stdout.read(), process.stderr.read()
+    feeder.join(60)
+    assert process.wait(60) == code
+    assert b"Interrupted. The same command goes on where it was; its journal is" in errors
+    assert b"Traceback" not in errors
+    assert len(errors.splitlines()) == 2
+    first += [json.loads(line) for line in output.splitlines()]
+
+    again = subprocess.run(  # noqa: S603 - our own program
+        [*PROGRAM, *sync], env=environment, input=lines(items), capture_output=True, check=True
+    )
+    second = [json.loads(line) for line in again.stdout.splitlines()]
+    assert done not in {row["item"] for row in second}
+    assert {row["state"] for row in second} <= {"registered", "already there", "skipped"}
+    assert {(row["item"], row["key"]) for row in [*first, *second]} == {
+        (item["id"], key) for item in items for key in item["assets"]
+    }
+
+
+def test_nobody_reads(start, collection):
+    """Where the output is closed, as by `head`, the program ends without a word."""
+    process = start("plan", "-", "--rse", "STAC", "--json")
+    process.stdout.close()
+    process.stdin.write(lines(many_items(collection, 1, 1)))
+    process.stdin.close()
+    assert process.stderr.read() == b""
+    assert process.wait(60) == 141
+
+
+def test_no_secret_is_shown(start, stac_lake):
+    """Not even -vv shows a password, a token, or a header that was given."""
+    for file in stac_lake.layout.tokens.glob("*"):
+        if file.is_file():
+            file.unlink()  # so that the password is sent
+    process = start(
+        *("plan", "--api", stac_lake.stac_url, "--rse", "STAC", "-vv", "--account", "root"),
+        *("--headers", "Authorization=Bearer s3cr3t-header", "--max-items", 1),
+    )
+    output, errors = process.communicate(timeout=60)
+    text = (output + errors).decode()
+    assert process.returncode == 0, text
+    assert "/auth/userpass" in text  # the log is there
+    assert "POST /search" in text
+    secrets = [*stac_lake.layout.passwords.values(), "s3cr3t-header"]
+    tokens = [file for file in stac_lake.layout.tokens.glob("*") if file.is_file()]
+    secrets += [file.read_text() for file in tokens]
+    assert len(secrets) > len(stac_lake.layout.passwords) + 1  # there is a token
+    for secret in secrets:
+        assert secret not in text
+
+
+def on_terminal(environment, columns, *args):
+    """Run the program on a terminal; gives the lines of its output without control sequences."""
+    ours, its = pty.openpty()
+    variables = {"COLUMNS": str(columns), "TERM": "xterm"}
+    with closing(os.fdopen(ours, "rb", buffering=0)) as terminal:
+        process = subprocess.Popen(  # noqa: S603 - our own program
+            [*PROGRAM, *map(str, args)], env={**environment, **variables},
+            stdin=its, stdout=its, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        os.close(its)
+        output = b""
+        try:
+            while part := terminal.read(65536):
+                output += part
+        except OSError:  # the other end is closed
+            pass
+        assert process.wait(60) in {0, 1}
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", output.decode())
+    return text.replace("\r", "").splitlines()
+
+
+def test_tables_fit_80_columns(environment, items_file, collection):
+    """On a terminal there are tables, and neither ids nor reasons are cut."""
+    items = many_items(collection, 2, 2)
+    items[0]["assets"]["band-0"]["href"] = "s3://bucket/x.tif\x1b[31m"
+    file = items_file(items)
+    shown = on_terminal(environment, 80, "register", file, "--rse", "STAC")
+    assert max(map(len, shown)) <= 80
+    assert " 1 asset skipped: s3 scheme where http or https is needed" in map(str.rstrip, shown)
+    assert ["registered", "3", "30", "B"] in [line.split() for line in shown]
+
+    items_file(items[1:])
+    shown = on_terminal(environment, 80, "replicate", file, "--rses", "DISK-A|DISK-B")
+    assert max(map(len, shown)) <= 80
+    (rule,) = re.findall(r"^ ([0-9a-f]{32})  \S", "\n".join(shown), re.MULTILINE)
+    shown = on_terminal(environment, 80, "status", rule)
+    assert max(map(len, shown)) <= 80
+    assert shown[0].split() == ["rule", rule, "REPLICATING"]
+    assert [collection, "item-1"] in [line.split()[:2] for line in shown]
+
+
+def test_serve(start, stac_lake):
+    """`serve` gives the items of an API with their copies, until it is interrupted."""
+    (port,) = free_ports(1)
+    register = start("register", "--api", stac_lake.stac_url, "-c", "alpine-radar",
+                     "--max-items", 1, "--assets", "vv", "--rse", "STAC")  # fmt: skip
+    register.communicate(timeout=60)
+    server = start("serve", "--api", stac_lake.stac_url, "--port", port)
+    try:
+        url = f"http://127.0.0.1:{port}/search"
+        wanted = {"collections": ["alpine-radar"], "limit": 1}
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                (item,) = requests.post(url, json=wanted, timeout=10).json()["features"]
+                break
+            except requests.ConnectionError:
+                assert server.poll() is None, server.stderr.read()
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+        assert item["assets"]["vv"]["alternate:name"] == "STAC"
+    finally:
+        server.send_signal(signal.SIGINT)
+        _, errors = server.communicate(timeout=60)
+    assert server.returncode == 0, errors
+    assert b"Traceback" not in errors
+
+
+def test_a_port_in_use_is_told(start, stac_lake):
+    """A port that somebody else listens on ends with exit code 5."""
+    port = stac_lake.stac_url.rpartition(":")[2]
+    server = start("serve", "--api", stac_lake.stac_url, "--port", port)
+    _, errors = server.communicate(timeout=60)
+    assert server.returncode == 5
+    assert f"port {port} of 127.0.0.1 can not be listened on".encode() in errors

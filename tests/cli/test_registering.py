@@ -1,0 +1,152 @@
+"""`plan`, `register`, `sync` and `deregister` on a real Rucio server."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+
+import pytest
+
+from stac_client.metadata import MetadataWarning
+from tests.lake.conftest import make_asset, make_item, many_items
+
+from .conftest import rows
+
+
+def test_plan_of_a_search(run, stac_lake):
+    """A search is planned with pystac-client's options, and nothing is written."""
+    result = run(
+        *("plan", "--api", stac_lake.stac_url, "-c", *stac_lake.collections),
+        *("--max-items", 5, "--limit", 2, "--rse", "STAC", "--json"),
+    )
+    assert result.exit_code == 0, result.stderr
+    plan = json.loads(result.stdout)
+    assert plan["items"] == 5
+    assert plan["files"] == sum(plan["hosts"].values())
+
+
+def test_search_options_reach_the_api(run, stac_lake):
+    """Collections, ids, times and places narrow a search as in stac-client."""
+    api = ("plan", "--rse", "STAC", "--json", "--api", stac_lake.stac_url)
+
+    def items(*options):
+        result = run(*api, *options)
+        assert result.exit_code == 0, result.stderr
+        return json.loads(result.stdout)["items"]
+
+    everything = items()
+    (first, second) = stac_lake.collections
+    assert items("-c", first) + items("--collections", second) == everything
+    assert items("-c", f"{first},{second}", "--datetime", "1999-01-01/1999-12-31") == 0
+    assert items("--bbox", "-10", "-10", "-9", "-9") == 0
+    point = '{"type": "Point", "coordinates": [-10, -10]}'
+    assert items("--intersects", point) == 0
+    assert 0 < items("--bbox", 6.8, 45.7, 7, 46) < everything
+
+
+def test_register_gives_a_line_for_each_asset(run, items_file, collection):
+    """Each asset has its line; again, all are there already."""
+    file = items_file(many_items(collection, 2, 2))
+    first = run("register", file, "--rse", "STAC")
+    assert first.exit_code == 0, first.stderr
+    item = f"{collection}:/{collection}/item-0/band-0.tif"
+    assert [collection, "item-0", "band-0", "registered", item, ""] in rows(first)
+    assert len(rows(first)) == 4
+    again = run("register", "-", "--rse", "STAC", "--json", stdin=Path(file).read_bytes())
+    states = [json.loads(line)["state"] for line in again.stdout.splitlines()]
+    assert states == ["already there"] * 4
+
+
+def test_selected_assets(run, items_file, collection):
+    """Keys, roles and media types select together, and a key that no item has is told."""
+    assets = {
+        "red": make_asset("https://data.example.org/r.tif") | {"type": "image/tiff; profile=x"},
+        "nir": make_asset("https://data.example.org/n.jp2") | {"type": "image/jp2"},
+        "quick": make_asset("https://data.example.org/q.tif") | {"roles": ["overview"]},
+    }
+    file = items_file([make_item(collection, "i", assets)])
+    register = ("register", file, "--rse", "STAC")
+    assert [row[2] for row in rows(run(*register, "--role", "overview"))] == ["quick"]
+    assert [row[2] for row in rows(run(*register, "--media-type", "image/tiff"))] == ["red"]
+    both = run(*register, "--assets", "red,nir", "--assets", "quick", "--role", "data")
+    assert [row[2] for row in rows(both)] == ["red", "nir"]
+    misspelt = rows(run(*register, "--assets", "rde,nir"))
+    assert [row[2:4] for row in misspelt] == [["nir", "already there"], ["rde", "skipped"]]
+
+
+def test_failed_assets_give_exit_code_1(run, items_file):
+    """Assets that fail are told, each with its reason, and the first on standard error."""
+    file = items_file(many_items("no-such-scope", 1, 2))
+    result = run("register", file, "--rse", "STAC")
+    assert result.exit_code == 1
+    assert {row[3] for row in rows(result)} == {"failed"}
+    assert result.stderr.count("\n") == 1
+    assert "2 of 2 assets failed; the first: no-such-scope/item-0 asset band-0" in result.stderr
+
+
+def test_dry_run_registers_nothing(run, items_file, collection):
+    """--dry-run shows the plan, before and after."""
+    file = items_file(many_items(collection, 1, 3))
+    for verb in ("register", "sync"):
+        result = run(verb, file, "--rse", "STAC", "--dry-run")
+        assert result.exit_code == 0, result.stderr
+        assert ["files", "3"] in rows(result)
+        assert ["already_there", "0"] in rows(result)
+
+
+def test_sync_takes_only_what_is_new(run, items_file, collection):
+    """A second sync passes over what its journal has; so does its --dry-run."""
+    items = many_items(collection, 3, 1)
+    sync = ("sync", items_file(items[:2]), "--rse", "STAC")
+    first = run(*sync)
+    assert first.exit_code == 0, first.stderr
+    journal = Path(first.stderr.removeprefix("Journal: ").strip())
+    assert journal.exists()
+    assert journal.name.startswith("STAC-items.ndjson-")
+    assert run(*sync).stdout == ""
+    items_file(items)
+    assert ["files", "1"] in rows(run(*sync, "--dry-run"))
+    assert [row[1] for row in rows(run(*sync))] == ["item-2"]
+
+
+def test_another_selection_has_another_journal(run, items_file, collection):
+    """What is synced of other assets is not taken for done."""
+    sync = ("sync", items_file(many_items(collection, 1, 2)), "--rse", "STAC", "--assets")
+    assert [row[2] for row in rows(run(*sync, "band-0"))] == ["band-0"]
+    assert [row[2] for row in rows(run(*sync, "band-1"))] == ["band-1"]
+
+
+def test_containers_and_metadata(run, rucio, items_file, collection):
+    """A registration may make containers, and give the datasets metadata."""
+    file = items_file(many_items(collection, 1, 1))
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        result = run("register", file, "--rse", "STAC", "--containers", "--metadata")
+    assert result.exit_code == 0, result.stderr
+    content = [entry["name"] for entry in rucio.list_content(collection, f"/{collection}")]
+    assert content == [f"/{collection}/item-0"]
+    # A server whose database holds no JSON has no such metadata, and says so.
+    if not any(issubclass(one.category, MetadataWarning) for one in warned):
+        metadata = rucio.get_metadata(collection, f"/{collection}/item-0", plugin="ALL")
+        assert "stac_datetime" in metadata
+
+
+@pytest.mark.parametrize("said", [("--yes",), ()])
+def test_deregister(run, items_file, stac_lake, said):
+    """Assets are taken out by a registrar who says so, and nobody else."""
+    collection = f"cli-deregister-{len(said)}"
+    stac_lake.client().add_scope("registrar", collection)
+    file = items_file(many_items(collection, 1, 2))
+    run("register", file, "--rse", "STAC", "--account", "registrar")
+    deregister = ("deregister", file, "--rse", "STAC", "--account", "registrar")
+    assert rows(run(*deregister, "--dry-run")) == [["files", "2"], ["registered", "2"]]
+    result = run(*deregister, *said)
+    if said:
+        assert {row[3] for row in rows(result)} == {"deregistered"}
+        assert result.exit_code == 0
+    else:
+        assert result.exit_code == 2
+        assert "give --yes" in result.stderr
+    left = "0" if said else "2"
+    assert ["registered", left] in rows(run(*deregister, "--dry-run"))

@@ -1,0 +1,142 @@
+"""`replicate`, `wait`, `status`, `alternates`, `download` and `rules delete` on a real lake."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.lake.conftest import many_items
+
+from .conftest import rows
+
+
+@pytest.fixture
+def scenes(run, stac_lake):
+    """Options for some scenes of the lake whose red band is registered."""
+    options = ("--api", stac_lake.stac_url, "-c", "alpine-optical", "--max-items", 2)
+    result = run("register", *options, "--rse", "STAC", "--assets", "red")
+    assert result.exit_code == 0, result.stderr
+    return (*options, "--assets", "red")
+
+
+@pytest.fixture
+def search(scenes):
+    """The same without the selection of assets."""
+    return scenes[:-2]
+
+
+def test_from_a_search_to_the_copies(run, scenes, search, tmp_path):
+    """Copies are asked for, waited for, found as alternates, downloaded, and given up."""
+    dry = run("replicate", *scenes, "--rses", "DISK-A", "--dry-run")
+    assert ["rses", "DISK-A"] in rows(dry)
+    assert ["files", "2"] in rows(dry)
+    replicated = run("replicate", *scenes, "--rses", "DISK-A", "--lifetime", 3600)
+    assert replicated.exit_code == 0, replicated.stderr
+    (rule,) = replicated.stdout.split()
+    waited = run("wait", "-", "--poll", 0.2, "--timeout", 60, stdin=replicated.stdout)
+    assert waited.exit_code == 0, waited.stderr
+    assert rows(waited)[0][:7] == [rule, "OK", "DISK-A", "1", "2", "0", "0"]
+
+    of_rule = run("status", "-", stdin=waited.stdout)
+    assert {tuple(row[4:8]) for row in rows(of_rule)} == {("DISK-A", "1", "0", "0")}
+    of_items = run("status", *scenes, "--json")
+    found = [json.loads(line) for line in of_items.stdout.splitlines()]
+    assert {row["rse"] for row in found if row["complete"]} == {"DISK-A", "STAC"}
+
+    near = run("alternates", *search, "--prefer", "DISK-A")
+    collection = json.loads(near.stdout)
+    assert collection["type"] == "FeatureCollection"
+    for item in collection["features"]:
+        red = item["assets"]["red"]
+        assert red["alternate:name"] == "DISK-A"
+        assert requests.get(red["href"], timeout=10).ok
+        assert "STAC" in red["alternate"]
+    only = json.loads(run("alternates", *search, "--only", "DISK-A").stdout)
+    assert {*only["features"][0]["assets"]["red"]["alternate"]} == {"DISK-A"}
+    without = json.loads(run("alternates", *search, "--exclude", "DISK-A").stdout)
+    assert "DISK-A" not in json.dumps(without)
+
+    folder = tmp_path / "alps"
+    downloaded = run("download", *scenes, "--rse", "DISK-A", "--dir", folder, "--workers", 2)
+    assert downloaded.exit_code == 0, downloaded.stderr
+    assert all(Path(row[4]).is_relative_to(folder) for row in rows(downloaded))
+    assert (folder / "catalog.json").exists()
+
+    listed = run("rules", "delete", rule, "--dry-run")
+    assert rows(listed)[0][0] == rule
+    assert run("rules", "delete", rule).exit_code == 2
+    deleted = run("rules", "delete", "-", "--yes", "--at-once", stdin=replicated.stdout)
+    assert deleted.exit_code == 0, deleted.stderr
+
+
+def test_ndjson_stays_ndjson(run, items_file, collection):
+    """Items come out as they came in, in their order and all with their alternates."""
+    items = many_items(collection, 230, 1)
+    file = items_file(items)
+    run("register", file, "--rse", "STAC")
+    result = run("alternates", "-", stdin=Path(file).read_bytes())
+    assert result.exit_code == 0, result.stderr
+    found = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [item["id"] for item in found] == [item["id"] for item in items]
+    assert {item["assets"]["band-0"]["alternate:name"] for item in found} == {"STAC"}
+
+
+@pytest.mark.parametrize("given", ["", '{"type": "FeatureCollection", "features": []}'])
+def test_no_items(run, given):
+    """Of no items none come out, and what does is still of its form."""
+    result = run("alternates", "-", stdin=given)
+    assert result.exit_code == 0, result.stderr
+    if given:
+        assert json.loads(result.stdout) == json.loads(given)
+    else:
+        assert result.stdout == ""
+
+
+def test_rules_of_items(run, items_file, collection):
+    """--per-item makes a rule for each item; what goes not with it is refused."""
+    file = items_file(many_items(collection, 2, 2))
+    run("register", file, "--rse", "STAC")
+    replicate = ("replicate", file, "--rses", "DISK-B", "--per-item")
+    assert ["rules", "2"] in rows(run(*replicate, "--dry-run"))
+    made = run(*replicate, "--json")
+    found = [json.loads(line) for line in made.stdout.splitlines()]
+    assert {rule["did"] for rule in found} == {
+        f"{collection}:/{collection}/item-{number}" for number in range(2)
+    }
+    status = run("status", "-", "--json", stdin=made.stdout)
+    assert {json.loads(line)["rule_id"] for line in status.stdout.splitlines()} == {
+        rule["id"] for rule in found
+    }
+    assert run(*replicate, "--assets", "band-0").exit_code == 2
+
+
+def test_waiting_ends_with_the_time(run, items_file, collection):
+    """Copies from a host that is not there do not come; exit code 6 says so."""
+    file = items_file(many_items(collection, 1, 1))
+    run("register", file, "--rse", "STAC")
+    replicated = run("replicate", file, "--rses", "DISK-A")
+    result = run("wait", "-", "--timeout", 0, stdin=replicated.stdout)
+    assert result.exit_code == 6
+    assert "stac-rucio status" in result.stderr
+    assert len(rows(result)) == 1
+
+
+def test_waiting_ends_with_what_is_suspended(run, rucio, items_file, collection):
+    """Rules that will not change by themselves are not waited for."""
+    file = items_file(many_items(collection, 1, 1))
+    run("register", file, "--rse", "STAC")
+    replicated = run("replicate", file, "--rses", "DISK-A")
+    rucio.update_replication_rule(replicated.stdout.strip(), {"state": "SUSPENDED"})
+    result = run("wait", "-", "--timeout", 3600, stdin=replicated.stdout)
+    assert result.exit_code == 6
+    assert "not OK but SUSPENDED" in result.stderr
+
+
+def test_unregistered_assets_are_not_replicated(run, items_file, collection):
+    """The error names the verb that registers, not a method."""
+    result = run("replicate", items_file(many_items(collection, 1, 1)), "--rses", "DISK-A")
+    assert result.exit_code == 1
+    assert "with `stac-rucio register`" in result.stderr

@@ -1,0 +1,118 @@
+"""What is written to terminals and logs."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stac_rucio.commands import LISTS, spread
+from stac_rucio.logs import _SafeFormatter
+from stac_rucio.output import Column, Output
+from stac_rucio.text import counted, human_bytes, printable, without_secrets
+
+SECRET = "s3cr3t-Value"  # noqa: S105 - of no account
+
+
+@given(st.text())
+def test_nothing_controls_the_terminal(text):
+    """Whatever a catalogue says becomes one line that a terminal only shows."""
+    assert printable(text).isprintable()
+
+
+@given(st.text(alphabet=st.characters(categories=["L", "N", "P", "S"])))
+def test_what_is_harmless_stays(text):
+    """Letters, numbers and signs of all scripts are shown as they are."""
+    assert printable(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"https://data.example.org/x.tif?sig={SECRET}&se=2030",
+        f"https://user:{SECRET}@data.example.org/x.tif",
+        f"HTTP header:  X-Rucio-Auth-Token: {SECRET}",
+        f"HTTP header:  X-Rucio-Password: {SECRET}",
+        f"Headers: {{'Authorization': 'Bearer {SECRET}', 'Accept': '*/*'}}",
+        f"Authorization: Basic {SECRET}",
+        f"{{'api_key': '{SECRET}'}}",
+        f"password={SECRET}",
+        f'"token": "{SECRET}"',
+        f"Set-Cookie: {SECRET}",
+    ],
+)
+def test_secrets_are_taken_out(text):
+    """Queries, users of URLs and what is named as a secret are not shown."""
+    assert SECRET not in without_secrets(text)
+    record = logging.LogRecord("x", logging.INFO, "x", 1, "%s", (text,), None)
+    assert SECRET not in _SafeFormatter("%(message)s").format(record)
+
+
+def test_plain_text_is_not_touched():
+    """What holds no secret stays as it is."""
+    text = "RSE 'STAC' has http://127.0.0.1:8080/rucio/x.tif; is it right? Yes: 12 of 13"
+    assert without_secrets(text) == text
+
+
+@given(st.integers(min_value=0, max_value=10**18))
+def test_sizes_are_short_and_right(size_bytes):
+    """A size is shown in few characters and close to what it is."""
+    number, unit = human_bytes(size_bytes).split()
+    factor = 1000 ** ["B", "kB", "MB", "GB", "TB", "PB"].index(unit)
+    assert float(number.replace(",", "")) * factor == pytest.approx(size_bytes, rel=0.06)
+    assert len(number) <= 5
+
+
+def test_one_is_not_many():
+    """Numbers go with their nouns."""
+    assert (counted(1, "asset"), counted(1200, "asset")) == ("1 asset", "1,200 assets")
+
+
+@pytest.mark.parametrize(
+    ("typed", "understood"),
+    [
+        (["-c", "a", "b"], ["-c", "a", "-c", "b"]),
+        (["--ids", "x", "y", "z", "-v"], ["--ids", "x", "--ids", "y", "--ids", "z", "-v"]),
+        (["--bbox", "-1", "2", "3", "4"], ["--bbox", "-1", "2", "3", "4"]),
+        (["--sortby", "-date", "id"], ["--sortby", "-date", "id"]),
+        (["-c", "a", "-"], ["-c", "a", "-c", "-"]),
+    ],
+)
+def test_lists_are_typed_as_for_stac_client(typed, understood):
+    """`-c a b` of a search is `-c a -c b`, and other options are left alone."""
+    assert spread(["--api", "u", *typed]) == ["--api", "u", *understood]
+
+
+def test_words_after_lists_are_files_elsewhere():
+    """Without --api, what follows an option's value is a file."""
+    typed = ["-c", "a", "items.json"]
+    assert spread(typed) == typed
+
+
+@given(
+    st.lists(st.sampled_from(sorted(LISTS))),
+    st.lists(st.text(alphabet="abc", min_size=1), min_size=1),
+)
+def test_what_is_repeated_already_stays(names, values):
+    """A command line as click wants it is not changed."""
+    typed = ["--api=u", *(word for name in names for value in values for word in (name, value))]
+    assert spread(typed) == typed
+
+
+def test_lines_are_tab_separated_whatever_is_in_them(capsys):
+    """A tab or line feed in a value does not make another field or line."""
+    columns = (Column("a", "A"), Column("b", "B"), Column("c", "C"))
+    Output(as_json=False).rows(columns, [{"a": "x\ty\n\x1b[31m", "b": None, "c": True}])
+    assert capsys.readouterr().out == "x\\ty\\n\\x1b[31m\t\ttrue\n"
+
+
+def test_json_is_one_object_a_line_and_exact(capsys):
+    """JSON keeps every value, also of fields that have no column."""
+    row = {"a": "x\ty\n\x1b[31m", "b": None, "more": [1, 2]}
+    Output(as_json=True).rows((Column("a", "A"),), [row, row])
+    lines = capsys.readouterr().out.splitlines()
+    assert [json.loads(line) for line in lines] == [row, row]
+    assert all(line.isascii() and line.isprintable() for line in lines)
