@@ -10,7 +10,8 @@ INSTALL := $(BIN)/uv pip install --quiet
 # Majors of Rucio that are supported besides the newest, which all else is tested with.
 OLDER_RUCIOS := 38 39 40
 
-.PHONY: demo test lint types wheel check clean older-rucios
+.PHONY: browser check clean demo docs lint older-rucios postgresql test types wheel \
+  xrootd xrootd-in-its-own-network
 
 demo: $(VENV)/installed
 	$(BIN)/python -m stac_testbed demo \
@@ -30,8 +31,46 @@ lint: $(VENV)/installed-test
 types: $(VENV)/installed-test
 	$(BIN)/mypy
 
+# In an environment of its own: the newest tools want newer libraries than Rucio allows.
+docs: | $(BIN)/uv
+	$(BIN)/uv venv --quiet --clear $(VENV)/docs
+	$(INSTALL) --python $(VENV)/docs/bin/python --group docs
+	NO_MKDOCS_2_WARNING=1 $(VENV)/docs/bin/mkdocs build --quiet --strict --site-dir $(VENV)/docs/site
+
+# A viewer that no one here wrote, in headless Chromium: needs chromium, node and npm, and
+# builds STAC Browser from some thousand packages, which is why CI does not.
+STAC_BROWSER := $(VENV)/stac-browser
+
+browser: $(VENV)/installed-test $(STAC_BROWSER)/dist/index.html
+	$(INSTALL) --python $(BIN)/python playwright
+	$(BIN)/python -m pytest tests/browser/stac_browser.py
+
+# ol-stac: the newest that STAC Browser allows needs a newer OpenLayers than it has.
+$(STAC_BROWSER)/dist/index.html:
+	rm -rf $(STAC_BROWSER) && mkdir -p $(STAC_BROWSER)
+	cd $(STAC_BROWSER) && npm pack --silent @radiantearth/stac-browser@4.0.1 \
+	  && tar xzf *.tgz --strip-components 1
+	cd $(STAC_BROWSER) && npm install --silent --ignore-scripts --no-audit --no-fund \
+	  --save-exact ol-stac@1.1.0
+	cd $(STAC_BROWSER) && npx vue-cli-service build --noSourceMaps
+
 wheel: $(VENV)/installed-test
 	$(BIN)/python tests/wheel.py
+
+# The main tests on production parts, from Debian's packages postgresql and xrootd-server.
+postgresql: $(VENV)/installed-test
+	$(BIN)/python -m stac_testbed demo --database postgresql
+	$(BIN)/python -m pytest tests/lake tests/production/postgresql.py --lake-database postgresql
+
+# XRootD listens on all interfaces: here the loopback is all there is.
+xrootd: $(VENV)/installed-test
+	unshare --net $(MAKE) xrootd-in-its-own-network
+
+xrootd-in-its-own-network:
+	ip link set lo up
+	$(BIN)/python -m stac_testbed demo --storage xrootd
+	$(BIN)/python -m pytest tests/lake/test_replication.py tests/lake/test_policy.py \
+	  tests/production/xrootd.py --lake-storage xrootd
 
 older-rucios: $(addprefix $(VENV)/rucio-,$(OLDER_RUCIOS))
 
@@ -42,7 +81,7 @@ $(VENV)/rucio-%: FORCE | $(BIN)/uv
 
 FORCE:
 
-check: lint types test wheel older-rucios
+check: lint types test docs wheel older-rucios
 
 clean:
 	rm -rf $(VENV) build dist

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import sys
 import tempfile
@@ -29,6 +28,7 @@ from rucio.common.exception import RucioException
 from stac_client import StacRucioError
 
 from . import lake as lakes
+from . import xrootd
 from .errors import TestbedError
 from .layout import ACCOUNTS
 
@@ -58,6 +58,18 @@ _account_option = click.option(
     show_default=True,
     help="Rucio account: an administrator, an ordinary user, or who may register assets.",
 )
+_database_option = click.option(
+    "--database",
+    metavar="URL",
+    help="Keep Rucio's data in a schema of a PostgreSQL database, postgresql://USER:PASSWORD@"
+    "HOST:PORT/DATABASE, or in a PostgreSQL server of the lake's own: postgresql. "
+    "By default it is an SQLite file.",
+)
+_storage_option = click.option(
+    "--storage",
+    type=click.Choice([xrootd.NAME]),
+    help="Have XRootD as the first storage in place of the lake's own WebDAV server.",
+)
 
 
 @click.group()
@@ -71,12 +83,14 @@ def main() -> None:
 
 @main.command()
 @_folder_option
-def up(folder: Path) -> None:
+@_database_option
+@_storage_option
+def up(folder: Path, database: str | None, storage: str | None) -> None:
     """Make a lake and start it, or start one that was stopped."""
     console = Console()
     with _one_line_errors():
         with console.status("starting") as status:
-            lake = lakes.start(folder, report=status.update)
+            lake = lakes.start(folder, database=database, storage=storage, report=status.update)
         console.print(_table(lake))
         console.print(_usage(folder), highlight=False, soft_wrap=True)
 
@@ -121,13 +135,14 @@ def logs(folder: Path, lines: int, services: Sequence[str]) -> None:
 
 @main.command()
 @_folder_option
-@click.option("--remove", is_flag=True, help="Remove the folder too.")
+@click.option("--remove", is_flag=True, help="Remove all that the lake has made.")
 def down(folder: Path, *, remove: bool) -> None:
-    """Stop a lake; its folder stays unless it shall be removed."""
+    """Stop a lake; its folder and database stay unless they shall be removed."""
     with _one_line_errors():
-        lakes.load(folder).stop()
-    if remove:
-        shutil.rmtree(folder)
+        lake = lakes.load(folder)
+        lake.stop()
+        if remove:
+            lake.remove()
 
 
 @main.command()
@@ -135,13 +150,17 @@ def down(folder: Path, *, remove: bool) -> None:
 @click.option("--collection", "collections", multiple=True, help="Collection to search.")
 @click.option("--assets", default="red,nir,vv,vh,thumbnail", show_default=True, help="Asset keys.")
 @click.option("--max-items", type=click.IntRange(min=1), help="The most items to take.")
+@_database_option
+@_storage_option
 @click.option("--keep", is_flag=True, help="Leave the lake running.")
 def demo(
+    *,
     api: str | None,
     collections: Sequence[str],
     assets: str,
     max_items: int | None,
-    *,
+    database: str | None,
+    storage: str | None,
     keep: bool,
 ) -> None:
     """Register a STAC search in Rucio, replicate it, and find the copies again."""
@@ -151,7 +170,7 @@ def demo(
     folder = Path(tempfile.mkdtemp(prefix="stac-rucio-demo-"))
     with _one_line_errors(f"logs are in {folder / 'logs'}"):
         with console.status("starting the lake") as status:
-            lake = lakes.start(folder, report=status.update)
+            lake = lakes.start(folder, database=database, storage=storage, report=status.update)
         try:
             console.print(_table(lake))
             search = Search(
@@ -169,7 +188,7 @@ def demo(
         console.print(_usage(folder), highlight=False, soft_wrap=True)
     else:
         lake.stop()
-        shutil.rmtree(folder)
+        lake.remove()
 
 
 def _table(lake: Lake) -> Table:

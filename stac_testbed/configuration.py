@@ -29,7 +29,7 @@ def write_server(layout: Layout) -> None:
             "logformat": "%%(asctime)s\t%%(process)d\t%%(levelname)s\t%%(message)s",
             "mailtemplatedir": str(_mail_templates()),
         },
-        "database": {"default": layout.database_url},
+        "database": {"default": _escaped(layout.database_url)},
         "bootstrap": {
             "userpass_identity": "root",
             "userpass_pwd": layout.passwords["root"],
@@ -71,7 +71,7 @@ def _client_sections(layout: Layout, account: str) -> dict[str, dict[str, str]]:
             "auth_host": layout.url("rucio-server"),
             "auth_type": "userpass",
             "username": account,
-            "password": layout.passwords[account].replace("%", "%%"),
+            "password": _escaped(layout.passwords[account]),
             "account": account,
             # By default the token is shared by every server that this user of the machine
             # talks to: two lakes would overwrite each other's.
@@ -93,7 +93,7 @@ def _alembic(layout: Layout) -> dict[str, dict[str, str]]:
     return {
         "alembic": {
             "script_location": "rucio.db.sqla:migrate_repo",
-            "sqlalchemy.url": layout.database_url,
+            "sqlalchemy.url": _escaped(layout.database_url),
         },
         "loggers": {"keys": "root"},
         "handlers": {"keys": "console"},
@@ -106,6 +106,11 @@ def _alembic(layout: Layout) -> dict[str, dict[str, str]]:
         },
         "formatter_generic": {"format": "%%(levelname)s %%(name)s %%(message)s"},
     }
+
+
+def _escaped(value: str) -> str:
+    """Rucio and alembic take a per cent sign for the start of a reference."""
+    return value.replace("%", "%%")
 
 
 def _write(path: Path, sections: Mapping[str, Mapping[str, str]]) -> None:

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from stac_policy.naming import collection_scope
 
-from . import configuration, processes, services
+from . import configuration, postgresql, processes, services, xrootd
 from .errors import TestbedError
-from .layout import ACCOUNTS, ORIGINS, Layout
+from .layout import ACCOUNTS, ORIGINS, STORAGE_PREFIX, Layout
 from .provision import provision
 from .scenes import Origin, make_catalogue
+from .schema import check
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -90,16 +93,53 @@ class Lake:
         }
 
     def stop(self) -> None:
-        """Stop everything that was started; the files stay."""
-        processes.stop(self.processes)
+        """Stop everything that was started; the files and the database stay."""
+        databases = [process for process in self.processes if process.name == postgresql.NAME]
+        processes.stop(process for process in self.processes if process not in databases)
+        processes.stop(databases)
         self.layout.processes_file.unlink(missing_ok=True)
 
+    def remove(self) -> None:
+        """Remove a lake that was stopped: its folder, and what it has made outside of it.
 
-def start(folder: Path, *, report: Callable[[str], None] = lambda _: None) -> Lake:
+        Raises:
+            TestbedError: The database does not let it.
+        """
+        self.remove_outside()
+        shutil.rmtree(self.layout.folder)
+
+    def remove_outside(self) -> None:
+        """Remove what a lake that was stopped has made outside its folder, and leave its logs.
+
+        That is its schema in a PostgreSQL database, and the files of servers of its own
+        that must not run as root.
+
+        Raises:
+            TestbedError: The database does not let it.
+        """
+        for server in (self.layout.cluster, self.layout.xrootd):
+            if server is not None:
+                server.remove()
+        if self.layout.schema is not None and self.layout.cluster is None:
+            self.layout.schema.drop()
+
+
+def start(
+    folder: Path,
+    *,
+    database: str | None = None,
+    storage: str | None = None,
+    report: Callable[[str], None] = lambda _: None,
+) -> Lake:
     """Make a lake in a folder and start it, or start the one that lies there.
 
     Args:
         folder: Holds all state and logs; new, empty, or that of a stopped lake.
+        database: Where the Rucio server of a new lake keeps its data: the URL of a
+            PostgreSQL database, in which the lake makes a schema of its own, or
+            `postgresql` for a server that the lake starts itself. By default it is an
+            SQLite file.
+        storage: `xrootd` for XRootD as the first of a new lake's storages.
         report: Called with a sentence whenever something has been achieved.
 
     Raises:
@@ -107,16 +147,27 @@ def start(folder: Path, *, report: Callable[[str], None] = lambda _: None) -> La
             part did not start. All that had been started is stopped again.
     """
     if Layout.is_in(folder):
+        if database is not None or storage is not None:
+            raise TestbedError(
+                f"the lake in {folder} has its database and storages; "
+                "start it again without naming any"
+            )
         return _resume(folder)
-    layout = Layout.create(folder)
+    if storage not in (None, xrootd.NAME):
+        raise TestbedError(f"{storage} is no storage of a lake; give {xrootd.NAME}, or none")
+    if database not in (None, postgresql.NAME):
+        check(database)
+    layout = Layout.create(folder, database=database, storage=storage)
     with _Starting(layout) as starting:
         with ThreadPoolExecutor() as executor:
-            database = executor.submit(_make_database, layout)
+            made = executor.submit(_make_database, layout, starting)
+            if layout.xrootd is not None:
+                layout.xrootd.make(STORAGE_PREFIX)
             starting.start(*services.files(layout))
             origins = [Origin(layout.data(name), layout.url(name)) for name in ORIGINS]
             catalogue = make_catalogue(layout.catalogue, origins)
             report(f"catalogue of {len(catalogue.items)} items made")
-            database.result()
+            made.result()
         starting.start(services.rucio_server(layout), services.stac(layout))
         starting.wait()
         report("Rucio server, STAC API, origins, storages and transfer service answer")
@@ -136,6 +187,10 @@ def _resume(folder: Path) -> Lake:
     if not layout.complete_file.exists():
         raise TestbedError(f"the lake in {folder} was never completed; remove the folder")
     with _Starting(layout) as starting:
+        if layout.cluster is not None:
+            starting.start(layout.cluster.service)
+        if layout.schema is not None:
+            layout.schema.wait(_READY_TIMEOUT_S)
         starting.start(
             *services.files(layout),
             services.rucio_server(layout),
@@ -147,9 +202,15 @@ def _resume(folder: Path) -> Lake:
 
 
 @contextmanager
-def running(folder: Path, *, report: Callable[[str], None] = lambda _: None) -> Iterator[Lake]:
+def running(
+    folder: Path,
+    *,
+    database: str | None = None,
+    storage: str | None = None,
+    report: Callable[[str], None] = lambda _: None,
+) -> Iterator[Lake]:
     """Start a lake as `start` does, and stop it in the end."""
-    lake = start(folder, report=report)
+    lake = start(folder, database=database, storage=storage, report=report)
     try:
         yield lake
     finally:
@@ -175,6 +236,7 @@ class _Starting:
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
         self._started: list[tuple[Service, RunningProcess]] = []
+        self._lock = Lock()  # the database is made in a thread of its own
 
     @property
     def lake(self) -> Lake:
@@ -183,12 +245,18 @@ class _Starting:
 
     def start(self, *services: Service) -> None:
         for service in services:
-            self._started.append((service, processes.start(service, self._layout.logs)))
-            content = [
-                {"name": process.name, "pid": process.pid, "created_s": process.created_s}
-                for process in self.lake.processes
-            ]
-            self._layout.processes_file.write_text(json.dumps(content))
+            with self._lock:
+                self._started.append((service, processes.start(service, self._layout.logs)))
+                content = [
+                    {
+                        "name": process.name,
+                        "pid": process.pid,
+                        "created_s": process.created_s,
+                        "stop_signal": process.stop_signal,
+                    }
+                    for process in self.lake.processes
+                ]
+                self._layout.processes_file.write_text(json.dumps(content))
 
     def wait(self) -> None:
         for service, process in self._started:
@@ -209,7 +277,13 @@ def _read_processes(layout: Layout) -> tuple[RunningProcess, ...]:
     return tuple(processes.RunningProcess(**process) for process in content)
 
 
-def _make_database(layout: Layout) -> None:
+def _make_database(layout: Layout, starting: _Starting) -> None:
+    if layout.cluster is not None:
+        layout.cluster.make()
+        starting.start(layout.cluster.service)
+    if layout.schema is not None:
+        layout.schema.wait(_READY_TIMEOUT_S)
+        layout.schema.create()
     configuration.write_server(layout)
     for account in ACCOUNTS:
         configuration.write_client(layout, account)

@@ -7,14 +7,21 @@ import secrets
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from . import postgresql, xrootd
 from .errors import TestbedError
+from .postgresql import Cluster
 from .processes import free_ports
+from .schema import Schema
+from .xrootd import XRootD
 
 ORIGINS = ("origin-a", "origin-b")
 STORAGES = ("storage-a", "storage-b")
 SERVICES = ("rucio-server", "transfers", "stac-api", *ORIGINS, *STORAGES)
 ACCOUNTS = ("root", "alice", "registrar")
 """The administrator, an ordinary user, and an account that may register STAC assets."""
+
+STORAGE_PREFIX = "/rucio/"
+"""The folder of a storage that is Rucio's."""
 
 _FILE = "lake.json"
 
@@ -26,13 +33,28 @@ class Layout:
     folder: Path
     ports: dict[str, int]
     passwords: dict[str, str] = field(repr=False)
+    schema: Schema | None = None
+    """Where the Rucio server keeps its data on PostgreSQL; without one, it is on SQLite."""
+    cluster: Cluster | None = None
+    """The PostgreSQL server that is the lake's own."""
+    xrootd: XRootD | None = None
+    """The XRootD server in the first storage's place."""
 
     @classmethod
-    def create(cls, folder: Path) -> Layout:
+    def create(
+        cls, folder: Path, *, database: str | None = None, storage: str | None = None
+    ) -> Layout:
         """Lay out a new lake in a folder that is new or empty.
 
+        Args:
+            folder: Holds everything but what servers that refuse to run as root keep.
+            database: URL of a PostgreSQL database, or `postgresql` for a server of the
+                lake's own, or None for SQLite.
+            storage: `xrootd` for XRootD as the first storage, or None.
+
         Raises:
-            TestbedError: The folder holds something.
+            TestbedError: The folder holds something, or there is no such database, or
+                what shall be used is not on this machine.
         """
         folder = folder.resolve()
         if folder.exists() and any(folder.iterdir()):
@@ -40,13 +62,20 @@ class Layout:
                 f"{folder} is not empty; choose another folder, or stop its lake with "
                 f"`python -m stac_testbed down --folder {folder}` and remove it"
             )
-        ports = dict(zip(SERVICES, free_ports(len(SERVICES))))
+        database_port, *others = free_ports(1 + len(SERVICES))
+        ports = dict(zip(SERVICES, others))
         passwords = {account: secrets.token_urlsafe(16) for account in ACCOUNTS}
-        layout = cls(folder, ports, passwords)
+        cluster = None
+        if database == postgresql.NAME:
+            cluster = Cluster.plan(folder / "postgresql", database_port)
+        schema = Schema(cluster.url if cluster else database) if database else None
+        port = ports[STORAGES[0]]
+        server = XRootD.plan(folder / "xrootd", port) if storage == xrootd.NAME else None
+        layout = cls(folder, ports, passwords, schema, cluster, server)
         for path in (layout.etc, layout.logs, layout.tokens, layout.catalogue):
             path.mkdir(parents=True)
         for name in (*ORIGINS, *STORAGES, "transfers"):
-            layout.data(name).mkdir(parents=True)
+            (folder / "data" / name).mkdir(parents=True)
         file = folder / _FILE
         file.touch(mode=0o600)  # passwords are in it
         file.write_text(json.dumps(asdict(layout) | {"folder": str(folder)}, indent=2))
@@ -71,7 +100,15 @@ class Layout:
                 f"`python -m stac_testbed up --folder {folder}`"
             )
         content = json.loads(file.read_text())
-        return cls(Path(content["folder"]), content["ports"], content["passwords"])
+        schema, cluster, server = map(content.get, ("schema", "cluster", "xrootd"))
+        return cls(
+            Path(content["folder"]),
+            content["ports"],
+            content["passwords"],
+            Schema(**schema) if schema else None,
+            Cluster(**cluster) if cluster else None,
+            XRootD(**server) if server else None,
+        )
 
     @property
     def etc(self) -> Path:
@@ -120,7 +157,10 @@ class Layout:
 
     @property
     def database_url(self) -> str:
-        """The database of the Rucio server; its writers wait up to 60 s for each other."""
+        """The database of the Rucio server, with the password that it asks for."""
+        if self.schema is not None:
+            return self.schema.url
+        # writers wait up to 60 s for each other
         return f"sqlite:///{self.folder / 'rucio.db'}?timeout=60"
 
     def client_cfg(self, account: str) -> Path:
@@ -129,6 +169,8 @@ class Layout:
 
     def data(self, service: str) -> Path:
         """The folder that an origin or a storage serves, or that the transfer service keeps."""
+        if self.xrootd is not None and service == STORAGES[0]:
+            return self.xrootd.data
         return self.folder / "data" / service
 
     def url(self, service: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import time
@@ -31,6 +32,10 @@ class Service:
     url: str | None = None
     """Answers as soon as the service is ready."""
     environment: Mapping[str, str] = field(default_factory=dict)
+    folder: Path | None = None
+    """Where it runs; by default in the lake's folder."""
+    stop_signal: int = signal.SIGTERM
+    """What tells it to stop."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,7 @@ class RunningProcess:
     name: str
     pid: int
     created_s: float
+    stop_signal: int = signal.SIGTERM
     popen: subprocess.Popen[bytes] | None = field(default=None, compare=False, repr=False)
     """The handle, in the process that started it."""
 
@@ -62,11 +68,11 @@ def start(service: Service, logs: Path) -> RunningProcess:
             stdout=log,
             stderr=subprocess.STDOUT,
             env={**os.environ, **service.environment},
-            cwd=logs.parent,
+            cwd=service.folder or logs.parent,
             start_new_session=True,  # Ctrl-C is for the lake, which then stops its services
         )
     created_s = psutil.Process(process.pid).create_time()
-    return RunningProcess(service.name, process.pid, created_s, process)
+    return RunningProcess(service.name, process.pid, created_s, service.stop_signal, process)
 
 
 def wait_until_ready(
@@ -97,12 +103,12 @@ def wait_until_ready(
 def stop(processes: Iterable[RunningProcess]) -> None:
     """Stop processes and their children, and wait until they have ended."""
     processes = list(processes)
-    found = [process for running in processes if (process := running.find())]
+    found = [(running, process) for running in processes if (process := running.find())]
     family = []
-    for process in found:
+    for running, process in found:
         try:
             family += [process, *process.children(recursive=True)]
-            process.terminate()
+            process.send_signal(running.stop_signal)
         except psutil.NoSuchProcess:
             continue
     _, alive = psutil.wait_procs(family, timeout=_STOP_TIMEOUT_S)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from itertools import permutations
 from typing import TYPE_CHECKING
 
-from stac_client import add_source_rse
+from stac_client import plan_setup
 
-from .layout import ACCOUNTS, STORAGES
+from .layout import ACCOUNTS, STORAGE_PREFIX, STORAGES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,7 +21,6 @@ STORAGE_RSES = dict(zip(STORAGES, ("DISK-A", "DISK-B")))
 STORAGE_EXPRESSION = "tier=disk"
 """RSE expression of all storages."""
 
-_STORAGE_PREFIX = "/rucio/"
 _UNLIMITED = -1
 _ALL = {"read": 1, "write": 1, "delete": 1}
 
@@ -38,9 +37,8 @@ def provision(client: Client, layout: Layout, collection_scopes: Iterable[str]) 
         _add_storage_rse(client, layout, service, rse)
     for source, destination in permutations(STORAGE_RSES.values(), 2):
         client.add_distance(source, destination, {"distance": 1})
-    add_source_rse(
-        client, SOURCE_RSE, fts=layout.url("transfers"), destinations=STORAGE_RSES.values()
-    )
+    for change in plan_setup(client, SOURCE_RSE, destinations=STORAGE_EXPRESSION).changes:
+        change.apply(client)
     for account in ACCOUNTS:
         if account != "root":
             _add_user(client, layout, account)
@@ -59,7 +57,7 @@ def _add_storage_rse(client: Client, layout: Layout, service: str, rse: str) -> 
             "scheme": "http",
             "hostname": "127.0.0.1",
             "port": layout.ports[service],
-            "prefix": _STORAGE_PREFIX,
+            "prefix": STORAGE_PREFIX,
             "impl": "rucio.rse.protocols.webdav.Default",
             "domains": {
                 "lan": _ALL,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from . import xrootd
 from .lake import running
 
 if TYPE_CHECKING:
@@ -22,8 +23,31 @@ if TYPE_CHECKING:
     from .lake import Lake
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the tests be run on other parts of a lake."""
+    group = parser.getgroup("stac_testbed")
+    group.addoption(
+        "--lake-database",
+        metavar="URL",
+        help="PostgreSQL database of the lake's Rucio server, or `postgresql` to start one; "
+        "by default it is an SQLite file",
+    )
+    group.addoption(
+        "--lake-storage",
+        choices=[xrootd.NAME],
+        help="server of the lake's first storage; by default it is one of WebDAV",
+    )
+
+
 @pytest.fixture(scope="session")
-def stac_lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
+def stac_lake(
+    tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
+) -> Iterator[Lake]:
     """A lake that runs as long as the test session and is stopped with it."""
-    with running(tmp_path_factory.mktemp("lake") / "lake") as lake:
+    with running(
+        tmp_path_factory.mktemp("lake") / "lake",
+        database=pytestconfig.getoption("--lake-database"),
+        storage=pytestconfig.getoption("--lake-storage"),
+    ) as lake:
         yield lake
+    lake.remove_outside()

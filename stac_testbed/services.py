@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from . import stac_api
-from .layout import ORIGINS, STORAGES
+from .layout import ORIGINS, STORAGE_PREFIX, STORAGES
 from .processes import Service
 
 if TYPE_CHECKING:
@@ -25,7 +25,9 @@ def files(layout: Layout) -> list[Service]:
         )
         for name in ORIGINS
     ]
-    for name in STORAGES:
+    if layout.xrootd is not None:
+        services.append(layout.xrootd.service(_THIRD_PARTY_COPY, STORAGE_PREFIX))
+    for name in STORAGES if layout.xrootd is None else STORAGES[1:]:
         application = (
             f"stac_testbed.storage:create_app({str(layout.data(name))!r}, "
             f"third_party_copy={name == _THIRD_PARTY_COPY})"
@@ -42,6 +44,7 @@ def rucio_server(layout: Layout) -> Service:
         layout,
         "rucio-server",
         "stac_testbed.rucio_server:create_app()",
+        workers=1 if layout.schema is None else 2,  # SQLite has one writer at a time
         threads=4,
         ready="/ping",
         environment=_rucio_environment(layout),
@@ -78,13 +81,14 @@ def _wsgi(
     application: str,
     *,
     threads: int,
+    workers: int = 1,
     ready: str = "/",
     environment: dict[str, str] | None = None,
 ) -> Service:
     command = (
         *(sys.executable, "-m", "gunicorn", "--no-control-socket"),
         *("--bind", f"127.0.0.1:{layout.ports[name]}"),
-        *("--workers", "1", "--threads", str(threads)),
+        *("--workers", str(workers), "--threads", str(threads)),
         *("--graceful-timeout", "1", "--keep-alive", "30", "--timeout", "600"),
         *("--access-logfile", str(layout.access_log(name))),
         application,

@@ -1,0 +1,85 @@
+"""XRootD as the first storage of a lake, which needs Debian's package xrootd-server.
+
+Not among the tests that are found by themselves, but run by its name:
+
+    make xrootd
+"""
+
+from __future__ import annotations
+
+import http.client
+import zlib
+
+import pytest
+import requests
+
+from stac_testbed import STORAGE_RSES, load
+from tests.lake.conftest import client, rucio, scenes  # noqa: F401 - fixtures
+from tests.testbed.support import wait_for
+from tests.testbed.test_lake import stac_testbed
+
+SERVICE, RSE = next(iter(STORAGE_RSES.items()))
+
+
+@pytest.fixture(scope="module")
+def url(stac_lake):
+    """Where XRootD serves what is Rucio's."""
+    return f"{stac_lake.layout.url(SERVICE)}/rucio"
+
+
+def test_it_is_xrootd(url):
+    """The option --lake-storage decides what the first storage is."""
+    assert requests.get(f"{url}/", timeout=10).headers["Server"].startswith("XrootD/")
+
+
+def test_it_fetches_what_is_replicated(stac_lake, client, rucio, scenes):  # noqa: F811 - fixtures
+    """XRootD itself pulls each file from its origin, and tells the checksum of what it has."""
+    client.create_replicas(scenes[:2], "STAC", assets=["red", "vv"]).raise_for_failed()
+    rules = client.create_replication_rules(scenes[:2], RSE, assets=["red", "vv"])
+    assert [rule.state for rule in client.wait(rules, timeout_s=60, poll_s=1)] == ["OK"]
+    log = stac_lake.layout.logs / f"{SERVICE}.log"
+    dids = list(rucio.list_content(rules[0].did.scope, rules[0].did.name))
+    assert dids
+    for file in rucio.list_replicas([{"scope": did["scope"], "name": did["name"]} for did in dids]):
+        (copy,), (original,) = file["rses"][RSE], file["rses"]["STAC"]
+        content = requests.get(copy, timeout=10).content
+        assert content == requests.get(original, timeout=10).content
+        head = requests.head(copy, headers={"Want-Digest": "adler32"}, timeout=10)
+        assert head.headers["Digest"] == f"adler32={zlib.adler32(content):08x}"
+        pulled = f"event=TRANSFER_SUCCESS, local=/rucio{file['name']}, remote={original},"
+        assert wait_for(lambda text=pulled: text in log.read_text(), seconds=5), pulled
+    client.delete_replication_rules(rules, at_once=True)
+
+
+def test_a_part_of_a_file(url):
+    """Readers of Cloud-Optimized GeoTIFFs get the bytes that they ask for."""
+    requests.put(f"{url}/part.bin", data=b"0123456789", timeout=10).raise_for_status()
+    answer = requests.get(f"{url}/part.bin", headers={"Range": "bytes=2-4"}, timeout=10)
+    assert (answer.status_code, answer.content) == (206, b"234")
+
+
+def test_it_serves_this_machine_only(stac_lake):
+    """It has to listen on every interface, but answers 127.0.0.1 alone."""
+    port = stac_lake.layout.ports[SERVICE]
+    connection = http.client.HTTPConnection(
+        "127.0.0.1", port, timeout=10, source_address=("127.0.0.2", 0)
+    )
+    connection.request("GET", "/rucio/")
+    with pytest.raises((http.client.RemoteDisconnected, ConnectionResetError)):
+        connection.getresponse()
+
+
+def test_down_and_up_again(tmp_path):
+    """What XRootD holds stays while a lake is stopped, and goes when it is removed."""
+    folder = tmp_path / "lake"
+    result = stac_testbed("up", "--folder", folder, "--storage", "xrootd")
+    assert result.returncode == 0, result.stderr
+    lake = load(folder)
+    kept = f"{lake.layout.url(SERVICE)}/rucio/kept"
+    requests.put(kept, data=b"kept", timeout=10).raise_for_status()
+    assert stac_testbed("down", "--folder", folder).returncode == 0
+    assert stac_testbed("up", "--folder", folder).returncode == 0
+    assert requests.get(kept, timeout=10).content == b"kept"
+    assert stac_testbed("down", "--remove", "--folder", folder).returncode == 0
+    assert not lake.layout.xrootd.data.exists()
+    assert not folder.exists()
