@@ -1,0 +1,41 @@
+"""Runs the code blocks of one page, in their order, as a reader would who copies them.
+
+python tests/docs/page.py PAGE
+
+Python blocks share their names. Shell blocks run one by one, in the same folder.
+`<!-- skip: next "REASON" -->` passes over the block after it.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+from unittest import SkipTest
+
+from sybil import Sybil
+from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser, SkipParser
+
+if TYPE_CHECKING:
+    from sybil import Example
+
+
+def main(page: Path) -> None:
+    """Run the blocks of a page; the first that fails ends it."""
+    parsers = [SkipParser(), PythonCodeBlockParser(), CodeBlockParser("sh", evaluator=_shell)]
+    for example in Sybil(parsers).parse(page).examples():
+        print(f"{page.name}:{example.line}", flush=True)
+        try:
+            example.evaluate()
+        except SkipTest as reason:
+            print(f"  not run: {reason}")
+
+
+def _shell(example: Example) -> None:
+    script = f"set -euo pipefail\n{example.parsed}"
+    subprocess.run(["/bin/bash", "-c", script], check=True, stdin=subprocess.DEVNULL)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
