@@ -6,7 +6,9 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import requests
+from rucio.common.exception import CannotAuthenticate, RucioException, ServerConnectionException
 
+from stac_client.errors import rucio_errors
 from stac_client.listing import list_files
 from stac_client.pfns import NoPfnError, pfn_of
 from stac_policy.fetching import no_credentials, open_url
@@ -47,6 +49,7 @@ def resolution_findings(
         file = files.get(asset.did)
         if file is not None and rse in file.pfns:
             yield _resolution(asset, file.pfns[rse], rse, protocols)
+            yield _request_by_name(client, asset)
             yield _origin(asset.url)
             return
     yield ok("resolution", f"none of the {len(assets)} assets looked up is registered at {rse} yet")
@@ -69,6 +72,25 @@ def _resolution(
         "transfers read the URL that was registered; Rucio never takes another one for a DID",
         "stac-rucio deregister ITEMS  # then register them again",
     )
+
+
+def _request_by_name(client: Client, asset: Asset) -> Finding:
+    """Whether the server understands requests with a STAC name, and so slashes, in their path."""
+    with rucio_errors(f"asking for {asset.did}"):
+        try:
+            client.get_did(asset.did.scope, asset.did.name)
+        except (CannotAuthenticate, ServerConnectionException):
+            raise
+        except RucioException:
+            return error(
+                "encoded-slashes",
+                f"the Rucio server lists {asset.did}, but does not find it by name",
+                "its web server decodes or drops the slashes of names in requests: what names "
+                "a single DID fails, and new DIDs can get a wrong name",
+                "AllowEncodedSlashes NoDecode  # apache, in the VirtualHost\n"
+                "RUCIO_HTTPD_ENCODED_SLASHES_NO_DECODE=True  # environment of the Rucio server",
+            )
+    return ok("encoded-slashes", f"the Rucio server finds {asset.did} by name")
 
 
 def _origin(url: str) -> Finding:

@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from stac_client import StacClient, survey
 from stac_client.doctor import Level, examine
 from stac_client.doctor.server import version_finding
 from stac_testbed import processes
+
+from .conftest import make_asset, make_item
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -103,8 +106,12 @@ def test_versions(version, level):
 
 
 @pytest.fixture(scope="module")
-def servers_without(stac_lake, tmp_path_factory) -> Iterator[dict[str, str]]:
-    """Two more Rucio servers of the lake: package not installed, and not named in rucio.cfg."""
+def other_servers(stac_lake, tmp_path_factory) -> Iterator[dict[str, str]]:
+    """More Rucio servers of the lake, by what the doctor finds of each.
+
+    Without the package; with one that its rucio.cfg does not name; and with the setting
+    for slashes that web servers leave encoded, behind one that decodes them.
+    """
     folder = tmp_path_factory.mktemp("servers")
     (folder / "without.py").write_text(_WITHOUT)
     config = configparser.RawConfigParser()
@@ -115,30 +122,51 @@ def servers_without(stac_lake, tmp_path_factory) -> Iterator[dict[str, str]]:
         config.write(file)
     logs = folder / "logs"
     logs.mkdir()
+    unnamed = {"RUCIO_CONFIG": str(folder / "server.cfg")}
+    slashes = {
+        "RUCIO_CONFIG": str(stac_lake.layout.server_cfg),
+        "RUCIO_HTTPD_ENCODED_SLASHES_NO_DECODE": "True",
+    }
+    lakes = "stac_testbed.rucio_server:create_app()"
+    servers = {
+        "policy-not-installed": ("without:application", unnamed),
+        "policy-not-named": (lakes, unnamed),
+        "encoded-slashes": (lakes, slashes),
+    }
     services = []
-    applications = ("without:application", "stac_testbed.rucio_server:create_app()")
-    for application, port in zip(applications, processes.free_ports(2)):
+    for (application, environment), port in zip(servers.values(), processes.free_ports(3)):
         url = f"http://127.0.0.1:{port}"
         command = (
             *(sys.executable, "-m", "gunicorn", "--no-control-socket", "--threads", "2"),
             *("--pythonpath", str(folder), "--bind", f"127.0.0.1:{port}", application),
         )
-        environment = {"RUCIO_CONFIG": str(folder / "server.cfg")}
         services.append(processes.Service(str(port), command, f"{url}/ping", environment))
     running = [processes.start(service, logs) for service in services]
     try:
         for service, process in zip(services, running):
             processes.wait_until_ready(service, process, logs, timeout_s=60)
         urls = [str(service.url).removesuffix("/ping") for service in services]
-        yield dict(zip(("policy-not-installed", "policy-not-named"), urls))
+        yield dict(zip(servers, urls))
     finally:
         processes.stop(running)
 
 
 @pytest.mark.parametrize("code", ["policy-not-installed", "policy-not-named"])
-def test_a_server_without_the_policy_package(stac_lake, servers_without, code):
+def test_a_server_without_the_policy_package(stac_lake, other_servers, code):
     """A server that has not the package, or does not name it, is told from one that does."""
-    hosts = dict.fromkeys(("rucio_host", "auth_host"), servers_without[code])
+    hosts = dict.fromkeys(("rucio_host", "auth_host"), other_servers[code])
     found = findings(partial(rucio_client, stac_lake, **hosts))
     assert [finding.code for finding in found] == [code]
     assert findings(partial(rucio_client, stac_lake)) == []
+
+
+def test_a_server_that_does_not_find_slashes(stac_lake, collection, other_servers):
+    """A server whose web server does something else to slashes than it thinks is told."""
+    items = [make_item(collection, "item", {"red": make_asset(stac_lake.stac_url)})]
+    found = survey(items)
+    StacClient(stac_lake.client()).create_replicas(items, "STAC").raise_for_failed()
+    hosts = dict.fromkeys(("rucio_host", "auth_host"), other_servers["encoded-slashes"])
+    (finding,) = findings(partial(rucio_client, stac_lake, **hosts), survey=found)
+    assert (finding.code, finding.level) == ("encoded-slashes", Level.ERROR)
+    assert "AllowEncodedSlashes NoDecode" in finding.mend
+    assert findings(partial(rucio_client, stac_lake), survey=found) == []
