@@ -10,7 +10,7 @@ INSTALL := $(BIN)/uv pip install --quiet
 # Majors of Rucio that are supported besides the newest, which all else is tested with.
 OLDER_RUCIOS := 38 39 40
 
-.PHONY: browser check clean demo docs lint older-rucios postgresql test types wheel \
+.PHONY: browser check clean demo docs lint notebook older-rucios postgresql test types wheel \
   xrootd xrootd-in-its-own-network
 
 demo: $(VENV)/installed
@@ -30,6 +30,10 @@ lint: $(VENV)/installed-test
 
 types: $(VENV)/installed-test
 	$(BIN)/mypy
+
+# Runs the example notebook on a lake of its own, and stores its outputs.
+notebook: $(VENV)/installed-test
+	$(BIN)/python -m tests.examples.notebook
 
 # In an environment of its own: the newest tools want newer libraries than Rucio allows.
 docs: | $(BIN)/uv

@@ -32,14 +32,21 @@ from .errors import (
     StacRucioError,
     UnreachableError,
 )
+from .explanation import Candidate, Explanation
+from .geo import plot_map, to_geodataframe
+from .history import History
 from .lookup import LearnFrom
+from .metadata import MetadataWarning
 from .modifier import AlternatesWarning, Modifier
 from .plan import Plan
+from .progress import Progress
 from .results import Outcome, Registration, State
 from .rules import Rule
 from .selection import by_media_type, by_role
-from .source_rse import add_source_rse
+from .setup import plan_setup
+from .setup_survey import survey
 from .status import ItemStatus, StuckFile
+from .tables import ReplicationAvailability, ReplicationRules, RuleStatus
 from .write_back import write_back
 
 __all__ = [
@@ -47,22 +54,33 @@ __all__ = [
     "AccessError",
     "AlternatesWarning",
     "Availability",
+    "Candidate",
     "ConfigurationError",
+    "Explanation",
+    "History",
     "ItemStatus",
     "LearnFrom",
+    "MetadataWarning",
     "Modifier",
     "Outcome",
     "Plan",
+    "Progress",
     "Registration",
+    "ReplicationAvailability",
+    "ReplicationRules",
     "RequestError",
     "Rule",
+    "RuleStatus",
     "StacClient",
     "StacRucioError",
     "State",
     "StuckFile",
     "UnreachableError",
-    "add_source_rse",
     "by_media_type",
     "by_role",
+    "plan_setup",
+    "plot_map",
+    "survey",
+    "to_geodataframe",
     "write_back",
 ]

@@ -13,7 +13,7 @@ from .drift import difference
 from .errors import rucio_errors
 from .items import iter_items
 from .listing import list_files
-from .markup import html_block, html_headline, html_note, html_table, size
+from .markup import html_block, html_headline, html_note, html_table, size, text_table
 from .pfns import with_pfn
 from .requests_in_bulk import batched
 from .results import Outcome, State
@@ -50,22 +50,35 @@ class Plan:
     examples: dict[str, list[str]] = field(default_factory=dict)
     """The first few assets that are rejected for each reason."""
 
+    def __str__(self) -> str:
+        return "\n".join(filter(None, [*self._lines(), *map(text_table, self._tables())]))
+
     def _repr_html_(self) -> str:
         """For notebooks: how much it is, where it lies, and what will be rejected."""
-        said = f"{self.items:,} items, {self.files:,} files, {size(self.size_bytes)}"
+        headline, note = self._lines()
+        tables = map(html_table, self._tables())
+        return html_block(html_headline(headline), html_note(note), *tables)
+
+    def _lines(self) -> tuple[str, str]:
         unknown = f"{self.files_without_size:,} sizes, {self.files_without_checksum:,} checksums"
-        note = f"{self.already_there:,} files are there already. To be looked up: {unknown}."
-        hosts = [{"host": host, "files": count} for host, count in self.hosts.most_common()]
-        rejected = [
-            {
-                "rejected": count,
-                "because": reason,
-                "such as": ", ".join(self.examples.get(reason, ())),
-            }
-            for reason, count in self.rejected.most_common()
-        ]
-        tables = html_table(hosts), html_table(rejected)
-        return html_block(html_headline(said), html_note(note), *tables)
+        return (
+            f"{self.items:,} items, {self.files:,} files, {size(self.size_bytes)}",
+            f"Already there: {self.already_there:,} files. To be looked up: {unknown}.",
+        )
+
+    def _tables(self) -> tuple[list[dict[str, object]], list[dict[str, object]]]:
+        """The hosts, and the reasons for which assets are rejected."""
+        return (
+            [{"host": host, "files": count} for host, count in self.hosts.most_common()],
+            [
+                {
+                    "rejected": count,
+                    "because": reason,
+                    "such as": ", ".join(self.examples.get(reason, ())),
+                }
+                for reason, count in self.rejected.most_common()
+            ],
+        )
 
     def reject(self, outcome: Outcome) -> None:
         """Count an asset that can not be registered."""
