@@ -13,7 +13,7 @@ from stac_policy.naming import DID, asset_name, collection_scope, item_name
 from stac_policy.urls import absolute, refusal
 
 from .checksums import Checksums, checksums_of
-from .originals import with_original
+from .originals import is_http, with_original
 from .results import Outcome, State
 from .selection import check_selection, is_selected
 
@@ -164,8 +164,10 @@ def _unwanted_by_default(assets: Mapping[str, Mapping[str, Any]]) -> dict[str, s
 
 def _is_api_endpoint(key: str, asset: Mapping[str, Any]) -> bool:
     """Tell an endpoint that renders the item from a file of it."""
-    query = parse_qs(str(asset.get("href") or "").partition("?")[2])
-    return key in _API_ENDPOINTS or "tiles" in _roles(asset) or {"collection", "item"} <= {*query}
+    if key in _API_ENDPOINTS or "tiles" in _roles(asset):
+        return True
+    query = str(asset.get("href") or "").partition("?")[2]
+    return bool(query) and {"collection", "item"} <= {*parse_qs(query)}
 
 
 def _roles(asset: Mapping[str, Any]) -> list[str]:
@@ -175,6 +177,8 @@ def _roles(asset: Mapping[str, Any]) -> list[str]:
 
 def _absolute(item: ItemDict, href: str) -> str:
     """Resolve a relative href against the item's own URL, where the item names it."""
+    if is_http(href):
+        return href
     links = item.get("links")
     for link in links if isinstance(links, list) else []:
         if isinstance(link, dict) and link.get("rel") == "self":

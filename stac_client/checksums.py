@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import binascii
 import hashlib
+import re
 import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 # The identity is no checksum, and the others would hold the whole file in memory.
 _UNUSABLE = frozenset({"id", "murmur3-32", "murmur3-128"})
+
+
+_HEX = re.compile("[0-9a-f]+")
 
 
 class _Hash(Protocol):
@@ -58,7 +62,7 @@ def checksums_of(asset: Mapping[str, Any]) -> Checksums:
     places = (asset, _mapping(asset.get("rucio:config")))
     found = asset.get("file:checksum")
     found = found.lower() if isinstance(found, str) else ""
-    decoded = _decode(found)
+    decoded = _decode(found) if found else None
     md5 = decoded.digest.hex() if decoded is not None and decoded.name == "md5" else None
     return Checksums(
         adler32=_first_hex(places, "rucio:adler32", 8),
@@ -133,14 +137,15 @@ def _hash_of(decoded: Any) -> _Hash | None:
 
 def _first_hex(places: Iterable[Mapping[str, Any]], field: str, digits: int) -> str | None:
     """The first valid value of a field."""
-    found = (_hex(place.get(field), digits) for place in places)
-    return next(filter(None, found), None)
+    for place in places:
+        if field in place and (found := _hex(place[field], digits)):
+            return found
+    return None
 
 
 def _hex(value: object, digits: int) -> str | None:
     text = value.lower() if isinstance(value, str) else ""
-    is_hex = len(text) == digits and all(digit in "0123456789abcdef" for digit in text)
-    return text if is_hex else None
+    return text if len(text) == digits and _HEX.fullmatch(text) else None
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

@@ -36,7 +36,7 @@ def with_original(fields: Mapping[str, Any], source_rse: str | None = None) -> M
         for key, place in places
         if isinstance(place, Mapping) and isinstance(place.get("href"), str)
     }
-    key = _original(fields, hrefs, source_rse)
+    key = _original(fields, hrefs, source_rse) if hrefs else None
     if key is None or not isinstance(fields.get("href"), str):
         return fields
     changed = with_replicas(fields, {key: (hrefs[key],)}, prefer=[key])

@@ -32,9 +32,10 @@ def with_pfn(selected: Asset | Outcome, protocols: list[dict[str, Any]]) -> Asse
     if isinstance(selected, Outcome):
         return selected
     try:
-        return replace(selected, url=pfn_of(selected.url, protocols))
+        pfn = pfn_of(selected.url, protocols)
     except NoPfnError as reason:
         return selected.outcome(State.SKIPPED, str(reason))
+    return selected if pfn == selected.url else replace(selected, url=pfn)
 
 
 def pfn_of(url: str, protocols: Iterable[Mapping[str, Any]]) -> str:
@@ -47,18 +48,19 @@ def pfn_of(url: str, protocols: Iterable[Mapping[str, Any]]) -> str:
     Raises:
         NoPfnError: No protocol can hold it.
     """
-    parts = urlsplit(url)
+    scheme = url.partition(":")[0].lower()
     reasons = []
     for protocol in protocols:
-        if protocol["scheme"] != parts.scheme:
+        if protocol["scheme"] != scheme:
             continue
         if protocol["impl"] == SOURCE_PROTOCOL:
             return url
+        parts = urlsplit(url)
         reason = _obstacle(parts, protocol)
         if reason is None:
-            return f"{parts.scheme}://{parts.hostname}:{protocol['port']}{parts.path}"
+            return f"{scheme}://{parts.hostname}:{protocol['port']}{parts.path}"
         reasons.append(f"{protocol['impl']} {reason}")
-    raise NoPfnError("; ".join(reasons) or f"the RSE has no protocol for {parts.scheme}")
+    raise NoPfnError("; ".join(reasons) or f"the RSE has no protocol for {scheme}")
 
 
 def _obstacle(parts: SplitResult, protocol: Mapping[str, Any]) -> str | None:

@@ -8,6 +8,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, TypeVar
 
 from .errors import RequestError
+from .markup import printable
 from .table import Table
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class Outcome:
 
     def __str__(self) -> str:
         where = f"{self.place}: {self.state.value}"
-        return f"{where}: {self.reason}" if self.reason else where
+        return printable(f"{where}: {self.reason}" if self.reason else where)
 
 
 OutcomeT = TypeVar("OutcomeT", bound=Outcome)

@@ -104,11 +104,11 @@ def _catalogued_url(did: DID, api: str, configured: Settings) -> str:
         ) from error
     item = stac_api.fetch_item(api, collection, item_id, configured)
     key = asset_key(did.name, collection, item_id, item.hrefs)
-    where = f"item {item_id!r} of collection {collection!r} at {redact(api)}"
-    if key is None:
-        raise stac_api.StacApiError(f"{where} has no asset of this name")
-    url = item.url(key)
+    url = item.url(key) if key is not None else None
     if url is None:
+        where = f"item {item_id!r} of collection {collection!r} at {redact(api)}"
+        if key is None:
+            raise stac_api.StacApiError(f"{where} has no asset of this name")
         raise stac_api.StacApiError(f"asset {key!r} of {where} has no href")
     if reason := refusal(url, configured.allowed_hosts):
         raise stac_api.StacApiError(f"asset {key!r} at {redact(url)!r}: {reason}")

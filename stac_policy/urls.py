@@ -20,6 +20,10 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 _PATTERN = re.compile(r"(?P<host>\[[0-9a-f:.]+\]|[^\[\]:]+)(:(?P<port>[0-9]+))?")
 # What RFC 3986 has no place for; programs disagree about what such a URL means.
 _UNESCAPED = re.compile(r"[^!#-;=?-Z\[\]_a-z~]|%(?![0-9A-Fa-f]{2})")
+# Most URLs are so plain that none of the reasons below can hold for them.
+_PLAIN = re.compile(
+    r"https?://[A-Za-z0-9.-]+(?::(?:[0-9]{1,4}|[1-5][0-9]{4}))?(?:/[A-Za-z0-9._~/+,=-]*)?"
+)
 # In `https:name:password@host` and `name:password@host` no parser sees them.
 _HIDDEN_CREDENTIALS = re.compile(r"^/*[^/]*@")
 
@@ -65,6 +69,8 @@ def refusal(  # noqa: C901, PLR0911 - one return a reason
         The reason, which repeats no secret of the URL, or None if it can be
         registered.
     """
+    if not allowed_hosts and len(url) <= PATH_LENGTH and _PLAIN.fullmatch(url):
+        return None
     try:
         parts = urlsplit(url)
         allowed = is_allowed(parts, allowed_hosts)
