@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .items import ItemDict
     from .selection import AssetSelection
 
+_MOST_BYTES = 2**63 - 1  # what Rucio's databases hold
 _API_ENDPOINTS = frozenset({"rendered_preview", "tilejson"})
 
 
@@ -190,6 +191,6 @@ def _size_bytes(asset: Mapping[str, Any]) -> int | None:
     config = asset.get("rucio:config")
     seed = config.get("rucio:size") if isinstance(config, dict) else None
     for size in (asset.get("file:size"), asset.get("rucio:size"), seed):
-        if isinstance(size, int) and not isinstance(size, bool) and size >= 0:
+        if isinstance(size, int) and not isinstance(size, bool) and 0 <= size <= _MOST_BYTES:
             return size
     return None

@@ -40,6 +40,7 @@ def rucio_errors(doing: str) -> Iterator[None]:
         StacRucioError: In place of what Rucio's client raised.
     """
     from configparser import Error as ConfigParserError
+    from json import JSONDecodeError
 
     from requests import RequestException
     from rucio.common import exception as rucio
@@ -85,6 +86,11 @@ def rucio_errors(doing: str) -> Iterator[None]:
         ) from error
     except rucio.RucioException as error:
         raise RequestError(f"{doing}: {details(error)}") from error
+    # Half an answer, or none at all: Rucio's client takes it for a whole one.
+    except (JSONDecodeError, StopIteration) as error:
+        raise RequestError(
+            f"{doing}: the answer broke off, or is none of Rucio's; is rucio_host right?"
+        ) from error
 
 
 def details(error: Exception) -> str:

@@ -35,24 +35,26 @@ def read_items(path: Path) -> Iterator[Mapping[str, Any]]:
 
 
 def _lines(path: Path) -> Iterator[Mapping[str, Any]]:
-    with path.open(encoding="utf-8") as file:
+    with path.open("rb") as file:  # a line that is not UTF-8 is told by its number
         for number, line in enumerate(file, start=1):
             if not line.strip():
                 continue
             try:
-                yield json.loads(line)
-            except ValueError as error:
+                item = json.loads(line)
+            except (ValueError, RecursionError) as error:
                 raise ConfigurationError(f"{path}, line {number}: not JSON") from error
+            yield item
 
 
 def _json(path: Path) -> Iterator[Mapping[str, Any]]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigurationError(f"{path}: not JSON") from error
-    if not isinstance(content, dict):
+    features = content.get("features", [content]) if isinstance(content, dict) else None
+    if not isinstance(features, list):
         raise ConfigurationError(f"{path}: neither an item nor an item collection")
-    yield from content.get("features", [content])
+    yield from features
 
 
 def _geoparquet(path: Path) -> Iterator[Mapping[str, Any]]:

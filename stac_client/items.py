@@ -47,6 +47,8 @@ def iter_items(items: ItemsLike) -> Iterator[ItemDict]:
         if status := getattr(error, "status_code", None):
             raise RequestError(f"the STAC API answers {status}: {_first_line(error)}") from error
         raise UnreachableError(f"the STAC API does not answer: {_first_line(error)}") from error
+    except RecursionError as error:
+        raise RequestError("the STAC catalogue can not be read: nested too deeply") from error
     except (pystac.STACError, JSONDecodeError) as error:
         raise RequestError(f"the STAC catalogue can not be read: {_first_line(error)}") from error
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 _FORMAT = 1
+_DIGEST_BYTES = 16
 
 
 class Entry(NamedTuple):
@@ -117,5 +119,8 @@ def _version(item: Mapping[str, Any]) -> bytes:
 
 
 def _digest(value: object) -> bytes:
-    text = json.dumps(value, sort_keys=True, default=str, ensure_ascii=True)
-    return hashlib.blake2b(text.encode(), digest_size=16).digest()
+    try:
+        text = json.dumps(value, sort_keys=True, default=str, ensure_ascii=True)
+    except RecursionError:  # nested too deeply to be compared: it is looked at each time
+        return secrets.token_bytes(_DIGEST_BYTES)
+    return hashlib.blake2b(text.encode(), digest_size=_DIGEST_BYTES).digest()

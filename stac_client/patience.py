@@ -1,9 +1,11 @@
-"""Patience with a Rucio server whose database is busy: what may pass is asked again."""
+"""Patience with a Rucio server that is too busy, or in trouble: what may pass is asked again."""
 
 from __future__ import annotations
 
 import random
+import re
 import time
+from json import JSONDecodeError
 from typing import TYPE_CHECKING, TypeVar
 
 from rucio.common.exception import DatabaseException, RucioException
@@ -40,8 +42,15 @@ _PASSING = (
 )
 
 
+# What Rucio's client says of an answer that is not Rucio's own, but of what stands before it.
+# Not 504: what takes too long may be too much for one request.
+_TROUBLED = re.compile(
+    r"no error information passed \(http status code: (408|425|429|500|502|503)\)"
+)
+
+
 def patiently(request: Callable[[], T]) -> T:
-    """Send a request, and again after a pause while the server's database is too busy for it.
+    """Send a request, and again after a pause while the server is too busy for it.
 
     Args:
         request: Sends it; what it does must bear doing twice.
@@ -65,10 +74,12 @@ def patiently(request: Callable[[], T]) -> T:
 
 
 def may_pass(error: RequestError) -> bool:
-    """Tell whether a database refused because others were in the way."""
+    """Tell whether others were in the way, the server was in trouble, or its answer broke off."""
+    if isinstance(error.__cause__, (JSONDecodeError, StopIteration)):
+        return True
     # Rucio has some errors of its database without a class of their own.
     if type(error.__cause__) not in {DatabaseException, RucioException}:
         return False
     # After it stands the statement, with names that a catalogue chose.
     said = str(error.__cause__).partition("[SQL")[0].lower()
-    return any(passing in said for passing in _PASSING)
+    return any(passing in said for passing in _PASSING) or bool(_TROUBLED.search(said))

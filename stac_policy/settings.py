@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 _LOGGER = logging.getLogger(__name__)
+_NUMBER = re.compile("[0-9]{1,15}")  # memory, clocks and databases know no larger ones
+_DAY_S = 86_400
 _HOST = re.compile(r"((\*\.)?[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?")
 
 
@@ -152,16 +154,23 @@ def _url(text: str) -> str:
     return text.rstrip("/")
 
 
-def _count(text: str) -> int:
-    if not text.isdecimal():
-        raise ValueError(f"{text!r} is not a whole number of at least 0")
+def _count(text: str, least: int = 0) -> int:
+    if not _NUMBER.fullmatch(text) or int(text) < least:
+        # Redacted, for it may be what belongs into another option.
+        raise ValueError(
+            f"{redact(text)!r} is not a whole number of at least {least} and at most 15 digits"
+        )
     return int(text)
 
 
 def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) == 0:
-        raise ValueError(f"{text!r} is not a whole number of at least 1")
-    return int(text)
+    return _count(text, least=1)
+
+
+def _seconds(text: str) -> int:
+    if (seconds := _positive(text)) > _DAY_S:
+        raise ValueError(f"{seconds} seconds are more than a day")
+    return seconds
 
 
 def _name(text: str) -> str:
@@ -187,8 +196,8 @@ _PARSERS: Mapping[str, Callable[[str], Any]] = {
     "auto_approve_bytes": _count,
     "cache_items": _count,
     "cache_s": _count,
-    "connect_timeout_s": _positive,
-    "read_timeout_s": _positive,
+    "connect_timeout_s": _seconds,
+    "read_timeout_s": _seconds,
     "registrar_attribute": _name,
     "response_bytes": _positive,
     "scopes": _scopes,

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 PATH_LENGTH = 1024  # characters; rucio.db.sqla.models.RSEFileAssociation.path
 
+# Where a part of the path holds a name and a password, a URL stands there that was meant as one.
+_CREDENTIALS = re.compile(r"[^/]*:[^/]*@")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _PATTERN = re.compile(r"(?P<host>\[[0-9a-f:.]+\]|[^\[\]:]+)(:(?P<port>[0-9]+))?")
 # What RFC 3986 has no place for; programs disagree about what such a URL means.
@@ -24,8 +26,6 @@ _UNESCAPED = re.compile(r"[^!#-;=?-Z\[\]_a-z~]|%(?![0-9A-Fa-f]{2})")
 _PLAIN = re.compile(
     r"https?://[A-Za-z0-9.-]+(?::(?:[0-9]{1,4}|[1-5][0-9]{4}))?(?:/[A-Za-z0-9._~/+,=-]*)?"
 )
-# In `https:name:password@host` and `name:password@host` no parser sees them.
-_HIDDEN_CREDENTIALS = re.compile(r"^/*[^/]*@")
 
 # Signatures and credentials: Azure (SAS), AWS, Google, CloudFront, Akamai, API gateways, grids.
 _SECRET_PARAMETERS = frozenset(
@@ -80,7 +80,7 @@ def refusal(  # noqa: C901, PLR0911 - one return a reason
         return f"{parts.scheme or 'no'} scheme where http or https is needed"
     if not parts.hostname:
         return "the URL names no host"
-    if parts.username is not None or parts.password is not None:
+    if parts.username is not None or _CREDENTIALS.search(parts.path):
         return "the URL carries credentials"
     if secret := _secret_parameter(parts.query):
         return f"the URL is signed (parameter {secret}); it would expire, and its secret be stored"
@@ -141,12 +141,15 @@ def redact(url: str) -> str:
     except ValueError:
         return "(unparsable URL)"
     host = parts.netloc.rpartition("@")[2]
-    path = parts.path if parts.netloc else _HIDDEN_CREDENTIALS.sub("", parts.path)
+    # In `https:name:password@host` and `h ttps://name:password@host` no parser sees them.
+    path = parts.path if parts.netloc else parts.path.rpartition("@")[2]
+    path = _CREDENTIALS.sub("", path)
     return f"{parts.scheme}://{host}{path}" if parts.scheme else path
 
 
 def _secret_parameter(query: str) -> str | None:
-    for name, _ in parse_qsl(query, keep_blank_values=True):
+    # Some servers take a semicolon for a separator, and some catalogues write `&amp;`.
+    for name, _ in parse_qsl(query.replace(";", "&"), keep_blank_values=True):
         if name.lower() in _SECRET_PARAMETERS:
             return name
     return None

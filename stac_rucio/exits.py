@@ -145,6 +145,8 @@ def _said(error: Exception) -> tuple[str, ExitCode]:
     except ConfigParserError:  # Rucio's own modules read rucio.cfg when they are imported
         text = "no usable rucio.cfg; set RUCIO_CONFIG or --config to one with a [client] section"
         return f"{text} ({' '.join(str(error).split())})", ExitCode.CONFIGURATION
+    except OSError as told:  # as when the disk is full: a temporary file is made on import
+        return f"Rucio's client can not be loaded: {told}", ExitCode.CONFIGURATION
     if not expected:
         text = f"unexpected {type(error).__name__}: {without_secrets(str(error))} (-v says more)"
         return text, ExitCode.DEFECT

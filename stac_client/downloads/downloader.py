@@ -21,6 +21,7 @@ from stac_client.batches import item_batches
 from stac_client.errors import StacRucioError
 from stac_client.items import iter_items
 from stac_client.listing import list_files
+from stac_client.patience import patiently
 from stac_client.progress import REPORT_S, Reporter, Tally
 from stac_client.results import Outcome, State
 from stac_client.selection import named_keys
@@ -161,7 +162,8 @@ class _Run:
             if isinstance(found, Asset) and self._is_new(found)
         ]
         try:
-            files = list_files(self._client, [asset.did for asset in new], all_states=True)
+            dids = [asset.did for asset in new]
+            files = patiently(lambda: list_files(self._client, dids, all_states=True))
         except StacRucioError as error:
             done = {id(asset): outcome(asset, State.FAILED, str(error)) for asset in new}
             files = {}

@@ -1,6 +1,8 @@
-"""Patience with a busy database: what may pass is asked again, and nothing else."""
+"""Patience with a busy server: what may pass is asked again, and nothing else."""
 
 from __future__ import annotations
+
+from json import JSONDecodeError
 
 import pytest
 from rucio.common.exception import DatabaseException, InvalidObject, RucioException
@@ -47,10 +49,15 @@ class Server:
         DatabaseException("ORA-00060: deadlock detected while waiting for resource"),
         DatabaseException("QueuePool limit of size 5 overflow 10 reached"),
         RucioException("('(sqlite3.OperationalError) database is locked',)"),
+        *(
+            RucioException(f"no error information passed (http status code: {status})")
+            for status in (429, 500, 502, 503)
+        ),
+        JSONDecodeError("Unterminated string", '{"na', 1),
     ],
 )
 def test_what_may_pass(pauses, error):
-    """A busy database is asked again after pauses that become longer."""
+    """A busy database or server is asked again after pauses that become longer."""
     assert patiently(Server(error, error, error).request) == "taken"
     assert len(pauses) == 3
     assert 0 < pauses[0] < pauses[1] < pauses[2] <= 1
@@ -62,6 +69,8 @@ def test_what_may_pass(pauses, error):
         DatabaseException("(sqlite3.OperationalError) too many SQL variables"),
         DatabaseException("(sqlite3.OperationalError) x [SQL: …] [parameters: ('deadlock',)]"),
         InvalidObject("deadlock-valley is bad"),
+        RucioException("no error information passed (http status code: 413)"),
+        RucioException("no error information passed (http status code: 504)"),
     ],
 )
 def test_what_does_not_pass(pauses, error):
@@ -89,9 +98,13 @@ def test_a_busy_database_takes_large_requests(pauses):
     assert len(pauses) == 2
 
 
-def test_a_database_that_stays_busy_is_not_asked_in_halves(pauses):
-    """What the database is too busy for is refused as a whole."""
-    server = Server(*[LOCKED] * 99)
+@pytest.mark.parametrize(
+    "error",
+    [LOCKED, RucioException("no error information passed (http status code: 503)")],
+)
+def test_a_server_that_stays_busy_is_not_asked_in_halves(pauses, error):
+    """What the server is too busy for is refused as a whole."""
+    server = Server(*[error] * 99)
     refused = Sender().send([*range(1000)], server.request)
     assert [value for value, _ in refused] == [*range(1000)]
     assert set(server.sizes) == {1000}
