@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import signal
+import sys
 import warnings
 from typing import TYPE_CHECKING
 
-import click
+try:
+    import click
+except ModuleNotFoundError:
+    sys.exit("stac-rucio needs click; install it with: pip install 'stac-rucio[client]'")
 
 from .cli import cli
 from .exits import Terminated

@@ -43,23 +43,31 @@ def check_contents(wheel: Path) -> None:
 
 
 def check_policy_alone(wheel: Path, folder: Path) -> None:
-    """Without extras, names and URLs work, and stac_client says which extra it needs."""
+    """Without extras, names and URLs work, and the rest says which extra it needs."""
     python = environment(folder / "plain", str(wheel))
     run(python, "-c", "from stac_policy.naming import item_name; import stac_policy.urls")
-    result = subprocess.run(
-        [python, "-c", "import stac_client"], capture_output=True, text=True, check=False
-    )
-    expect("stac-rucio[client]" in result.stderr, f"no hint to the extra: {result.stderr}")
+    check_hint("client", python, "-c", "import stac_client")
+    check_hint("client", python, "-m", "stac_rucio", "--help")
 
 
 def check_client_extra(wheel: Path, folder: Path) -> None:
     """With [client] alone, stac_client imports; it needs no Rucio server package."""
     python = environment(folder / "client", f"{wheel}[client]")
     run(python, "-W", "error", "-c", "from stac_client import StacClient")
+    run(python, "-W", "error", "-m", "stac_rucio", "--help")
+    check_hint("serve", python, "-c", "import stac_client.serving")
+    check_hint("serve", python, "-m", "stac_rucio", "serve", "--api", "http://127.0.0.1:9")
     result = run(python, "-m", "pip", "list", "--format", "freeze")
     installed = {line.partition("==")[0].lower() for line in result.splitlines()}
     expect("rucio-clients" in installed, "rucio-clients is missing")
     expect("rucio" not in installed, "rucio and rucio-clients are installed together")
+
+
+def check_hint(extra: str, *command: str) -> None:
+    """Without an extra, the command fails and says so."""
+    result = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/")
+    expect(result.returncode, f"{' '.join(command)} worked")
+    expect(f"stac-rucio[{extra}]" in result.stderr, f"no hint to the extra: {result.stderr}")
 
 
 def environment(folder: Path, requirement: str) -> str:
