@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
 import requests
 import urllib3
 
+from .addresses import ForbiddenAddressError, GuardedAdapter
 from .urls import is_allowed, redact
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ def open_url(
             response = session.request(
                 method, url, headers=headers, timeout=timeout_s, stream=True, allow_redirects=False
             )
+        except ForbiddenAddressError as error:
+            raise HostNotAllowedError(f"{redact(url)}: {error}, from where nothing comes") from None
         except ValueError:  # of requests, which looks at redirects that it shall not follow
             raise HostNotAllowedError(f"{redact(url)} redirects to no host") from None
         with response:
@@ -182,6 +185,19 @@ def _may_pass(error: requests.RequestException) -> bool:
 
 def _status(error: requests.RequestException) -> int | None:
     return None if error.response is None else error.response.status_code
+
+
+def make_session(**options: Any) -> requests.Session:
+    """An HTTP session that connects to no forbidden address and sends no credentials.
+
+    Args:
+        **options: For its `requests.adapters.HTTPAdapter`.
+    """
+    session = requests.Session()
+    session.auth = no_credentials
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, GuardedAdapter(**options))
+    return session
 
 
 def no_credentials(request: requests.PreparedRequest) -> requests.PreparedRequest:

@@ -28,7 +28,8 @@ from rucio.common.exception import (
 )
 from rucio.rse.protocols.protocol import RSEProtocol
 
-from .fetching import HostNotAllowedError, download, no_credentials, open_url
+from .fetching import HostNotAllowedError, download, make_session, open_url
+from .reporting import Reporter, count
 from .settings import settings
 from .urls import redact, refusal
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _TIMEOUT_S = 60.0
+_REPORTER = Reporter(logging.getLogger(__name__))
 _DENIED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 _MISSING = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
 
@@ -62,6 +64,7 @@ class Default(RSEProtocol):  # type: ignore[misc] # rucio has no types
         parsed = {}
         for pfn in [pfns] if isinstance(pfns, str) else pfns:
             if reason := refusal(pfn, settings().allowed_hosts):
+                self._report_refusal(pfn, reason)
                 raise RSEFileNameNotSupported(f"{redact(pfn)}: {reason}")
             parts = urlsplit(pfn)
             # Rucio stores path + name (rucio.core.replica.add_replicas).
@@ -74,6 +77,17 @@ class Default(RSEProtocol):  # type: ignore[misc] # rucio has no types
                 "hostname": parts.hostname,
             }
         return parsed
+
+    def _report_refusal(self, pfn: str, reason: str) -> None:
+        count("refused_urls", where="rse")
+        _REPORTER.warn(
+            "refused",
+            "RSE %s refuses %s: %s. If the catalogue is right, an administrator can allow the "
+            "host in [stac] allowed_hosts; all else is for the catalogue to mend",
+            self.rse["rse"],
+            redact(pfn),
+            reason,
+        )
 
     def lfns2pfns(self, lfns: list[dict[str, Any]] | dict[str, Any]) -> dict[str, str]:
         """Give the registered URL of each file, by its DID.
@@ -107,8 +121,7 @@ class Default(RSEProtocol):  # type: ignore[misc] # rucio has no types
 
     def connect(self) -> None:
         """Open an HTTP session; the origins are only contacted by `get` and `exists`."""
-        self._session = requests.Session()
-        self._session.auth = no_credentials
+        self._session = make_session()
 
     def close(self) -> None:
         """Close the HTTP session."""

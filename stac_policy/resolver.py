@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from rucio.common.config import is_client
@@ -10,12 +11,15 @@ from rucio.common.exception import ReplicaNotFound
 from . import stac_api
 from .algorithms import vos
 from .naming import asset_key, split_name, unescape
+from .reporting import Reporter, count
 from .settings import settings
 from .urls import redact, refusal
 
 if TYPE_CHECKING:
     from .naming import DID
     from .settings import Settings
+
+_REPORTER = Reporter(logging.getLogger(__name__))
 
 SOURCE_PROTOCOL = "stac_policy.protocol.Default"
 """What makes an RSE a source RSE."""
@@ -47,6 +51,15 @@ def original_url(did: DID) -> str:
             return _catalogued_url(did, api, settings())
         except stac_api.StacApiError as error:
             tried.append(f"STAC API: {error}")
+    if not is_client():  # whose user gets the error
+        count("unresolved_assets")
+        _REPORTER.warn(
+            "unresolved",
+            "%s is a STAC asset without a known URL, so its transfer fails. Tried %s. Register "
+            "it at a source RSE, or name the STAC API of its scope in [stac]",
+            did,
+            "; ".join(tried),
+        )
     raise ReplicaNotFound(f"{did} is a STAC asset without a known URL. Tried {'; '.join(tried)}")
 
 
@@ -111,5 +124,6 @@ def _catalogued_url(did: DID, api: str, configured: Settings) -> str:
             raise stac_api.StacApiError(f"{where} has no asset of this name")
         raise stac_api.StacApiError(f"asset {key!r} of {where} has no href")
     if reason := refusal(url, configured.allowed_hosts):
+        count("refused_urls", where="stac_api")
         raise stac_api.StacApiError(f"asset {key!r} at {redact(url)!r}: {reason}")
     return url

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 _LOGGER = logging.getLogger(__name__)
-_NUMBER = re.compile("[0-9]{1,15}")  # memory, clocks and databases know no larger ones
+_MOST_DIGITS = 15  # memory, clocks and databases know no larger numbers
+_NUMBER = re.compile("[0-9]+")
 _DAY_S = 86_400
 _HOST = re.compile(r"((\*\.)?[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?")
 
@@ -148,18 +149,20 @@ def _url(text: str) -> str:
     except ValueError:  # whose text may repeat a password
         raise ValueError("it can not be parsed as a URL") from None
     if text and (parts.scheme not in {"http", "https"} or not parts.hostname):
-        raise ValueError(f"{redact(text)!r} is not an http or https URL")
+        # Of `https://host/x?sig=…` in `scopes`, what follows the first `=` comes here.
+        shown = repr(redact(text)) if "://" in text else "what it says"
+        raise ValueError(f"{shown} is not an http or https URL")
     if parts.query or parts.fragment:
         raise ValueError(f"{redact(text)!r} has a query or fragment, behind which no path can go")
     return text.rstrip("/")
 
 
 def _count(text: str, least: int = 0) -> int:
+    if len(text) > _MOST_DIGITS:
+        raise ValueError(f"it is no number of up to {_MOST_DIGITS} digits")
     if not _NUMBER.fullmatch(text) or int(text) < least:
         # Redacted, for it may be what belongs into another option.
-        raise ValueError(
-            f"{redact(text)!r} is not a whole number of at least {least} and at most 15 digits"
-        )
+        raise ValueError(f"{redact(text)!r} is not a whole number of at least {least}")
     return int(text)
 
 

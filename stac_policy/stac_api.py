@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 import zlib
 from dataclasses import dataclass
@@ -12,10 +13,11 @@ from urllib.parse import quote, urljoin, urlsplit
 
 import requests
 import urllib3
-from requests.adapters import HTTPAdapter
 from urllib3.util.retry import Retry
 
+from .addresses import GuardedAdapter
 from .fetching import open_url
+from .reporting import Reporter, count, observe_s
 from .urls import absolute, redact
 
 if TYPE_CHECKING:
@@ -25,10 +27,17 @@ if TYPE_CHECKING:
 
 _CHUNK_BYTES = 1 << 16
 _GZIP = 16 + zlib.MAX_WBITS
+_MISSING = frozenset({requests.codes.not_found, requests.codes.gone})
+_SLOW_S = 5.0
+_REPORTER = Reporter(logging.getLogger(__name__))
 
 
 class StacApiError(Exception):
     """A STAC API does not know an item, or gave no usable answer; the message says which."""
+
+
+class _NotThereError(StacApiError):
+    """It answers, and does not know the item."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +85,7 @@ def _cache(settings: Settings) -> Callable[[str, str, str, int], Item]:
         respect_retry_after_header=False,  # an API could hold up a daemon for a day
     )
     for scheme in ("http://", "https://"):
-        session.mount(scheme, HTTPAdapter(max_retries=retry))
+        session.mount(scheme, GuardedAdapter(max_retries=retry))
 
     @lru_cache(maxsize=settings.cache_items)
     def fetch(api: str, collection: str, item: str, _period: int) -> Item:
@@ -85,10 +94,47 @@ def _cache(settings: Settings) -> Callable[[str, str, str, int], Item]:
             quote(part, safe="", errors="surrogatepass") for part in (collection, item)
         )
         url = f"{api}/collections/{collection_path}/items/{item_path}"
-        answer, answered_by = _get(session, url, settings)
-        return _item(answer, item, answered_by)
+        return _reported(api, lambda: _item_at(session, url, item, settings))
 
     return fetch
+
+
+def _reported(api: str, ask: Callable[[], Item]) -> Item:
+    """Ask, and tell the operator how that went."""
+    started_s = time.monotonic()
+    outcome = "failed"
+    try:
+        item = ask()
+        outcome = "ok"
+    except _NotThereError:
+        outcome = "missing"
+        raise
+    except StacApiError as error:
+        _REPORTER.warn(
+            "failed",
+            "%s. Items of this STAC API ([stac] api, scopes) that no RSE holds can not be "
+            "transferred meanwhile; is it right, up, and reachable from this machine?",
+            error,
+        )
+        raise
+    finally:
+        taken_s = time.monotonic() - started_s
+        count("stac_api_requests", outcome=outcome)
+        observe_s("stac_api_seconds", taken_s)
+        if taken_s > _SLOW_S:
+            _REPORTER.warn(
+                "slow",
+                "The STAC API %s took %.1f s for an item, with which transfers wait; register "
+                "its items, or lower [stac] connect_timeout_s and read_timeout_s",
+                redact(api),
+                taken_s,
+            )
+    return item
+
+
+def _item_at(session: requests.Session, url: str, item: str, settings: Settings) -> Item:
+    answer, answered_by = _get(session, url, settings)
+    return _item(answer, item, answered_by)
 
 
 def _get(session: requests.Session, url: str, settings: Settings) -> tuple[Any, str]:
@@ -103,6 +149,8 @@ def _get(session: requests.Session, url: str, settings: Settings) -> tuple[Any, 
             (settings.connect_timeout_s, settings.read_timeout_s),
             headers={"Accept-Encoding": "gzip"},
         ) as response:
+            if response.status_code in _MISSING:
+                raise _NotThereError(f"{shown}: HTTP {response.status_code}")
             if response.status_code != requests.codes.ok:
                 raise StacApiError(f"{shown}: HTTP {response.status_code}")
             body = _body(response, settings.response_bytes)

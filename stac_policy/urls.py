@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 
 PATH_LENGTH = 1024  # characters; rucio.db.sqla.models.RSEFileAssociation.path
 
-# Where a part of the path holds a name and a password, a URL stands there that was meant as one.
-_CREDENTIALS = re.compile(r"[^/]*:[^/]*@")
+# In `https:name:password@host`, `name:password@host` and `h ttps://name:password@host`
+# no parser sees them; `./a/b@2x.png` has none.
+_HIDDEN_CREDENTIALS = re.compile(r"^(?:.*[:\\].*|/*[^/]*)@", re.DOTALL)
+_CREDENTIALS_IN_PATH = re.compile(r"[^/]*:[^/]*@")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _PATTERN = re.compile(r"(?P<host>\[[0-9a-f:.]+\]|[^\[\]:]+)(:(?P<port>[0-9]+))?")
 # What RFC 3986 has no place for; programs disagree about what such a URL means.
@@ -80,7 +82,7 @@ def refusal(  # noqa: C901, PLR0911 - one return a reason
         return f"{parts.scheme or 'no'} scheme where http or https is needed"
     if not parts.hostname:
         return "the URL names no host"
-    if parts.username is not None or _CREDENTIALS.search(parts.path):
+    if parts.username is not None or parts.password is not None:
         return "the URL carries credentials"
     if secret := _secret_parameter(parts.query):
         return f"the URL is signed (parameter {secret}); it would expire, and its secret be stored"
@@ -141,9 +143,8 @@ def redact(url: str) -> str:
     except ValueError:
         return "(unparsable URL)"
     host = parts.netloc.rpartition("@")[2]
-    # In `https:name:password@host` and `h ttps://name:password@host` no parser sees them.
-    path = parts.path if parts.netloc else parts.path.rpartition("@")[2]
-    path = _CREDENTIALS.sub("", path)
+    hidden = _CREDENTIALS_IN_PATH if parts.netloc else _HIDDEN_CREDENTIALS
+    path = hidden.sub("", parts.path)
     return f"{parts.scheme}://{host}{path}" if parts.scheme else path
 
 

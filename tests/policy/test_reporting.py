@@ -1,0 +1,86 @@
+"""Log lines and metrics for operators."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from stac_policy.reporting import PERIOD_S, Reporter, count, observe_s
+
+from .server import run_with_server
+
+_SERVER = """
+import logging
+from prometheus_client import REGISTRY, generate_latest
+from rucio.common.exception import RucioException
+from rucio.common.utils import construct_non_deterministic_pfn
+from stac_policy.protocol import Default
+
+heard = []
+class Handler(logging.Handler):
+    def emit(self, record):
+        heard.append(f"{record.levelname} {record.name} {record.getMessage()}")
+logging.getLogger().addHandler(Handler())
+
+def refused(act, *arguments):
+    try:
+        act(*arguments)
+    except RucioException:
+        return True
+
+protocol = Default({"auth_token": None}, {"rse": "STAC", "id": "1", "deterministic": False})
+failed = [refused(construct_non_deterministic_pfn, "d", "c", f"/c/i/{n}.tif") for n in range(50)]
+failed += [
+    refused(protocol.parse_pfns, f"https://u:S3CRET@example.net/{n}?sig=S3CRET") for n in range(50)
+]
+print(json.dumps({
+    "failed": failed, "heard": heard, "metrics": generate_latest(REGISTRY).decode(),
+}))
+"""
+
+
+@pytest.fixture
+def clock():
+    """The time in seconds, which a test sets."""
+    return [0.0]
+
+
+@pytest.fixture
+def warn(clock):
+    """Warns."""
+    return Reporter(logging.getLogger("stac_policy.test"), lambda: clock[0]).warn
+
+
+def test_one_line_a_period(warn, clock, caplog):
+    """Of many warnings of a kind one is written in a period, and then how many were left out."""
+    for number in range(1000):
+        warn("a", "a %s", number)
+    warn("b", "b")
+    clock[0] = PERIOD_S
+    warn("a", "a %s", "again")
+    clock[0] = 3 * PERIOD_S
+    warn("a", "a %s", "once more")
+    assert caplog.messages == [
+        *["a 0", "b", "a again (999 more like this were left out)", "a once more"],
+    ]
+
+
+def test_a_client_has_no_metrics():
+    """In a client, which lacks Rucio's server, counting does nothing."""
+    count("unresolved_assets")
+    observe_s("stac_api_seconds", 1.0)
+
+
+def test_a_server(tmp_path):
+    """A server's log and Rucio's metrics tell what an operator can act on, without secrets."""
+    told = run_with_server(_SERVER, tmp_path)
+    assert told["failed"] == [True] * 100
+    unresolved, refused = told["heard"]
+    assert unresolved.startswith("WARNING stac_policy.resolver c:/c/i/0.tif is a STAC asset")
+    assert "name the STAC API" in unresolved
+    assert refused.startswith("WARNING stac_policy.protocol RSE STAC refuses https://example.net/0")
+    assert "S3CRET" not in refused
+    metrics = told["metrics"].splitlines()
+    assert "stac_policy_unresolved_assets_total 50.0" in metrics
+    assert 'stac_policy_refused_urls_total{where="rse"} 50.0' in metrics
