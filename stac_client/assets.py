@@ -13,6 +13,7 @@ from stac_policy.naming import DID, asset_name, collection_scope, item_name
 from stac_policy.urls import absolute, refusal
 
 from .checksums import Checksums, checksums_of
+from .items import id_text
 from .originals import is_http, with_original
 from .results import Outcome, State
 from .selection import check_selection, is_selected
@@ -80,7 +81,7 @@ def select_assets(
         try:
             yield _asset(item, assets, key, unwanted.get(key), dataset)
         except _NotRegistrableError as reason:
-            ids = str(item.get("collection") or ""), str(item.get("id") or "")
+            ids = id_text(item.get("collection")), id_text(item.get("id"))
             yield Outcome(*ids, key, State.SKIPPED, str(reason))
 
 
@@ -121,6 +122,7 @@ def _asset(
     if reason := refusal(url):
         raise _NotRegistrableError(reason)
     collection, item_id = item["collection"], item["id"]
+    media_type = assets[key].get("type")
     return Asset(
         collection=collection,
         item=item_id,
@@ -128,7 +130,7 @@ def _asset(
         did=DID(dataset.scope, asset_name(collection, item_id, key, href, assets)),
         dataset=dataset,
         url=url,
-        media_type=str(assets[key].get("type") or ""),
+        media_type=media_type if isinstance(media_type, str) else "",
         size_bytes=_size_bytes(assets[key]),
         checksums=checksums_of(assets[key]),
     )

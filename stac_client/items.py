@@ -53,6 +53,11 @@ def iter_items(items: ItemsLike) -> Iterator[ItemDict]:
         raise RequestError(f"the STAC catalogue can not be read: {_first_line(error)}") from error
 
 
+def id_text(found: object) -> str:
+    """The id of an item or a collection for people; nothing where it is no text or number."""
+    return str(found) if found and isinstance(found, (str, int, float)) else ""
+
+
 def _members(items: ItemsLike) -> object:
     if isinstance(items, ItemSearch):
         return items.items_as_dicts()

@@ -10,6 +10,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .errors import ConfigurationError
+from .items import id_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -34,8 +35,8 @@ def entry_of(item: Mapping[str, Any]) -> Entry:
     """The entry of an item as it is now."""
     collection, item_id = item.get("collection"), item.get("id")
     return Entry(
-        collection=str(collection or ""),
-        item=str(item_id or ""),
+        collection=id_text(collection),
+        item=id_text(item_id),
         identity=_digest([collection, item_id]),
         version=_version(item),
     )
