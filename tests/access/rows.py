@@ -1,0 +1,60 @@
+"""The rows of the table: what may be tried, by whom it may be done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Callable
+
+from rucio.version import current_version
+
+from .world import ACCOUNTS
+
+if TYPE_CHECKING:
+    from .world import Attempt, Cell
+
+Prepare = Callable[["Cell"], "Attempt"]
+
+ADMINS = ("administrator", "root")
+REGISTRARS = ("registrar", *ADMINS)
+ALL = tuple(ACCOUNTS.values())
+
+ROWS: dict[str, list[Row]] = {}
+"""By the titles of the table's parts."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """Something that may be tried."""
+
+    what: str
+    may: tuple[str, ...]
+    prepare: Prepare
+    blocked: tuple[str, ...] = ()
+    """Those whom something other than a permission keeps from it."""
+
+
+def row(
+    part: str,
+    what: str,
+    may: tuple[str, ...],
+    *,
+    before_41: tuple[str, ...] | None = None,
+    blocked: tuple[str, ...] = (),
+) -> Callable[[Prepare], Prepare]:
+    """Add a row to the table.
+
+    Args:
+        part: Title of the part of the table that it belongs to.
+        what: What is tried, for people.
+        may: Who may.
+        before_41: Who may before Rucio 41, if that is different.
+        blocked: Whom something other than a permission keeps from it.
+    """
+    if before_41 is not None and int(current_version()) < 41:
+        may = before_41
+
+    def add(prepare: Prepare) -> Prepare:
+        ROWS.setdefault(part, []).append(Row(what, may, prepare, blocked))
+        return prepare
+
+    return add
