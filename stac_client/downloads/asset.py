@@ -82,6 +82,7 @@ class AssetDownloader:
                 target.unlink()  # what is there is right, or is not there
             else:
                 wanted.on_bytes(wanted.file.size_bytes)
+                part.remove()  # its note, if a run was killed as it put the file in its place
                 return _there(wanted, State.ALREADY_THERE, target, found)
         sources = self._sources(wanted, part)
         if not sources:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 
 from stac_client import AccessError
 from stac_rucio.connection import Connection
 from tests.lake.conftest import many_items
+
+START = "from stac_rucio.__main__ import main; main()"
 
 NO_SERVER = "http://127.0.0.1:1"
 RULE = "0123456789abcdef0123456789abcdef"
@@ -131,3 +135,17 @@ def test_a_number_of_json_values_is_one_a_line(run, items_file, collection):
         "item-0",
         "item-1",
     ]
+
+
+def test_no_room_for_a_temporary_file():
+    """Where Rucio's client can not even be loaded, as on a full disk, one line says why."""
+    no_file = f"import resource as r; r.setrlimit(r.RLIMIT_FSIZE, (0, 0)); {START}"
+    result = subprocess.run(  # noqa: S603 - this Python
+        [sys.executable, "-c", no_file, "plan", "x.json", "--rse", "STAC"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 5
+    assert result.stderr.startswith("Error: Rucio's client can not be loaded: ")
+    assert result.stderr.count("\n") == 1

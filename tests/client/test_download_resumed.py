@@ -11,7 +11,7 @@ import pytest
 
 from tests.policy.origin import cut, part, ranges, stall, status, whole_or_part
 
-from .downloading import DOWNLOADED, FAILED, LARGE, download, files_in
+from .downloading import ALREADY_THERE, DOWNLOADED, FAILED, LARGE, download, files_in
 
 RED = "alps/i/red.tif"
 HALF = ".red.tif.part"
@@ -175,3 +175,14 @@ def test_the_half_of_another_replica(rucio, storage, tmp_path):
     assert outcome.rse == "B"
     assert ranges(storage, "/g") == [None]
     assert outcome.path.read_bytes() == LARGE
+
+
+def test_killed_as_it_was_finished(rucio, storage, tmp_path):
+    """Where a file was put in its place, and its note left behind, the next run tidies up."""
+    rucio.add(LARGE, {"A": storage.url + "/f"})
+    half = leave_half(rucio, storage, tmp_path)
+    half.write_bytes(LARGE)
+    half.replace(half.with_name("red.tif"))
+    (outcome,) = download(rucio, tmp_path)
+    assert outcome.state is ALREADY_THERE
+    assert files_in(tmp_path) == ["alps/i/red.tif"]
