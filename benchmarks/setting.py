@@ -1,0 +1,127 @@
+"""Where a benchmark runs: a lake, a folder, and counted requests."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stac_testbed.provision import STORAGE_RSES
+
+from .items import ADLER32, SIZE_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from rucio.client import Client
+
+    from stac_policy.naming import DID
+    from stac_testbed import Lake
+
+    from .sizes import Size
+
+SOURCE_RSE = "STAC"
+COPY_RSES = tuple(STORAGE_RSES.values())
+
+_numbers = count(1)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a benchmark may use."""
+
+    size: Size
+    folder: Path
+    """For its files."""
+    running: Lake | None = None
+
+    @property
+    def lake(self) -> Lake:
+        """The lake of a benchmark that needs one."""
+        assert self.running is not None, "this benchmark needs a lake"  # noqa: S101 - ours to give
+        return self.running
+
+    @property
+    def database(self) -> str:
+        """Where the lake's Rucio server keeps its data."""
+        if self.running is None:
+            return ""
+        return "SQLite" if self.running.layout.schema is None else "PostgreSQL"
+
+    @property
+    def batch(self) -> int:
+        """How many DIDs the bare sides put in one request: as many as the database takes."""
+        return 500 if self.database == "SQLite" else 1000
+
+    def new_collection(self, client: Client) -> str:
+        """The id of a new collection, with its scope."""
+        name = f"bench-{os.getpid()}-{next(_numbers)}"
+        client.add_scope("root", name)
+        return name
+
+    def add_copies(self, client: Client, dids: Iterable[DID]) -> None:
+        """Say that there are copies of files at both storages."""
+        files = [{**did._asdict(), "bytes": SIZE_BYTES, "adler32": ADLER32} for did in dids]
+        for rse in COPY_RSES:
+            for batch in cut(files, self.batch):
+                client.add_replicas(rse, batch)
+
+    def run_module(self, name: str, *arguments: str, server: bool = False) -> str:
+        """Run one of these modules as a process of its own, as a client of the lake.
+
+        Args:
+            name: Of the module.
+            arguments: What it gets.
+            server: Whether it shall be a part of the Rucio server.
+
+        Returns:
+            What it writes.
+        """
+        command = [sys.executable, "-m", f"benchmarks.{name}", *arguments]
+        environment = {**os.environ, **self.environment(server=server)}
+        result = subprocess.run(
+            command,
+            cwd=Path(__file__).parent.parent,
+            env=environment,
+            check=True,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        return result.stdout
+
+    def environment(self, *, server: bool = False) -> dict[str, str]:
+        """What leads a process to the lake."""
+        if server:
+            return {"RUCIO_CONFIG": str(self.lake.layout.server_cfg)}
+        return self.lake.environment() if self.running is not None else {}
+
+
+def cut(values: list[Any], size: int) -> list[list[Any]]:
+    """Cut a list into shorter ones."""
+    return [values[start : start + size] for start in range(0, len(values), size)]
+
+
+@contextmanager
+def requests_of(client: Client) -> Iterator[list[str]]:
+    """Write down the requests that a Rucio client sends."""
+    sent: list[str] = []
+
+    def write_down(response: Any, **_: Any) -> None:
+        sent.append(f"{response.request.method} {response.request.path_url}")
+
+    client.session.hooks["response"].append(write_down)
+    yield sent
+    client.session.hooks["response"].remove(write_down)
+
+
+def peak_mb() -> float:
+    """The most memory that this process has held so far, in MB."""
+    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    raise RuntimeError("this system does not tell VmHWM")
