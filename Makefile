@@ -10,8 +10,9 @@ INSTALL := $(BIN)/uv pip install --quiet
 # Majors of Rucio that are supported besides the newest, which all else is tested with.
 OLDER_RUCIOS := 38 39 40
 
-.PHONY: browser check clean demo docs lint notebook older-rucios postgresql test types wheel \
-  xrootd xrootd-in-its-own-network
+.PHONY: bench browser check clean demo docs faults lint load lower-bounds notebook \
+  older-rucios postgresql reproducible-wheel sbom soak test types wheel xrootd \
+  xrootd-in-its-own-network
 
 demo: $(VENV)/installed
 	$(BIN)/python -m stac_testbed demo \
@@ -75,6 +76,40 @@ xrootd-in-its-own-network:
 	$(BIN)/python -m stac_testbed demo --storage xrootd
 	$(BIN)/python -m pytest tests/lake/test_replication.py tests/lake/test_policy.py \
 	  tests/production/xrootd.py --lake-storage xrootd
+
+# Speed and memory beside the bare server's; takes a quarter of an hour on a quiet machine.
+bench: $(VENV)/installed-test
+	$(BIN)/python -m benchmarks --size full
+
+# Every fault at every step, in seeded runs; `soak` goes on with other seeds for an hour.
+faults: $(VENV)/installed-test
+	$(BIN)/python -m tests.faults --runs 246 --workers 8
+
+SOAK_S ?= 3600
+FROM ?= $(shell date +%s)
+
+soak: $(VENV)/installed-test
+	$(BIN)/python -m tests.faults --seconds $(SOAK_S) --from $(FROM) --workers 8
+
+load: $(VENV)/installed-test
+	$(BIN)/python -m tests.faults.load --seconds 600
+
+# The oldest releases that pyproject.toml allows of what is used directly.
+lower-bounds: $(VENV)/installed-test
+	$(BIN)/python tests/lower_bounds.py
+
+reproducible-wheel: $(VENV)/installed-test
+	$(BIN)/python tests/reproducible_wheel.py
+
+# What a release consists of, into dist/.
+sbom: | $(BIN)/uv
+	$(BIN)/uv venv --quiet --clear $(VENV)/sbom
+	$(INSTALL) --python $(VENV)/sbom/bin/python '.[client,serve]'
+	$(BIN)/uv venv --quiet --clear $(VENV)/sbom-tool
+	$(INSTALL) --python $(VENV)/sbom-tool/bin/python cyclonedx-bom
+	mkdir -p dist
+	$(VENV)/sbom-tool/bin/cyclonedx-py environment --pyproject pyproject.toml \
+	  --output-reproducible -o dist/stac-rucio.cdx.json $(VENV)/sbom/bin/python
 
 older-rucios: $(addprefix $(VENV)/rucio-,$(OLDER_RUCIOS))
 

@@ -1,0 +1,84 @@
+"""Runs the unit tests with the oldest versions of every dependency that pyproject.toml allows.
+
+Run by `make lower-bounds`. It makes virtual environments, which is why it is no
+test of the test suite. The upper bounds are what everything else runs with: the
+newest versions that resolve.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+PROJECT = Path(__file__).parent.parent
+UV = str(Path(sys.executable).parent / "uv")
+# Tools of the tests, whose versions nobody is promised.
+TOOLS = ("hypothesis", "pytest")
+
+
+class Check(NamedTuple):
+    """What is installed, and what then must work."""
+
+    extras: tuple[str, ...]
+    folder: str
+    """The tests, with the only conftest.py that is used: none needs a lake."""
+    tools: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+
+
+CHECKS = (
+    Check(
+        ("client", "serve", "geoparquet"),
+        "tests/client",
+        # stac_testbed holds the schema of an extension that the tests validate with.
+        tools=("gunicorn", "jsonschema", "matplotlib", "numpy", "psutil", "rasterio"),
+        # Types are the same for all; pystac itself reads version 2 of an extension only lately.
+        without=("test_typing.py", "test_modifier_storage.py::test_pystac_reads_it"),
+    ),
+    Check(("client", "serve"), "tests/serving", without=("test_lake.py", "test_process.py")),
+    # Several VOs need the servers of a test bed: `make older-rucios` tries them.
+    Check(("server",), "tests/policy", without=("test_multi_vo.py",)),
+)
+
+
+def main() -> None:
+    """Try each extra."""
+    with tempfile.TemporaryDirectory() as scratch:
+        for number, check in enumerate(CHECKS):
+            python = environment(Path(scratch) / str(number), check)
+            ignored = [
+                f"--{'deselect' if '::' in name else 'ignore'}={check.folder}/{name}"
+                for name in check.without
+            ]
+            options = ("-q", "-p", "no:cacheprovider", f"--confcutdir={check.folder}")
+            run(python, "-m", "pytest", *options, *ignored, check.folder)
+            print(f"lower bounds of [{','.join(check.extras)}]: {check.folder} passes")
+    print(f"lower bounds: {len(CHECKS)} passed, 0 failed")
+
+
+def environment(folder: Path, check: Check) -> str:
+    """A virtual environment with the oldest versions, and its Python."""
+    oldest = folder / "oldest.txt"
+    python = str(folder / "bin" / "python")
+    run(UV, "venv", "--quiet", "--python", sys.executable, str(folder))
+    extras = [word for extra in check.extras for word in ("--extra", extra)]
+    lowest = ("--resolution", "lowest-direct", "--output-file", str(oldest))
+    run(UV, "pip", "compile", "--quiet", *lowest, *extras, "pyproject.toml")
+    install = (UV, "pip", "install", "--quiet", "--python", python)
+    run(*install, "-r", str(oldest), "-c", str(oldest), *TOOLS, *check.tools)
+    run(*install, "--no-deps", "--editable", ".")
+    return python
+
+
+def run(*command: str) -> None:
+    """Run a command in the project, and end with its output if it fails."""
+    result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=PROJECT)
+    if result.returncode:
+        sys.exit(f"{' '.join(command)} failed:\n{result.stdout}{result.stderr}")
+
+
+if __name__ == "__main__":
+    main()
