@@ -9,7 +9,7 @@ from .assets import registrable
 from .deregistration import deregister
 from .errors import ConfigurationError, rucio_errors
 from .items import iter_items
-from .journal import Journal
+from .journal import Journal, registration_purpose
 from .lookup import LearnFrom
 from .modifier import Modifier
 from .patch_url import patch_url
@@ -186,7 +186,7 @@ class StacClient:
         """
         options = Options(assets, self._scope, _learn_from(learn_from), containers, metadata)
         registrar = Registrar(self._rucio, rse, self._sender, on_progress)
-        with Journal(journal, f"registration at {rse} of {self._rucio.host}") as opened:
+        with Journal(journal, registration_purpose(rse, self._rucio.host)) as opened:
             yield from sync(items, opened, registrar, options)
 
     def delete_replicas(

@@ -31,6 +31,11 @@ class Entry(NamedTuple):
     version: bytes
 
 
+def registration_purpose(rse: str, host: str) -> str:
+    """The purpose of the journal of a registration at an RSE of the Rucio server at a host."""
+    return f"registration at {rse} of {host}"
+
+
 def entry_of(item: Mapping[str, Any]) -> Entry:
     """The entry of an item as it is now."""
     collection, item_id = item.get("collection"), item.get("id")

@@ -7,6 +7,7 @@ own protocols hold one host each, with its port, and neither query strings nor
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -75,3 +76,14 @@ def _obstacle(parts: SplitResult, protocol: Mapping[str, Any]) -> str | None:
     if not parts.path.startswith(prefix):
         return f"is for paths below {prefix} alone"
     return None
+
+
+def obstacles(urls: Iterable[str], protocols: list[dict[str, Any]]) -> Counter[str]:
+    """Count the URLs that an RSE's protocols can not hold, by reason."""
+    reasons: Counter[str] = Counter()
+    for url in urls:
+        try:
+            pfn_of(url, protocols)
+        except NoPfnError as reason:
+            reasons[str(reason)] += 1
+    return reasons

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from rucio.common.exception import RSENotFound
 
 from .errors import ConfigurationError, rucio_errors
-from .pfns import NoPfnError, pfn_of
+from .pfns import obstacles
 from .setup_changes import Change, Setup
 from .setup_scopes import collection_scopes, missing_scopes
 from .setup_survey import Survey
@@ -141,12 +140,7 @@ def _of_stock_protocols(rse: str, protocols: Protocols, found: Survey) -> Iterat
             f"URLs of {protocol['hostname']}:{protocol['port']} alone, without query strings: "
             "it is left as it is"
         )
-    reasons: Counter[str] = Counter()
-    for asset in found.assets:
-        try:
-            pfn_of(asset.url, protocols)
-        except NoPfnError as reason:
-            reasons[str(reason)] += 1
+    reasons = obstacles((asset.url for asset in found.assets), protocols)
     for text, count in reasons.most_common():
         yield f"{count} of {len(found.assets)} assets can not be registered there: {text}"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from .output import Column
@@ -21,7 +20,6 @@ _FACTS = (
     Column("size_bytes", "size", "bytes"),
     Column("not_registered", "not registered yet", "number"),
 )
-_BATCH = 1000
 
 
 def show_replication(  # noqa: PLR0917 - as many things are shown
@@ -43,6 +41,7 @@ def show_replication(  # noqa: PLR0917 - as many things are shown
     from stac_client.errors import rucio_errors
     from stac_client.items import iter_items
     from stac_client.listing import list_files
+    from stac_client.requests_in_bulk import batched
 
     with rucio_errors(f"asking for the RSEs of {rses}"):
         names = sorted(entry["rse"] for entry in rucio.rucio.list_rses(rses))
@@ -50,7 +49,7 @@ def show_replication(  # noqa: PLR0917 - as many things are shown
     files = size_bytes = missing = 0
     datasets = set()
     wanted = registrable(iter_items(items.items()), assets.selection, rucio.scope)
-    while batch := list(islice(wanted, _BATCH)):
+    for batch in batched(wanted):
         known = list_files(rucio.rucio, [asset.did for asset in batch], all_states=True)
         files += len(known)
         size_bytes += sum(file.size_bytes for file in known.values())

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from stac_client.pfns import NoPfnError, pfn_of
+from stac_client.pfns import obstacles
 from stac_client.source_rse import (
     SOURCE_PROTOCOL,
     SUPPORTED_CHECKSUMS,
@@ -120,12 +119,7 @@ def _stock(name: str, protocols: list[dict[str, Any]], survey: Survey) -> Iterat
             "and no query strings",
             mend,
         )
-    reasons: Counter[str] = Counter()
-    for asset in survey.assets:
-        try:
-            pfn_of(asset.url, protocols)
-        except NoPfnError as obstacle:
-            reasons[str(obstacle)] += 1
+    reasons = obstacles((asset.url for asset in survey.assets), protocols)
     for reason, count in reasons.most_common():
         yield warning(
             "protocol-limits",

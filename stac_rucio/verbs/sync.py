@@ -113,9 +113,9 @@ def default_journal(items: ItemSource, rse: str, assets: AssetOptions, rucio: Co
 
 
 def _not_done(items: ItemSource, path: Path, rucio: Connection, rse: str) -> Iterator[Item]:
-    from stac_client.journal import Journal, entry_of
+    from stac_client.journal import Journal, entry_of, registration_purpose
 
-    with Journal(path, f"registration at {rse} of {rucio.rucio.host}") as opened:
+    with Journal(path, registration_purpose(rse, rucio.rucio.host)) as opened:
         for item in items:
             if not opened.has(entry_of(item)):
                 yield item

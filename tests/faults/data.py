@@ -7,6 +7,8 @@ import json
 import zlib
 from dataclasses import dataclass
 
+from tests.lake.conftest import make_item
+
 SHA256_MULTIHASH = "1220"
 MD5_MULTIHASH = "d50110"
 
@@ -70,7 +72,7 @@ def make_items(folder, url, tag, rng, *, verifiable=False, count=None):
                 "roles": ["data"],
                 **_said(truth, rng, verifiable=verifiable),
             }
-        items.append(_item(tag, item, assets))
+        items.append(make_item(tag, item, assets))
     return items, truths
 
 
@@ -87,20 +89,6 @@ def truths_of(items, scope, folders):
             truth = Truth(item["collection"], item["id"], key, scope, asset["href"], content)
             truths[truth.name] = truth
     return truths
-
-
-def _item(collection, item, assets):
-    return {
-        "type": "Feature",
-        "stac_version": "1.1.0",
-        "stac_extensions": [],
-        "id": item,
-        "collection": collection,
-        "geometry": None,
-        "properties": {"datetime": "2025-06-01T00:00:00Z"},
-        "links": [],
-        "assets": assets,
-    }
 
 
 def _said(truth, rng, *, verifiable):
