@@ -1,0 +1,36 @@
+"""Writers of one SQLite database wait for each other, whatever they have read before."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+_OTHERS_WRITE_WHILE_ONE_READS = """
+import sys
+from sqlalchemy import create_engine, text
+from stac_testbed.sqlite import take_turns
+
+take_turns()
+engine = create_engine(f"sqlite:///{sys.argv[1]}")
+with engine.begin() as connection:
+    connection.execute(text("PRAGMA journal_mode=WAL"))
+    connection.execute(text("CREATE TABLE numbers (value INTEGER)"))
+    connection.execute(text("INSERT INTO numbers VALUES (1), (2), (3)"))
+with engine.connect() as reader, engine.connect() as writer:
+    rows = reader.execute(text("SELECT value FROM numbers ORDER BY value"))
+    first = rows.fetchone()
+    writer.execute(text("INSERT INTO numbers VALUES (4)"))
+    writer.commit()
+    reader.execute(text("UPDATE numbers SET value = value + 10"))
+    rest = [row.value for row in rows]
+    reader.commit()
+    total = writer.execute(text("SELECT sum(value) FROM numbers")).scalar()
+print(first.value, rest, total)
+"""
+
+
+def test_a_select_in_progress_hinders_no_write(tmp_path):
+    """A transaction in the middle of a result writes, though another one has written meanwhile."""
+    program = [sys.executable, "-c", _OTHERS_WRITE_WHILE_ONE_READS, tmp_path / "numbers.db"]
+    done = subprocess.run(program, capture_output=True, text=True, check=False)  # noqa: S603 - this Python
+    assert (done.stdout, done.stderr) == ("1 [2, 3] 50\n", "")
