@@ -22,9 +22,12 @@ except ModuleNotFoundError as error:
         name=error.name,
     ) from error
 
-from .alternates import EXTENSION as ALTERNATE_ASSETS
-from .availability import Availability
+from .catalogue.selection import by_media_type, by_role
+from .catalogue.write_back import write_back
 from .client import StacClient
+from .display.geo import plot_map, to_geodataframe
+from .display.history import History
+from .display.tables import ReplicationAvailability, ReplicationRules, RuleStatus
 from .errors import (
     AccessError,
     ConfigurationError,
@@ -32,22 +35,19 @@ from .errors import (
     StacRucioError,
     UnreachableError,
 )
-from .explanation import Candidate, Explanation
-from .geo import plot_map, to_geodataframe
-from .history import History
-from .lookup import LearnFrom
-from .metadata import MetadataWarning
-from .modifier import AlternatesWarning, Modifier
-from .plan import Plan
+from .lookups.lookup import LearnFrom
+from .modifier.alternates import EXTENSION as ALTERNATE_ASSETS
+from .modifier.explanation import Candidate, Explanation
+from .modifier.modifier import AlternatesWarning, Modifier
 from .progress import Progress
+from .registration.metadata import MetadataWarning
+from .registration.plan import Plan
+from .replication.availability import Availability
+from .replication.rules import Rule
+from .replication.status import ItemStatus, StuckFile
 from .results import Outcome, Registration, State
-from .rules import Rule
-from .selection import by_media_type, by_role
-from .setup import plan_setup
-from .setup_survey import survey
-from .status import ItemStatus, StuckFile
-from .tables import ReplicationAvailability, ReplicationRules, RuleStatus
-from .write_back import write_back
+from .setup.setup import plan_setup
+from .setup.survey import survey
 
 __all__ = [
     "ALTERNATE_ASSETS",

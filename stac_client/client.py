@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from . import availability
-from .assets import registrable
-from .deregistration import deregister
+from .catalogue.assets import registrable
+from .catalogue.items import iter_items
+from .display.tables import ReplicationAvailability, ReplicationRules, RuleStatus
 from .errors import ConfigurationError, rucio_errors
-from .items import iter_items
-from .journal import Journal, registration_purpose
-from .lookup import LearnFrom
-from .modifier import Modifier
-from .patch_url import patch_url
-from .plan import Plan, make_plan
-from .replicas import Options, Registrar
+from .lookups.lookup import LearnFrom
+from .modifier.modifier import Modifier
+from .modifier.patch_url import patch_url
+from .registration.deregistration import deregister
+from .registration.journal import Journal, registration_purpose
+from .registration.plan import Plan, make_plan
+from .registration.replicas import Options, Registrar
+from .registration.sync import sync
+from .replication import availability
+from .replication.rules import Rules, Wanted
+from .replication.status import item_status
 from .requests_in_bulk import Sender
 from .results import Registration
-from .rules import Rules, Wanted
-from .status import item_status
-from .sync import sync
-from .tables import ReplicationAvailability, ReplicationRules, RuleStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 
     from stac_policy.naming import DID
 
+    from .catalogue.items import ItemsLike
+    from .catalogue.selection import AssetSelection
     from .downloads import Downloads
-    from .items import ItemsLike
-    from .modifier_options import Prefer
+    from .modifier.options import Prefer
     from .progress import Progress
+    from .replication.rules import Rule
     from .results import Outcome
-    from .rules import Rule
-    from .selection import AssetSelection
 
 DAY_S = 86_400.0
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from .markup import html_bar, html_block, size
+from .display.markup import html_bar, html_block, size
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, TypeVar
 
+from .display.markup import printable
+from .display.table import Table
 from .errors import RequestError
-from .markup import printable
-from .table import Table
 
 if TYPE_CHECKING:
     from stac_policy.naming import DID

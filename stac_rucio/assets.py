@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from stac_client import Outcome
-    from stac_client.selection import AssetSelection
+    from stac_client.catalogue.selection import AssetSelection
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class AssetOptions:
         """The selection, as `StacClient` takes it."""
         if not self.roles and not self.media_types:
             return self.keys or None
-        from stac_client.selection import by_media_type, by_role
+        from stac_client.catalogue.selection import by_media_type, by_role
 
         predicates = [
             by_role(*self.roles) if self.roles else _any,

@@ -14,7 +14,7 @@ from .text import counted, printable
 if TYPE_CHECKING:
     from rucio.client import Client
 
-    from stac_client.setup_changes import Change, Setup
+    from stac_client.setup.changes import Change, Setup
 
     from .output import Output
 

@@ -37,9 +37,9 @@ def show_replication(  # noqa: PLR0917 - as many things are shown
     Raises:
         StacRucioError: The RSE expression is wrong, or a server does not answer.
     """
-    from stac_client.assets import registrable
+    from stac_client.catalogue.assets import registrable
+    from stac_client.catalogue.items import iter_items
     from stac_client.errors import rucio_errors
-    from stac_client.items import iter_items
     from stac_client.listing import list_files
     from stac_client.requests_in_bulk import batched
 

@@ -79,7 +79,7 @@ def _members(value: Any, name: str) -> list[Item]:
 
 def _geoparquet(chunks: Iterable[bytes]) -> Iterator[Item]:
     """Its table of contents is at its end: it has to be a file."""
-    from stac_client.item_files import read_items
+    from stac_client.catalogue.item_files import read_items
 
     with tempfile.TemporaryDirectory(prefix="stac-rucio-") as folder:
         file = Path(folder, "items.parquet")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stac_client.errors import rucio_errors
-from stac_client.setup_scopes import collection_scopes
+from stac_client.setup.scopes import collection_scopes
 from stac_policy.settings import Settings
 
 from .findings import error, ok, warning

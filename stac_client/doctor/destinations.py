@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from stac_client.errors import ConfigurationError, rucio_errors
-from stac_client.setup import destination_rses
-from stac_client.source_rse import is_on
+from stac_client.setup.setup import destination_rses
+from stac_client.setup.source_rse import is_on
 
 from .findings import Finding, error, ok, warning
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from rucio.common.exception import RSENotFound
 
 from stac_client.errors import rucio_errors
-from stac_client.setup import server_version
-from stac_client.setup_survey import Survey
+from stac_client.setup.setup import server_version
+from stac_client.setup.survey import Survey
 
 from .account import account_findings, scope_findings
 from .destinations import destination_findings, find_destinations

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from rucio.common.exception import AccessDenied, ConfigNotFound
 
-from stac_client.setup_survey import server_options
+from stac_client.setup.survey import server_options
 from stac_policy.settings import configured_options, parse
 from stac_policy.urls import is_allowed
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from rucio.client import Client
 
-    from stac_client.setup_survey import Survey
+    from stac_client.setup.survey import Survey
 
     from .findings import Finding
 

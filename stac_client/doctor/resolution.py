@@ -10,7 +10,7 @@ from rucio.common.exception import CannotAuthenticate, RucioException, ServerCon
 
 from stac_client.errors import rucio_errors
 from stac_client.listing import list_files
-from stac_client.pfns import NoPfnError, pfn_of
+from stac_client.setup.pfns import NoPfnError, pfn_of
 from stac_policy.fetching import no_credentials, open_url
 from stac_policy.urls import redact
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from rucio.client import Client
 
-    from stac_client.assets import Asset
-    from stac_client.setup_survey import Survey
+    from stac_client.catalogue.assets import Asset
+    from stac_client.setup.survey import Survey
 
     from .findings import Finding
 

@@ -18,7 +18,7 @@ from stac_client.errors import (
     StacRucioError,
     rucio_errors,
 )
-from stac_client.source_rse import is_on, is_source_protocol
+from stac_client.setup.source_rse import is_on, is_source_protocol
 from stac_policy import SUPPORTED_VERSION
 
 from .findings import error, ok, warning

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from stac_client.pfns import obstacles
-from stac_client.source_rse import (
+from stac_client.setup.pfns import obstacles
+from stac_client.setup.source_rse import (
     SOURCE_PROTOCOL,
     SUPPORTED_CHECKSUMS,
     is_source_protocol,
@@ -18,7 +18,7 @@ from .findings import error, ok, warning
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from stac_client.setup_survey import Survey
+    from stac_client.setup.survey import Survey
 
     from .findings import Finding
 

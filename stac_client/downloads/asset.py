@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import multihash
 
-from stac_client.checksums import Checksums
+from stac_client.catalogue.checksums import Checksums
 from stac_client.results import State
 from stac_policy.urls import redact
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     import requests
 
-    from stac_client.assets import Asset
+    from stac_client.catalogue.assets import Asset
     from stac_client.listing import RucioFile
 
     from .rucio import RucioFetcher

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import pystac
 
-from stac_client.alternates import NAME
+from stac_client.catalogue.originals import LOCAL
 from stac_client.errors import ConfigurationError
-from stac_client.originals import LOCAL
+from stac_client.modifier.alternates import NAME
 from stac_client.results import State
 from stac_policy.naming import DID
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from stac_client.items import ItemDict
+    from stac_client.catalogue.items import ItemDict
 
     from .results import DownloadOutcome
 

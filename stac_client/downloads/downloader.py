@@ -16,15 +16,15 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Union
 
-from stac_client.assets import Asset, select_assets
-from stac_client.batches import item_batches
+from stac_client.catalogue.assets import Asset, select_assets
+from stac_client.catalogue.items import iter_items
+from stac_client.catalogue.selection import named_keys
 from stac_client.errors import StacRucioError
-from stac_client.items import iter_items
 from stac_client.listing import list_files
 from stac_client.patience import patiently
 from stac_client.progress import REPORT_S, Reporter, Tally
+from stac_client.registration.batches import item_batches
 from stac_client.results import Outcome, State
-from stac_client.selection import named_keys
 
 from .asset import AssetDownloader, Wanted, outcome
 from .catalogue import LocalCatalogue
@@ -40,10 +40,10 @@ if TYPE_CHECKING:
 
     from rucio.client import Client
 
-    from stac_client.items import ItemDict, ItemsLike
+    from stac_client.catalogue.items import ItemDict, ItemsLike
+    from stac_client.catalogue.selection import AssetSelection
     from stac_client.listing import RucioFile
     from stac_client.progress import FileTally, Progress
-    from stac_client.selection import AssetSelection
     from stac_policy.naming import DID
 
 _Found = Union[Asset, Outcome]

@@ -9,7 +9,7 @@ from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from stac_client.checksums import Checksums, Digester
+from stac_client.catalogue.checksums import Checksums, Digester
 from stac_client.errors import ConfigurationError
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
-from stac_client.lookup import make_session
+from stac_client.lookups.lookup import make_session
 from stac_policy.fetching import HostNotAllowedError, open_url
 
 if TYPE_CHECKING:

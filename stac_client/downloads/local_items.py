@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from stac_client.alternates import EXTENSION as ALTERNATES
-from stac_client.alternates import with_replicas
-from stac_client.originals import LOCAL, is_http, with_original
+from stac_client.catalogue.originals import LOCAL, is_http, with_original
+from stac_client.modifier.alternates import EXTENSION as ALTERNATES
+from stac_client.modifier.alternates import with_replicas
 from stac_policy.naming import asset_name
 from stac_policy.urls import absolute
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from stac_client.items import ItemDict
+    from stac_client.catalogue.items import ItemDict
 
     from .results import DownloadOutcome
 

@@ -71,7 +71,7 @@ def alternates(
 
 def _opened(items: ItemSource) -> tuple[bool, Iterator[Item]]:
     """Items that may be changed, and whether they came as NDJSON."""
-    from stac_client.items import iter_items
+    from stac_client.catalogue.items import iter_items
 
     if items.api:
         return False, iter_items(items.items())

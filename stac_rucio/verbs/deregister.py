@@ -84,9 +84,9 @@ def _registered(
     items: ItemSource, rse: str, assets: AssetOptions, rucio: Connection
 ) -> dict[str, int]:
     """Count what would be taken out."""
-    from stac_client.assets import registrable
+    from stac_client.catalogue.assets import registrable
+    from stac_client.catalogue.items import iter_items
     from stac_client.errors import rucio_errors
-    from stac_client.items import iter_items
     from stac_client.listing import list_files
 
     with rucio_errors(f"deregistering at RSE {rse}"):

@@ -44,8 +44,8 @@ def scope(
 
     Lines: the changes.
     """
-    from stac_client.setup_changes import Setup
-    from stac_client.setup_scopes import collection_scopes, missing_scopes
+    from stac_client.setup.changes import Setup
+    from stac_client.setup.scopes import collection_scopes, missing_scopes
     from stac_policy.naming import collection_scope
 
     if bool(collections) == bool(api):

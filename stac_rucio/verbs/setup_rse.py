@@ -73,7 +73,7 @@ def setup_rse(  # noqa: PLR0917 - click gives them by name
     Lines: the changes.
     """
     from stac_client import plan_setup, survey
-    from stac_client.setup_survey import server_options
+    from stac_client.setup.survey import server_options
 
     found = None
     if items is not None:

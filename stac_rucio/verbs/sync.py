@@ -113,7 +113,7 @@ def default_journal(items: ItemSource, rse: str, assets: AssetOptions, rucio: Co
 
 
 def _not_done(items: ItemSource, path: Path, rucio: Connection, rse: str) -> Iterator[Item]:
-    from stac_client.journal import Journal, entry_of, registration_purpose
+    from stac_client.registration.journal import Journal, entry_of, registration_purpose
 
     with Journal(path, registration_purpose(rse, rucio.rucio.host)) as opened:
         for item in items:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hypothesis
 import pytest
 
-from stac_client.lookup import LookupFailedError, complete, make_session
+from stac_client.lookups.lookup import LookupFailedError, complete, make_session
 from tests.policy.origin import running_origin as running_storage
 
 from .downloading import Rucio

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from stac_client.assets import Asset, select_assets
+from stac_client.catalogue.assets import Asset, select_assets
 
 if TYPE_CHECKING:
     from stac_client.results import Outcome

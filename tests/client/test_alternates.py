@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stac_client.alternates import (
+from stac_client.modifier.alternates import (
     EXTENSION,
     ORIGINAL,
     locations,

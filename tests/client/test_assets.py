@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from stac_client.assets import Asset, select_assets
-from stac_client.checksums import Checksums
+from stac_client.catalogue.assets import Asset, select_assets
+from stac_client.catalogue.checksums import Checksums
 from stac_client.results import Outcome, State
 from stac_policy.naming import DID, NAME_LENGTH, SCOPE_LENGTH
 

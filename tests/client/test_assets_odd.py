@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from stac_client.assets import Asset, select_assets
-from stac_client.checksums import Checksums
+from stac_client.catalogue.assets import Asset, select_assets
+from stac_client.catalogue.checksums import Checksums
 from stac_client.results import Outcome
 from stac_policy.urls import refusal
 

@@ -11,7 +11,7 @@ import zlib
 import pytest
 import requests
 
-from stac_client.lookup import complete
+from stac_client.lookups.lookup import complete
 
 from .files import (
     ADLER32,
@@ -69,7 +69,7 @@ def test_nobody_listens(failure, pauses):
 
 def test_silence(failure, pauses, monkeypatch):
     """A host that takes the connection and says nothing is an error after some time."""
-    monkeypatch.setattr("stac_client.lookup._TIMEOUT_S", (0.05, 0.05))
+    monkeypatch.setattr("stac_client.lookups.lookup._TIMEOUT_S", (0.05, 0.05))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         assert failure(f"http://127.0.0.1:{port}/x.tif").endswith("no answer")

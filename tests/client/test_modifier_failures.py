@@ -20,9 +20,9 @@ from stac_client import (
     StacClient,
     UnreachableError,
 )
-from stac_client.replica_cache import Cache
-from stac_client.replica_source import PAUSE_S
-from stac_client.time_limit import TimeLimitError, run_together
+from stac_client.modifier.replica_cache import Cache
+from stac_client.modifier.replica_source import PAUSE_S
+from stac_client.modifier.time_limit import TimeLimitError, run_together
 
 from .items import item
 
@@ -89,7 +89,9 @@ def server():
 def clock(monkeypatch):
     """The clock of the sources of replicas."""
     made = Clock()
-    monkeypatch.setattr("stac_client.replica_source.ReplicaSource.__init__.__defaults__", (made,))
+    monkeypatch.setattr(
+        "stac_client.modifier.replica_source.ReplicaSource.__init__.__defaults__", (made,)
+    )
     return made
 
 

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stac_client import Outcome
-from stac_client.alternates import with_replicas
-from stac_client.assets import select_assets
-from stac_client.originals import with_original
+from stac_client.catalogue.assets import select_assets
+from stac_client.catalogue.originals import with_original
+from stac_client.modifier.alternates import with_replicas
 
 from .items import item
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stac_client.pfns import NoPfnError, pfn_of
-from stac_client.source_rse import SOURCE_PROTOCOL
+from stac_client.setup.pfns import NoPfnError, pfn_of
+from stac_client.setup.source_rse import SOURCE_PROTOCOL
 
 
 def protocol(**changed):

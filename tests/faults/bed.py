@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 import requests
 
-import stac_client.batches
 import stac_client.downloads.asset
 import stac_client.downloads.http
-import stac_client.lookup
+import stac_client.lookups.lookup
 import stac_client.patience
+import stac_client.registration.batches
 from stac_testbed import Lake, processes, services
 
 from .check import Rucio
@@ -33,9 +33,9 @@ _ALL = {"read": 1, "write": 1, "delete": 1}
 
 def be_quick():
     """Shorten the pauses and time limits of stac_client, and its batches: all else stays."""
-    stac_client.batches.REQUEST_DIDS = 5
+    stac_client.registration.batches.REQUEST_DIDS = 5
     stac_client.patience._PAUSES_S = (0.02, 0.05, 0.1, 0.2)
-    stac_client.lookup._TIMEOUT_S = (5, 5)
+    stac_client.lookups.lookup._TIMEOUT_S = (5, 5)
     stac_client.downloads.http._TIMEOUT_S = (5, 5)
     stac_client.downloads.asset._FIRST_PAUSE_S = 0.1
 

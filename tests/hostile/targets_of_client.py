@@ -7,17 +7,17 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stac_client.alternates import with_replicas
-from stac_client.assets import Asset, select_assets
-from stac_client.checksums import checksums_of
-from stac_client.digests import digests_of
+from stac_client.catalogue.assets import Asset, select_assets
+from stac_client.catalogue.checksums import checksums_of
+from stac_client.catalogue.editing import editable_items
+from stac_client.catalogue.items import iter_items
+from stac_client.catalogue.originals import with_original
 from stac_client.downloads.files import Part, UnusablePathError, place
-from stac_client.editing import editable_items
 from stac_client.errors import ConfigurationError, RequestError
-from stac_client.items import iter_items
-from stac_client.journal import Journal, entry_of
-from stac_client.mounts import Mounts
-from stac_client.originals import with_original
+from stac_client.lookups.digests import digests_of
+from stac_client.modifier.alternates import with_replicas
+from stac_client.modifier.mounts import Mounts
+from stac_client.registration.journal import Journal, entry_of
 from stac_client.serving.headers import of_modified, returned, sent
 from stac_client.serving.json_text import dumps, loads
 from stac_client.serving.links import Links

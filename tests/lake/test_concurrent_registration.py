@@ -20,7 +20,7 @@ LOCKED = "(sqlite3.OperationalError) database is locked"
 @pytest.fixture
 def _small_batches(monkeypatch):
     """Batches of 100 assets, so that a few hundred are several."""
-    monkeypatch.setattr("stac_client.batches.REQUEST_DIDS", 100)
+    monkeypatch.setattr("stac_client.registration.batches.REQUEST_DIDS", 100)
 
 
 class Crowd:

@@ -1,0 +1,1 @@
+"""The catalogue's side: items, their assets, and which of them are meant."""

@@ -1,0 +1,198 @@
+"""From an item to the assets that can be registered; pure.
+
+What can not be registered is given as an outcome that says why.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
+
+from stac_client.results import Outcome, State
+from stac_policy.naming import DID, asset_name, collection_scope, item_name
+from stac_policy.urls import absolute, refusal
+
+from .checksums import Checksums, checksums_of
+from .items import id_text
+from .originals import is_http, with_original
+from .selection import check_selection, is_selected
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from .items import ItemDict
+    from .selection import AssetSelection
+
+_MOST_BYTES = 2**63 - 1  # what Rucio's databases hold
+_API_ENDPOINTS = frozenset({"rendered_preview", "tilejson"})
+
+
+@dataclass(frozen=True)
+class Asset:
+    """An asset that can be registered, with what its item says about it."""
+
+    collection: str
+    item: str
+    key: str
+    did: DID
+    dataset: DID
+    """The dataset of its item."""
+    url: str
+    """Its original URL, absolute."""
+    media_type: str
+    """What the item says, or nothing."""
+    size_bytes: int | None
+    checksums: Checksums
+
+    def outcome(self, state: State, reason: str = "") -> Outcome:
+        """Say what became of it."""
+        return Outcome(self.collection, self.item, self.key, state, reason, self.did, self.dataset)
+
+
+def select_assets(
+    item: ItemDict,
+    selection: AssetSelection = None,
+    scope: str | None = None,
+    source_rse: str | None = None,
+) -> Iterator[Asset | Outcome]:
+    """Give each selected asset of an item, or the reason why it can not be registered.
+
+    Args:
+        item: The item as a dict.
+        selection: The assets that are wanted. By default those with the role `data`
+            where an item has any, and otherwise all that are files; the others are
+            then given with the reason.
+        scope: A fixed scope instead of the one derived from the collection.
+        source_rse: Where the originals are registered, if that matters: where a
+            modifier has put a copy in the place of an original, its alternates
+            name it by this RSE.
+
+    Raises:
+        ConfigurationError: The selection is neither keys nor a predicate.
+    """
+    check_selection(selection)
+    assets = {key: with_original(asset, source_rse) for key, asset in _assets(item).items()}
+    unwanted = _unwanted_by_default(assets) if selection is None else {}
+    dataset = _dataset(item, scope)
+    for key, asset in assets.items():
+        if not is_selected(key, asset, selection):
+            continue
+        try:
+            yield _asset(item, assets, key, unwanted.get(key), dataset)
+        except _NotRegistrableError as reason:
+            ids = id_text(item.get("collection")), id_text(item.get("id"))
+            yield Outcome(*ids, key, State.SKIPPED, str(reason))
+
+
+def registrable(
+    items: Iterable[ItemDict],
+    selection: AssetSelection,
+    scope: str | None,
+    source_rse: str | None = None,
+) -> Iterator[Asset]:
+    """Give the selected assets of items that can be registered, and nothing of the others."""
+    for item in items:
+        for found in select_assets(item, selection, scope, source_rse):
+            if isinstance(found, Asset):
+                yield found
+
+
+class _NotRegistrableError(Exception):
+    """Says why an asset can not be registered."""
+
+
+def _asset(
+    item: ItemDict,
+    assets: Mapping[str, Mapping[str, Any]],
+    key: str,
+    unwanted: str | None,
+    dataset: DID | str,
+) -> Asset:
+    if unwanted:
+        raise _NotRegistrableError(unwanted)
+    if isinstance(dataset, str):
+        raise _NotRegistrableError(dataset)
+    if not key:
+        raise _NotRegistrableError("the asset's key is empty")
+    href = assets[key].get("href")
+    if not isinstance(href, str) or not href:
+        raise _NotRegistrableError("no href")
+    url = _absolute(item, href)
+    if reason := refusal(url):
+        raise _NotRegistrableError(reason)
+    collection, item_id = item["collection"], item["id"]
+    media_type = assets[key].get("type")
+    return Asset(
+        collection=collection,
+        item=item_id,
+        key=key,
+        did=DID(dataset.scope, asset_name(collection, item_id, key, href, assets)),
+        dataset=dataset,
+        url=url,
+        media_type=media_type if isinstance(media_type, str) else "",
+        size_bytes=_size_bytes(assets[key]),
+        checksums=checksums_of(assets[key]),
+    )
+
+
+def _dataset(item: ItemDict, scope: str | None) -> DID | str:
+    """The dataset of an item, one for all its assets, or why it can have none."""
+    collection, item_id = item.get("collection"), item.get("id")
+    if not isinstance(collection, str) or not collection:
+        return "the item belongs to no collection, which its name needs"
+    if not isinstance(item_id, str) or not item_id:
+        return "the item has no id"
+    return DID(scope or collection_scope(collection), item_name(collection, item_id))
+
+
+def _assets(item: ItemDict) -> dict[str, dict[str, Any]]:
+    assets = item.get("assets")
+    if not isinstance(assets, dict):
+        return {}
+    return {key: asset if isinstance(asset, dict) else {} for key, asset in assets.items()}
+
+
+def _unwanted_by_default(assets: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """The assets that are not registered unless they are asked for, each with the reason."""
+    any_data = any("data" in _roles(asset) for asset in assets.values())
+    unwanted = {}
+    for key, asset in assets.items():
+        if any_data and "data" not in _roles(asset):
+            unwanted[key] = "its role is not data, as that of other assets is"
+        elif _is_api_endpoint(key, asset):
+            unwanted[key] = "an API endpoint, not a file"
+    return unwanted
+
+
+def _is_api_endpoint(key: str, asset: Mapping[str, Any]) -> bool:
+    """Tell an endpoint that renders the item from a file of it."""
+    if key in _API_ENDPOINTS or "tiles" in _roles(asset):
+        return True
+    query = str(asset.get("href") or "").partition("?")[2]
+    return bool(query) and {"collection", "item"} <= {*parse_qs(query)}
+
+
+def _roles(asset: Mapping[str, Any]) -> list[str]:
+    roles = asset.get("roles")
+    return roles if isinstance(roles, list) else []
+
+
+def _absolute(item: ItemDict, href: str) -> str:
+    """Resolve a relative href against the item's own URL, where the item names it."""
+    if is_http(href):
+        return href
+    links = item.get("links")
+    for link in links if isinstance(links, list) else []:
+        if isinstance(link, dict) and link.get("rel") == "self":
+            return absolute(href, str(link.get("href") or ""))
+    return href
+
+
+def _size_bytes(asset: Mapping[str, Any]) -> int | None:
+    config = asset.get("rucio:config")
+    seed = config.get("rucio:size") if isinstance(config, dict) else None
+    for size in (asset.get("file:size"), asset.get("rucio:size"), seed):
+        if isinstance(size, int) and not isinstance(size, bool) and 0 <= size <= _MOST_BYTES:
+            return size
+    return None

@@ -1,0 +1,1 @@
+"""What origins say of the sizes and checksums of files."""

@@ -1,0 +1,1 @@
+"""The modifier for pystac-client, and what it writes into items."""

@@ -1,0 +1,1 @@
+"""Rules over what is registered, how far they are, and where the copies are."""

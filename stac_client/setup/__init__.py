@@ -1,0 +1,1 @@
+"""What a Rucio server needs before a catalogue can be registered."""
