@@ -13,6 +13,7 @@ from copy import deepcopy
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, Union, overload
 
 import pystac
+from pystac import ItemAssetDefinition
 from pystac.extensions.base import ExtensionManagementMixin, PropertiesExtension
 from pystac.extensions.hooks import ExtensionHooks
 from pystac.utils import get_required
@@ -21,11 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pystac.serialization.identify import STACJSONDescription, STACVersionID
-
-try:
-    from pystac import ItemAssetDefinition
-except ImportError:  # before pystac 1.12
-    from pystac.extensions.item_assets import AssetDefinition as ItemAssetDefinition
 
 SCHEMA_URI_PATTERN: str = (
     "https://stac-extensions.github.io/alternate-assets/v{version}/schema.json"

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from rucio.client import Client
 
     from stac_client import Modifier, StacClient
+
+    from .copies import CopyOptions
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -73,24 +73,15 @@ class Connection:
 
         return StacClient(self.rucio, scope=self.scope)
 
-    def modifier(
-        self,
-        *,
-        prefer: Sequence[str],
-        only: Sequence[str],
-        exclude: Sequence[str],
-        patient: bool = False,
-    ) -> Modifier:
+    def modifier(self, copies: CopyOptions, *, patient: bool = False) -> Modifier:
         """What adds the replicas to items, or raises the reason why it can not.
 
         Args:
-            prefer: RSEs whose copy shall be the `href`, the most wanted first.
-            only: The only RSEs whose copies count; all, if there are none.
-            exclude: RSEs whose copies do not count.
+            copies: Which replicas count, and which are wanted most.
             patient: Wait for Rucio as long as it takes.
 
         Raises:
             StacRucioError: As for `rucio`, or there is no such RSE.
         """
-        modifier = self.stac.modifier(prefer=prefer, only=only, exclude=exclude, strict=True)
+        modifier = self.stac.modifier(**asdict(copies), strict=True)
         return modifier(timeout_s=None) if patient else modifier

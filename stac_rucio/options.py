@@ -10,6 +10,7 @@ import click
 from .assets import AssetOptions
 from .commands import option
 from .connection import Connection
+from .copies import CopyOptions
 from .exits import set_verbosity
 from .gathering import gathered, words
 from .logs import set_up_logs
@@ -54,6 +55,38 @@ def takes_assets() -> Decorator:
             section=_ASSETS,
             callback=words,
             help="Only assets of one of these media types, whatever their parameters.",
+        ),
+    )
+
+
+def takes_copies() -> Decorator:
+    """Give a verb `copies`, which say what a modifier shall list and prefer."""
+    return gathered(
+        "copies",
+        lambda values: CopyOptions(
+            tuple(values["prefer"]), tuple(values["only"]), tuple(values["exclude"])
+        ),
+        option(
+            "--prefer",
+            multiple=True,
+            metavar="RSES",
+            callback=words,
+            help="RSEs, the most wanted first: the copy at the first that has one becomes "
+            "the href.",
+        ),
+        option(
+            "--only",
+            multiple=True,
+            metavar="RSES",
+            callback=words,
+            help="Only the copies at these RSEs.",
+        ),
+        option(
+            "--exclude",
+            multiple=True,
+            metavar="RSES",
+            callback=words,
+            help="No copies at these RSEs.",
         ),
     )
 

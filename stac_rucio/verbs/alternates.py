@@ -6,16 +6,16 @@ import json
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from stac_rucio.commands import option, verb
-from stac_rucio.gathering import words
-from stac_rucio.options import takes_rucio, verbose
+from stac_rucio.commands import verb
+from stac_rucio.options import takes_copies, takes_rucio, verbose
 from stac_rucio.output import write_line
 from stac_rucio.search import takes_items
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from stac_rucio.connection import Connection
+    from stac_rucio.copies import CopyOptions
     from stac_rucio.source import ItemSource
     from stac_rucio.streams import Item
 
@@ -29,32 +29,16 @@ _BATCH = 100  # items; their assets fit into a few requests
     "stac-rucio alternates items.ndjson --only DISK-A,DISK-B",
 )
 @takes_items()
-@option(
-    "--prefer",
-    multiple=True,
-    metavar="RSES",
-    callback=words,
-    help="RSEs, the most wanted first: the copy at the first that has one becomes the href.",
-)
-@option(
-    "--only", metavar="RSES", multiple=True, callback=words, help="Only the copies at these RSEs."
-)
-@option("--exclude", metavar="RSES", multiple=True, callback=words, help="No copies at these RSEs.")
+@takes_copies()
 @takes_rucio()
 @verbose
-def alternates(
-    items: ItemSource,
-    prefer: Sequence[str],
-    only: Sequence[str],
-    exclude: Sequence[str],
-    rucio: Connection,
-) -> None:
+def alternates(items: ItemSource, copies: CopyOptions, rucio: Connection) -> None:
     """Write items with every copy as an alternate asset.
 
     The items come out as they came in: NDJSON as NDJSON, all else as an item
     collection.
     """
-    modify = rucio.modifier(prefer=prefer, only=only, exclude=exclude, patient=True)
+    modify = rucio.modifier(copies, patient=True)
     as_lines, found = _opened(items)
     separator = "" if as_lines else '{"type": "FeatureCollection", "features": ['
     while batch := list(islice(found, _BATCH)):

@@ -8,13 +8,11 @@ import click
 
 from stac_rucio.commands import option, verb
 from stac_rucio.exits import ExitCode, Failure
-from stac_rucio.gathering import words
-from stac_rucio.options import takes_rucio, verbose
+from stac_rucio.options import takes_copies, takes_rucio, verbose
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from stac_rucio.connection import Connection
+    from stac_rucio.copies import CopyOptions
 
 
 @verb(
@@ -31,17 +29,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="TCP port to listen on.",
 )
-@option(
-    "--prefer",
-    multiple=True,
-    metavar="RSES",
-    callback=words,
-    help="RSEs, the most wanted first: the copy at the first that has one becomes the href.",
-)
-@option(
-    "--only", metavar="RSES", multiple=True, callback=words, help="Only the copies at these RSEs."
-)
-@option("--exclude", metavar="RSES", multiple=True, callback=words, help="No copies at these RSEs.")
+@takes_copies()
 @option("--root-url", metavar="URL", help="This server's URL in links; by default its address.")
 @option(
     "--trust-forwarded",
@@ -54,9 +42,7 @@ def serve(  # noqa: PLR0917 - click gives them by name
     api: str,
     host: str,
     port: int,
-    prefer: Sequence[str],
-    only: Sequence[str],
-    exclude: Sequence[str],
+    copies: CopyOptions,
     root_url: str | None,
     rucio: Connection,
     *,
@@ -69,10 +55,11 @@ def serve(  # noqa: PLR0917 - click gives them by name
     """
     from stac_client.serving import make_app
     from stac_client.serving import serve as serve_app
+    from stac_policy.urls import redact
 
-    modifier = rucio.modifier(prefer=prefer, only=only, exclude=exclude)
+    modifier = rucio.modifier(copies)
     app = make_app(api, modifier, root_url=root_url, trust_forwarded=trust_forwarded)
-    click.echo(f"Serving {api} at http://{host}:{port}; Ctrl-C ends it", err=True)
+    click.echo(f"Serving {redact(api)} at http://{host}:{port}; Ctrl-C ends it", err=True)
     try:
         serve_app(app, host=host, port=port)
     except KeyboardInterrupt:

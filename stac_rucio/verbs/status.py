@@ -36,9 +36,7 @@ _AVAILABILITY = (
     Column("assets", "assets", "number"),
 )
 _OF_RULE = (
-    Column("collection", "collection"),
-    Column("item", "item"),
-    Column("rse", "RSE", "id"),
+    *_AVAILABILITY[:3],
     Column("ok", "OK", "number"),
     Column("replicating", "replicating", "number"),
     Column("stuck_files", "stuck", "number"),
@@ -46,12 +44,7 @@ _OF_RULE = (
 _STATUS = (
     Column("rule_id", "rule", "id"),
     Column("rule_state", "state", "id"),
-    Column("collection", "collection"),
-    Column("item", "item"),
-    Column("rse", "RSE", "id"),
-    Column("ok", "OK", "number"),
-    Column("replicating", "replicating", "number"),
-    Column("stuck_files", "stuck", "number"),
+    *_OF_RULE,
     Column("reason", "reason"),
 )
 

@@ -3,7 +3,6 @@
 python tests/docs/page.py PAGE
 
 Python blocks share their names. Shell blocks run one by one, in the same folder.
-`<!-- skip: next "REASON" -->` passes over the block after it.
 """
 
 from __future__ import annotations
@@ -12,10 +11,9 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
-from unittest import SkipTest
 
 from sybil import Sybil
-from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser, SkipParser
+from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser
 
 if TYPE_CHECKING:
     from sybil import Example
@@ -23,13 +21,10 @@ if TYPE_CHECKING:
 
 def main(page: Path) -> None:
     """Run the blocks of a page; the first that fails ends it."""
-    parsers = [SkipParser(), PythonCodeBlockParser(), CodeBlockParser("sh", evaluator=_shell)]
+    parsers = [PythonCodeBlockParser(), CodeBlockParser("sh", evaluator=_shell)]
     for example in Sybil(parsers).parse(page).examples():
         print(f"{page.name}:{example.line}", flush=True)
-        try:
-            example.evaluate()
-        except SkipTest as reason:
-            print(f"  not run: {reason}")
+        example.evaluate()
 
 
 def _shell(example: Example) -> None:

@@ -43,7 +43,8 @@ def test_page(page: Path, lake: Lake, tmp_path: Path):
     folder.mkdir()
     programs = Path(sys.executable).parent
     # What others wrote may be deprecated; Rucio's own code is when it is compiled.
-    warnings = ("-W", "error", "-W", "default::DeprecationWarning")
+    others = ("default::DeprecationWarning", "default::PendingDeprecationWarning")
+    warnings = [f"-W{rule}" for rule in ("error", *others)]
     result = subprocess.run(  # noqa: S603 - a program of this project
         [sys.executable, *warnings, str(Path(__file__).with_name("page.py")), str(copy)],
         cwd=folder,
