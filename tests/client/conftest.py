@@ -10,6 +10,7 @@ from tests.policy.origin import running_origin as running_storage
 
 from .downloading import Rucio
 from .files import DOWNLOAD, asset_at
+from .modifying import Clock, Server
 from .origin import running_origin
 
 # The machine may be busy; how long an example takes says nothing here.
@@ -81,3 +82,21 @@ def failure(session):
         return message
 
     return look_up
+
+
+@pytest.fixture
+def server():
+    """A Rucio that answers, fails or hangs as it is told."""
+    made = Server()
+    yield made
+    made.hang.set()
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """The clock of the sources of replicas."""
+    made = Clock()
+    monkeypatch.setattr(
+        "stac_client.modifier.replica_source.ReplicaSource.__init__.__defaults__", (made,)
+    )
+    return made
