@@ -7,6 +7,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/uv pip install --quiet --compile-bytecode
 
+# Several processes, with a lake for each.
+IN_PARALLEL := --numprocesses logical --maxprocesses 4 --dist loadfile
+
 # Majors of Rucio that are supported besides the newest, which all else is tested with.
 OLDER_RUCIOS := 38 39 40
 
@@ -23,7 +26,7 @@ demo: $(VENV)/installed
 	  $(if $(KEEP),--keep)
 
 test: $(VENV)/installed-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(IN_PARALLEL)
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check
@@ -83,7 +86,7 @@ bench: $(VENV)/installed-test
 
 # Every fault at every step, in seeded runs; `soak` goes on with other seeds for an hour.
 faults: $(VENV)/installed-test
-	$(BIN)/python -m tests.faults --runs 246 --workers 8
+	$(BIN)/python -m tests.faults --workers 8
 
 SOAK_S ?= 3600
 FROM ?= $(shell date +%s)
@@ -116,7 +119,7 @@ older-rucios: $(addprefix $(VENV)/rucio-,$(OLDER_RUCIOS))
 $(VENV)/rucio-%: FORCE | $(BIN)/uv
 	$(PYTHON) -m venv $@
 	$(INSTALL) --python $@/bin/python --editable '.[testbed,test]' 'rucio==$*.*'
-	$@/bin/python -m pytest tests/lake tests/policy/test_multi_vo.py
+	$@/bin/python -m pytest $(IN_PARALLEL) tests/lake tests/access tests/policy/test_multi_vo.py
 
 FORCE:
 

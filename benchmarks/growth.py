@@ -1,7 +1,8 @@
 """Time and memory of a registration, as it grows.
 
 Rounds can not be interleaved here: the time is that of the processors, of client, server
-and database together, in which a busy machine tells less.
+and database together, in units of what the same work takes meanwhile. A busy machine
+tells less in it.
 """
 
 from __future__ import annotations
@@ -10,71 +11,118 @@ import json
 import sys
 import time
 from collections import deque
+from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING
+
+from psutil import NoSuchProcess
 
 from stac_client import StacClient
 
 from .harness import Goal, Row, counted, seconds
 from .items import make_items
 from .setting import SOURCE_RSE, peak_mb
+from .yardstick import Yardstick
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+
+    from psutil import Process
 
     from .setting import Setting
 
 _SERVERS = ("rucio-server", "postgresql")
-_WAYS = {"sync": 50, "create_replicas": 50}
+_MOST_MB = 50
+_WARM = 4800  # assets: some for each thread and process of the server
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What it took to register some assets; times in µs for each."""
+
+    busy_us: float
+    waited_us: float
+    peak_mb: float
+    work_s: float
+    """What a yardstick took meanwhile, in seconds of a processor."""
 
 
 def run(setting: Setting) -> Iterator[Row]:
     """Register more and more, each in a process of its own."""
-    client = setting.lake.client()
-    assets, counts = setting.size.assets, setting.size.growth
+    counts = setting.size.growth
     if setting.database == "SQLite":
         counts = counts[:2]  # what takes long there is SQLite
-    warm = str(setting.folder / "warm.journal")
-    setting.run_module("growth", "sync", setting.new_collection(client), "100", str(assets), warm)
-    for way, most_mb in _WAYS.items():
-        times_us: list[float] = []
-        waited_us: list[float] = []
-        peaks_mb: list[float] = []
-        for count in counts:
-            journal = setting.folder / f"{way}-{count}.journal"
-            collection = setting.new_collection(client)
-            arguments = (way, collection, str(count // assets), str(assets), str(journal))
-            before_s = _busy_s(setting)
-            content = json.loads(setting.run_module("growth", *arguments))
-            busy_s = _busy_s(setting) - before_s + content["busy_s"]
-            times_us.append(busy_s / count * 1e6)
-            waited_us.append(content["seconds"] / count * 1e6)
-            peaks_mb.append(content["peak_mb"])
+    _measure(setting, "sync", min(_WARM, counts[-1]))
+    for way in ("sync", "create_replicas"):
+        runs = [
+            [_measure(setting, way, count) for _ in range(times)]
+            for count, times in zip(counts, _times(counts))
+        ]
         what = f"{way}: {counts[0]:,} to {counts[-1]:,} assets"
-        told = ", ".join(f"{time_us:,.0f}" for time_us in times_us)
-        waited = ", ".join(f"{time_us:,.0f}" for time_us in waited_us)
+        yield _time(f"{what}, processor time per asset", runs)
+        peaks_mb = [max(each.peak_mb for each in same) for same in runs]
         yield counted(
-            f"{what}, processor time per asset",
-            max(times_us) / min(times_us),
-            "times",
-            Goal(most=1.2),
-            f"{told} µs; waited {waited} µs",
-        )
-        told = ", ".join(f"{peak:,.0f}" for peak in peaks_mb)
-        yield counted(
-            f"{what}, memory", peaks_mb[-1] - peaks_mb[0], "MB more", Goal(most=most_mb),
-            f"peaks {told} MB",
+            f"{what}, memory", peaks_mb[-1] - peaks_mb[0], "MB more", Goal(most=_MOST_MB),
+            f"peaks {_told(peaks_mb)} MB",
         )  # fmt: skip
+
+
+def _times(counts: Sequence[int]) -> list[int]:
+    """How often to measure each: what takes but seconds more than once."""
+    return [min(max(counts[-1] // count // 10, 1), 5) for count in counts]
+
+
+def _time(measured: str, runs: list[list[_Run]]) -> Row:
+    first_s = median(each.work_s for each in runs[0])
+    slow = [median(each.work_s for each in same) / first_s for same in runs]
+    relative = [median(each.busy_us / each.work_s for each in same) for same in runs]
+    busy_us = [median(each.busy_us for each in same) for same in runs]
+    waited_us = [median(each.waited_us for each in same) for same in runs]
+    note = (
+        f"{_told(busy_us)} µs, while the same work took {', '.join(f'{x:.2f}' for x in slow)} "
+        f"times as long; waited {_told(waited_us)} µs"
+    )
+    return counted(measured, max(relative) / min(relative), "times", Goal(most=1.2), note)
+
+
+def _told(values: list[float]) -> str:
+    return ", ".join(f"{value:,.0f}" for value in values)
+
+
+def _measure(setting: Setting, way: str, count: int) -> _Run:
+    assets = setting.size.assets
+    collection = setting.new_collection(setting.lake.client())
+    journal = setting.folder / f"{collection}.journal"
+    arguments = (way, collection, str(count // assets), str(assets), str(journal))
+    before_s = _busy_s(setting)
+    with Yardstick() as yardstick:
+        content = json.loads(setting.run_module("growth", *arguments))
+    busy_s = _busy_s(setting) - before_s + content["busy_s"]
+    return _Run(
+        busy_us=busy_s / count * 1e6,
+        waited_us=content["seconds"] / count * 1e6,
+        peak_mb=content["peak_mb"],
+        work_s=yardstick.work_s,
+    )
 
 
 def _busy_s(setting: Setting) -> float:
     """The processor time so far of the lake's Rucio server and database, in seconds."""
     return sum(
-        sum(process.cpu_times()[:2])
+        _times_s(process)
         for service in setting.lake.processes
         if service.name in _SERVERS and (first := service.find())
         for process in (first, *first.children(recursive=True))
     )
+
+
+def _times_s(process: Process) -> float:
+    try:
+        times = process.cpu_times()
+    except NoSuchProcess:  # it has ended meanwhile; its parent now has its time
+        return 0.0
+    return sum((times.user, times.system, times.children_user, times.children_system))
 
 
 def _main(way: str, collection: str, items: int, assets: int, journal: str) -> None:

@@ -1,4 +1,4 @@
-"""Size and checksum of a large file by one download, beside the bare download."""
+"""Sizes and checksums by download, of a large file and of small ones, beside the bare download."""
 
 from __future__ import annotations
 
@@ -20,48 +20,75 @@ from .harness import Goal, Rounds, Row, side_by_side
 from .items import make_items
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from .setting import Setting
 
 _CHUNK_BYTES = 1 << 20
 _BLOCK_BYTES = 1 << 17
+_SMALL_BYTES = 100 << 10
 _LINE_BYTES_S = 125_000_000
 
 
 def run(setting: Setting) -> Iterator[Row]:
-    """Look up a file at one of the lake's origins, and at one that is not so near."""
-    size_bytes = setting.size.file_mb << 20
-    layout = setting.lake.layout
-    path = layout.data(ORIGINS[0]) / "large.bin"
-    with path.open("wb") as file:
-        for _ in range(setting.size.file_mb):
-            file.write(os.urandom(_CHUNK_BYTES))
-    url = f"{layout.url(ORIGINS[0])}/large.bin"
-    rounds = _look_up(url, size_bytes, setting.size.rounds)
-    path.unlink()
-    rate = setting.size.file_mb / median(rounds.against_s)
-    what = f"size and adler32 of a {setting.size.file_mb} MB file by download"
+    """Look up files at one of the lake's origins, and one at an origin that is not so near."""
+    size, layout = setting.size, setting.lake.layout
+    size_bytes = size.file_mb << 20
+    path = layout.data(ORIGINS[0]) / "lookups.bin"
+    url = f"{layout.url(ORIGINS[0])}/{path.name}"
+    what = f"size and adler32 of a {size.file_mb} MB file by download"
     goal = Goal(most=1.1)
+    _write(path, size_bytes)
+    rounds = _look_up(url, size_bytes, size.rounds)
+    rate = size.file_mb / median(rounds.against_s)
     note = f"loopback, {rate:,.0f} MB/s bare; the origin shares the cores"
     yield rounds.slower(what, "bare streamed GET", goal, note)
+    rounds = _look_up(url, size_bytes, size.rounds, clock=time.process_time)
+    yield rounds.slower("the same: processor time of the client", "bare streamed GET")
     with _slow_origin(size_bytes) as slow:
-        rounds = _look_up(slow, size_bytes, min(setting.size.rounds, 3))
-    rate = setting.size.file_mb / median(rounds.against_s)
+        rounds = _look_up(slow, size_bytes, min(size.rounds, 3))
+    rate = size.file_mb / median(rounds.against_s)
     note = f"from an origin that sends {rate:,.0f} MB/s"
     yield rounds.slower(what, "bare streamed GET", goal, note)
+    _write(path, _SMALL_BYTES)
+    rounds = _look_up(url, _SMALL_BYTES, size.rounds, files=size.singles)
+    path.unlink()
+    what = f"size and adler32 of {size.singles} files of {_SMALL_BYTES >> 10} KiB by download"
+    yield rounds.slower(what, "bare HEAD and GET")
 
 
-def _look_up(url: str, size_bytes: int, rounds: int) -> Rounds:
+def _write(path: Path, size_bytes: int) -> None:
+    with path.open("wb") as file:
+        for start in range(0, size_bytes, _CHUNK_BYTES):
+            file.write(os.urandom(min(_CHUNK_BYTES, size_bytes - start)))
+
+
+def _look_up(
+    url: str,
+    size_bytes: int,
+    rounds: int,
+    *,
+    files: int = 1,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Rounds:
+    """Look a file up, as often as there shall be files, one after the other."""
     asset = _asset(url)
     with make_session(4) as session, requests.Session() as bare:
         _get(bare, url)  # the file is in the system's cache now
 
         def look_up(_: int) -> None:
-            found = complete(asset, LearnFrom.DOWNLOAD, session)
-            assert found.size_bytes == size_bytes  # noqa: S101 - what is measured is done
+            for _file in range(files):
+                found = complete(asset, LearnFrom.DOWNLOAD, session)
+                assert found.size_bytes == size_bytes  # noqa: S101 - what is measured is done
 
-        return side_by_side(look_up, lambda _: _get(bare, url), rounds)
+        def get(_: int) -> None:
+            for _file in range(files):
+                if files > 1:  # beside a large file a HEAD is nothing
+                    bare.head(url, timeout=60)
+                _get(bare, url)
+
+        return side_by_side(look_up, get, rounds, clock)
 
 
 @contextmanager

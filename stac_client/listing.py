@@ -94,8 +94,9 @@ def list_readable(
 
 
 def _list(client: Client, dids: Iterable[DID], **options: object) -> Iterator[dict[str, Any]]:
+    asked = [{"scope": scope, "name": name} for scope, name in dids]
     with rucio_errors("listing replicas"):
-        for entry in client.list_replicas([did._asdict() for did in dids], **_QUICKLY, **options):
+        for entry in client.list_replicas(asked, **_QUICKLY, **options):
             if not (isinstance(entry, Mapping) and isinstance(entry.get("rses"), Mapping)):
                 raise RequestError(
                     "listing replicas: the answer is none of Rucio's; is rucio_host right?"

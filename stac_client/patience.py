@@ -43,10 +43,11 @@ _PASSING = (
 
 
 # What Rucio's client says of an answer that is not Rucio's own, but of what stands before it.
-# Not 504: what takes too long may be too much for one request.
 _TROUBLED = re.compile(
     r"no error information passed \(http status code: (408|425|429|500|502|503)\)"
 )
+# What takes too long may be too much for one request.
+_TOO_LONG = "Details: no error information passed (http status code: 504)"
 
 
 def patiently(request: Callable[[], T]) -> T:
@@ -83,3 +84,9 @@ def may_pass(error: RequestError) -> bool:
     # After it stands the statement, with names that a catalogue chose.
     said = str(error.__cause__).partition("[SQL")[0].lower()
     return any(passing in said for passing in _PASSING) or bool(_TROUBLED.search(said))
+
+
+def took_too_long(error: RequestError) -> bool:
+    """Tell whether a proxy in front of Rucio has waited for its answer for too long."""
+    cause = error.__cause__
+    return type(cause) is RucioException and str(cause).endswith(_TOO_LONG)

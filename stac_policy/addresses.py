@@ -13,6 +13,8 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
+from .pace import PacedResponse
+
 # Where clouds tell their machines secrets, besides the link-local 169.254.169.254.
 _METADATA = frozenset({"fd00:ec2::254", "100.100.100.200"})
 
@@ -34,7 +36,9 @@ def is_forbidden(text: str) -> bool:
 
 
 class GuardedAdapter(HTTPAdapter):
-    """Connects to no forbidden address. Behind a proxy, that is for the proxy to do.
+    """Connects to no forbidden address, and reads paced answers.
+
+    Behind a proxy, forbidden addresses are for the proxy to refuse.
 
     Raises:
         ForbiddenAddressError: From `send`, before anything is sent.
@@ -43,20 +47,42 @@ class GuardedAdapter(HTTPAdapter):
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
         """Make the connections guarded ones."""
         super().init_poolmanager(*args, **options)  # type: ignore[no-untyped-call] # of requests
-        pools = {"http": _HTTPPool, "https": _HTTPSPool}
-        self.poolmanager.pool_classes_by_scheme = pools
+        self.poolmanager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
+
+    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+        """Make answers through a proxy paced ones, except for SOCKS, which has its own."""
+        manager = super().proxy_manager_for(proxy, **options)  # type: ignore[no-untyped-call]
+        if not proxy.lower().startswith("socks"):
+            manager.pool_classes_by_scheme = {"http": _ProxiedHTTPPool, "https": _ProxiedHTTPSPool}
+        return manager
 
 
-class _HTTPGuarded(HTTPConnection):
+class _HTTPProxied(HTTPConnection):
+    response_class = PacedResponse
+
+
+class _HTTPSProxied(HTTPSConnection):
+    response_class = PacedResponse
+
+
+class _HTTPGuarded(_HTTPProxied):
     def connect(self) -> None:
         super().connect()  # type: ignore[no-untyped-call] # of urllib3
         _check(self)
 
 
-class _HTTPSGuarded(HTTPSConnection):
+class _HTTPSGuarded(_HTTPSProxied):
     def connect(self) -> None:
         super().connect()  # type: ignore[no-untyped-call] # of urllib3
         _check(self)
+
+
+class _ProxiedHTTPPool(HTTPConnectionPool):
+    ConnectionCls = _HTTPProxied
+
+
+class _ProxiedHTTPSPool(HTTPSConnectionPool):
+    ConnectionCls = _HTTPSProxied
 
 
 class _HTTPPool(HTTPConnectionPool):

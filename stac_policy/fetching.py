@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _ATTEMPTS = 4
 _CHUNK_BYTES = 1 << 20
 _REDIRECTS = 5
+_DISMISSED_BYTES = 1 << 16
 _WHOLE = 200
 _PARTIAL = 206
 _RANGE_NOT_SATISFIABLE = 416
@@ -57,13 +58,19 @@ def open_url(
             )
         except ForbiddenAddressError as error:
             raise HostNotAllowedError(f"{redact(url)}: {error}, from where nothing comes") from None
-        except ValueError:  # of requests, which looks at redirects that it shall not follow
+        except ValueError:  # of requests' own sessions, which look at every redirect
             raise HostNotAllowedError(f"{redact(url)} redirects to no host") from None
         with response:
-            location = session.get_redirect_target(response)
+            try:
+                location = session.get_redirect_target(response)
+            except ValueError:  # it is no text
+                raise HostNotAllowedError(f"{redact(url)} redirects to no host") from None
             if location is None:
+                if method == "HEAD":
+                    dismiss(response.raw)
                 yield response
                 return
+            dismiss(response.raw)
         base, url = url, location
     raise requests.TooManyRedirects(f"{redact(base)} redirects more than {_REDIRECTS} times")
 
@@ -161,7 +168,7 @@ def _write(response: requests.Response, target: Path) -> None:
         try:
             # As sent: an origin may compress although it was asked not to, and what
             # Rucio knows the size and checksum of is what the origin stores.
-            for chunk in response.raw.stream(_CHUNK_BYTES, decode_content=False):
+            for chunk in pieces(response, _CHUNK_BYTES):
                 file.write(chunk)
                 received += len(chunk)
         except urllib3.exceptions.HTTPError as error:
@@ -173,6 +180,34 @@ def _write(response: requests.Response, target: Path) -> None:
         raise requests.ConnectionError(
             f"{redact(response.url)} ended after {received} of {announced} bytes"
         )
+
+
+def pieces(response: requests.Response, piece_bytes: int) -> Iterator[bytes]:
+    """Give the body of an answer as it is sent, piece by piece; what is compressed stays so.
+
+    Not by `stream` of urllib3, which reads sizes of chunks and trailers without any limit.
+
+    Args:
+        response: The answer, of which nothing has been read.
+        piece_bytes: Size of each piece but the last.
+
+    Raises:
+        urllib3.exceptions.HTTPError: The body broke off, is none, or comes too slowly.
+    """
+    while piece := response.raw.read(piece_bytes, decode_content=False):
+        yield piece
+
+
+def dismiss(raw: urllib3.HTTPResponse) -> None:
+    """Be done with an answer whose body nobody wants.
+
+    Args:
+        raw: The answer, of which nothing has been read. Its connection is used again if
+            there is little to read, and closed otherwise.
+    """
+    with suppress(urllib3.exceptions.HTTPError):
+        raw.read(_DISMISSED_BYTES, decode_content=False)
+    raw.close()
 
 
 def _may_pass(error: requests.RequestException) -> bool:
@@ -187,19 +222,27 @@ def _status(error: requests.RequestException) -> int | None:
     return None if error.response is None else error.response.status_code
 
 
-def make_session(**options: Any) -> requests.Session:
-    """An HTTP session that connects to no forbidden address and sends no credentials.
+class _Session(requests.Session):
+    def resolve_redirects(self, *_args: Any, **_options: Any) -> Iterator[Any]:
+        """Look at no redirect, for which requests would read all that comes with it."""
+        return iter(())
+
+
+def make_session(*, netrc: bool = False, **options: Any) -> requests.Session:
+    """An HTTP session that connects to no forbidden address and waits for no endless answer.
 
     Args:
-        **options: For its `requests.adapters.HTTPAdapter`.
+        netrc: Whether the machine's netrc may give credentials; never for a catalogue's hosts.
+        **options: For its adapters, as `requests.adapters.HTTPAdapter` takes them.
     """
-    session = requests.Session()
-    session.auth = no_credentials
+    session = _Session()
+    if not netrc:
+        session.auth = _no_credentials
     for scheme in ("http://", "https://"):
         session.mount(scheme, GuardedAdapter(**options))
     return session
 
 
-def no_credentials(request: requests.PreparedRequest) -> requests.PreparedRequest:
+def _no_credentials(request: requests.PreparedRequest) -> requests.PreparedRequest:
     """For `Session.auth`: those of the machine's netrc are not for a catalogue's hosts."""
     return request

@@ -26,7 +26,7 @@ NAME_LENGTH = 250  # characters; rucio.common.schema.generic.NAME_LENGTH
 SCOPE_LENGTH = 25  # characters; rucio.common.schema.generic.SCOPE_LENGTH
 
 _PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
-_PLAIN_NAME = re.compile(r"(?:/[A-Za-z0-9_-][A-Za-z0-9._-]*){1,3}")
+_PLAIN_NAME = re.compile(r"(?:/(?!\.)[A-Za-z0-9._-]+){1,3}")
 _ESCAPED_BYTE = re.compile(r"-\.([0-9A-F]{2})")
 _CUT_ESCAPE = re.compile(r"-(\.[0-9A-F]?)?$")
 _SHORTENED = re.compile(r"(.+)-\.H[0-9a-f]{16}(.*)")
@@ -149,12 +149,13 @@ def asset_name(
     Raises:
         ValueError: An id or the key is empty.
     """
-    suffix = _suffix(href or "")
-    lacks_suffix = key and not key.lower().endswith(suffix.lower())
-    # Or `a.tar` of `x.gz` would meet `a` of `x.tar.gz`.
-    splits = suffix.lower() in _COMPRESSED and key.lower().endswith(_TAR)
-    if lacks_suffix and not splits and key + suffix not in keys:
-        key += suffix
+    suffix = _suffix(href) if href and key else ""
+    if suffix:
+        lower_key, lower_suffix = key.lower(), suffix.lower()
+        # Or `a.tar` of `x.gz` would meet `a` of `x.tar.gz`.
+        splits = lower_suffix in _COMPRESSED and lower_key.endswith(_TAR)
+        if not splits and not lower_key.endswith(lower_suffix) and key + suffix not in keys:
+            key += suffix
     return _join(collection, item, key)
 
 
@@ -231,8 +232,9 @@ def _is_shortened(part: str, index: int) -> bool:
 
 def _suffix(href: str) -> str:
     """The suffix of an href's file name, with its dot, or nothing."""
-    path = href.partition("#")[0].partition("?")[0]
-    folder, _, filename = path.rpartition("/")
+    if "?" in href or "#" in href:
+        href = href.partition("#")[0].partition("?")[0]
+    folder, _, filename = href.rpartition("/")
     if folder.endswith(":/"):  # https://example.com names no file
         return ""
     return _suffix_of_file(filename)

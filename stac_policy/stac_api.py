@@ -6,6 +6,7 @@ import json
 import logging
 import time
 import zlib
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -13,22 +14,26 @@ from urllib.parse import quote, urljoin, urlsplit
 
 import requests
 import urllib3
-from urllib3.util.retry import Retry
 
-from .addresses import GuardedAdapter
-from .fetching import open_url
+from .fetching import HostNotAllowedError, make_session, open_url, pieces
 from .reporting import Reporter, count, observe_s
 from .urls import absolute, redact
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from .settings import Settings
 
 _CHUNK_BYTES = 1 << 16
+_BYTES_A_VALUE = 16  # of JSON; real items have about 20, and in memory it takes some 100
 _GZIP = 16 + zlib.MAX_WBITS
 _MISSING = frozenset({requests.codes.not_found, requests.codes.gone})
 _SLOW_S = 5.0
+_LONGEST_S = 60.0
+"""How long an item may take; what is under way then may still take its time limit."""
+_RETRIED = frozenset({429, 500, 502, 503, 504})
+# Whatever the API asks for: it could hold up a daemon for a day.
+_PAUSES_S = (0.0, 1.0, 2.0)
 _REPORTER = Reporter(logging.getLogger(__name__))
 
 
@@ -75,17 +80,7 @@ def fetch_item(api: str, collection: str, item: str, settings: Settings) -> Item
 
 @lru_cache(maxsize=1)
 def _cache(settings: Settings) -> Callable[[str, str, str, int], Item]:
-    session = requests.Session()
-    retry = Retry(
-        total=3,
-        backoff_factor=0.5,
-        status_forcelist=(429, 500, 502, 503, 504),
-        allowed_methods=("GET",),
-        raise_on_status=False,
-        respect_retry_after_header=False,  # an API could hold up a daemon for a day
-    )
-    for scheme in ("http://", "https://"):
-        session.mount(scheme, GuardedAdapter(max_retries=retry))
+    session = make_session(netrc=True)  # of the operator, for the operator's API
 
     @lru_cache(maxsize=settings.cache_items)
     def fetch(api: str, collection: str, item: str, _period: int) -> Item:
@@ -141,21 +136,21 @@ def _get(session: requests.Session, url: str, settings: Settings) -> tuple[Any, 
     """The JSON at a URL, and the URL without secrets that redirects led to."""
     shown = redact(url)
     own_host = urlsplit(url).netloc.rpartition("@")[2]
+    until_s = time.monotonic() + _LONGEST_S
     try:
-        with open_url(
-            session,
-            url,
-            (own_host, *settings.allowed_hosts),
-            (settings.connect_timeout_s, settings.read_timeout_s),
-            headers={"Accept-Encoding": "gzip"},
+        with _answer(
+            session, url, (own_host, *settings.allowed_hosts), settings, until_s
         ) as response:
             if response.status_code in _MISSING:
                 raise _NotThereError(f"{shown}: HTTP {response.status_code}")
             if response.status_code != requests.codes.ok:
                 raise StacApiError(f"{shown}: HTTP {response.status_code}")
-            body = _body(response, settings.response_bytes)
+            body = _body(response, settings.response_bytes, until_s)
         if len(body) > settings.response_bytes:
             raise StacApiError(f"{shown}: more than {settings.response_bytes} bytes")
+        most_values = settings.response_bytes // _BYTES_A_VALUE
+        if sum(map(body.count, (b",", b"[", b"{"))) > most_values:
+            raise StacApiError(f"{shown}: more than {most_values} values")
         return json.loads(body), redact(response.url)
     except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
         # From None: what they say may repeat the signed URL of a redirect.
@@ -164,7 +159,40 @@ def _get(session: requests.Session, url: str, settings: Settings) -> tuple[Any, 
         raise StacApiError(f"{shown}: the answer is not JSON") from None
 
 
-def _body(response: requests.Response, limit_bytes: int) -> bytes:
+@contextmanager
+def _answer(
+    session: requests.Session,
+    url: str,
+    allowed_hosts: tuple[str, ...],
+    settings: Settings,
+    until_s: float,
+) -> Iterator[requests.Response]:
+    """Ask, and ask again where that may help, until an answer can be read.
+
+    Not by `Retry` of urllib3, which reads all that comes with a status like 503.
+    """
+    timeouts_s = (settings.connect_timeout_s, settings.read_timeout_s)
+    headers = {"Accept-Encoding": "gzip"}
+    for pause_s in (*_PAUSES_S, None):
+        is_last = pause_s is None or time.monotonic() > until_s
+        asked = open_url(session, url, allowed_hosts, timeouts_s, headers=headers)
+        with ExitStack() as opened:
+            try:
+                response = opened.enter_context(asked)
+            except HostNotAllowedError:
+                raise
+            except (requests.ConnectionError, requests.Timeout):
+                if is_last:
+                    raise
+            else:
+                if is_last or response.status_code not in _RETRIED:
+                    yield response
+                    return
+        if pause_s:
+            time.sleep(pause_s)
+
+
+def _body(response: requests.Response, limit_bytes: int, until_s: float) -> bytes:
     """An answer's body, or little more than its first `limit_bytes` if it is larger.
 
     Decoded here: a few bytes of gzip can hold gigabytes, which requests would
@@ -173,10 +201,12 @@ def _body(response: requests.Response, limit_bytes: int) -> bytes:
     gzip = response.headers.get("Content-Encoding", "").lower() == "gzip"
     decoder = zlib.decompressobj(_GZIP)
     body = bytearray()
-    for chunk in response.raw.stream(_CHUNK_BYTES, decode_content=False):
+    for chunk in pieces(response, _CHUNK_BYTES):
         body += decoder.decompress(chunk, limit_bytes + 1 - len(body)) if gzip else chunk
-        if len(body) > limit_bytes:
+        if len(body) > limit_bytes or decoder.eof:  # behind its end there may come anything
             break
+        if time.monotonic() > until_s:
+            raise requests.Timeout
     return bytes(body)
 
 

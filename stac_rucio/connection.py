@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 
 _LOGGER = logging.getLogger(__name__)
 
+# Seconds until Rucio accepts a connection, and until its answer begins or goes on: to who
+# it is that asks, which takes no time, and to all else.
+_FIRST_TIMEOUT_S = (20.0, 60.0)
+_TIMEOUT_S = (20.0, 600.0)
+
 
 @dataclass
 class Connection:
@@ -42,7 +47,7 @@ class Connection:
         return client
 
     def connect(self) -> Client:
-        """Make a client of Rucio.
+        """Make a client of Rucio, and see that Rucio answers.
 
         Raises:
             AccessError: Rucio takes it for another account than the one asked for.
@@ -53,8 +58,11 @@ class Connection:
         from stac_client.errors import AccessError
 
         # Its own logger writes to the terminal, colours and all.
-        client = Client(account=self.account, logger=logging.getLogger("rucio.client"))
-        if self.account and (known := client.whoami()["account"]) != self.account:
+        logger = logging.getLogger("rucio.client")
+        client = Client(account=self.account, timeout=_FIRST_TIMEOUT_S, logger=logger)
+        known = client.whoami()["account"]
+        client.timeout = _TIMEOUT_S
+        if self.account and known != self.account:
             # A token of another account lay where rucio.cfg says (auth_token_file_path).
             raise AccessError(
                 f"Rucio takes this for account {known}, not {self.account}; "

@@ -95,14 +95,20 @@ class ItemSource:
             yield from stream.items
 
     def _searched(self, on_read: Callable[[int, int | None], None] | None) -> Iterator[Item]:
+        from pystac import STACError
         from pystac_client import Client
+
+        from .api_io import ApiIO
 
         assert self.api  # noqa: S101 - the caller has looked
         _LOGGER.info("searching %s", self.api)
         with stac_errors(self.api):
-            catalogue = Client.open(self.api, headers=dict(self.headers), timeout=_TIMEOUT_S)
+            catalogue = Client.open(self.api, stac_io=ApiIO(self.api, self.headers, _TIMEOUT_S))
         try:
             search = catalogue.search(**self.search)
+        except STACError as error:  # it asks for the API's root once more
+            with stac_errors(self.api):
+                raise error.__cause__ or error from None
         except Exception as error:  # pystac-client raises all kinds, down to Exception itself
             raise click.UsageError(f"pystac-client can not search for this: {error}") from error
         count = 0

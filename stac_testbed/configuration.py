@@ -36,6 +36,7 @@ def write_server(layout: Layout) -> None:
             "userpass_email": "root@localhost",
         },
         "cache": {"url": _NO_CACHE},
+        "api": {"endpoints_add": "metrics"},
         "policy": {"package": "stac_policy", "lfn2pfn_algorithm_default": "hash"},
         "conveyor": {"transfertool": "fts3", "scheme": "davs,https,http"},
         "rules": {"auto_approve": "stac"},

@@ -72,7 +72,11 @@ def database_command() -> tuple[str, ...]:
 
 
 def _rucio_environment(layout: Layout) -> dict[str, str]:
-    return {"RUCIO_CONFIG": str(layout.server_cfg)}
+    # Several processes: each writes its counters into a file, and `/metrics` adds them up.
+    return {
+        "RUCIO_CONFIG": str(layout.server_cfg),
+        "PROMETHEUS_MULTIPROC_DIR": str(layout.data("metrics")),
+    }
 
 
 def _wsgi(

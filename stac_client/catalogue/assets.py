@@ -28,9 +28,9 @@ _MOST_BYTES = 2**63 - 1  # what Rucio's databases hold
 _API_ENDPOINTS = frozenset({"rendered_preview", "tilejson"})
 
 
-@dataclass(frozen=True)
+@dataclass  # frozen, each of millions would take twice as long to make
 class Asset:
-    """An asset that can be registered, with what its item says about it."""
+    """An asset that can be registered, with what its item says about it; nobody changes it."""
 
     collection: str
     item: str
@@ -44,6 +44,11 @@ class Asset:
     """What the item says, or nothing."""
     size_bytes: int | None
     checksums: Checksums
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether its size and a checksum are known, so that nothing needs to be looked up."""
+        return self.size_bytes is not None and bool(self.checksums)
 
     def outcome(self, state: State, reason: str = "") -> Outcome:
         """Say what became of it."""
@@ -72,17 +77,15 @@ def select_assets(
         ConfigurationError: The selection is neither keys nor a predicate.
     """
     check_selection(selection)
-    assets = {key: with_original(asset, source_rse) for key, asset in _assets(item).items()}
+    assets = _assets(item, source_rse)
     unwanted = _unwanted_by_default(assets) if selection is None else {}
     dataset = _dataset(item, scope)
+    ids = id_text(item.get("collection")), id_text(item.get("id"))
     for key, asset in assets.items():
-        if not is_selected(key, asset, selection):
+        if selection is not None and not is_selected(key, asset, selection):
             continue
-        try:
-            yield _asset(item, assets, key, unwanted.get(key), dataset)
-        except _NotRegistrableError as reason:
-            ids = id_text(item.get("collection")), id_text(item.get("id"))
-            yield Outcome(*ids, key, State.SKIPPED, str(reason))
+        found = unwanted.get(key) or _asset(item, assets, key, dataset)
+        yield Outcome(*ids, key, State.SKIPPED, found) if isinstance(found, str) else found
 
 
 def registrable(
@@ -98,31 +101,23 @@ def registrable(
                 yield found
 
 
-class _NotRegistrableError(Exception):
-    """Says why an asset can not be registered."""
-
-
 def _asset(
-    item: ItemDict,
-    assets: Mapping[str, Mapping[str, Any]],
-    key: str,
-    unwanted: str | None,
-    dataset: DID | str,
-) -> Asset:
-    if unwanted:
-        raise _NotRegistrableError(unwanted)
+    item: ItemDict, assets: Mapping[str, Mapping[str, Any]], key: str, dataset: DID | str
+) -> Asset | str:
+    """An asset that can be registered, or why it can not."""
     if isinstance(dataset, str):
-        raise _NotRegistrableError(dataset)
+        return dataset
     if not key:
-        raise _NotRegistrableError("the asset's key is empty")
-    href = assets[key].get("href")
+        return "the asset's key is empty"
+    fields = assets[key]
+    href = fields.get("href")
     if not isinstance(href, str) or not href:
-        raise _NotRegistrableError("no href")
-    url = _absolute(item, href)
+        return "no href"
+    url = href if is_http(href) else _absolute(item, href)
     if reason := refusal(url):
-        raise _NotRegistrableError(reason)
+        return reason
     collection, item_id = item["collection"], item["id"]
-    media_type = assets[key].get("type")
+    media_type = fields.get("type")
     return Asset(
         collection=collection,
         item=item_id,
@@ -131,8 +126,8 @@ def _asset(
         dataset=dataset,
         url=url,
         media_type=media_type if isinstance(media_type, str) else "",
-        size_bytes=_size_bytes(assets[key]),
-        checksums=checksums_of(assets[key]),
+        size_bytes=_size_bytes(fields),
+        checksums=checksums_of(fields),
     )
 
 
@@ -146,31 +141,38 @@ def _dataset(item: ItemDict, scope: str | None) -> DID | str:
     return DID(scope or collection_scope(collection), item_name(collection, item_id))
 
 
-def _assets(item: ItemDict) -> dict[str, dict[str, Any]]:
+def _assets(item: ItemDict, source_rse: str | None) -> dict[str, Mapping[str, Any]]:
+    """The assets of an item, each with the catalogue's own href."""
     assets = item.get("assets")
     if not isinstance(assets, dict):
         return {}
-    return {key: asset if isinstance(asset, dict) else {} for key, asset in assets.items()}
+    return {
+        key: (with_original(asset, source_rse) if "alternate" in asset else asset)
+        if isinstance(asset, dict)
+        else {}
+        for key, asset in assets.items()
+    }
 
 
 def _unwanted_by_default(assets: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     """The assets that are not registered unless they are asked for, each with the reason."""
-    any_data = any("data" in _roles(asset) for asset in assets.values())
+    roles = {key: _roles(asset) for key, asset in assets.items()}
+    any_data = any("data" in of_asset for of_asset in roles.values())
     unwanted = {}
-    for key, asset in assets.items():
-        if any_data and "data" not in _roles(asset):
+    for key, of_asset in roles.items():
+        if any_data and "data" not in of_asset:
             unwanted[key] = "its role is not data, as that of other assets is"
-        elif _is_api_endpoint(key, asset):
+        elif key in _API_ENDPOINTS or "tiles" in of_asset or _renders_an_item(assets[key]):
             unwanted[key] = "an API endpoint, not a file"
     return unwanted
 
 
-def _is_api_endpoint(key: str, asset: Mapping[str, Any]) -> bool:
-    """Tell an endpoint that renders the item from a file of it."""
-    if key in _API_ENDPOINTS or "tiles" in _roles(asset):
-        return True
-    query = str(asset.get("href") or "").partition("?")[2]
-    return bool(query) and {"collection", "item"} <= {*parse_qs(query)}
+def _renders_an_item(asset: Mapping[str, Any]) -> bool:
+    """Tell an endpoint that renders the item from a file of it, by its URL."""
+    href = asset.get("href")
+    if not isinstance(href, str) or "?" not in href:
+        return False
+    return {"collection", "item"} <= {*parse_qs(href.partition("?")[2])}
 
 
 def _roles(asset: Mapping[str, Any]) -> list[str]:
@@ -180,8 +182,6 @@ def _roles(asset: Mapping[str, Any]) -> list[str]:
 
 def _absolute(item: ItemDict, href: str) -> str:
     """Resolve a relative href against the item's own URL, where the item names it."""
-    if is_http(href):
-        return href
     links = item.get("links")
     for link in links if isinstance(links, list) else []:
         if isinstance(link, dict) and link.get("rel") == "self":

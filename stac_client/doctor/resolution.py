@@ -11,7 +11,7 @@ from rucio.common.exception import CannotAuthenticate, RucioException, ServerCon
 from stac_client.errors import rucio_errors
 from stac_client.listing import list_files
 from stac_client.setup.pfns import NoPfnError, pfn_of
-from stac_policy.fetching import no_credentials, open_url
+from stac_policy.fetching import make_session, open_url
 from stac_policy.urls import redact
 
 from .findings import error, ok, warning
@@ -95,8 +95,7 @@ def _request_by_name(client: Client, asset: Asset) -> Finding:
 
 def _origin(url: str) -> Finding:
     """Whether the origin has the file, by HEAD."""
-    with requests.Session() as session:
-        session.auth = no_credentials
+    with make_session() as session:
         try:
             with open_url(session, url, (), _TIMEOUT_S, method="HEAD") as response:
                 status = response.status_code

@@ -25,11 +25,11 @@ from stac_client.patience import patiently
 from stac_client.progress import REPORT_S, Reporter, Tally
 from stac_client.registration.batches import item_batches
 from stac_client.results import Outcome, State
+from stac_policy.fetching import make_session
 
 from .asset import AssetDownloader, Wanted, outcome
 from .catalogue import LocalCatalogue
 from .files import locked
-from .http import make_download_session
 from .local_items import as_registered
 from .results import DownloadOutcome, Downloads
 from .rucio import RucioFetcher
@@ -108,7 +108,7 @@ class Downloader:
         sources = Sources(self._client, rse)
         # Resolved, so that nothing in it that is a link goes unseen.
         folder = Path(folder).resolve()
-        with locked(folder), make_download_session(self._workers) as session:
+        with locked(folder), make_session(pool_maxsize=self._workers) as session:
             catalogue = LocalCatalogue(folder)
             downloader = AssetDownloader(
                 folder=folder,

@@ -95,7 +95,7 @@ def verify(path: Path, size_bytes: int, expected: Checksums, stop: Event) -> Che
         stop: Set when nobody wants to know any more.
 
     Returns:
-        All checksums of the file.
+        Its checksums: adler32, and a multihash or md5.
 
     Raises:
         MismatchError: It is another file.
@@ -104,7 +104,7 @@ def verify(path: Path, size_bytes: int, expected: Checksums, stop: Event) -> Che
     found_bytes = path.stat().st_size
     if found_bytes != size_bytes:
         raise MismatchError(f"it has {found_bytes} bytes instead of {size_bytes}")
-    digester = Digester(expected)
+    digester = Digester(expected, md5=expected.multihash is None)
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK_BYTES):
             if stop.is_set():

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 
 import requests
 import urllib3
-from requests.adapters import HTTPAdapter
 
-from stac_client.lookups.lookup import make_session
-from stac_policy.fetching import HostNotAllowedError, open_url
+from stac_policy.fetching import HostNotAllowedError, open_url, pieces
+from stac_policy.pace import SLOWEST_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,8 +19,8 @@ if TYPE_CHECKING:
     from .files import Part
 
 _SCHEMES = {"https": "https", "http": "http", "davs": "https", "dav": "http"}
-_CHUNK_BYTES = 1 << 16  # as often it looks whether to stop
-_TIMEOUT_S = (10, 60)  # to connect, and between two reads
+_PIECE_BYTES = 1 << 16  # as often it looks whether to stop
+_TIMEOUT_S = (10, 60)  # to connect; for the headers, and for each SLOWEST_BYTES of a file
 _PATIENCE_S = 60.0  # whatever Retry-After asks for
 _MAY_PASS = frozenset({408, 425, 429, 500, 502, 503, 504})
 
@@ -42,18 +41,6 @@ def http_url(pfn: str) -> str | None:
     scheme, separator, rest = pfn.partition("://")
     known = _SCHEMES.get(scheme.lower())
     return f"{known}://{rest}" if known and separator else None
-
-
-def make_download_session(connections: int) -> requests.Session:
-    """Make an HTTP session that tries once: there may be other replicas to try.
-
-    Args:
-        connections: How many it keeps open to each host.
-    """
-    session = make_session(connections)
-    for scheme in ("http://", "https://"):
-        session.mount(scheme, HTTPAdapter(pool_maxsize=connections))
-    return session
 
 
 def fetch(
@@ -145,14 +132,20 @@ def _write(
     with part.path.open("ab") as file:
         try:
             # As sent: what Rucio knows the size and checksum of is what the storage holds.
-            for chunk in response.raw.stream(_CHUNK_BYTES, decode_content=False):
+            for piece in pieces(response, _PIECE_BYTES):
                 if stop.is_set():
                     raise CancelledError
-                received += len(chunk)
+                received += len(piece)
                 if received > size_bytes:
                     break
-                file.write(chunk)
+                file.write(piece)
                 on_bytes(received)
+        except urllib3.exceptions.ReadTimeoutError as error:
+            raise FetchError(
+                f"it is too slow: not {SLOWEST_BYTES:,} bytes in {_TIMEOUT_S[1]} s after the first "
+                f"{received:,} of {size_bytes:,}",
+                may_pass=True,
+            ) from error
         except urllib3.exceptions.HTTPError as error:
             raise FetchError(
                 f"it broke off after {received} of {size_bytes} bytes", may_pass=True

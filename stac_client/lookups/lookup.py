@@ -5,26 +5,32 @@ from __future__ import annotations
 from dataclasses import replace
 from enum import Enum
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import requests
 import urllib3
-from requests.adapters import HTTPAdapter
 from urllib3.util.retry import Retry
 
 from stac_client.catalogue.checksums import Digester
 from stac_client.progress import Tally
+from stac_policy.fetching import HostNotAllowedError, dismiss, open_url, pieces
+from stac_policy.fetching import make_session as make_guarded_session
+from stac_policy.pace import SLOWEST_BYTES
 from stac_policy.urls import redact
 
 from .digests import WANT_DIGESTS, digests_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from stac_client.catalogue.assets import Asset
     from stac_client.progress import FileTally
 
-_CHUNK_BYTES = 1 << 20
-_TIMEOUT_S = (10, 60)  # to connect, and between two reads
+_PIECE_BYTES = 1 << 18  # of a body; it is hashed while it is in the processor's cache
+_MOST_BYTES = 2**63 - 1  # what Rucio's databases hold
+_TIMEOUT_S = (10, 60)  # to connect; for the headers, and for each SLOWEST_BYTES of a body
 _PATIENCE_S = 60.0  # between two attempts, whatever Retry-After asks for
+_ADVICE = "try again later, or put its size and a checksum into its item"
 _PAGE_TYPES = frozenset({"text/html", "application/xhtml+xml"})
 
 
@@ -50,25 +56,11 @@ class _Retry(Retry):
         seconds: float | None = super().get_retry_after(response)
         return None if seconds is None else min(seconds, _PATIENCE_S)
 
-
-class _Session(requests.Session):
-    """Uses no credentials of the user's machine (netrc): they are not for a catalogue's hosts."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.auth = lambda request: request
-
-    def rebuild_auth(
-        self, prepared_request: requests.PreparedRequest, response: requests.Response
-    ) -> None:
-        """Keep requests from looking for credentials of the host that a redirect leads to."""
-
-    def get_redirect_target(self, resp: requests.Response) -> str | None:
-        """Follow no redirect whose target is no text."""
-        try:
-            return super().get_redirect_target(resp)
-        except UnicodeDecodeError:
-            return None
+    def increment(self, *args: Any, **options: Any) -> Retry:
+        """Read not all that an origin sends because it is busy, as urllib3 would."""
+        if options.get("response") is not None:
+            dismiss(options["response"])
+        return super().increment(*args, **options)
 
 
 def make_session(connections: int) -> requests.Session:
@@ -84,13 +76,9 @@ def make_session(connections: int) -> requests.Session:
         allowed_methods=("GET", "HEAD"),
         raise_on_status=False,
     )
-    session = _Session()
+    session = make_guarded_session(max_retries=retry, pool_maxsize=connections, pool_block=True)
     # A compressed body has another length and other checksums than the file.
     session.headers["Accept-Encoding"] = "identity"
-    for scheme in ("http://", "https://"):
-        session.mount(
-            scheme, HTTPAdapter(max_retries=retry, pool_maxsize=connections, pool_block=True)
-        )
     return session
 
 
@@ -111,11 +99,11 @@ def complete(
     Raises:
         LookupFailedError: The origin failed, or contradicts the item.
     """
-    if _is_complete(asset) or learn_from is LearnFrom.ITEM:
+    if asset.is_complete or learn_from is LearnFrom.ITEM:
         return asset
     try:
         asset = _head(asset, session)
-        if _is_complete(asset) or learn_from is LearnFrom.HEAD:
+        if asset.is_complete or learn_from is LearnFrom.HEAD:
             return asset
         return _download(asset, session, tally or Tally().expect())
     # requests lets some of urllib3's errors pass, and ValueErrors of odd hosts and redirects.
@@ -123,27 +111,18 @@ def complete(
         raise LookupFailedError(f"{redact(asset.url)}: {_describe(error)}") from error
 
 
-def _is_complete(asset: Asset) -> bool:
-    return asset.size_bytes is not None and bool(asset.checksums)
-
-
 def _head(asset: Asset, session: requests.Session) -> Asset:
-    with session.head(
-        asset.url,
-        headers=WANT_DIGESTS,
-        timeout=_TIMEOUT_S,
-        allow_redirects=True,
+    with open_url(
+        session, asset.url, (), _TIMEOUT_S, method="HEAD", headers=WANT_DIGESTS
     ) as response:
         # Not every origin answers HEAD, or speaks of what it sends; a download tells more.
         if response.status_code != HTTPStatus.OK or _is_encoded(response):
             return asset
         _refuse_page(asset, response)
         # 0 is also what some origins say that do not know.
-        size_bytes = _content_length(response) or None
-        if asset.size_bytes is not None and size_bytes not in {None, asset.size_bytes}:
-            raise LookupFailedError(
-                f"the item says {asset.size_bytes} bytes, {redact(asset.url)} says {size_bytes}"
-            )
+        size_bytes = _content_length(asset, response) or None
+        if size_bytes is not None:
+            _require_size(asset, size_bytes)
         said = digests_of(response.headers)
         return replace(
             asset,
@@ -157,37 +136,58 @@ def _head(asset: Asset, session: requests.Session) -> Asset:
 
 
 def _download(asset: Asset, session: requests.Session, tally: FileTally) -> Asset:
-    digester = Digester(asset.checksums)
-    with session.get(asset.url, timeout=_TIMEOUT_S, stream=True) as response:
+    digester = Digester(asset.checksums, md5=False)
+    with open_url(session, asset.url, (), _TIMEOUT_S) as response:
         if response.status_code != HTTPStatus.OK:  # 202 and others are no files either
             raise LookupFailedError(f"{redact(asset.url)}: HTTP {response.status_code}")
         _refuse_page(asset, response)
-        announced = _content_length(response)
+        announced = _content_length(asset, response)
+        if announced is not None:
+            _require_size(asset, announced)
         tally.announce(announced or asset.size_bytes or 0)
-        try:
-            # As sent: what Rucio knows the size and checksum of is what an origin stores
-            # and transfers copy, which may be compressed.
-            for chunk in response.raw.stream(_CHUNK_BYTES, decode_content=False):
-                digester.update(chunk)
-                tally.reached(digester.size_bytes)
-        except urllib3.exceptions.HTTPError as error:
-            raise LookupFailedError(
-                f"{redact(asset.url)} broke off after {digester.size_bytes} bytes"
-            ) from error
+        for piece in _pieces(asset, response, tally):
+            digester.update(piece)
     if announced not in {None, digester.size_bytes}:
         raise LookupFailedError(
             f"{redact(asset.url)} ended after {digester.size_bytes} of {announced} bytes"
         )
-    if asset.size_bytes not in {None, digester.size_bytes}:
-        raise LookupFailedError(
-            f"{redact(asset.url)} has {digester.size_bytes} bytes, "
-            f"but its item or a HEAD request says {asset.size_bytes}"
-        )
+    _require_size(asset, digester.size_bytes)
     if wrong := digester.contradiction():
         raise LookupFailedError(
             f"{redact(asset.url)} has another {wrong} than its item or a HEAD request says"
         )
     return replace(asset, size_bytes=digester.size_bytes, checksums=digester.checksums())
+
+
+def _pieces(asset: Asset, response: requests.Response, tally: FileTally) -> Iterator[bytes]:
+    """What is sent, if it is not more than it shall be, nor too slow, and has an end."""
+    received = 0
+    try:
+        for piece in pieces(response, _PIECE_BYTES):
+            received += len(piece)
+            if asset.size_bytes is not None and received > asset.size_bytes:
+                raise LookupFailedError(
+                    f"{redact(asset.url)} sends more than the {asset.size_bytes} bytes that its "
+                    "item or a HEAD request says"
+                )
+            yield piece
+            tally.reached(received)
+    except urllib3.exceptions.ReadTimeoutError as error:
+        raise LookupFailedError(
+            f"{redact(asset.url)} is too slow: not {SLOWEST_BYTES:,} bytes in {_TIMEOUT_S[1]} s "
+            f"after the first {received:,}; {_ADVICE}"
+        ) from error
+    except urllib3.exceptions.HTTPError as error:
+        raise LookupFailedError(f"{redact(asset.url)} broke off after {received} bytes") from error
+
+
+def _require_size(asset: Asset, size_bytes: int) -> None:
+    """Refuse another size than what is known already."""
+    if asset.size_bytes not in {None, size_bytes}:
+        raise LookupFailedError(
+            f"{redact(asset.url)} has {size_bytes} bytes, "
+            f"but its item or a HEAD request says {asset.size_bytes}"
+        )
 
 
 def _refuse_page(asset: Asset, response: requests.Response) -> None:
@@ -206,14 +206,24 @@ def _is_encoded(response: requests.Response) -> bool:
     return any(response.headers.get(header, "identity") != "identity" for header in headers)
 
 
-def _content_length(response: requests.Response) -> int | None:
+def _content_length(asset: Asset, response: requests.Response) -> int | None:
     length = response.headers.get("Content-Length", "")
-    return int(length) if length.isdecimal() else None
+    if not length.isdecimal():
+        return None
+    # Python makes no number of thousands of digits.
+    if len(length) > len(str(_MOST_BYTES)) or int(length) > _MOST_BYTES:
+        raise LookupFailedError(f"{redact(asset.url)} has more bytes, it says, than Rucio counts")
+    return int(length)
 
 
 def _describe(error: Exception) -> str:
     if isinstance(error, requests.exceptions.SSLError):
         return "no TLS connection; is its certificate valid, and trusted here?"
     if isinstance(error, requests.ConnectionError):
-        return "no answer"
+        return f"no answer, or none within {_TIMEOUT_S[1]} s; {_ADVICE}"
+    if isinstance(error, (HostNotAllowedError, requests.TooManyRedirects)):
+        return (
+            "no usable answer: it redirects in circles, or leads to no web address, "
+            "or to one that nothing is fetched from"
+        )
     return f"no usable answer ({type(error).__name__})"

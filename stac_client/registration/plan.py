@@ -26,13 +26,15 @@ from stac_client.setup.pfns import with_pfn
 from .drift import difference
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from rucio.client import Client
 
     from stac_client.catalogue.assets import Asset
     from stac_client.catalogue.items import ItemDict, ItemsLike
     from stac_client.catalogue.selection import AssetSelection
+    from stac_client.listing import RucioFile
+    from stac_policy.naming import DID
 
 _EXAMPLES = 3
 
@@ -94,14 +96,18 @@ class Plan:
         if len(examples) < _EXAMPLES:
             examples.append(f"{outcome.collection}/{outcome.item} asset {outcome.key}")
 
-    def add(self, asset: Asset) -> None:
-        """Count an asset that can be registered."""
-        self.files += 1
-        # What urlsplit would find in a URL that can be registered, for less.
-        self.hosts[asset.url.split("/", 3)[2].partition("?")[0]] += 1
-        self.size_bytes += asset.size_bytes or 0
-        self.files_without_size += asset.size_bytes is None
-        self.files_without_checksum += not asset.checksums
+    def add(self, assets: list[Asset]) -> None:
+        """Count assets that can be registered."""
+        self.files += len(assets)
+        self.hosts.update(map(_host, assets))
+        self.size_bytes += sum(asset.size_bytes or 0 for asset in assets)
+        self.files_without_size += sum(asset.size_bytes is None for asset in assets)
+        self.files_without_checksum += sum(not asset.checksums for asset in assets)
+
+
+def _host(asset: Asset) -> str:
+    """What urlsplit would find in a URL that can be registered, for less."""
+    return asset.url.split("/", 3)[2].partition("?")[0]
 
 
 def make_plan(
@@ -118,15 +124,22 @@ def make_plan(
     select = partial(select_assets, selection=assets, scope=scope, source_rse=rse)
     for batch in batched(_registrable(items, plan, select, protocols)):
         files = list_files(client, [asset.did for asset in batch], all_states=True)
-        for asset in batch:
-            file = files.get(asset.did)
-            drift = difference(asset, file, rse) if file else None
-            if drift:
-                plan.reject(asset.outcome(State.FAILED, drift))
-                continue
-            plan.add(asset)
-            plan.already_there += file is not None and rse in file.states
+        plan.add([*_same(batch, files, rse, plan)] if files else batch)
     return plan
+
+
+def _same(
+    assets: list[Asset], files: Mapping[DID, RucioFile], rse: str, plan: Plan
+) -> Iterator[Asset]:
+    """Give the assets that do not differ from the files that Rucio has."""
+    for asset in assets:
+        file = files.get(asset.did)
+        drift = difference(asset, file, rse) if file is not None else None
+        if drift is not None:
+            plan.reject(asset.outcome(State.FAILED, drift))
+            continue
+        plan.already_there += file is not None and rse in file.states
+        yield asset
 
 
 def _registrable(
@@ -138,7 +151,7 @@ def _registrable(
     for item in iter_items(items):
         plan.items += 1
         for found in select(item):
-            selected = with_pfn(found, protocols)
+            selected = found if isinstance(found, Outcome) else with_pfn(found, protocols)
             if isinstance(selected, Outcome):
                 plan.reject(selected)
             else:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from stac_client.errors import StacRucioError, rucio_errors
 from stac_client.listing import list_files
@@ -56,7 +56,7 @@ class BatchRegistrar:
     """Registers batches at a source RSE, one after the other; for one thread at a time.
 
     For each 1,000 assets it sends one request that asks what is there, one for
-    each scope and scheme that registers what is not, three for the datasets, and
+    each scope and scheme that registers what is not, two for the datasets, and
     one for metadata if that is wanted.
     """
 
@@ -105,12 +105,16 @@ class BatchRegistrar:
         same, drifted = self._compare(batch.assets, files)
         there = [_as_in(asset, files[asset.did]) for asset in same if self._is_there(asset, files)]
         new = [asset for asset in same if not self._is_there(asset, files)]
-        found, not_found = _divided(self._lookups.complete(new, batch.tallies))
+        incomplete = [asset for asset in new if not asset.is_complete]
+        looked_up, not_found = _divided(self._lookups.complete(incomplete, batch.tallies))
+        found = [*(asset for asset in new if asset.is_complete), *looked_up]
         # What was found may differ from what Rucio has of the same file from another RSE.
         found, drifted_too = self._compare(found, files)
         refused = self._add(found)
         in_rucio = [*there, *(asset for asset in found if asset.did not in refused)]
-        failed = refused | self._datasets.attach(in_rucio)
+        # The dataset of a file that Rucio has is most often there, others most often are not.
+        presumed = {asset.dataset for asset in in_rucio if asset.did in files}
+        failed = refused | self._datasets.attach(in_rucio, presumed)
         if self._metadata is not None:
             attached = [asset for asset in in_rucio if asset.did not in failed]
             self._metadata.write(self._client, attached, batch.metadata)
@@ -148,7 +152,7 @@ class BatchRegistrar:
         # Rucio refuses a request for one scope in it, and takes the PFNs of https
         # for those of http where both are in it (rucio.core.replica.add_replicas).
         for alike in grouped(
-            assets, lambda asset: (asset.did.scope, urlsplit(asset.url).scheme)
+            assets, lambda asset: (asset.did.scope, asset.url.partition(":")[0])
         ).values():
             for asset, error in self._sender.send(alike, add):
                 failed[asset.did] = asset.outcome(State.FAILED, str(error))
@@ -173,19 +177,27 @@ def _as_in(asset: Asset, file: RucioFile) -> Asset:
 
 
 def _in_rucio(asset: Asset, state: State) -> Outcome:
-    lack = "" if asset.checksums else "no checksum is known: its transfers are not verified"
-    return replace(
-        asset.outcome(state, lack),
+    checksums = asset.checksums
+    return Outcome(
+        collection=asset.collection,
+        item=asset.item,
+        # Items hold the same keys; outcomes, of which there may be millions, share them.
+        key=sys.intern(asset.key),
+        state=state,
+        reason="" if checksums else "no checksum is known: its transfers are not verified",
+        did=asset.did,
+        dataset=asset.dataset,
         size_bytes=asset.size_bytes,
-        adler32=asset.checksums.adler32,
-        md5=asset.checksums.md5,
+        adler32=checksums.adler32,
+        md5=checksums.md5,
     )
 
 
 def _replica(asset: Asset) -> dict[str, Any]:
     checksums = {"adler32": asset.checksums.adler32, "md5": asset.checksums.md5}
     return {
-        **asset.did._asdict(),
+        "scope": asset.did.scope,
+        "name": asset.did.name,
         "bytes": asset.size_bytes,
         "pfn": asset.url,
         **{name: value for name, value in checksums.items() if value},

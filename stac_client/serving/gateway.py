@@ -41,6 +41,7 @@ LOG = logging.getLogger("stac_client.serving")
 
 _REFUSED_METHODS = frozenset({"CONNECT", "TRACE"})
 _WITHOUT_BODY = frozenset({204, 205, 206, 304})  # or with a part only, which is no page
+_STATUSES = range(200, 600)  # of whole answers; servers refuse to send others
 
 
 class Gateway:
@@ -63,7 +64,8 @@ class Gateway:
             await send(message)
 
         request = Request(scope, receive)
-        what = f"{request.method} {_path(scope).decode('latin-1')!r}"
+        path = _path(scope).decode("latin-1")
+        what = f"{request.method} {redact(path) if '@' in path else path!r}"
         response = await self._answer(request, what)
         await response(scope, receive, send_and_note)
         LOG.info("%s: %s in %.3f s", what, status, time.monotonic() - started_s)
@@ -79,6 +81,8 @@ class Gateway:
         except (TimeoutError, httpx.TimeoutException) as error:
             LOG.warning("%s: %s does not answer in time (%s)", what, api, type(error).__name__)
             return Refusal(504, "the STAC API behind this one does not answer in time").response()
+        except httpx.LocalProtocolError:
+            return Refusal(400, "the request can not be passed on").response()
         except httpx.TransportError as error:
             LOG.warning("%s: %s can not be reached (%s)", what, api, type(error).__name__)
             return Refusal(502, "the STAC API behind this one can not be reached").response()
@@ -112,6 +116,8 @@ class Gateway:
         preference: Preference,
         limit: anyio.CancelScope,
     ) -> Response:
+        if answer.status_code not in _STATUSES:
+            raise Refusal(502, "the STAC API behind this one answers with no status of HTTP")
         headers = returned(
             answer.headers.raw,
             lambda href: self._upstream.links.href(href, root),
@@ -131,12 +137,13 @@ class Gateway:
         coding = value_of(headers, b"content-encoding").strip().lower()
         if coding not in {b"", b"identity", b"gzip"}:
             return PassingResponse(answer, with_warning(headers, "unmodified: packed otherwise"))
-        content, rest = await read(answer, self._pages.max_bytes)
-        if rest is not None:
-            warning = self._pages.too_large
-            return PassingResponse(answer, with_warning(headers, warning), content, rest)
-        limit.deadline = math.inf  # it is for the API; Rucio has its own
-        page = await self._pages.make(content, root, preference, gzipped=coding == b"gzip")
+        async with self._pages.places:
+            content, rest = await read(answer, self._pages.max_bytes)
+            if rest is not None:
+                warning = self._pages.too_large
+                return PassingResponse(answer, with_warning(headers, warning), content, rest)
+            limit.deadline = math.inf  # it is for the API; Rucio has its own
+            page = await self._pages.make(content, root, preference, gzipped=coding == b"gzip")
         if page.changed:
             headers = of_modified(headers, holds_items=page.holds_items)
             headers.append((b"content-length", str(len(page.content)).encode()))

@@ -71,6 +71,8 @@ def returned(
     """
     headers = [(name.lower(), value) for name, value in headers]
     dropped = _NOT_RETURNED | _named_by_connection(headers)
+    if value_of(headers, b"transfer-encoding"):  # which counts, whatever length is said as well
+        dropped |= {b"content-length"}
     rewriting = {b"location": href, b"content-location": href, b"link": link_header}
     kept: Headers = []
     for name, value in headers:

@@ -54,10 +54,8 @@ def dumps(value: Any) -> bytes:
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=write)
     if marked:
         text = re.sub(rf'"{mark}:([^"]+)"', r"\1", text)
-    try:
-        return text.encode()
-    except UnicodeEncodeError:  # half of a surrogate pair, which only an escape can hold
-        return re.sub("[\ud800-\udfff]", lambda half: f"\\u{ord(half[0]):04x}", text).encode()
+    # Nothing has to be escaped but halves of surrogate pairs, which only escapes can hold.
+    return text.encode(errors="backslashreplace")
 
 
 def _read_float(text: str) -> float | Number:

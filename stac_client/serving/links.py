@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _PAGING = frozenset({"next", "prev", "previous", "first", "last"})
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|//")
-_IN_HEADER = re.compile(r'<([^<>]*)>((?:[^",<>]|"(?:[^"\\]|\\.)*")*)')
+# What a `Link` header consists of. A quote that is never closed goes on to the end: whoever
+# looked for its end again and again would never come to one.
+_IN_HEADER = re.compile(r'<[^<>]*>|"(?:[^"\\]|\\.)*"?|[^<",]+|.', re.DOTALL)
 _REL = re.compile(r';\s*rel\s*=\s*(?:"([^"]*)"|([^";,\s]+))', re.IGNORECASE)
 
 
@@ -73,19 +75,32 @@ class Links:
 
     def header(self, value: str, root: str, preference: Preference) -> str:
         """Rewrite the value of a `Link` header."""
+        return "".join(self._in_header(link, root, preference) for link in _split_header(value))
 
-        def rewrite(link: re.Match[str]) -> str:
-            rel = _REL.search(link[2])
-            rels = set((rel[1] or rel[2] or "").split()) if rel else set()
-            carried = preference if rels & _PAGING else None
-            return f"<{self._link(link[1], root, carried)}>{link[2]}"
-
-        return _IN_HEADER.sub(rewrite, value)
+    def _in_header(self, link: str, root: str, preference: Preference) -> str:
+        href, bracket, parameters = link.partition(">")
+        if not (href.startswith("<") and bracket):
+            return link
+        rel = _REL.search(parameters)
+        rels = set((rel[1] or rel[2] or "").split()) if rel else set()
+        carried = preference if rels & _PAGING else None
+        return f"<{self._link(href[1:], root, carried)}>{parameters}"
 
     def _link(self, href: str, root: str, preference: Preference | None) -> str:
         rewritten = self.href(href, root)
         leads_here = rewritten != href or not _ABSOLUTE.match(href)
         return preference.carried_by(rewritten) if preference and leads_here else rewritten
+
+
+def _split_header(value: str) -> Iterator[str]:
+    """The parts of a `Link` header, each from a bracket to before a comma or the next bracket."""
+    part = ""
+    for token in _IN_HEADER.findall(value):
+        if token.startswith(("<", ",")):
+            yield part
+            part = ""
+        part += token
+    yield part
 
 
 def _holders(body: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -6,10 +6,11 @@ import gzip
 import logging
 import zlib
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, overload
 
-from anyio import to_thread
+from anyio import CapacityLimiter, to_thread
 
 from stac_client.errors import (
     AccessError,
@@ -31,6 +32,11 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("stac_client.serving")
 
 _GZIP_LEVEL = 5
+_PAGES = 64  # at a time, with the bytes of each
+_LARGE_PAGES = 4  # of them, with all their values
+_LARGE = 1 / 8  # of what a page may have at most
+# In memory a value takes some 100 bytes, and in real pages about 20 of text.
+_BYTES_A_VALUE = 16
 
 
 class Modify(Protocol):
@@ -78,6 +84,16 @@ class PageMaker:
         """The largest page that is touched, packed as well as unpacked."""
         self.too_large = f"unmodified: larger than {max_bytes} bytes"
         """What the client is told of a larger one."""
+        self._max_values = max_bytes / _BYTES_A_VALUE
+
+    @cached_property
+    def places(self) -> CapacityLimiter:
+        """To be taken before a page is read: so many are in memory at a time."""
+        return CapacityLimiter(_PAGES)
+
+    @cached_property
+    def _large(self) -> CapacityLimiter:
+        return CapacityLimiter(_LARGE_PAGES)
 
     async def make(
         self, content: bytes, root: str, preference: Preference, *, gzipped: bool
@@ -93,28 +109,41 @@ class PageMaker:
         Raises:
             Refusal: Rucio does not know what the request prefers.
         """
-        return await to_thread.run_sync(self._page, content, root, preference, gzipped)
-
-    def _page(self, content: bytes, root: str, preference: Preference, gzipped: bool) -> Page:  # noqa: FBT001 - passed by position only
         try:
-            plain = _unpacked(content, self.max_bytes) if gzipped else content
+            plain, values = await to_thread.run_sync(_weighed, content, gzipped, self.max_bytes)
             if plain is None:
                 return Page(content, warning=self.too_large)
-            page, warning = loads(plain), None
-            if not isinstance(page, dict):
-                return Page(content)
-            holds_items = page.get("type") in ("Feature", "FeatureCollection")
-            if holds_items:
-                page, warning = self._with_alternates(page, plain, preference)
-            if not self._links.body(page, root, preference) and not holds_items:
-                return Page(content)
-            made = dumps(page)
+            if values > self._max_values:
+                warning = f"unmodified: more than {self._max_values:.0f} values"
+                return Page(content, warning=warning)
+            share = max(len(plain) / self.max_bytes, values / self._max_values)
+            limiter = self._large if share > _LARGE else None
+            page = await to_thread.run_sync(self._page, plain, root, preference, limiter=limiter)
         except (ValueError, RecursionError, zlib.error) as error:
             LOG.warning("a body passes unmodified, it can not be read: %s", type(error).__name__)
             return Page(content, warning="unmodified: no JSON that can be read")
+        if not page.changed:
+            return Page(content)
         if gzipped:
-            made = gzip.compress(made, _GZIP_LEVEL, mtime=0)
-        return Page(made, changed=True, holds_items=holds_items, warning=warning)
+            packed = await to_thread.run_sync(_packed, page.content)
+            page = replace(page, content=packed)
+        return page
+
+    def _page(self, plain: bytes, root: str, preference: Preference) -> Page:
+        """Make a page that is not packed.
+
+        Raises:
+            ValueError, RecursionError: It is no JSON that can be read.
+        """
+        page, warning = loads(plain), None
+        if not isinstance(page, dict):
+            return Page(plain)
+        holds_items = page.get("type") in ("Feature", "FeatureCollection")
+        if holds_items:
+            page, warning = self._with_alternates(page, plain, preference)
+        if not self._links.body(page, root, preference) and not holds_items:
+            return Page(plain)
+        return Page(dumps(page), changed=True, holds_items=holds_items, warning=warning)
 
     def _with_alternates(
         self, page: dict[str, Any], plain: bytes, preference: Preference
@@ -150,6 +179,20 @@ def _short(error: Exception) -> str:
     if isinstance(error, AccessError):
         return "Rucio denies access"
     return "Rucio can not be asked"
+
+
+def _weighed(content: bytes, gzipped: bool, max_bytes: int) -> tuple[bytes | None, int]:  # noqa: FBT001 - passed by position only
+    """A body unpacked, or None if that is too large; and how many values it holds at most.
+
+    Raises:
+        ValueError, zlib.error: It is not gzip, or not all of it.
+    """
+    plain = _unpacked(content, max_bytes) if gzipped else content
+    return plain, sum(map(plain.count, (b",", b"[", b"{"))) if plain else 0
+
+
+def _packed(content: bytes) -> bytes:
+    return gzip.compress(content, _GZIP_LEVEL, mtime=0)
 
 
 def _unpacked(content: bytes, max_bytes: int) -> bytes | None:

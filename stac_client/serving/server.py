@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
 import uvicorn
@@ -24,8 +23,6 @@ def serve(app: Starlette, host: str = "127.0.0.1", port: int = 8080) -> None:
     Raises:
         SystemExit: The port can not be listened on; why is in the log.
     """
-    # At DEBUG it writes whole headers of answers, with whatever tokens are in them.
-    logging.getLogger("httpcore").setLevel(logging.INFO)
     uvicorn.Server(configuration(app, host, port)).run()
 
 
@@ -35,6 +32,7 @@ def configuration(app: Starlette, host: str, port: int) -> uvicorn.Config:
         app,
         host=host,
         port=port,
+        http="h11",  # the other takes headers without any limit
         log_config=None,  # what is logged, and where, is for the caller to say
         access_log=False,  # uvicorn's holds query strings; the application writes its own
         proxy_headers=False,  # make_app decides whom to trust

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes, urlsplit
@@ -52,6 +53,9 @@ class Upstream:
         """Its host, and its port where it is not the default."""
         connect_s = min(timeout_s, _CONNECT_TIMEOUT_S)
         self._timeouts = httpx.Timeout(timeout_s, connect=connect_s, pool=connect_s).as_dict()
+        # At DEBUG it writes whole headers of answers, with whatever tokens are in them.
+        logger = logging.getLogger("httpcore")
+        logger.setLevel(max(logger.level, logging.INFO))
         # Not a client of httpx: that keeps cookies, one user's for the next, and logs whole
         # URLs. A transport only sends.
         self._transport = httpx.AsyncHTTPTransport(limits=_LIMITS, proxy=_proxy_for(parts))
@@ -60,7 +64,7 @@ class Upstream:
         """Give the request target for a path of this server, byte for byte.
 
         Raises:
-            Refusal: The path could lead elsewhere than below the API's URL.
+            Refusal: The path could lead elsewhere than below the API's URL, or is none.
         """
         if not _TARGET.fullmatch(path):
             raise Refusal(400, "the request needs a path that starts with a slash")
@@ -70,6 +74,8 @@ class Upstream:
                 raise Refusal(400, "the path holds . or .. as a part")
             unescaped = unquote_to_bytes(unescaped)
         target = self._path + path
+        if query and not _TARGET.fullmatch(b"/" + query):
+            raise Refusal(400, "the query holds what has to be escaped")
         return target + b"?" + query if query else target
 
     async def send(

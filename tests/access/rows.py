@@ -28,9 +28,12 @@ class Row:
 
     what: str
     may: tuple[str, ...]
+    """Who may at the Rucio that the tests run with."""
     prepare: Prepare
-    blocked: tuple[str, ...] = ()
+    blocked: tuple[str, ...]
     """Those whom something other than a permission keeps from it."""
+    may_since_41: tuple[str, ...]
+    """Who may at Rucio 41, as docs/access.md says."""
 
 
 def row(
@@ -50,11 +53,10 @@ def row(
         before_41: Who may before Rucio 41, if that is different.
         blocked: Whom something other than a permission keeps from it.
     """
-    if before_41 is not None and int(current_version()) < 41:
-        may = before_41
+    now = may if before_41 is None or int(current_version()) >= 41 else before_41
 
     def add(prepare: Prepare) -> Prepare:
-        ROWS.setdefault(part, []).append(Row(what, may, prepare, blocked))
+        ROWS.setdefault(part, []).append(Row(what, now, prepare, blocked, may))
         return prepare
 
     return add

@@ -34,7 +34,7 @@ def markdown() -> str:
             f"|---|{'---|' * len(kinds)}",
             *(
                 f"| {row.what} | "
-                + " | ".join("yes" if kind in row.may else "no" for kind in kinds)
+                + " | ".join("yes" if kind in row.may_since_41 else "no" for kind in kinds)
                 + " |"
                 for row in ROWS[part]
             ),

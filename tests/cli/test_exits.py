@@ -10,6 +10,7 @@ import pytest
 
 from stac_client import AccessError
 from stac_rucio.connection import Connection
+from tests.faults.proxy import Proxy, Strike
 from tests.lake.conftest import many_items
 
 START = "from stac_rucio.__main__ import main; main()"
@@ -73,6 +74,26 @@ def test_stac_apis_that_are_none(run, stac_lake, url, code, said):
     assert result.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("kind", "ends"),
+    [("reset-before", (3, "not answer: ")), ("500", (1, "answers 500")), ("half", (1, "no STAC"))],
+)
+@pytest.mark.parametrize("nth", [1, 2, 3])
+def test_stac_apis_that_fail_at_any_request(run, stac_lake, kind, ends, nth):
+    """An API that fails is no wrong command line, whichever of the requests it fails at."""
+    proxy = Proxy(stac_lake.stac_url)
+    proxy.arm(Strike(kind, nth=nth, times=99))
+    code, said = ends
+    try:
+        result = run("plan", "--rse", "STAC", "--api", proxy.url, "-c", "alpine-optical")
+    finally:
+        proxy.close()
+    assert result.exit_code == code, result.stderr
+    assert f"the STAC API {proxy.url}" in result.stderr
+    assert said in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
 def test_what_does_not_exist(run, items_file):
     """An RSE, an RSE expression or a rule that does not exist ends with exit code 5."""
     file = items_file(many_items("x", 1, 1))
@@ -102,6 +123,49 @@ def test_credentials_of_another_account(stac_lake, monkeypatch):
     monkeypatch.setattr("rucio.client.Client", lambda **_: of_alice)
     with pytest.raises(AccessError, match="for account alice, not root"):
         Connection("root", None).connect()
+
+
+@pytest.mark.parametrize(
+    ("path", "limit", "doing"),
+    [
+        ("/accounts/", "_FIRST_TIMEOUT_S", "connecting to Rucio"),
+        ("/rses/STAC", "_TIMEOUT_S", "registering at RSE STAC"),
+    ],
+)
+def test_an_answer_of_rucio_that_never_comes(  # noqa: PLR0917 - pytest gives them by name
+    stac_lake, environment, items_file, tmp_path, path, limit, doing
+):
+    """Where Rucio takes a request and never answers, one line says so when the time is over."""
+    proxy = Proxy(stac_lake.rucio_url)
+    strike = Strike("never", times=9, matches=lambda request: request.path.startswith(path))
+    proxy.arm(strike)
+    cfg = tmp_path / "rucio.cfg"
+    cfg.touch(mode=0o600)
+    real = stac_lake.layout.client_cfg("root").read_text()
+    cfg.write_text(real.replace(stac_lake.rucio_url, proxy.url))
+    hasty = f"import stac_rucio.connection as c; c.{limit} = (9, 1); {START}"
+    try:
+        result = subprocess.run(  # noqa: S603 - this Python
+            [
+                sys.executable,
+                "-c",
+                hasty,
+                "register",
+                items_file(many_items("x", 1, 1)),
+                "--rse",
+                "STAC",
+            ],
+            env={**environment, "RUCIO_CONFIG": str(cfg)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    finally:
+        proxy.close()
+    assert (result.returncode, result.stdout) == (3, "")
+    assert result.stderr.startswith(f"Error: {doing}: the Rucio server does not answer")
+    assert result.stderr.count("\n") == 1
+    assert len(strike.struck) == 1
 
 
 def test_a_defect_is_told_in_one_line(run, monkeypatch, items_file):

@@ -8,7 +8,7 @@ import socket
 import struct
 import threading
 from collections import defaultdict
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -25,6 +25,10 @@ class Answer:
     """Bytes announced in `Content-Length`, whatever the body; ends with the connection."""
     reset_after: int | None = None
     """Bytes of the body after which the connection is reset; -1 for before the answer."""
+    raw: tuple[bytes, bytes] | None = None
+    """In place of all the above: what is sent, and what then again and again, without an end."""
+    pause_s: float = 0.0
+    """Before each of the latter."""
 
 
 class Request(NamedTuple):
@@ -83,6 +87,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         """Answer GET and HEAD as the test wrote it down."""
         self.server.seen.append(Request(self.command, self.path, dict(self.headers)))
         answer = self.server.next_answer(self.command, self.path)
+        if answer.raw is not None:
+            self.send_for_ever(*answer.raw, answer.pause_s)
+            return
         if answer.reset_after != -1:
             self.send(answer)
         if answer.reset_after is not None:
@@ -103,6 +110,15 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.wfile.write(answer.body[: answer.reset_after])
         self.wfile.flush()
         self.close_connection = answer.announced is not None
+
+    def send_for_ever(self, first, then, pause_s):
+        """Send bytes until nobody reads them any more."""
+        self.close_connection = True
+        with suppress(ConnectionError):
+            self.wfile.write(first)
+            while True:
+                threading.Event().wait(pause_s)  # whatever a test makes of time.sleep
+                self.wfile.write(then)
 
     do_HEAD = do_GET  # noqa: N815 - http.server's way to name methods
 

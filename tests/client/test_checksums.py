@@ -165,6 +165,20 @@ def test_digester(body, cuts, data):
     assert digester.contradiction() is None
 
 
+@pytest.mark.parametrize(
+    "expected", [Checksums(), Checksums(md5=MD5), Checksums(multihash=f"d50110{MD5}")]
+)
+def test_md5_only_to_compare(expected):
+    """Who does not want md5 has it computed only where there is one to compare with."""
+    digester = Digester(expected, md5=False)
+    digester.update(BODY)
+    known = bool(expected.md5 or expected.multihash)
+    assert digester.checksums() == Checksums(ADLER32, MD5 if known else None, expected.multihash)
+    assert digester.contradiction() is None
+    digester.update(b"more")
+    assert (digester.contradiction() is not None) is known
+
+
 @given(st.binary(min_size=1, max_size=200), st.data())
 def test_one_wrong_bit(body, data):
     """A stream with one wrong bit contradicts each checksum that is expected."""

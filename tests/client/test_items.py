@@ -169,7 +169,7 @@ def test_items_before_a_wrong_one_are_given():
         None,
         5,
         "https://stac.example.org/search",
-        object(),
+        ...,
         [None],
         [5],
         ["x"],

@@ -18,7 +18,6 @@ from .files import (
     BODY,
     DOWNLOAD,
     HEAD,
-    MD5,
     MD5_BASE64,
     SIZE,
     WHOLE,
@@ -54,7 +53,7 @@ def test_connection_reset_before_the_answer(origin, session, pauses):
 def test_connection_always_reset(origin, failure, pauses):
     """What fails for ever is an error after some attempts."""
     url = origin.add("/x.tif", Answer(reset_after=-1))
-    assert failure(url).endswith("no answer")
+    assert "no answer" in failure(url)
     assert len(origin.seen) == 5
     assert 0 < sum(pauses) < 60
 
@@ -63,7 +62,7 @@ def test_nobody_listens(failure, pauses):
     """A host that does not answer is an error after some attempts."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    assert failure(f"http://127.0.0.1:{port}/x.tif").endswith("no answer")
+    assert "no answer" in failure(f"http://127.0.0.1:{port}/x.tif")
     assert pauses
 
 
@@ -72,7 +71,7 @@ def test_silence(failure, pauses, monkeypatch):
     monkeypatch.setattr("stac_client.lookups.lookup._TIMEOUT_S", (0.05, 0.05))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        assert failure(f"http://127.0.0.1:{port}/x.tif").endswith("no answer")
+        assert "no answer" in failure(f"http://127.0.0.1:{port}/x.tif")
     assert pauses
 
 
@@ -96,7 +95,7 @@ def test_busy_for_a_while(origin, session, pauses, status):
     """An origin that is busy is asked again."""
     busy = Answer(status=status)
     asset = complete(asset_at(origin.add("/x.tif", busy, busy, WHOLE)), DOWNLOAD, session)
-    assert known(asset) == (SIZE, ADLER32, MD5)
+    assert known(asset) == (SIZE, ADLER32, None)
     assert origin.methods == ["HEAD"] * 3 + ["GET"]
     assert 0 < sum(pauses) < 60
 
@@ -106,7 +105,7 @@ def test_retry_after(origin, session, pauses, seconds, pause):
     """A pause that an origin asks for is made, but not for days."""
     busy = Answer(status=503, headers={"Retry-After": seconds})
     url = origin.add("/x.tif", busy, WHOLE, head=Answer(status=405))
-    assert known(complete(asset_at(url), DOWNLOAD, session)) == (SIZE, ADLER32, MD5)
+    assert known(complete(asset_at(url), DOWNLOAD, session)) == (SIZE, ADLER32, None)
     assert pauses == [pause]
 
 
@@ -127,7 +126,7 @@ def test_redirect(origin, other_origin, session, status):
     there = other_origin.add("/y.tif", WHOLE)
     url = origin.add("/x.tif", Answer(status=status, headers={"Location": there}))
     asset = complete(asset_at(url), DOWNLOAD, session)
-    assert known(asset) == (SIZE, ADLER32, MD5)
+    assert known(asset) == (SIZE, ADLER32, None)
     assert asset.url == url
     assert other_origin.methods == ["HEAD", "GET"]
 
@@ -150,9 +149,9 @@ def test_redirect_that_leads_nowhere(origin, failure, location):
 
 
 def test_redirect_to_what_is_no_text(origin, failure):
-    """A redirect that can not even be read is an error with its status."""
+    """A redirect that can not even be read is an error that says so."""
     url = origin.add("/x.tif", Answer(status=302, headers={"Location": "\xff\xfe"}))
-    assert failure(url).endswith("HTTP 302")
+    assert "leads to no web address" in failure(url)
 
 
 @pytest.fixture
@@ -196,7 +195,7 @@ def test_body_that_is_stored_compressed(origin, session):
     stored = base64.b64encode(hashlib.md5(b"stored", usedforsecurity=False).digest()).decode()
     headers = {"x-goog-hash": f"md5={stored}", "x-goog-stored-content-encoding": "gzip"}
     url = origin.add("/x.tif", Answer(BODY, headers=headers))
-    assert known(complete(asset_at(url), DOWNLOAD, session)) == (SIZE, ADLER32, MD5)
+    assert known(complete(asset_at(url), DOWNLOAD, session)) == (SIZE, ADLER32, None)
 
 
 CHUNKS = b"%x\r\n%b\r\n" % (SIZE, BODY)
@@ -214,7 +213,7 @@ CHUNKED = {"Content-Length": None, "Transfer-Encoding": "chunked"}
 def test_body_without_a_length(origin, session, answer):
     """A body whose length is not announced is read to its end."""
     asset = complete(asset_at(origin.add("/x.tif", answer)), DOWNLOAD, session)
-    assert known(asset) == (SIZE, ADLER32, MD5)
+    assert known(asset) == (SIZE, ADLER32, None)
 
 
 def test_chunks_that_end_early(origin, failure):

@@ -23,6 +23,9 @@ def pauses(monkeypatch):
     return taken
 
 
+TOO_LONG = RucioException("no error information passed (http status code: 504)")
+
+
 class Server:
     """Refuses with each of these errors in turn, then takes everything."""
 
@@ -70,7 +73,7 @@ def test_what_may_pass(pauses, error):
         DatabaseException("(sqlite3.OperationalError) x [SQL: …] [parameters: ('deadlock',)]"),
         InvalidObject("deadlock-valley is bad"),
         RucioException("no error information passed (http status code: 413)"),
-        RucioException("no error information passed (http status code: 504)"),
+        TOO_LONG,
     ],
 )
 def test_what_does_not_pass(pauses, error):
@@ -109,3 +112,68 @@ def test_a_server_that_stays_busy_is_not_asked_in_halves(pauses, error):
     assert [value for value, _ in refused] == [*range(1000)]
     assert set(server.sizes) == {1000}
     assert len(pauses) == len(server.sizes) - 1
+
+
+class SlowServer:
+    """Behind a proxy that waits for so many values and no more."""
+
+    def __init__(self, most):
+        """Take the most values that it is quick enough for."""
+        self.most = most
+        self.sizes = []
+        self.taken = []
+
+    def request(self, values):
+        """Take a request, or let the proxy end it."""
+        self.sizes.append(len(values))
+        with rucio_errors("sending"):
+            if len(values) > self.most:
+                raise TOO_LONG
+        self.taken += values
+
+
+@pytest.mark.parametrize("most", [999, 300, 64, 50])
+def test_a_proxy_that_does_not_wait_for_large_requests(most):
+    """What takes longer than a proxy waits is sent in halves, and their size is remembered."""
+    server = SlowServer(most)
+    sender = Sender()
+    assert sender.send([*range(1000)], server.request) == []
+    assert sorted(server.taken) == [*range(1000)]
+    server.sizes.clear()
+    assert sender.send([*range(1000)], server.request) == []
+    assert max(server.sizes) <= most
+
+
+@pytest.mark.parametrize("count", [1, 3, 1000, 5000])
+def test_a_server_that_is_too_slow_for_anything(pauses, count):
+    """A server that is too slow even for few files is left alone after a handful of requests."""
+    server = SlowServer(0)
+    refused = Sender().send([*range(count)], server.request)
+    assert sorted(value for value, _ in refused) == [*range(count)]
+    assert len(server.sizes) <= 6
+    assert pauses == []
+    reasons = {str(reason) for _, reason in refused}
+    assert len(reasons) == 1
+    assert "504" in min(reasons)
+    assert f"even for {server.sizes[-1]} at a time; raise its time limit" in min(reasons)
+
+
+def test_what_was_taken_before_it_became_too_slow():
+    """What a server has taken before it became too slow is not refused."""
+    server = SlowServer(1000)
+
+    def request(values):
+        server.request(values)
+        server.most = 0
+
+    refused = Sender().send([*range(3000)], request)
+    assert len(server.taken) == 1000
+    assert sorted([*server.taken, *(value for value, _ in refused)]) == [*range(3000)]
+
+
+def test_a_refusal_that_reads_like_a_proxys():
+    """What Rucio refuses is searched for in halves, whatever names are in its message."""
+    server = Server(*[InvalidObject(str(TOO_LONG))] * 2)
+    ((value, _),) = Sender().send([1, 2], server.request)
+    assert value == 2
+    assert server.sizes == [2, 1, 1]

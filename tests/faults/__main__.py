@@ -24,25 +24,25 @@ from .plans import COMBINATIONS
 from .reading import SERVED
 from .runs import Run
 
-_HANGS_S = 240.0
+_HANGS_S = 900.0
+_OFTEN_S = 60.0
 
 
 def main():
     """Run; the exit code is 1 if anything was wrong."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
-    parser.add_argument("--runs", type=int, help="how many")
+    parser.add_argument("--runs", type=int, help="how many; by default, each fault once")
     parser.add_argument("--seconds", type=float, help="begin no run after so many seconds")
     parser.add_argument("--from", dest="first", type=int, default=0, help="the first seed")
     parser.add_argument("--seed", type=int, action="append", help="only this run")
     parser.add_argument("--workers", type=int, default=6, help="runs side by side")
     parser.add_argument("--lake", type=Path, help="folder of a running lake to use")
     options = parser.parse_args()
-    if not (options.runs or options.seconds or options.seed):
-        parser.error("give --runs, --seconds or --seed")
     be_quick()
     logging.disable(logging.CRITICAL)
     warnings.simplefilter("ignore")
-    seeds = iter(options.seed) if options.seed else islice(count(options.first), options.runs)
+    runs = options.runs or (None if options.seconds else len(COMBINATIONS))
+    seeds = iter(options.seed) if options.seed else islice(count(options.first), runs)
     with tempfile.TemporaryDirectory(prefix="stac-faults-") as folder:
         if options.lake is not None:
             sys.exit(_all(load(options.lake), Path(folder), seeds, options))
@@ -54,7 +54,7 @@ def main():
 
 def _all(lake, folder, seeds, options):
     began = time.monotonic()
-    results = []
+    results, told = [], began
     with made_in(lake, folder / "runs") as bed:
         serve_copies(lake)
         with ThreadPoolExecutor(options.workers) as executor:
@@ -71,9 +71,14 @@ def _all(lake, folder, seeds, options):
                     under_way.pop(future)
                     results.append(future.result())
                     _tell(results[-1])
+                now = time.monotonic()
                 for run, since in under_way.values():
-                    if time.monotonic() - since > _HANGS_S:
+                    if now - since > _HANGS_S:
                         _tell_hanging(run)
+                if now - told > _OFTEN_S:
+                    told = now
+                    wrong = sum(bool(result.wrong) for result in results)
+                    say(f"{now - began:5.0f} s: {len(results)} runs, {wrong} wrong")
     return _summary(results, time.monotonic() - began)
 
 
@@ -114,11 +119,17 @@ def _tell(result):
     error = getattr(result, "error", None)
     if error is not None:
         say("".join(traceback.format_exception(type(error), error, error.__traceback__)))
-    say(f"  again: python -m tests.faults --seed {plan.seed}")
+    say(_again(plan))
+
+
+def _again(*plans):
+    seeds = " ".join(f"--seed {plan.seed}" for plan in plans)
+    return f"  again: python -m tests.faults {seeds}"
 
 
 def _tell_hanging(run):
     say(f"\nHANGS, seed {run.plan.seed}: {run.plan}")
+    say(_again(run.plan))
     faulthandler.dump_traceback()
     os._exit(1)
 
@@ -140,6 +151,8 @@ def _summary(results, seconds):
     )
     slow = sorted(results, key=lambda r: -r.seconds)[:3]
     say("slowest: " + "; ".join(f"seed {r.plan.seed} {r.seconds:.0f} s ({r.plan})" for r in slow))
+    if wrong:
+        say(_again(*(result.plan for result in wrong)))
     return 1 if wrong else 0
 
 

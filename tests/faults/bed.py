@@ -25,6 +25,7 @@ from .proxy import Proxy
 if TYPE_CHECKING:
     from pathlib import Path
 
+_START_S = 180.0
 RSES = {"FAULTY-A": "storage-a", "FAULTY-B": "storage-b"}
 """RSEs behind proxies, with the storages that they are at; the first one fetches by itself."""
 PREFIX = "/faulty/"
@@ -33,11 +34,15 @@ _ALL = {"read": 1, "write": 1, "delete": 1}
 
 def be_quick():
     """Shorten the pauses and time limits of stac_client, and its batches: all else stays."""
-    stac_client.registration.batches.REQUEST_DIDS = 5
-    stac_client.patience._PAUSES_S = (0.02, 0.05, 0.1, 0.2)
-    stac_client.lookups.lookup._TIMEOUT_S = (5, 5)
-    stac_client.downloads.http._TIMEOUT_S = (5, 5)
-    stac_client.downloads.asset._FIRST_PAUSE_S = 0.1
+    for module, name, value in (
+        (stac_client.registration.batches, "REQUEST_DIDS", 5),
+        (stac_client.patience, "_PAUSES_S", (0.02, 0.05, 0.1, 0.2)),
+        (stac_client.lookups.lookup, "_TIMEOUT_S", (10, 10)),
+        (stac_client.downloads.http, "_TIMEOUT_S", (10, 10)),
+        (stac_client.downloads.asset, "_FIRST_PAUSE_S", 0.1),
+    ):
+        getattr(module, name)  # what is not there any more must not be set
+        setattr(module, name, value)
 
 
 @dataclass
@@ -128,7 +133,7 @@ class KillableServer:
             self._restart = None
         if self._process is None:
             self._process = processes.start(self._service, self._logs)
-        processes.wait_until_ready(self._service, self._process, self._logs, 60)
+        processes.wait_until_ready(self._service, self._process, self._logs, _START_S)
 
     def kill(self, *, workers_only, after_s):
         """Kill it, or what answers its requests; it comes back by itself."""
@@ -144,7 +149,7 @@ class KillableServer:
 
     def wait(self):
         """Wait until it answers again."""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + _START_S
         while True:
             with contextlib.suppress(requests.RequestException):
                 if requests.get(f"{self.url}/ping", timeout=5).ok:

@@ -9,10 +9,11 @@ from .proxy import ALWAYS
 
 _CUT = ("half", "half-chunked")
 _HTTP = ("500", "502", "503", "429", "reset-before", "reset-after", *_CUT, "endless", "slow")
-_RUCIO = (*_HTTP, "never", "locked", "expired", "half-closed")
+_RUCIO = (*_HTTP, "504", "never", "locked", "expired", "half-closed")
 _ORIGIN = (*_HTTP, "never", "gone", "changed", "shorter")
 _KILLED = ("act-before", "act-after")
 _QUICK_RUCIO = ("500", "503", "429", "reset-before", "reset-after", "half", "locked", "expired")
+_HANGING = ("never", "endless", "half-chunked")
 
 _FAULTS = {
     ("register", "rucio"): _RUCIO,
@@ -35,14 +36,21 @@ _FAULTS = {
     ("download", "storage"): _ORIGIN,
     ("modifier", "rucio"): _RUCIO,
     ("modifier", "api"): (*_HTTP, "half-closed"),
+    ("modifier", "server"): ("act-meanwhile",),
     ("serve", "rucio"): _RUCIO,
     ("serve", "api"): (*_HTTP, "never", "half-closed"),
-    ("shell register", "rucio"): (*_KILLED * 2, *_QUICK_RUCIO),
+    ("browse", "rucio"): (*_QUICK_RUCIO, "never", "half-closed"),
+    ("browse", "api"): (
+        *("500", "503", "429", "reset-before", "reset-after", "half", "half-chunked"),
+        *("half-closed", "never", "slow"),
+    ),
+    ("browse", "server"): ("act-meanwhile",) * 2,
+    ("shell register", "rucio"): (*_KILLED * 2, *_QUICK_RUCIO, *_HANGING),
     ("shell register", "origin"): _KILLED,
-    ("shell sync", "rucio"): (*_KILLED * 3, *_QUICK_RUCIO),
+    ("shell sync", "rucio"): (*_KILLED * 3, *_QUICK_RUCIO, *_HANGING),
     ("shell sync", "api"): (*_KILLED * 2, "500", "503", "reset-before", "half"),
-    ("shell replicate", "rucio"): _KILLED * 2,
-    ("shell download", "rucio"): _KILLED,
+    ("shell replicate", "rucio"): (*_KILLED * 2, "never"),
+    ("shell download", "rucio"): (*_KILLED, "never"),
     ("shell download", "origin"): (*_KILLED * 3, "half"),
     ("shell download", "disk"): ("full disk",) * 5,
 }
@@ -55,6 +63,9 @@ _STEPS = {
     ("download", "rucio"): 3,
     ("modifier", "rucio"): 2,
     ("serve", "rucio"): 2,
+    ("browse", "rucio"): 4,
+    ("browse", "api"): 5,
+    ("browse", "server"): 5,
     ("shell register", "rucio"): 8,
     ("shell sync", "rucio"): 8,
     ("shell download", "rucio"): 3,
@@ -66,6 +77,8 @@ _STEPS = {
     ("replicate", "server"): 6,
 }
 _FEW_STEPS = 3
+# Rucio gives a transfer up that has failed four times, and comes back to it after ten minutes.
+_OF_TRANSFERS = ("transfers", "origin", "storage")
 
 COMBINATIONS = [
     (scenario, target, kind) for (scenario, target), kinds in _FAULTS.items() for kind in kinds
@@ -108,13 +121,18 @@ def make_plan(seed):
     random.Random(0).shuffle(order)  # noqa: S311 - no secret
     scenario, target, kind = COMBINATIONS[order[seed % len(order)]]
     rng = random.Random(-seed - 1)  # noqa: S311 - no secret
-    once = kind.startswith("act-") or kind == "full disk"
+    nth = rng.randint(1, _STEPS.get((scenario, target), _FEW_STEPS))
+    times = rng.choice((1, 2, 4, ALWAYS))
+    if kind.startswith("act-") or kind == "full disk":
+        times = 1
+    elif scenario == "replicate" and target in _OF_TRANSFERS:
+        times = min(times, 2)
     return Plan(
         seed=seed,
         scenario=scenario,
         target=target,
         kind=kind,
-        nth=rng.randint(1, _STEPS.get((scenario, target), _FEW_STEPS)),
-        times=1 if once else rng.choice((1, 2, 4, ALWAYS)),
+        nth=nth,
+        times=times,
         tag=f"faults-{seed}",
     )

@@ -16,9 +16,9 @@ from typing import Callable, NamedTuple
 from urllib.parse import urlsplit
 
 ALWAYS = 1_000_000
-HOLD_S = 7.0  # what never ends is held open for so long: longer than clients here wait
+HOLD_S = 13.0  # what never ends is held open for so long: longer than clients here wait
 _SLOW_S = 1.0
-_UPSTREAM_S = 60.0
+_UPSTREAM_S = 150.0
 _OF_A_CONNECTION = {"connection", "keep-alive", "transfer-encoding", "content-length", "server"}
 
 _LOCKED = (
@@ -45,6 +45,7 @@ ANSWERS = {
     "500": Answer(500, {"Content-Type": "text/html"}, b"<h1>Internal Server Error</h1>"),
     "502": Answer(502, {"Content-Type": "text/html"}, b"<h1>Bad Gateway</h1>"),
     "503": Answer(503, {"Retry-After": "1"}, b"busy"),
+    "504": Answer(504, {"Content-Type": "text/html"}, b"<h1>Gateway Timeout</h1>"),
     "429": Answer(429, {"Retry-After": "1"}, b"slow down"),
     "gone": Answer(410, {}, b""),
     "refused": Answer(403, {"Content-Type": "application/json"}, b'{"http_message": "no"}'),
@@ -81,6 +82,8 @@ class Strike:
     seen: int = 0
     struck: list[str] = field(default_factory=list)
     """The requests that were."""
+    meanwhile: list[threading.Thread] = field(default_factory=list)
+    """Where an `act-meanwhile` is done."""
 
 
 class Proxy(http.server.ThreadingHTTPServer):
@@ -195,7 +198,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if kind == "act-before":
             strike.act()
         elif kind == "act-meanwhile":
-            threading.Thread(target=strike.act).start()
+            strike.meanwhile.append(threading.Thread(target=strike.act))
+            strike.meanwhile[-1].start()
         elif kind == "slow":
             time.sleep(_SLOW_S)
         elif kind == "spoiled-request":

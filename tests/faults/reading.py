@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import http.client
 import json
+from urllib.parse import urlsplit
 
 import pystac_client
+from pystac_client.stac_api_io import StacApiIO
 
 from stac_client import StacRucioError
-from tests.serving.front import running_front
+from tests.serving.front import Got, running_front
 
 from .check import Wrong
 from .scenario import IMPATIENT_S, PATIENT_S, Scenario
@@ -20,21 +22,24 @@ SERVED = "faults-served"
 class Modifier(Scenario):
     """A search with the modifier; strict, so that nothing is swallowed."""
 
-    timeout_s = IMPATIENT_S
-
     def be_patient(self):
         """Leave the server the time that it needs."""
         self.timeout_s = PATIENT_S
 
     def prepare(self):
-        """Make the modifier; the copies are there since the beginning."""
+        """Make the client; the copies are there since the beginning."""
+        self.timeout_s = IMPATIENT_S if self.plan.is_endless else PATIENT_S
         self.stac = self.client(SERVED)
         self.originals = served_items(self.bed.lake)
         self.replicas = self.bed.rucio.replicas(SERVED, served_names(self.originals))
 
+    def modifier(self):
+        """A modifier that remembers nothing."""
+        return self.stac.modifier(strict=True, timeout_s=self.timeout_s, cache_s=0)
+
     def act(self):
         """Search."""
-        modifier = self.stac.modifier(strict=True, timeout_s=self.timeout_s, cache_s=0)
+        modifier = self.modifier()
         try:
             api = pystac_client.Client.open(self.run.api.url, modifier=modifier)
             search = api.search(collections=["alpine-optical"], limit=6)
@@ -49,9 +54,7 @@ class Modifier(Scenario):
     def check(self, result, *, whole):  # noqa: ARG002 - the same in both
         """Each replica is an alternate, and nothing else is."""
         if result is not None:
-            check_items(result, self.originals, self.replicas, annotated=True)
-            if {item["id"] for item in result} != set(self.originals):
-                raise Wrong(f"{len(result)} items of {len(self.originals)}")
+            check_search(result, self.originals, self.replicas, annotated=True)
 
 
 def served_items(lake):
@@ -63,6 +66,13 @@ def served_items(lake):
 def served_names(ids):
     """The names of the files of optical scenes."""
     return [f"/alpine-optical/{item}/{key}.tif" for item in ids for key in ("red", "nir")]
+
+
+def check_search(items, originals, replicas, *, annotated):
+    """See that a search gave each item once; the arguments are those of `check_items`."""
+    check_items(items, originals, replicas, annotated=annotated)
+    if (ids := sorted(item["id"] for item in items)) != sorted(originals):
+        raise Wrong(f"the search gave {ids}, not {sorted(originals)}")
 
 
 def check_items(items, originals, replicas, *, annotated):
@@ -89,20 +99,24 @@ def check_items(items, originals, replicas, *, annotated):
 class Serve(Modifier):
     """A STAC API with copies, in front of the lake's."""
 
+    def front(self):
+        """The running API; Rucio and the API behind have as much time as the modifier."""
+        limits = {"timeout_s": self.timeout_s + 1, "rucio_timeout_s": self.timeout_s + 1}
+        return running_front(self.run.api.url, self.modifier(), **limits)
+
     def act(self):
-        """Ask for the first two pages, as any client does."""
-        modifier = self.stac.modifier(strict=True, timeout_s=self.timeout_s, cache_s=0)
+        """Ask for some pages, and look at the bare answers."""
         body = json.dumps({"collections": ["alpine-optical"], "limit": 6}).encode()
         requests = (
-            ("/search", "POST", {"Content-Type": "application/json"}, body),
-            ("/search?ids=ortler-20250711",),
-            ("/collections/alpine-optical/items?limit=4",),
+            ("POST", "/search", body, {"Content-Type": "application/json"}),
+            ("GET", "/search?ids=ortler-20250711"),
+            ("GET", "/collections/alpine-optical/items?limit=4"),
         )
         asked = []
-        with running_front(self.run.api.url, modifier, timeout_s=self.timeout_s + 1) as front:
+        with self.front() as front:
             for request in requests:
                 try:
-                    asked.append(front.ask(*request))
+                    asked.append(_got(front.url, request))
                 except http.client.IncompleteRead:  # it broke off, and that can be seen
                     asked.append(None)
         return asked
@@ -127,4 +141,36 @@ class Serve(Modifier):
             check_items(items, self.originals, self.replicas, annotated=not warning)
 
 
-READING = {"modifier": Modifier, "serve": Serve}
+def _got(url, request):
+    """What comes back, however long it takes a machine that is busy."""
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=2 * PATIENT_S)
+    try:
+        connection.request(*request)
+        response = connection.getresponse()
+        return Got(response.status, response.getheaders(), response.read())
+    finally:
+        connection.close()
+
+
+class Browse(Serve):
+    """A search page by page through a STAC API with copies, by a client that knows of nothing."""
+
+    def act(self):
+        """Search."""
+        with self.front() as front:
+            try:
+                # It asks again by itself, but here only once: it would take its time.
+                patience = StacApiIO(max_retries=1, timeout=2 * self.timeout_s + 5)
+                api = pystac_client.Client.open(front.url, stac_io=patience)
+                search = api.search(collections=["alpine-optical"], limit=3)
+                return [item.to_dict() for item in search.items()]
+            except Exception as error:  # pystac-client's own: the client sees that it broke off
+                raise StacRucioError(str(error) or type(error).__name__) from error
+
+    def check(self, result, *, whole):
+        """A search that comes to its end has each item once, and all copies if all is well."""
+        if result is not None:
+            check_search(result, self.originals, self.replicas, annotated=whole)
+
+
+READING = {"modifier": Modifier, "serve": Serve, "browse": Browse}

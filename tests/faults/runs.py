@@ -119,6 +119,8 @@ class Run:
             if struck is not None:
                 struck.disarm(strike)
         if self.plan.target == "server":
+            for killing in strike.meanwhile:  # it may come after all that it was meant for
+                killing.join()
             self.bed.server.wait()
         # With so little time, a server that many runs share may be too slow.
         if result.raised and not result.struck and not self.plan.is_endless:

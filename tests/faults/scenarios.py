@@ -21,7 +21,7 @@ from .check import (
 )
 from .scenario import Scenario
 
-_OK_S = 110.0
+_OK_S = 300.0
 
 
 class Register(Scenario):

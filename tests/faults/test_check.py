@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 import requests
@@ -13,6 +14,7 @@ from .check import Wrong, check_folder, check_outcomes, check_rucio, check_stora
 from .data import Truth
 from .plans import COMBINATIONS, make_plan
 from .proxy import ALWAYS, ANSWERS, Proxy, Strike
+from .reading import check_search
 
 A, B = (Truth("c", "i", key, "s", f"http://host/{key}", key.encode()) for key in "ab")
 TRUTHS = {truth.name: truth for truth in (A, B)}
@@ -244,3 +246,29 @@ def test_seeds_in_a_row_take_all_combinations():
     assert {(p.scenario, p.target, p.kind) for p in plans} == set(COMBINATIONS)
     assert plans == [make_plan(seed) for seed in range(len(COMBINATIONS))]
     assert [p.rng.random() for p in plans] == [p.rng.random() for p in plans]
+
+
+def found(number, copies=("http://a/copy",)):
+    """An item of a search, with a copy of its only file."""
+    alternates = {f"at-{place}": {"href": href} for place, href in enumerate(copies)}
+    asset = {"href": f"http://o/{number}", "alternate": alternates}
+    return {"id": f"i{number}", "collection": "c", "assets": {"red": asset}}
+
+
+@pytest.mark.parametrize(
+    ("items", "annotated", "said"),
+    [
+        ([found(1)], False, "the search gave ['i1']"),
+        ([found(1), found(2), found(2)], False, "the search gave ['i1', 'i2', 'i2']"),
+        ([found(1), found(2, ())], True, "i2 red"),
+        ([found(1), found(2, ("http://a/copy", "http://evil/"))], False, "evil"),
+    ],
+)
+def test_searches_that_lack_or_repeat(items, annotated, said):
+    """Items that lack or come twice, copies that lack, and what is none are found."""
+    originals = {f"i{n}": found(n, ()) for n in (1, 2)}
+    replicas = {f"/c/i{n}/red.tif": {"rses": {"A": ["http://a/copy"]}} for n in (1, 2)}
+    check_search([found(2), found(1)], originals, replicas, annotated=True)
+    check_search([found(2), found(1, ())], originals, replicas, annotated=False)
+    with pytest.raises(Wrong, match=re.escape(said)):
+        check_search(items, originals, replicas, annotated=annotated)

@@ -167,7 +167,7 @@ def test_containers(client, rucio, collection, requests_sent):
     assert list(rucio.list_dids(collection, {"name": "*"}, did_type="container")) == []
     requests_sent.sent.clear()
     client.create_replicas(items, "STAC", containers=True).raise_for_failed()
-    assert len(requests_sent) == 6, requests_sent.sent
+    assert len(requests_sent) == 5, requests_sent.sent
     client.create_replicas(items, "STAC", containers=True).raise_for_failed()
     content = list(rucio.list_content(collection, f"/{collection}"))
     assert {entry["type"] for entry in content} == {"DATASET"}

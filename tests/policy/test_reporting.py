@@ -6,8 +6,11 @@ import logging
 
 import pytest
 
+from stac_policy import stac_api
 from stac_policy.reporting import PERIOD_S, Reporter, count, observe_s
 
+from .catalogue import HREF, ITEM, ask, fails, item_json
+from .origin import redirect, status
 from .server import run_with_server
 
 _SERVER = """
@@ -70,6 +73,52 @@ def test_a_client_has_no_metrics():
     """In a client, which lacks Rucio's server, counting does nothing."""
     count("unresolved_assets")
     observe_s("stac_api_seconds", 1.0)
+
+
+@pytest.fixture
+def heard(monkeypatch, caplog):
+    """The lines about STAC APIs, of which none has been written within the period."""
+    monkeypatch.setattr(stac_api, "_REPORTER", Reporter(logging.getLogger("stac_policy.stac_api")))
+    monkeypatch.setattr("stac_policy.stac_api.time.sleep", lambda _: None)
+    yield caplog
+    stac_api._cache.cache_clear()
+
+
+def test_a_stac_api_that_is_down(origin, heard):
+    """A STAC API that fails is named in one line, with what that means and what to look at."""
+    origin.add(ITEM, b"", *[status(503)] * 8)
+    for _ in range(2):
+        fails(origin, api=origin.url.replace("//", "//user:S3CRET@"))
+    (record,) = heard.records
+    assert (record.levelname, record.name) == ("WARNING", "stac_policy.stac_api")
+    assert record.getMessage().startswith(f"{origin.url}{ITEM}: HTTP 503. Items of this STAC API")
+    assert "reachable from this machine?" in record.getMessage()
+
+
+def test_a_stac_api_that_leads_elsewhere(origin, heard):
+    """So is one whose redirect leads to a host that is not allowed, without what it carries."""
+    elsewhere = "http://user:S3CRET@169.254.169.254/?sig=S3CRET"
+    origin.add(ITEM, b"", redirect(elsewhere))
+    fails(origin)
+    (record,) = heard.records
+    assert record.getMessage().startswith(f"{origin.url}{ITEM}: HostNotAllowedError. Items")
+    assert "S3CRET" not in heard.text
+
+
+def test_a_stac_api_that_is_slow(origin, heard, monkeypatch):
+    """One that takes long is named, with the options that limit it."""
+    monkeypatch.setattr(stac_api, "_SLOW_S", 0.0)
+    origin.add(ITEM, item_json({"a": HREF}))
+    ask(origin)
+    (record,) = heard.records
+    assert record.getMessage().startswith(f"The STAC API {origin.url} took ")
+    assert "read_timeout_s" in record.getMessage()
+
+
+def test_an_item_that_is_missing(origin, heard):
+    """An item that a STAC API does not know is no fault of the API."""
+    fails(origin)
+    assert heard.records == []
 
 
 def test_a_server(tmp_path):

@@ -74,7 +74,7 @@ def test_connection_refused(origin):
 def test_no_answer(origin):
     """An API that accepts a connection and says nothing is given up after its time."""
     origin.add(ITEM, b"", *[lambda handler, *_: handler.server.gate.wait(10)] * 4)
-    assert fails(origin) == f"{origin.url}{ITEM}: ConnectionError"
+    assert fails(origin) == f"{origin.url}{ITEM}: ReadTimeout"
 
 
 def test_answer_that_stops(origin):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -59,6 +61,33 @@ def test_secrets_and_the_end(behind, process):
     assert HIDDEN not in written
     assert "Traceback" not in written
     assert "Application shutdown complete" in written
+
+
+def peak_bytes(pid):
+    """The most memory that a process has had so far."""
+    (found,) = re.findall(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    return int(found) * 1024
+
+
+def test_memory(behind, process):
+    """Bombs, pages without a bottom and pages of tiny values do not fill the memory."""
+    running, front, _, _ = process
+    small = b'{"links": []}'
+    size = 16 * 1024**2 - 100
+    dense = b'{"type": "FeatureCollection", "features": [' + b"1E9," * (size // 4) + b"1]}"
+    bomb = gzip.compress(b" " * 64 * 1024**2, 1) * 16
+    bodies = {"small": small, "dense": dense, "deep": b"[" * size, "bomb": bomb}
+    for name, body in bodies.items():
+        coding = {"Content-Encoding": "gzip"} if name == "bomb" else {}
+        behind.add(f"/{name}", body, {"Content-Type": "application/geo+json", **coding})
+    assert front.ask("/small").body == small
+    before = peak_bytes(running.pid)
+    for name in ("dense", "deep", "bomb"):
+        got = front.ask(f"/{name}")
+        assert got.body == bodies[name]
+        assert got.header("stac-rucio-warning").startswith("unmodified: ")
+    assert front.ask("/small").body == small
+    assert peak_bytes(running.pid) - before < 10 * size
 
 
 def test_import_costs_nothing():

@@ -68,6 +68,13 @@ class Server:
         lines = [line.split(" ", 2) for line in self._access_log.read_text().splitlines()]
         return [f"{method} {status}" for method, status, asked in lines if asked == path]
 
+    def has_answered(self, path, *lines):
+        """Tell whether it answered a path so; it logs that after the answer, by any thread."""
+        deadline = time.monotonic() + 10
+        while not (found := {*lines} <= {*self.answered(path)}) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return found
+
 
 @dataclass
 class Storage:

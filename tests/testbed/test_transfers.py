@@ -32,7 +32,7 @@ def test_plain_storage_gets_the_file(transfers, plain, source, name):
     assert job.state == "FINISHED", job.reasons
     assert (plain.folder / path[1:]).read_bytes() == CONTENT
     assert plain.ways(path) == ["COPY 404", "PUT 201"]
-    assert plain.server.answered(path)[-2:] == ["HEAD 200", "GET 200"]
+    assert plain.server.has_answered(path, "HEAD 200", "GET 200")
 
 
 @pytest.mark.parametrize("how", ["redirect", "nohead", "chunked"])
