@@ -154,6 +154,14 @@ def test_redirect_to_what_is_no_text(origin, failure):
     assert "leads to no web address" in failure(url)
 
 
+def test_addresses_that_nothing_is_fetched_from(origin, failure, monkeypatch):
+    """Where a name leads to an address such as a cloud's metadata service, nothing is asked."""
+    url = origin.add("/x.tif", Answer(body=b"secret"))
+    monkeypatch.setattr("stac_policy.addresses.is_forbidden", lambda _: True)
+    assert "that nothing is fetched from" in failure(url)
+    assert origin.methods == []
+
+
 @pytest.fixture
 def netrc(tmp_path, monkeypatch):
     """Credentials on this machine for every origin."""
