@@ -16,6 +16,7 @@ import requests
 import urllib3
 
 from .fetching import HostNotAllowedError, make_session, open_url, pieces
+from .json_size import BYTES_A_VALUE, values_in
 from .reporting import Reporter, count, observe_s
 from .urls import absolute, redact
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from .settings import Settings
 
 _CHUNK_BYTES = 1 << 16
-_BYTES_A_VALUE = 16  # of JSON; real items have about 20, and in memory it takes some 100
 _GZIP = 16 + zlib.MAX_WBITS
 _MISSING = frozenset({requests.codes.not_found, requests.codes.gone})
 _SLOW_S = 5.0
@@ -148,8 +148,8 @@ def _get(session: requests.Session, url: str, settings: Settings) -> tuple[Any, 
             body = _body(response, settings.response_bytes, until_s)
         if len(body) > settings.response_bytes:
             raise StacApiError(f"{shown}: more than {settings.response_bytes} bytes")
-        most_values = settings.response_bytes // _BYTES_A_VALUE
-        if sum(map(body.count, (b",", b"[", b"{"))) > most_values:
+        most_values = settings.response_bytes // BYTES_A_VALUE
+        if values_in(body) > most_values:
             raise StacApiError(f"{shown}: more than {most_values} values")
         return json.loads(body), redact(response.url)
     except (requests.RequestException, urllib3.exceptions.HTTPError) as error:

@@ -10,12 +10,12 @@ import requests
 from pystac_client.stac_api_io import StacApiIO
 
 from stac_policy.addresses import GuardedAdapter
+from stac_policy.json_size import BYTES_A_VALUE, values_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _PAGE_BYTES = 64 << 20
-_BYTES_A_VALUE = 16  # of JSON; real pages have about 20, and in memory it takes some 100
 _PIECE_BYTES = 1 << 16
 _CONNECT_RETRIES = 5  # as pystac-client has it
 
@@ -119,8 +119,9 @@ def _read(response: requests.Response, **_: Any) -> None:
             if len(content) > _PAGE_BYTES:
                 response.close()
                 raise ValueError(f"a page of more than {_PAGE_BYTES} bytes")
-        if sum(map(content.count, (b",", b"[", b"{"))) > _PAGE_BYTES // _BYTES_A_VALUE:
-            raise ValueError(f"a page of more than {_PAGE_BYTES // _BYTES_A_VALUE} values")
+        most_values = _PAGE_BYTES // BYTES_A_VALUE
+        if values_in(content) > most_values:
+            raise ValueError(f"a page of more than {most_values} values")
     else:
         response.close()
     # So that requests does not read it, which has no limit.

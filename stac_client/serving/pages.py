@@ -18,6 +18,7 @@ from stac_client.errors import (
     StacRucioError,
     UnreachableError,
 )
+from stac_policy.json_size import BYTES_A_VALUE, values_in
 
 from .json_text import dumps, loads
 from .refusals import Refusal
@@ -35,8 +36,6 @@ _GZIP_LEVEL = 5
 _PAGES = 64  # at a time, with the bytes of each
 _LARGE_PAGES = 4  # of them, with all their values
 _LARGE = 1 / 8  # of what a page may have at most
-# In memory a value takes some 100 bytes, and in real pages about 20 of text.
-_BYTES_A_VALUE = 16
 
 
 class Modify(Protocol):
@@ -84,7 +83,7 @@ class PageMaker:
         """The largest page that is touched, packed as well as unpacked."""
         self.too_large = f"unmodified: larger than {max_bytes} bytes"
         """What the client is told of a larger one."""
-        self._max_values = max_bytes / _BYTES_A_VALUE
+        self._max_values = max_bytes / BYTES_A_VALUE
 
     @cached_property
     def places(self) -> CapacityLimiter:
@@ -188,7 +187,7 @@ def _weighed(content: bytes, gzipped: bool, max_bytes: int) -> tuple[bytes | Non
         ValueError, zlib.error: It is not gzip, or not all of it.
     """
     plain = _unpacked(content, max_bytes) if gzipped else content
-    return plain, sum(map(plain.count, (b",", b"[", b"{"))) if plain else 0
+    return plain, values_in(plain) if plain else 0
 
 
 def _packed(content: bytes) -> bytes:

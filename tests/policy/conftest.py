@@ -9,6 +9,7 @@ import pytest
 import requests
 
 from stac_policy.fetching import download
+from stac_policy.stac_api import _cache
 
 from .origin import running_origin
 from .support import configured, run_with_rucio
@@ -60,6 +61,13 @@ def pauses(monkeypatch):
     taken = []
     monkeypatch.setattr("stac_policy.fetching.time.sleep", taken.append)
     return taken
+
+
+@pytest.fixture
+def waits(pauses):
+    """The same between attempts at a STAC API, of which nothing is remembered afterwards."""
+    yield pauses
+    _cache.cache_clear()
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ import pytest
 import requests
 
 from stac_policy.fetching import make_session
-from stac_policy.stac_api import _cache
 
 from .catalogue import HREF, ITEM, ask, fails, item_json
 from .origin import status
@@ -20,13 +19,7 @@ OK = b"HTTP/1.1 200 OK\r\n"
 CHUNKS = OK + b"Transfer-Encoding: chunked\r\n\r\n"
 
 
-@pytest.fixture(autouse=True)
-def waits(monkeypatch):
-    """The pauses between attempts in seconds, which take no time."""
-    taken = []
-    monkeypatch.setattr("stac_policy.stac_api.time.sleep", taken.append)
-    yield taken
-    _cache.cache_clear()
+pytestmark = pytest.mark.usefixtures("waits")
 
 
 @pytest.fixture

@@ -8,19 +8,12 @@ import tracemalloc
 
 import pytest
 
-from stac_policy.stac_api import Item, _cache
+from stac_policy.stac_api import Item
 
 from .catalogue import HREF, ITEM, ask, fails, item_json, item_path
 from .origin import chunked, cut, redirect, stall, status
 
-
-@pytest.fixture(autouse=True)
-def waits(monkeypatch):
-    """The pauses between attempts in seconds, which take no time."""
-    taken = []
-    monkeypatch.setattr("urllib3.util.retry.time.sleep", taken.append)
-    yield taken
-    _cache.cache_clear()
+pytestmark = pytest.mark.usefixtures("waits")
 
 
 def encoded(body, encoding="gzip"):
