@@ -28,8 +28,15 @@ def search(scenes):
     return scenes[:-2]
 
 
+def complete_at(run, scenes):
+    """The RSEs that have all assets of an item."""
+    lines = run("status", *scenes, "--json").stdout.splitlines()
+    return {row["rse"] for row in map(json.loads, lines) if row["complete"]}
+
+
 def test_from_a_search_to_the_copies(run, scenes, search, tmp_path):
     """Copies are asked for, waited for, found as alternates, downloaded, and given up."""
+    before = complete_at(run, scenes)  # other tests copy these scenes, too
     dry = run("replicate", *scenes, "--rses", "DISK-A", "--dry-run")
     assert ["rses", "DISK-A"] in rows(dry)
     assert ["files", "2"] in rows(dry)
@@ -42,9 +49,7 @@ def test_from_a_search_to_the_copies(run, scenes, search, tmp_path):
 
     of_rule = run("status", "-", stdin=waited.stdout)
     assert {tuple(row[4:8]) for row in rows(of_rule)} == {("DISK-A", "1", "0", "0")}
-    of_items = run("status", *scenes, "--json")
-    found = [json.loads(line) for line in of_items.stdout.splitlines()]
-    assert {row["rse"] for row in found if row["complete"]} == {"DISK-A", "STAC"}
+    assert complete_at(run, scenes) == {*before, "DISK-A", "STAC"}
 
     near = run("alternates", *search, "--prefer", "DISK-A")
     collection = json.loads(near.stdout)
