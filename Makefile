@@ -14,7 +14,7 @@ IN_PARALLEL := --numprocesses logical --maxprocesses 4 --dist loadfile
 OLDER_RUCIOS := 38 39 40
 
 .PHONY: bench browser check clean demo docs faults lint load lower-bounds notebook \
-  older-rucios postgresql reproducible-wheel sbom soak test types wheel xrootd \
+  older-rucios postgresql reproducible-wheel same-tests sbom soak test types wheel xrootd \
   xrootd-in-its-own-network
 
 demo: $(VENV)/installed
@@ -27,6 +27,15 @@ demo: $(VENV)/installed
 
 test: $(VENV)/installed-test
 	$(BIN)/python -m pytest $(IN_PARALLEL)
+
+# The processes of a parallel run must collect the same tests, whenever each of them starts.
+COLLECT := $(BIN)/python -m pytest --collect-only --quiet --no-header
+
+same-tests: $(VENV)/installed-test
+	PYTHONHASHSEED=1 $(COLLECT) | grep :: >$(VENV)/collected-1
+	sleep 2
+	PYTHONHASHSEED=2 $(COLLECT) | grep :: >$(VENV)/collected-2
+	cmp $(VENV)/collected-1 $(VENV)/collected-2
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check
