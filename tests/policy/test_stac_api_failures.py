@@ -128,7 +128,11 @@ def padded(size):
 
 @pytest.mark.parametrize(
     "send",
-    [lambda body: status(200, body), lambda _: chunked, lambda body: encoded(gzip.compress(body, mtime=0))],
+    [
+        lambda body: status(200, body),
+        lambda _: chunked,
+        lambda body: encoded(gzip.compress(body, mtime=0)),
+    ],
     ids=["whole", "chunks", "gzip"],
 )
 def test_size(origin, send):
