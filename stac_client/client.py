@@ -4,23 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .catalogue.assets import registrable
-from .catalogue.items import iter_items
-from .display.tables import ReplicationAvailability, ReplicationRules, RuleStatus
-from .errors import ConfigurationError, rucio_errors
-from .lookups.lookup import LearnFrom
-from .modifier.modifier import Modifier
-from .modifier.patch_url import patch_url
-from .registration.deregistration import deregister
-from .registration.journal import Journal, registration_purpose
-from .registration.plan import Plan, make_plan
-from .registration.replicas import Options, Registrar
-from .registration.sync import sync
-from .replication import availability
-from .replication.rules import Rules, Wanted
-from .replication.status import item_status
-from .requests_in_bulk import Sender
-from .results import Registration
+from stac_client import _rules as availability
+from stac_client._assets import registrable
+from stac_client._items import iter_items
+from stac_client._journal import Journal, registration_purpose
+from stac_client._lookup import LearnFrom
+from stac_client._modifier import Modifier, patch_url
+from stac_client._plan import Plan, make_plan
+from stac_client._registration import Options, Registrar, deregister, sync
+from stac_client._results import Registration
+from stac_client._rucio import Sender
+from stac_client._rules import (
+    ReplicationAvailability,
+    ReplicationRules,
+    Rules,
+    RuleStatus,
+    Wanted,
+    item_status,
+)
+from stac_client.errors import ConfigurationError, rucio_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -28,15 +30,12 @@ if TYPE_CHECKING:
 
     from rucio.client import Client
 
+    from stac_client._assets import AssetSelection
+    from stac_client._items import ItemsLike
+    from stac_client._modifier import Prefer
+    from stac_client._results import Downloads, Outcome, Progress
+    from stac_client._rules import Rule
     from stac_policy.naming import DID
-
-    from .catalogue.items import ItemsLike
-    from .catalogue.selection import AssetSelection
-    from .downloads import Downloads
-    from .modifier.options import Prefer
-    from .progress import Progress
-    from .replication.rules import Rule
-    from .results import Outcome
 
 DAY_S = 86_400.0
 
@@ -316,7 +315,7 @@ class StacClient:
             StacRucioError: The RSE does not exist, the folder can not be written,
                 or Rucio or the STAC API does not answer.
         """
-        from .downloads import Downloader  # needs a POSIX system
+        from stac_client._downloads import Downloader  # needs a POSIX system
 
         return Downloader(self._rucio, workers=workers).download(
             items,

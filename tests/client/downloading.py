@@ -8,8 +8,8 @@ import zlib
 
 from rucio.common.exception import RSENotFound
 
-from stac_client.downloads.downloader import Downloader
-from stac_client.results import State
+from stac_client._downloads import Downloader
+from stac_client._results import State
 from stac_policy.naming import DID, asset_name, collection_scope
 
 from .items import item

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from stac_client.catalogue.assets import Asset, select_assets
+from stac_client._assets import Asset, select_assets
 
 if TYPE_CHECKING:
-    from stac_client.results import Outcome
+    from stac_client._results import Outcome
 
 TIF = "https://data.example.org/x.tif"
 

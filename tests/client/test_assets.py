@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from stac_client.catalogue.assets import Asset, select_assets
-from stac_client.catalogue.checksums import Checksums
-from stac_client.results import Outcome, State
+from stac_client._assets import Asset, select_assets
+from stac_client._checksums import Checksums
+from stac_client._results import Outcome, State
 from stac_policy.naming import DID, NAME_LENGTH, SCOPE_LENGTH
 
 from .catalogues import (

@@ -7,12 +7,7 @@ import time
 import pytest
 
 from stac_client import RequestError
-from tests.policy.origin import (
-    chunks_cut,
-    redirect,
-    running_origin,
-    status,
-)
+from tests.policy.origin import chunks_cut, redirect, running_origin, status
 
 from .downloading import (
     ALREADY_THERE,

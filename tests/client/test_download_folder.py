@@ -12,15 +12,7 @@ import pytest
 from stac_client import ConfigurationError
 from tests.policy.origin import stall
 
-from .downloading import (
-    BODY,
-    DOWNLOADED,
-    FAILED,
-    LARGE,
-    download,
-    files_in,
-    make_item,
-)
+from .downloading import BODY, DOWNLOADED, FAILED, LARGE, download, files_in, make_item
 
 RED = "alps/i/red.tif"
 

@@ -12,7 +12,7 @@ import pytest
 from pystac_client import ItemSearch
 
 from stac_client import ConfigurationError, RequestError, UnreachableError
-from stac_client.catalogue.items import iter_items
+from stac_client._items import iter_items
 
 from .items import TIF, item
 from .origin import Answer

@@ -16,7 +16,7 @@ from stac_client import (
     RequestError,
     UnreachableError,
 )
-from stac_client.modifier.replica_source import PAUSE_S
+from stac_client._replicas import PAUSE_S
 
 from .modifying import COPY, Server, is_modified, page
 

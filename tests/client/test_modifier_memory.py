@@ -5,11 +5,8 @@ from __future__ import annotations
 import threading
 import warnings
 
-from stac_client import (
-    Modifier,
-    StacClient,
-)
-from stac_client.modifier.replica_cache import Cache
+from stac_client import Modifier, StacClient
+from stac_client._replicas import Cache
 
 from .modifying import COPY, Clock, is_modified, page
 

@@ -8,9 +8,8 @@ import pytest
 from rucio.common.exception import DatabaseException, InvalidObject, RucioException
 
 from stac_client import RequestError
+from stac_client._rucio import Sender, patiently
 from stac_client.errors import rucio_errors
-from stac_client.patience import patiently
-from stac_client.requests_in_bulk import Sender
 
 LOCKED = DatabaseException("(sqlite3.OperationalError) database is locked\n[SQL: INSERT …]")
 
@@ -19,7 +18,7 @@ LOCKED = DatabaseException("(sqlite3.OperationalError) database is locked\n[SQL:
 def pauses(monkeypatch):
     """The pauses in seconds, which take no time."""
     taken = []
-    monkeypatch.setattr("stac_client.patience.time.sleep", taken.append)
+    monkeypatch.setattr("stac_client._rucio.time.sleep", taken.append)
     return taken
 
 

@@ -14,8 +14,8 @@ from stac_client import (
     StacRucioError,
     UnreachableError,
 )
+from stac_client._rucio import REQUEST_DIDS, Sender, batched, grouped
 from stac_client.errors import rucio_errors
-from stac_client.requests_in_bulk import REQUEST_DIDS, Sender, batched, grouped
 
 
 class Server:

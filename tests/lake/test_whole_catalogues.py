@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from stac_client import ConfigurationError, StacClient, State, by_media_type, by_role, write_back
-from stac_client.modifier.alternates import with_replicas
+from stac_client._alternates import with_replicas
 from stac_policy.naming import collection_scope
 from stac_testbed import STORAGE_RSES
 
