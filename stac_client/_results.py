@@ -8,8 +8,9 @@ from enum import Enum
 from threading import Lock
 from typing import TYPE_CHECKING, TypeVar
 
-from stac_client._tables import Table, html_bar, html_block, printable, size
+from stac_client._tables import Table, html_bar, html_block, size
 from stac_client.errors import RequestError
+from stac_policy.urls import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

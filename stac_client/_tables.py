@@ -11,6 +11,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from stac_policy.naming import DID
+from stac_policy.urls import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,13 +66,6 @@ _STYLE = """<style>
 .stac-rucio .note {opacity: .75}
 .stac-rucio progress {width: 12em; height: 1em; vertical-align: middle; accent-color: #009E73}
 </style>"""
-
-
-def printable(text: object) -> str:
-    """Give text in one line, with escapes in place of what would control a screen."""
-    return "".join(
-        each if each.isprintable() else each.encode("unicode_escape").decode() for each in str(text)
-    )
 
 
 def text_table(rows: Sequence[Row]) -> str:
