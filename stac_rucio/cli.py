@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
-from stac_rucio.errors import MEANINGS, RootGroup
+from stac_rucio.errors import ExitCode, RootGroup
 
 _VERBS = "stac_rucio.verbs"
 
-_EXIT_CODES = "\n".join(f"  {code.value:3}  {meaning}" for code, meaning in MEANINGS.items())
+_EXIT_CODES = "\n".join(f"  {code.value:3}  {code.meaning}" for code in ExitCode)
 _EXAMPLE = """  stac-client search https://stac.example.org/v1 -c alps > alps.json
   stac-rucio register alps.json --rse STAC
   stac-rucio replicate alps.json --rses tier=disk | stac-rucio wait -
@@ -71,13 +71,13 @@ for command in (
         "download", "Download assets, verified, as a STAC catalogue of their own.", "copies"
     ),
     LazyCommand("rules", "Delete replication rules.", "rules"),
-    LazyCommand("deregister", "Take assets out of Rucio again, at one RSE.", "catalogue"),
+    LazyCommand("deregister", "Unregister assets from one RSE.", "catalogue"),
     LazyCommand("serve", "Serve another STAC API with every copy in its items.", "copies"),
     LazyCommand("admin", "Set up a Rucio server for STAC assets, and check it."),
     LazyCommand(
         "testbed", "Run a whole Rucio data lake on this machine.", "stac_testbed.__main__:main"
     ),
     LazyCommand("demo", "Show the whole journey on a test bed of its own."),
-    LazyCommand("completion", "Print what makes a shell complete the command line.", "copies"),
+    LazyCommand("completion", "Print a shell completion script.", "copies"),
 ):
     cli.add_command(command)

@@ -1,29 +1,28 @@
-"""What goes to standard output: tables for people, lines for programs, JSON on request."""
+"""What goes to standard output (tables, lines, JSON), and progress on standard error."""
 
 from __future__ import annotations
 
 import json
 import sys
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
-from stac_policy.urls import printable
-from stac_rucio.errors import Failure, OutputClosedError, counted, human_bytes, verbosity
+from stac_rucio.errors import Failure, OutputClosedError, counted, verbosity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+
+    from stac_client import Outcome
+    from stac_client._items import ItemDict
+    from stac_client._results import Progress
+    from stac_rucio.options import ItemSource
 
     Row = Mapping[str, Any]
     Explanation = tuple[int, str, str, str]  # how many assets, their state, the reason, one of them
-    from collections.abc import Iterator
-
-    from rich.progress import TaskID
-
-    from stac_client import Outcome
 
 
 @dataclass(frozen=True)
@@ -38,14 +37,13 @@ class Column:
 
 
 class Output:
-    """Writes rows in the way that standard output wants them."""
+    """Writes rows in the way that standard output wants them.
+
+    Args:
+        as_json: JSON, one object a line, wherever it goes to.
+    """
 
     def __init__(self, *, as_json: bool) -> None:
-        """Make one.
-
-        Args:
-            as_json: JSON, one object a line, wherever it goes to.
-        """
         self.as_json = as_json
         self.for_people = not as_json and sys.stdout.isatty()
 
@@ -58,7 +56,7 @@ class Output:
             kind: First word of each line for programs, where several kinds of lines come.
         """
         if self.for_people:
-            self._table(columns, list(rows))
+            _print_table(columns, list(rows))
             return
         for row in rows:
             self.row(columns, row, kind=kind)
@@ -83,8 +81,8 @@ class Output:
 
         table = Table.grid(padding=(0, 2))
         for column in columns:
-            value = Text(_shown(row.get(column.name), column.kind))
-            table.add_row(Text(f" {column.title}"), value)
+            shown = _shown(row.get(column.name), column.kind)
+            table.add_row(Text(f" {column.title}"), Text(shown))
         Console().print(table)
 
     def explain(self, explanations: Iterable[Explanation]) -> None:
@@ -95,36 +93,45 @@ class Output:
         from rich.padding import Padding
         from rich.text import Text
 
+        from stac_policy.urls import printable
+
         console = Console()
         for count, state, reason, example in explanations:
             line = f"{counted(count, 'asset')} {state}: {printable(reason)}"
             console.print(Padding(Text(line), (0, 0, 0, 1)))
             console.print(Padding(Text(f"such as {printable(example)}", style="dim"), (0, 0, 0, 3)))
 
-    @staticmethod
-    def _table(columns: Sequence[Column], rows: Sequence[Row]) -> None:
-        from rich import box
-        from rich.console import Console
-        from rich.table import Table
-        from rich.text import Text
 
-        shown = [
-            (column, [_shown(row.get(column.name), column.kind) for row in rows])
-            for column in columns
-        ]
-        shown = [(column, cells) for column, cells in shown if any(cells)]
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), collapse_padding=True)
-        for column, _ in shown:
+def _print_table(columns: Sequence[Column], rows: Sequence[Row]) -> None:
+    """Print a table of the columns that have anything in them."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), collapse_padding=True)
+    shown: list[list[str]] = []
+    for column in columns:
+        cells = [_shown(row.get(column.name), column.kind) for row in rows]
+        if any(cells):
+            shown.append(cells)
             table.add_column(
                 Text(column.title),
                 justify="right" if column.kind in {"number", "bytes"} else "left",
                 no_wrap=column.kind != "text",
                 overflow="fold",
             )
-        for cells in zip(*(cells for _, cells in shown)):
-            table.add_row(*map(Text, cells))
-        if table.row_count:
-            Console().print(table)
+    for line in zip(*shown):
+        table.add_row(*map(Text, line))
+    if table.row_count:
+        Console().print(table)
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Write a line for people, with escapes in place of what would control a terminal."""
+    from stac_policy.urls import printable
+
+    click.echo(printable(text), err=err)
 
 
 def write_json(value: object) -> None:
@@ -146,19 +153,21 @@ def write_line(line: str) -> None:
 
 
 def _plain(value: object) -> str:
+    from stac_policy.urls import printable
+
     if isinstance(value, bool):
         return str(value).lower()
-    return "" if value is None else printable(str(value))
+    return "" if value is None else printable(value)
 
 
 def _shown(value: object, kind: str) -> str:
-    if value is None:
-        return ""
+    from stac_client._tables import size
+
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):
-        return human_bytes(value) if kind == "bytes" else f"{value:,}"
-    return printable(str(value))
+        return size(value) if kind == "bytes" else f"{value:,}"
+    return _plain(value)
 
 
 # What became of assets: line by line for programs, counted and explained for people.
@@ -172,9 +181,9 @@ REGISTERED = (
     Column("did", "DID"),
     Column("reason", "reason"),
 )
-"""Columns of what was registered or deregistered."""
+"""Columns of what was registered or unregistered."""
 
-DOWNLOADED = (*REGISTERED[:4], Column("path", "path"), Column("reason", "reason"))
+DOWNLOADED = (*REGISTERED[:4], Column("path", "path"), REGISTERED[5])
 """Columns of what was downloaded."""
 
 _STATES = (
@@ -186,15 +195,14 @@ _MOST_REASONS = 20
 
 
 class OutcomeReport:
-    """Writes outcomes as they come, and counts them; its size does not grow with their number."""
+    """Writes outcomes as they come, and counts them; its size does not grow with their number.
+
+    Args:
+        output: Where to.
+        columns: The columns of a line for programs.
+    """
 
     def __init__(self, output: Output, columns: Sequence[Column]) -> None:
-        """Make one.
-
-        Args:
-            output: Where to.
-            columns: The columns of a line for programs.
-        """
         self._output = output
         self._columns = columns
         self._counts: Counter[str] = Counter()
@@ -209,15 +217,22 @@ class OutcomeReport:
 
     def add(self, outcome: Outcome) -> None:
         """Take one more outcome."""
+        from stac_client._results import Outcomes
+
         state = outcome.state.value
         self._counts[state] += 1
         self._sizes[state] += outcome.size_bytes or 0
         if state == "failed" and not self._first_failure:
             self._first_failure = str(outcome)
         if outcome.reason:
-            self._explain(outcome, state)
+            reason = (state, outcome.reason)
+            if reason not in self._examples and len(self._examples) >= _MOST_REASONS:
+                reason = (state, "other reasons")
+            self._reasons[reason] += 1
+            item = f"{outcome.collection}/{outcome.item} " if outcome.item else ""
+            self._examples.setdefault(reason, f"{item}{outcome.key}")
         if not self._output.for_people:
-            self._output.row(self._columns, as_row(outcome))
+            self._output.row(self._columns, Outcomes([outcome]).to_dicts()[0])
 
     def finish(self) -> None:
         """Show the summary.
@@ -234,14 +249,6 @@ class OutcomeReport:
             shown = self._output.for_people
             raise Failure(of_all if shown else f"{of_all}; the first: {self._first_failure}")
 
-    def _explain(self, outcome: Outcome, state: str) -> None:
-        reason = (state, outcome.reason)
-        if reason not in self._examples and len(self._examples) >= _MOST_REASONS:
-            reason = (state, "other reasons")
-        self._reasons[reason] += 1
-        item = f"{outcome.collection}/{outcome.item} " if outcome.item else ""
-        self._examples.setdefault(reason, f"{item}{outcome.key}")
-
     def _show(self) -> None:
         states = (
             {"state": state, "assets": count, "size_bytes": self._sizes[state] or None}
@@ -249,8 +256,8 @@ class OutcomeReport:
         )
         self._output.rows(_STATES, states)
         self._output.explain(
-            (count, state, reason, self._examples[state, reason])
-            for (state, reason), count in self._reasons.most_common()
+            (count, *reason, self._examples[reason])
+            for reason, count in self._reasons.most_common()
         )
         if not self._counts:
             click.echo("There are no such assets.")
@@ -266,13 +273,6 @@ def report(output: Output, outcomes: Iterable[Outcome], columns: Sequence[Column
     for outcome in outcomes:
         so_far.add(outcome)
     so_far.finish()
-
-
-def as_row(outcome: Outcome) -> dict[str, Any]:
-    """All fields of an outcome, as JSON can hold them."""
-    from stac_client._results import Outcomes
-
-    return Outcomes([outcome]).to_dicts()[0]
 
 
 # Progress bars on standard error, where that is a terminal.
@@ -294,9 +294,9 @@ class Show(Protocol):
 
 @contextmanager
 def progress() -> Iterator[Show]:
-    """Give what shows progress, if anybody sees it."""
+    """Provide what shows progress, if anybody sees it."""
     if not sys.stderr.isatty() or verbosity():  # bars and logs do not go together
-        yield _nothing
+        yield lambda doing, done, total, said: None  # noqa: ARG005 - as named in `Show`
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -308,7 +308,7 @@ def progress() -> Iterator[Show]:
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
-        tasks: dict[str, TaskID] = {}
+        tasks: dict[str, Any] = {}
 
         def show(doing: str, done: float, total: float | None, said: str) -> None:
             if doing not in tasks:
@@ -318,5 +318,77 @@ def progress() -> Iterator[Show]:
         yield show
 
 
-def _nothing(doing: str, done: float, total: float | None, said: str) -> None:
-    """Show nothing."""
+class Reading:
+    """Items whose reading is shown by a bar, with words for the files dealt with.
+
+    Args:
+        doing: What is done, for the bar.
+        items: The items.
+        show: Shows it.
+    """
+
+    def __init__(self, doing: str, items: ItemSource, show: Show) -> None:
+        self._doing = doing
+        self._items = items
+        self._show = show
+        self._count = 0
+        self._files = ""
+
+    def __iter__(self) -> Iterator[ItemDict]:
+        for item in self._items:
+            yield item
+            self._count += 1
+            self._update()
+
+    def on_progress(self, now: Progress) -> None:
+        """Show how many files are dealt with."""
+        self._files = f", {files_done(now)}"
+        self._update()
+
+    def _update(self) -> None:
+        total = self._items.total
+        of_all = f" of {total:,}" if total else ""
+        said = f"{self._count:,}{of_all} items read{self._files}"
+        self._show(self._doing, self._count, total, said)
+
+
+def files_done(now: Progress) -> str:
+    """Return progress in words."""
+    from stac_client._tables import size
+
+    said = f"{now.files_done:,} of {now.files_total:,} files"
+    if now.bytes_total:
+        said += f", {size(now.bytes_done)} of {size(now.bytes_total)} downloaded"
+    return said
+
+
+@contextmanager
+def reading(doing: str, items: ItemSource) -> Iterator[Reading]:
+    """Provide items whose reading is shown."""
+    with progress() as show:
+        yield Reading(doing, items, show)
+
+
+def follow(
+    doing: str,
+    items: ItemSource,
+    work: Callable[[Reading], Generator[Outcome, None, None]],
+    output: Output,
+) -> None:
+    """Report what becomes of the assets of items while it happens.
+
+    Args:
+        doing: What is done, for the bar.
+        items: The items.
+        work: Takes the items, and yields the outcomes of their assets.
+        output: Where to.
+
+    Raises:
+        Failure: Assets have failed.
+    """
+    outcomes = OutcomeReport(output, REGISTERED)
+    with reading(doing, items) as found, closing(work(found)) as done:
+        # Closed even when interrupted: then what was done is in the journal.
+        for outcome in done:
+            outcomes.add(outcome)
+    outcomes.finish()

@@ -35,7 +35,7 @@ RULE = "0123456789abcdef0123456789abcdef"
         (["plan", "--rse", "STAC", "--api", "u", "--filter", "{"], "not JSON"),
         (["wait"], "no rules"),
         (["wait", "nonsense"], "32 hex digits"),
-        (["rules", "delete", RULE], "give --yes"),
+        (["rules", "delete", RULE], "pass --yes"),
         (["admin", "scope"], "--api URL"),
         (["no-such-verb"], "No such command"),
     ],
@@ -211,5 +211,5 @@ def test_no_room_for_a_temporary_file():
         check=False,
     )
     assert result.returncode == 5
-    assert result.stderr.startswith("Error: Rucio's client can not be loaded: ")
+    assert result.stderr.startswith("Error: Rucio's client cannot be loaded: ")
     assert result.stderr.count("\n") == 1

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from stac_rucio.cli import LazyCommand, cli
-from stac_rucio.errors import MEANINGS, ExitCode
+from stac_rucio.errors import ExitCode
 
 from .conftest import PROGRAM
 
@@ -66,8 +66,8 @@ def test_the_list_is_complete_and_not_cut():
     for name, command in cli.commands.items():
         assert f"  {name} " in listed
         assert command.help in listed
-    for code, meaning in MEANINGS.items():
-        assert f"{code.value:3}  {meaning}" in listed
+    for code in ExitCode:
+        assert f"{code.value:3}  {code.meaning}" in listed
 
 
 def test_help_imports_neither_rucio_nor_pystac_nor_rich():
@@ -109,7 +109,7 @@ def test_completion_can_be_printed(shell):
     [
         ("stac-rucio reg", "register"),
         ("stac-rucio admin set", "setup-rse"),
-        ("stac-rucio register --learn-from he", "head"),
+        ("stac-rucio register --probe he", "head"),
         ("stac-rucio download --wor", "--workers"),
     ],
 )
