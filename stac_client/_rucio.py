@@ -174,6 +174,11 @@ class Rucio:
         """URL of the server."""
         return str(self._client.host)
 
+    @property
+    def client(self) -> Client:
+        """The client itself, for what takes one of Rucio's."""
+        return self._client
+
     def limited(self, timeout_s: float | None) -> Rucio:
         """Return one that does not ask again, nor wait for an answer for longer than a time.
 
@@ -285,14 +290,14 @@ class Rucio:
         """
         return self._list(dids, _pfns, ignore_availability=False, schemes=list(schemes))
 
-    def rse(self, rse: str) -> dict[str, Any]:
+    def rse(self, rse: str, doing: str | None = None) -> dict[str, Any]:
         """Ask for the settings and protocols of an RSE.
 
         Raises:
             ConfigurationError: There is no such RSE.
             StacRucioError: Rucio cannot be reached or refuses.
         """
-        return self.ask(f"asking for RSE {rse}", lambda client: dict(client.get_rse(rse)))
+        return self.ask(doing or f"asking for RSE {rse}", lambda client: dict(client.get_rse(rse)))
 
     def rse_attributes(self, rse: str) -> dict[str, Any]:
         """Ask for the attributes of an RSE.

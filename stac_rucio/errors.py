@@ -55,7 +55,7 @@ class ExitCode(IntEnum):
 _OF_A_LIBRARY = {
     "with create_replicas": "with `stac-rucio register`",
     ", or give StacClient a rucio.client.Client": "",
-    "(scope= chooses another scope)": "(--dataset-scope chooses another scope)",
+    "dataset_scope= chooses": "--dataset-scope chooses",
 }
 
 

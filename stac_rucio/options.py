@@ -264,19 +264,23 @@ class Connection:
     """A fixed scope for all assets."""
 
     @cached_property
-    def client(self) -> Client:
-        """A client of Rucio.
+    def session(self) -> Rucio:
+        """Rucio as `stac_client` asks it.
 
         Raises:
             StacRucioError: There is no usable rucio.cfg, or Rucio does not answer or
                 does not accept the account.
         """
-        from stac_client.errors import rucio_errors
+        from stac_client._rucio import Rucio
 
-        with rucio_errors("connecting to Rucio"):
-            client = self.connect()
-        _LOGGER.info("Rucio at %s, account %s", client.host, client.account)
-        return client
+        session = Rucio.connect(self.connect)
+        _LOGGER.info("Rucio at %s, account %s", session.host, session.account)
+        return session
+
+    @property
+    def client(self) -> Client:
+        """A client of Rucio; see `session`."""
+        return self.session.client
 
     def connect(self) -> Client:
         """Make a client of Rucio, and see that Rucio answers.
@@ -307,18 +311,11 @@ class Connection:
         """A StacClient.
 
         Raises:
-            StacRucioError: As for `client`.
+            StacRucioError: As for `session`.
         """
         from stac_client import StacClient
 
         return StacClient(self.client, scope=self.scope)
-
-    @cached_property
-    def session(self) -> Rucio:
-        """Rucio as `stac_client` asks it."""
-        from stac_client._rucio import Rucio
-
-        return Rucio.of(self.client)
 
     def modifier(self, replicas: Mapping[str, Any], *, patient: bool = False) -> Modifier:
         """Return what adds the replicas to items, or raises the reason why it cannot.
@@ -328,7 +325,7 @@ class Connection:
             patient: Wait for Rucio as long as it takes.
 
         Raises:
-            StacRucioError: As for `client`, or there is no such RSE.
+            StacRucioError: As for `session`, or there is no such RSE.
         """
         modifier = self.stac.modifier(**replicas, strict=True)
         return modifier(timeout_s=None) if patient else modifier

@@ -110,7 +110,7 @@ _ID = re.compile(r"[0-9a-f]{32}")
             ),
             flag("--per-item", "One rule for each item, over all its assets."),
             option(
-                "--dataset-scope scope",
+                "--dataset-scope",
                 "Scope of the dataset that holds the files; by default user.ACCOUNT if there is "
                 "one.",
                 "SCOPE",
@@ -140,7 +140,7 @@ def replicate(
         stac-rucio replicate items.json --assets red,nir --rses 'tier=disk' --copies 2 \
             --lifetime 2592000 | stac-rucio wait -
     """
-    if rule["per_item"] and (assets is not None or rule["scope"]):
+    if rule["per_item"] and (assets is not None or rule["dataset_scope"]):
         raise click.UsageError(
             "--per-item makes rules over whole items: it goes with none of --assets, --role, "
             "--media-type and --dataset-scope"
@@ -332,7 +332,7 @@ def status(*, items: ItemSource, assets: AssetSelection, rucio: Connection, outp
     elif all(map(_is_rule_id, items.files)):
         ids = [*items.files]
     if ids:
-        _show_status(rucio.stac.rule_status(rucio.stac.replication_rules(rule_ids(ids))), output)
+        _show_status(rucio.stac.rule_status(rule_ids(ids)), output)
         return
     availability = rucio.stac.replication_availability(found, assets=assets)
     rows = zip(availability.to_dicts(), availability)
@@ -393,9 +393,11 @@ def wait(*, ids: Sequence[str], rucio: Connection, output: Output, **limits: flo
         stac-rucio wait 9f86d081884c7d659a2feaa0c55ad015 --timeout 3600
         stac-rucio replicate items.json --rses tier=disk | stac-rucio wait -
     """
+    from stac_client import ReplicationRules
+
     wanted = rule_ids(ids)
     resumable("The rules go on without you; the same command waits for them again.")
-    latest = rucio.stac.replication_rules(wanted)
+    latest = ReplicationRules(())
     with progress() as show:
 
         def on_update(now: ReplicationRules) -> None:
@@ -409,7 +411,7 @@ def wait(*, ids: Sequence[str], rucio: Connection, output: Output, **limits: flo
                 raise _StoppedError
 
         with suppress(_StoppedError):
-            rucio.stac.wait(latest, on_update=on_update, **limits)
+            rucio.stac.wait(wanted, on_update=on_update, **limits)
     _show_rules(output, latest)
     unfinished = [rule for rule in latest if rule.state != "OK"]
     if unfinished:

@@ -129,7 +129,7 @@ def test_credentials_of_another_account(stac_lake, monkeypatch):
     ("path", "limit", "doing"),
     [
         ("/accounts/", "_FIRST_TIMEOUT_S", "connecting to Rucio"),
-        ("/rses/STAC", "_TIMEOUT_S", "registering at RSE STAC"),
+        ("/rses/STAC", "_TIMEOUT_S", "asking for RSE STAC"),
     ],
 )
 def test_an_answer_of_rucio_that_never_comes(  # noqa: PLR0917 - pytest gives them by name
@@ -143,7 +143,10 @@ def test_an_answer_of_rucio_that_never_comes(  # noqa: PLR0917 - pytest gives th
     cfg.touch(mode=0o600)
     real = stac_lake.layout.client_cfg("root").read_text()
     cfg.write_text(real.replace(stac_lake.rucio_url, proxy.url))
-    hasty = f"import stac_rucio.options as c; c.{limit} = (9, 1); {START}"
+    hasty = (
+        "import stac_rucio.options as options; import stac_client._rucio as rucio; "
+        f"options.{limit} = (9, 1); rucio.RETRY_S = 0; {START}"
+    )
     try:
         result = subprocess.run(  # noqa: S603 - this Python
             [
