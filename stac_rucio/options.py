@@ -116,7 +116,8 @@ def option(names: str, text: str, metavar: str | None = None, **attributes: Any)
         metavar: What the help shows for its value.
         attributes: Those of `click.Option`.
     """
-    return click.Option(names.split(), help=text, metavar=metavar, **attributes)
+    shown = {"show_default": bool(attributes.get("default"))}
+    return click.Option(names.split(), help=text, metavar=metavar, **{**shown, **attributes})
 
 
 def flag(names: str, text: str) -> click.Option:
@@ -137,9 +138,15 @@ def choice(
     names: str, text: str, choices: Sequence[str], default: str | None = None
 ) -> click.Option:
     """Return an option that takes one of a few words."""
-    return option(
-        names, text, type=click.Choice(choices), default=default, show_default=default is not None
-    )
+    return option(names, text, type=click.Choice(choices), default=default)
+
+
+def number(
+    names: str, text: str, metavar: str | None = None, *, least: float = 1, **attributes: Any
+) -> click.Option:
+    """Return an option that takes a number, a whole one if the least is."""
+    kind = click.IntRange(min=least) if isinstance(least, int) else click.FloatRange(min=least)
+    return option(names, text, metavar, type=kind, **attributes)
 
 
 def spread(args: list[str]) -> list[str]:
@@ -495,28 +502,17 @@ def _matched(page: Mapping[str, Any], max_items: int | None) -> int | None:
     return min(matched, max_items) if max_items else matched
 
 
-def read_intersects(value: str) -> dict[str, Any]:
-    """Return the geometry that `--intersects` names: GeoJSON, or a file of it.
-
-    Raises:
-        ValueError: It is neither.
-    """
-    if not value.lstrip().startswith("{"):
-        value = Path(value).read_text(encoding="utf-8")
-    found = json.loads(value)
-    if isinstance(found, dict) and found.get("type") == "FeatureCollection":
-        found = next(iter(found.get("features") or []), None)
-    if isinstance(found, dict) and found.get("type") == "Feature":
-        found = found.get("geometry")
-    if not isinstance(found, dict):
-        raise ValueError("neither a geometry nor a feature")  # noqa: TRY004 - as of bad JSON
-    return found
-
-
 def _intersects(_: click.Context, __: click.Parameter, value: str | None) -> Any:
+    """The geometry of GeoJSON, or of a file of it."""
+    if not value:
+        return None
     try:
-        return value and read_intersects(value)
-    except (OSError, ValueError) as error:
+        is_text = value.lstrip().startswith("{")
+        found = json.loads(value if is_text else Path(value).read_text(encoding="utf-8"))
+        if found["type"] == "FeatureCollection":
+            (found,) = found["features"][:1]
+        return dict(found["geometry"] if found["type"] == "Feature" else found)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise click.BadParameter(f"neither GeoJSON nor a file of it ({error})") from error
 
 
@@ -524,10 +520,6 @@ def _headers(_: click.Context, __: click.Parameter, value: Sequence[str]) -> dic
     if not all(text.partition("=")[0] and "=" in text for text in value):
         raise click.BadParameter("a header is written NAME=VALUE")  # repeats no credentials
     return {text.partition("=")[0]: text.partition("=")[2] for text in value}
-
-
-def _positive(names: str, text: str) -> click.Option:
-    return option(names, text, type=click.IntRange(min=1))
 
 
 _SEARCH = (
@@ -548,8 +540,8 @@ _SEARCH = (
     ),
     words("--sortby", "Fields to sort by; -FIELD for descending order.", "FIELD"),
     words("--fields", "Fields to ask for; id, collection and assets are needed.", "FIELD"),
-    _positive("--max-items", "The most items to take."),
-    _positive("--limit", "Items on a page of answers."),
+    number("--max-items", "The most items to take."),
+    number("--limit", "Items on a page of answers."),
     choice("--method", "HTTP method; POST by default.", ["GET", "POST"]),
     option(
         "--headers",

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections import Counter
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -23,17 +23,28 @@ if TYPE_CHECKING:
 
     Row = Mapping[str, Any]
     Explanation = tuple[int, str, str, str]  # how many assets, their state, the reason, one of them
+    Show = Callable[[str, float, float | None, str], None]
+    """Takes what is done, how much of it, of how much if that is known, and the same in words."""
 
 
-@dataclass(frozen=True)
-class Column:
-    """A column of a table."""
-
-    name: str
-    """Of the field in the row, and in JSON."""
-    title: str
-    kind: str = "text"
-    """`text`, `id` (never broken), `number` or `bytes`."""
+# Of fields whose title is not their name.
+_TITLES = {
+    "did": "DID",
+    "example": "for example",
+    "files_ok": "files OK",
+    "id": "rule",
+    "key": "asset",
+    "locks_ok": "OK",
+    "locks_replicating": "replicating",
+    "locks_stuck": "stuck",
+    "ok": "OK",
+    "rse": "RSE",
+    "rse_expression": "RSE expression",
+    "size_bytes": "size",
+    "stuck_files": "stuck",
+}
+# Fields that are never broken into lines.
+_WHOLE = frozenset({"files_ok", "id", "rse", "state"})
 
 
 class Output:
@@ -47,62 +58,64 @@ class Output:
         self.as_json = as_json
         self.for_people = not as_json and sys.stdout.isatty()
 
-    def rows(self, columns: Sequence[Column], rows: Iterable[Row], *, kind: str = "") -> None:
+    def rows(self, names: Sequence[str], rows: Iterable[Row], *, kind: str = "") -> None:
         """Write rows: on a terminal as a table, else line by line as they come.
 
         Args:
-            columns: The columns.
+            names: Of the fields that are shown.
             rows: The rows.
             kind: First word of each line for programs, where several kinds of lines come.
         """
         if self.for_people:
-            _print_table(columns, list(rows))
+            _print_table(names, list(rows))
             return
         for row in rows:
-            self.row(columns, row, kind=kind)
+            self.row(names, row, kind=kind)
 
-    def row(self, columns: Sequence[Column], row: Row, *, kind: str = "") -> None:
+    def row(self, names: Sequence[str], row: Row, *, kind: str = "") -> None:
         """Write one row for programs: tab-separated, or as JSON with all that is in it."""
         if self.as_json:
             write_json(row)
             return
-        fields = (_plain(row.get(column.name)) for column in columns)
+        fields = (_plain(row.get(name)) for name in names)
         write_line("\t".join([kind, *fields] if kind else fields))
 
-    def facts(self, columns: Sequence[Column], row: Row) -> None:
-        """Write a row with a line for each of its fields."""
+    def facts(self, titles: Mapping[str, str], row: Row) -> None:
+        """Write a row with a line for each of its fields, which have titles of their own."""
+        if self.as_json:
+            write_json(row)
+            return
         if not self.for_people:
-            for column in columns:
-                self.row([column], row, kind=column.name)
+            for name in titles:
+                self.row([name], row, kind=name)
             return
         from rich.console import Console
         from rich.table import Table
         from rich.text import Text
 
         table = Table.grid(padding=(0, 2))
-        for column in columns:
-            shown = _shown(row.get(column.name), column.kind)
-            table.add_row(Text(f" {column.title}"), Text(shown))
+        for name, title in titles.items():
+            table.add_row(Text(f" {title}"), Text(_shown(name, row.get(name))))
         Console().print(table)
 
     def explain(self, explanations: Iterable[Explanation]) -> None:
         """Write reasons for people, each with an example; programs have them in their rows."""
         if not self.for_people:
             return
-        from rich.console import Console
-        from rich.padding import Padding
-        from rich.text import Text
-
-        from stac_policy.urls import printable
-
-        console = Console()
         for count, state, reason, example in explanations:
-            line = f"{counted(count, 'asset')} {state}: {printable(reason)}"
-            console.print(Padding(Text(line), (0, 0, 0, 1)))
-            console.print(Padding(Text(f"such as {printable(example)}", style="dim"), (0, 0, 0, 3)))
+            _wrapped(f"{counted(count, 'asset')} {state}: {reason}", " ")
+            _wrapped(f"such as {example}", "   ", dim=True)
 
 
-def _print_table(columns: Sequence[Column], rows: Sequence[Row]) -> None:
+def _wrapped(text: str, indent: str, **style: Any) -> None:
+    from stac_policy.urls import printable
+
+    width = shutil.get_terminal_size().columns
+    lines = click.wrap_text(printable(text), width, indent, indent)
+    click.echo(click.style(lines, **style))
+
+
+def _print_table(names: Sequence[str], rows: Sequence[Row]) -> None:
     """Print a table of the columns that have anything in them."""
     from rich import box
     from rich.console import Console
@@ -111,14 +124,15 @@ def _print_table(columns: Sequence[Column], rows: Sequence[Row]) -> None:
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), collapse_padding=True)
     shown: list[list[str]] = []
-    for column in columns:
-        cells = [_shown(row.get(column.name), column.kind) for row in rows]
+    for name in names:
+        cells = [_shown(name, row.get(name)) for row in rows]
         if any(cells):
             shown.append(cells)
+            is_number = any(isinstance(row.get(name), int) for row in rows)
             table.add_column(
-                Text(column.title),
-                justify="right" if column.kind in {"number", "bytes"} else "left",
-                no_wrap=column.kind != "text",
+                Text(_TITLES.get(name, name)),
+                justify="right" if is_number else "left",
+                no_wrap=is_number or name in _WHOLE,
                 overflow="fold",
             )
     for line in zip(*shown):
@@ -157,40 +171,30 @@ def _plain(value: object) -> str:
 
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, list):
+        return ", ".join(map(_plain, value))
     return "" if value is None else printable(value)
 
 
-def _shown(value: object, kind: str) -> str:
+def _shown(name: str, value: object) -> str:
     from stac_client._tables import size
 
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):
-        return size(value) if kind == "bytes" else f"{value:,}"
+        return size(value) if name == "size_bytes" else f"{value:,}"
     return _plain(value)
 
 
 # What became of assets: line by line for programs, counted and explained for people.
 
 
-REGISTERED = (
-    Column("collection", "collection"),
-    Column("item", "item"),
-    Column("key", "asset"),
-    Column("state", "state"),
-    Column("did", "DID"),
-    Column("reason", "reason"),
-)
-"""Columns of what was registered or unregistered."""
+REGISTERED = ("collection", "item", "key", "state", "did", "reason")
+"""Fields of what was registered or unregistered."""
 
-DOWNLOADED = (*REGISTERED[:4], Column("path", "path"), REGISTERED[5])
-"""Columns of what was downloaded."""
+DOWNLOADED = ("collection", "item", "key", "state", "path", "reason")
+"""Fields of what was downloaded."""
 
-_STATES = (
-    Column("state", "state"),
-    Column("assets", "assets", "number"),
-    Column("size_bytes", "size", "bytes"),
-)
 _MOST_REASONS = 20
 
 
@@ -199,12 +203,12 @@ class OutcomeReport:
 
     Args:
         output: Where to.
-        columns: The columns of a line for programs.
+        names: Of the fields of a line for programs.
     """
 
-    def __init__(self, output: Output, columns: Sequence[Column]) -> None:
+    def __init__(self, output: Output, names: Sequence[str]) -> None:
         self._output = output
-        self._columns = columns
+        self._names = names
         self._counts: Counter[str] = Counter()
         self._sizes: Counter[str] = Counter()
         self._reasons: Counter[tuple[str, str]] = Counter()
@@ -232,7 +236,7 @@ class OutcomeReport:
             item = f"{outcome.collection}/{outcome.item} " if outcome.item else ""
             self._examples.setdefault(reason, f"{item}{outcome.key}")
         if not self._output.for_people:
-            self._output.row(self._columns, Outcomes([outcome]).to_dicts()[0])
+            self._output.row(self._names, Outcomes([outcome]).to_dicts()[0])
 
     def finish(self) -> None:
         """Show the summary.
@@ -254,7 +258,7 @@ class OutcomeReport:
             {"state": state, "assets": count, "size_bytes": self._sizes[state] or None}
             for state, count in self._counts.items()
         )
-        self._output.rows(_STATES, states)
+        self._output.rows(("state", "assets", "size_bytes"), states)
         self._output.explain(
             (count, *reason, self._examples[reason])
             for reason, count in self._reasons.most_common()
@@ -263,13 +267,13 @@ class OutcomeReport:
             click.echo("There are no such assets.")
 
 
-def report(output: Output, outcomes: Iterable[Outcome], columns: Sequence[Column]) -> None:
+def report(output: Output, outcomes: Iterable[Outcome], names: Sequence[str]) -> None:
     """Report all outcomes.
 
     Raises:
         Failure: Assets have failed.
     """
-    so_far = OutcomeReport(output, columns)
+    so_far = OutcomeReport(output, names)
     for outcome in outcomes:
         so_far.add(outcome)
     so_far.finish()
@@ -278,25 +282,11 @@ def report(output: Output, outcomes: Iterable[Outcome], columns: Sequence[Column
 # Progress bars on standard error, where that is a terminal.
 
 
-class Show(Protocol):
-    """Shows how far something is."""
-
-    def __call__(self, doing: str, done: float, total: float | None, said: str) -> None:
-        """Show it.
-
-        Args:
-            doing: What is done; each thing has a bar of its own.
-            done: How much of it.
-            total: Of how much; None if that is not known.
-            said: The same in words.
-        """
-
-
 @contextmanager
 def progress() -> Iterator[Show]:
-    """Provide what shows progress, if anybody sees it."""
+    """Provide what shows progress, if anybody sees it; each thing that is done has its own bar."""
     if not sys.stderr.isatty() or verbosity():  # bars and logs do not go together
-        yield lambda doing, done, total, said: None  # noqa: ARG005 - as named in `Show`
+        yield lambda *_: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn

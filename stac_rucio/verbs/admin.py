@@ -12,10 +12,11 @@ from stac_rucio.errors import Failure, counted, resumable
 from stac_rucio.options import (
     ACCOUNT,
     items,
+    number,
     option,
     verb,
 )
-from stac_rucio.output import Column, say
+from stac_rucio.output import say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,14 +28,7 @@ if TYPE_CHECKING:
     from stac_rucio.options import Connection, ItemSource
     from stac_rucio.output import Output
 
-_CHANGES = (Column("change", "change"),)
-_FINDINGS = (
-    Column("level", "level"),
-    Column("code", "code"),
-    Column("what", "what"),
-    Column("why", "why"),
-    Column("mend", "mend"),
-)
+_FINDING = ("level", "code", "what", "why", "mend")
 _LEVEL_WIDTH = 8
 _COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}
 
@@ -89,7 +83,7 @@ def _make_changes(
         if output.for_people:
             say(f"{how}: {text}")
         else:
-            output.row(_CHANGES, {"change": text})
+            output.row(["change"], {"change": text})
 
     for note in setup.notes:
         say(f"Note: {note}", err=True)
@@ -108,13 +102,7 @@ def _make_changes(
 _RSE = click.Argument(["rse"])
 _ITEMS = items(required=False)
 _OWNER = option("--owner", "Owner of new scopes; by default the account.", "ACCOUNT")
-_SAMPLE = option(
-    "--sample",
-    "How many of the items to look at.",
-    type=click.IntRange(min=1),
-    default=100,
-    show_default=True,
-)
+_SAMPLE = number("--sample", "How many of the items to look at.", default=100)
 
 
 def _destinations(**attributes: Any) -> click.Option:
@@ -219,7 +207,7 @@ def doctor(
         if output.for_people:
             _show_finding(finding, level)
         else:
-            output.row(_FINDINGS, {**asdict(finding), "level": level})
+            output.row(_FINDING, {**asdict(finding), "level": level})
     if errors:
         raise Failure(f"{counted(errors, 'error')} found")
 

@@ -18,7 +18,7 @@ from stac_rucio.options import (
     option,
     verb,
 )
-from stac_rucio.output import Column, follow, reading, write_json
+from stac_rucio.output import follow, reading, write_json
 from stac_rucio.verbs.admin import confirm, must_be_answerable
 
 if TYPE_CHECKING:
@@ -33,24 +33,15 @@ if TYPE_CHECKING:
     from stac_rucio.output import Output, Reading
 
 _BATCH = 1000
-_FACTS = (
-    Column("items", "items", "number"),
-    Column("files", "files that can be registered", "number"),
-    Column("already_there", "of these already there", "number"),
-    Column("files_without_size", "without size in their item", "number"),
-    Column("files_without_checksum", "without checksum in their item", "number"),
-    Column("size_bytes", "size, as far as items say", "bytes"),
-)
-_HOSTS = (Column("host", "host"), Column("files", "files", "number"))
-_REJECTED = (
-    Column("assets", "assets"),
-    Column("reason", "reason"),
-    Column("example", "for example"),
-)
-_REGISTERED = (
-    Column("files", "files of the items", "number"),
-    Column("registered", "of these registered there", "number"),
-)
+_PLAN = {
+    "items": "items",
+    "files": "files that can be registered",
+    "already_there": "of these already there",
+    "files_without_size": "without size in their item",
+    "files_without_checksum": "without checksum in their item",
+    "size_bytes": "size, as far as items say",
+}
+_REGISTERED = {"files": "files of the items", "registered": "of these registered there"}
 
 
 @verb("plan")
@@ -274,13 +265,13 @@ def _show_plan(  # noqa: PLR0917 - as many things make a plan
     if output.as_json:
         write_json(vars(plan))
         return
-    output.facts(_FACTS, vars(plan))
+    output.facts(_PLAN, vars(plan))
     hosts = ({"host": host, "files": files} for host, files in plan.hosts.most_common())
-    output.rows(_HOSTS, hosts, kind="host")
+    output.rows(["host", "files"], hosts, kind="host")
     for reason, count in plan.rejected.most_common():
         example = plan.examples[reason][0]
         if output.for_people:
             output.explain([(count, "cannot be registered", reason, example)])
         else:
             row = {"assets": count, "reason": reason, "example": example}
-            output.row(_REJECTED, row, kind="rejected")
+            output.row(["assets", "reason", "example"], row, kind="rejected")

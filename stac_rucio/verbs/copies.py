@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stac_rucio.errors import ExitCode, Failure, resumable
-from stac_rucio.options import VERBOSE, flag, option, verb
+from stac_rucio.options import VERBOSE, flag, number, option, verb
 from stac_rucio.output import DOWNLOADED, files_done, progress, report, write_line
 
 if TYPE_CHECKING:
@@ -76,17 +76,10 @@ def completion(*, shell: str) -> None:
         "Folder to download to, as COLLECTION/ITEM/ASSET; made if it is missing.",
         type=click.Path(file_okay=False),
         default=".",
-        show_default=True,
     ),
     option("--rse", "The only RSE to download from; by default the best has it.", "RSE"),
     flag("--only-available", "An asset without a replica is skipped, not failed."),
-    option(
-        "--workers",
-        "Files that are downloaded at the same time.",
-        type=click.IntRange(min=1),
-        default=8,
-        show_default=True,
-    ),
+    number("--workers", "Files that are downloaded at the same time.", default=8),
 )
 def download(
     *,
@@ -127,13 +120,12 @@ def download(
 @verb(
     "serve",
     option("--api", "The upstream STAC API.", "URL", required=True),
-    option("--host", "Address to listen on.", default="127.0.0.1", show_default=True),
+    option("--host", "Address to listen on.", default="127.0.0.1"),
     option(
         "--port",
         "TCP port to listen on.",
         type=click.IntRange(0, 65535),
         default=8080,
-        show_default=True,
     ),
     option("--root-url", "This server's URL in links; by default its address.", "URL"),
     flag("--trust-forwarded", "Take this server's URL from a reverse proxy's headers."),

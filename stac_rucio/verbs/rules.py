@@ -15,14 +15,14 @@ import click
 from stac_rucio.errors import ExitCode, Failure, counted, resumable
 from stac_rucio.options import (
     ACCOUNT,
-    Group,
     choice,
     flag,
     items,
+    number,
     option,
     verb,
 )
-from stac_rucio.output import Column, progress, reading, say, write_line
+from stac_rucio.output import progress, reading, say, write_line
 from stac_rucio.verbs.admin import confirm, must_be_answerable
 from stac_rucio.verbs.catalogue import in_rucio
 
@@ -36,46 +36,18 @@ if TYPE_CHECKING:
     from stac_rucio.options import Connection, ItemSource
     from stac_rucio.output import Output
 
-_PLANNED = (
-    Column("rules", "rules", "number"),
-    Column("copies", "copies of each file", "number"),
-    Column("rses", "at RSEs"),
-    Column("files", "files", "number"),
-    Column("size_bytes", "size", "bytes"),
-    Column("not_registered", "not registered yet", "number"),
-)
-_RULES = (
-    Column("id", "rule", "id"),
-    Column("state", "state", "id"),
-    Column("rse_expression", "RSE expression"),
-    Column("copies", "copies", "number"),
-    Column("locks_ok", "OK", "number"),
-    Column("locks_replicating", "replicating", "number"),
-    Column("locks_stuck", "stuck", "number"),
-    Column("did", "over"),
-    Column("error", "error"),
-)
-_RULES_FOR_PEOPLE = (*_RULES[:4], Column("files", "files OK", "id"), _RULES[6])
-_AVAILABILITY = (
-    Column("collection", "collection"),
-    Column("item", "item"),
-    Column("rse", "RSE", "id"),
-    Column("available", "available", "number"),
-    Column("coming", "coming", "number"),
-    Column("assets", "assets", "number"),
-)
-_OF_RULE = (
-    *_AVAILABILITY[:3],
-    Column("ok", "OK", "number"),
-    Column("replicating", "replicating", "number"),
-    Column("stuck_files", "stuck", "number"),
-)
-_STATUS = (
-    Column("rule_id", "rule", "id"),
-    Column("rule_state", "state", "id"),
-    *_OF_RULE,
-    Column("reason", "reason"),
-)
+_PLANNED = {
+    "rules": "rules",
+    "copies": "copies of each file",
+    "rses": "at RSEs",
+    "files": "files",
+    "size_bytes": "size",
+    "not_registered": "not registered yet",
+}
+_RULE = ("id", "state", "rse_expression", "copies")
+_RULES = (*_RULE, "locks_ok", "locks_replicating", "locks_stuck", "did", "error")
+_AVAILABILITY = ("collection", "item", "rse", "available", "coming", "assets")
+_OF_RULE = ("collection", "item", "rse", "ok", "replicating", "stuck_files")
 _STOPPED = frozenset({"OK", "STUCK", "SUSPENDED"})
 _ID = re.compile(r"[0-9a-f]{32}")
 
@@ -83,50 +55,27 @@ _ID = re.compile(r"[0-9a-f]{32}")
 @verb(
     "replicate",
     option("--rses", "RSE expression: where copies shall be.", "EXPRESSION", required=True),
-    Group(
-        "rule",
-        dict,
-        [
-            option(
-                "--copies",
-                "How many.",
-                type=click.IntRange(min=1),
-                default=1,
-                show_default=True,
-            ),
-            option(
-                "--lifetime lifetime_s",
-                "Time until the rule ends.",
-                "SECONDS",
-                type=click.IntRange(min=1),
-            ),
-            option("--activity", "Activity of the transfers; one of the server's."),
-            option("--comment", "Comment stored with the rule."),
-            choice(
-                "--grouping",
-                "What is kept together at an RSE.",
-                ["DATASET", "ALL", "NONE"],
-                "DATASET",
-            ),
-            flag("--per-item", "One rule for each item, over all its assets."),
-            option(
-                "--dataset-scope",
-                "Scope of the dataset that holds the files; by default user.ACCOUNT if there is "
-                "one.",
-                "SCOPE",
-            ),
-        ],
+    number("--copies", "How many.", default=1),
+    number("--lifetime lifetime_s", "Time until the rule ends.", "SECONDS"),
+    option("--activity", "Activity of the transfers; one of the server's."),
+    option("--comment", "Comment stored with the rule."),
+    choice("--grouping", "What is kept together at an RSE.", ["DATASET", "ALL", "NONE"], "DATASET"),
+    flag("--per-item", "One rule for each item, over all its assets."),
+    option(
+        "--dataset-scope",
+        "Scope of the dataset that holds the files; by default user.ACCOUNT if there is one.",
+        "SCOPE",
     ),
 )
 def replicate(
     *,
     items: ItemSource,
     rses: str,
-    rule: Mapping[str, Any],
     assets: AssetSelection,
+    dry_run: bool,
     rucio: Connection,
     output: Output,
-    dry_run: bool,
+    **rule: Any,
 ) -> None:
     r"""Ask Rucio for copies of registered assets.
 
@@ -178,15 +127,12 @@ def _show_replication(  # noqa: PLR0917 - as many things are shown
     found = {
         "rules": len(datasets) if rule["per_item"] else min(files, 1),
         "copies": rule["copies"],
-        "rses": names if output.as_json else ", ".join(names),
+        "rses": names,
         "files": files,
         "size_bytes": size_bytes,
         "not_registered": missing,
     }
-    if output.as_json:
-        output.row(_PLANNED, found)
-    else:
-        output.facts(_PLANNED, found)
+    output.facts(_PLANNED, found)
 
 
 def _show_rules(output: Output, rules: ReplicationRules) -> None:
@@ -196,9 +142,9 @@ def _show_rules(output: Output, rules: ReplicationRules) -> None:
         output.rows(_RULES, rows)
         return
     for row, rule in zip(rows, rules):
-        row["files"] = f"{rule.locks_ok:,} of {_locks(rule):,}"
+        row["files_ok"] = f"{rule.locks_ok:,} of {_locks(rule):,}"
         row["locks_stuck"] = rule.locks_stuck or None
-    output.rows(_RULES_FOR_PEOPLE, rows)
+    output.rows((*_RULE, "files_ok", "locks_stuck"), rows)
     for rule in rules:
         if rule.error:
             say(f" rule {rule.id}: {rule.error}")
@@ -346,7 +292,7 @@ def _show_status(found: RuleStatus, output: Output) -> None:
         reasons = dict.fromkeys(file["reason"] for file in row["stuck"])
         row |= {"stuck_files": len(row["stuck"]), "reason": "; ".join(reasons) or None}
     if not output.for_people:
-        output.rows(_STATUS, rows)
+        output.rows(("rule_id", "rule_state", *_OF_RULE, "reason"), rows)
         return
     for (rule, state), group in groupby(rows, lambda row: (row["rule_id"], row["rule_state"])):
         of_rule = [*group]
@@ -361,21 +307,13 @@ def _show_status(found: RuleStatus, output: Output) -> None:
 @verb(
     "wait",
     _RULE_IDS,
-    option(
-        "--timeout timeout_s",
-        "How long to wait.",
-        "SECONDS",
-        type=click.FloatRange(min=0),
-        default=86_400.0,
-        show_default=True,
-    ),
-    option(
+    number("--timeout timeout_s", "How long to wait.", "SECONDS", least=0.0, default=86_400.0),
+    number(
         "--poll poll_s",
         "How long to wait before asking Rucio again.",
         "SECONDS",
-        type=click.FloatRange(min=0.1),
+        least=0.1,
         default=5.0,
-        show_default=True,
     ),
     ACCOUNT,
 )
