@@ -44,7 +44,7 @@ ItemsLike = Union[
 a file of items (or the URL of a catalogue), a binary stream of them, items as objects or dicts,
 or any iterable of these."""
 
-_CATALOGUES = frozenset({"Catalog", "Collection"})
+_CATALOGUES = ("Catalog", "Collection")
 
 
 def iter_items(items: ItemsLike) -> Iterator[ItemDict]:
@@ -61,7 +61,7 @@ def iter_items(items: ItemsLike) -> Iterator[ItemDict]:
     """
     with stac_errors("the STAC API"):
         if isinstance(items, Mapping):
-            yield from _document(items, f"a value of type {type(items).__name__}", link_href(items))
+            yield from _document(items, f"a value of type {type(items).__name__}", _url_of(items))
         else:
             yield from _held(items)
 
@@ -80,11 +80,12 @@ def _held(holder: Any) -> Iterator[ItemDict]:  # noqa: PLR0911 - one return a ki
     if isinstance(holder, pystac.Catalog):
         return _catalogue(holder)
     if isinstance(holder, Mapping) and holder.get("type") in _CATALOGUES:
-        return _walk(holder, link_href(holder), ApiIO())
+        return _walk(holder, _url_of(holder), ApiIO())
     if isinstance(holder, (pystac.Item, Mapping)):
         return _members(holder, "")
     if hasattr(holder, "readline"):
-        return read_stream(holder, str(getattr(holder, "name", "the stream"))).items
+        lines = map(str.encode, holder) if isinstance(holder, io.TextIOBase) else holder
+        return read_stream(lines, str(getattr(holder, "name", "the stream"))).items
     if isinstance(holder, Iterable) and not isinstance(holder, (bytes, bytearray)):
         return _each(holder)
     raise _no_items(f"a value of type {type(holder).__name__}")
@@ -138,6 +139,12 @@ def _document(value: object, name: str, base: str) -> Iterator[ItemDict]:
     raise _no_items(name)
 
 
+def _url_of(document: Mapping[str, Any]) -> str:
+    """The URL that a document says it is at; it may name no file of this machine."""
+    url = link_href(document)
+    return url if _is_url(url) else ""
+
+
 def _no_items(name: str) -> ConfigurationError:
     return ConfigurationError(
         f"{name} is neither a STAC item nor holds any; give items as objects or dicts, or what "
@@ -170,18 +177,19 @@ def open_items(path: str | Path) -> Iterator[ItemStream]:
     """
     try:
         with Path(path).open("rb", buffering=_BUFFER_BYTES) as file:
-            yield read_stream(file, str(path))
+            yield read_stream(file, str(path), str(path))
     except OSError as error:
         raise ConfigurationError(f"{path}: {error.strerror or error}") from error
 
 
-def read_stream(lines: Iterable[bytes], name: str) -> ItemStream:
+def read_stream(lines: Iterable[bytes], name: str, path: str = "") -> ItemStream:
     """Return the items of a stream, of which NDJSON is read line by line and never held.
 
     Args:
         lines: Of JSON (an item, an item collection, an array of these, a catalogue), of NDJSON
             (an item, item collection or array a line), or of stac-geoparquet.
         name: What to call it in errors.
+        path: Its path, if it is a file: a catalogue may then name other files.
 
     Raises:
         ConfigurationError: It is none of these.
@@ -196,11 +204,11 @@ def read_stream(lines: Iterable[bytes], name: str) -> ItemStream:
         value = _parse(first, name)
     except ConfigurationError:  # JSON that spans several lines
         whole = b"".join([first, *lines])
-        return ItemStream(_document(_parse(whole, name), name, name), as_lines=False)
+        return ItemStream(_document(_parse(whole, name), name, path), as_lines=False)
     as_lines = isinstance(value, dict) and not (
         "features" in value or value.get("type") in _CATALOGUES
     )
-    begin = _members(value, name) if as_lines else _document(value, name, name)
+    begin = _members(value, name) if as_lines else _document(value, name, path)
     rest = (
         _members(_parse(line, f"{name}, line {number}"), f"{name}, line {number}")
         for number, line in numbered
@@ -318,19 +326,20 @@ def _walk(start: object, base: str, reader: pystac.StacIO) -> Iterator[ItemDict]
 
 def _links_below(found: Any, base: str) -> list[tuple[str, Any]] | None:
     """The links of a catalogue to items and then those to catalogues; None of what is none."""
+    links: list[tuple[str, Any]]
     if isinstance(found, pystac.Catalog):
-        base = found.get_self_href() or ""
         links = [
             (str(link.rel), link.target if link.is_resolved() else link.get_absolute_href())
             for link in found.links
         ]
     elif isinstance(found, Mapping) and found.get("type") in _CATALOGUES:
-        links = [(link["rel"], absolute(link["href"], base)) for link in found["links"]]
+        named = [link for link in found["links"] if link.get("rel") in {"item", "items", "child"}]
+        links = [(link["rel"], absolute(link["href"], base)) for link in named]
+        for _, url in links:
+            if not _is_url(url) and (_is_url(base) or not base):
+                raise pystac.STACError(f"a link to {redact(url)}")
     else:
         return None
-    astray = [target for _, target in links if isinstance(target, str) and not _is_url(target)]
-    if astray and _is_url(base):
-        raise pystac.STACError(f"a link to {redact(astray[0])}")
     # An API has pages of all items of a collection.
     items = [link for link in links if link[0] == "items"][:1]
     items = items or [link for link in links if link[0] == "item"]
@@ -339,7 +348,9 @@ def _links_below(found: Any, base: str) -> list[tuple[str, Any]] | None:
 
 def _with_self(item: ItemDict, url: str) -> ItemDict:
     """An item that says where it is, so that relative hrefs can be resolved."""
-    return {**item, "links": [{"rel": "self", "href": url}, *item.get("links", [])]}
+    links = item.get("links")
+    others = links if isinstance(links, list) else []
+    return {**item, "links": [{"rel": "self", "href": url}, *others]}
 
 
 def read_pages(

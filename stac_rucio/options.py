@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -396,6 +397,11 @@ _OUTPUT = Group(
 _STDIN = "-"
 
 
+def is_rule_id(text: str) -> bool:
+    """Return whether a word of the command line is the id of a rule, and no file."""
+    return bool(re.fullmatch(r"[0-9a-f]{32}", text.lower()))
+
+
 @dataclass
 class ItemSource:
     """Items that a command line names; iterating reads them, from the start each time."""
@@ -421,6 +427,9 @@ class ItemSource:
             raise click.UsageError(
                 "no items: give --api URL, files of items, or - for standard input"
             )
+        for file in self.files:
+            if file != _STDIN and not is_rule_id(file) and not Path(file).exists():
+                raise click.UsageError(f"{file}: no such file")
         if self.files.count(_STDIN) > 1:
             raise click.UsageError("standard input can be read only once")
 
@@ -479,8 +488,6 @@ def _opened(file: str) -> Iterator[ItemStream]:
 
     if file == _STDIN:
         yield read_stream(sys.stdin.buffer, "standard input")
-    elif not Path(file).exists():
-        raise click.UsageError(f"{file}: no such file")
     else:
         with open_items(file) as stream:
             yield stream

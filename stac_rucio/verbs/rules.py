@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections import Counter
 from contextlib import suppress
@@ -17,6 +16,7 @@ from stac_rucio.options import (
     ACCOUNT,
     choice,
     flag,
+    is_rule_id,
     items,
     number,
     option,
@@ -49,7 +49,6 @@ _RULES = (*_RULE, "locks_ok", "locks_replicating", "locks_stuck", "did", "error"
 _AVAILABILITY = ("collection", "item", "rse", "available", "coming", "assets")
 _OF_RULE = ("collection", "item", "rse", "ok", "replicating", "stuck_files")
 _STOPPED = frozenset({"OK", "STUCK", "SUSPENDED"})
-_ID = re.compile(r"[0-9a-f]{32}")
 
 
 @verb(
@@ -166,7 +165,7 @@ def rule_ids(words: Sequence[str]) -> list[str]:
     ids: list[str] = []
     for word in words:
         ids += ids_of_lines(sys.stdin.buffer) if word == "-" else [word]
-    if wrong := next((word for word in ids if not _is_rule_id(word)), None):
+    if wrong := next((word for word in ids if not is_rule_id(word)), None):
         raise click.UsageError(f"{wrong[:80]!r} is not the id of a rule, which has 32 hex digits")
     if not ids:
         raise click.UsageError("no rules: give their ids, or - for standard input")
@@ -179,10 +178,6 @@ def ids_of_lines(lines: Iterable[bytes]) -> Iterator[str]:
         text = line.decode(errors="replace").strip()
         if text:
             yield _id_in_json(text) or text.split()[0]
-
-
-def _is_rule_id(text: str) -> bool:
-    return bool(_ID.fullmatch(text.lower()))
 
 
 def _id_in_json(text: str) -> str | None:
@@ -271,11 +266,11 @@ def status(*, items: ItemSource, assets: AssetSelection, rucio: Connection, outp
     if [*items.files] == ["-"]:
         begin = sys.stdin.buffer.readline()
         lines = chain([begin], sys.stdin.buffer)
-        if _is_rule_id(next(ids_of_lines([begin]), "")):
+        if is_rule_id(next(ids_of_lines([begin]), "")):
             ids = [*ids_of_lines(lines)]
         else:
             found = read_stream(lines, "standard input").items
-    elif all(map(_is_rule_id, items.files)):
+    elif all(map(is_rule_id, items.files)):
         ids = [*items.files]
     if ids:
         _show_status(rucio.stac.rule_status(rule_ids(ids)), output)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import types
 from datetime import datetime, timezone
@@ -46,6 +47,11 @@ def make_collection():
         pystac.SpatialExtent([[5, 45, 9, 47]]), pystac.TemporalExtent([[None, None]])
     )
     return pystac.Collection("c", "…", extent)
+
+
+def as_stream(value):
+    """A stream of JSON."""
+    return io.BytesIO(json.dumps(value).encode())
 
 
 def page(*names, following=None):
@@ -205,7 +211,9 @@ def test_what_is_no_item(wrong):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("odd", [None, 7, "/etc/passwd", {"id": "x", "assets": {}}, []])
+@pytest.mark.parametrize(
+    "odd", [None, 7, "/etc/passwd", {"id": "x", "assets": {}}, {"type": ["Catalog"]}, []]
+)
 def test_among_items(odd):
     """What is no item among those of a page is one outcome, and never a path."""
     found = list(iter_items({"features": [make_item("1"), odd, make_item("2")]}))
@@ -246,6 +254,8 @@ def test_open_files(tmp_path):
     with file.open("rb") as opened:
         assert ids(opened) == ["1", "2"]
         assert not opened.closed
+    with file.open(encoding="utf-8") as opened:
+        assert ids(opened) == ["1", "2"]
 
 
 @pytest.mark.parametrize(
@@ -337,6 +347,28 @@ def test_catalogues_that_lead_astray(origin, kind, href):
     origin.add("/c.json", as_json({"type": "Catalog", "links": links}))
     with pytest.raises((RequestError, UnreachableError), match=r"^the STAC API http"):
         ids(f"{origin.url}/c.json")
+
+
+@pytest.mark.parametrize("base", [None, "/etc/catalog.json", 7])
+@pytest.mark.parametrize("href", ["/etc/passwd", "./passwd", "file:///etc/passwd"])
+@pytest.mark.parametrize("hold", [lambda held: held, lambda held: [held], as_stream])
+def test_catalogues_from_nowhere(hold, href, base):
+    """Nor does one that is no file of this machine itself, whatever it says of itself."""
+    links = [{"rel": "item", "href": href}, {"rel": "self", "href": base}]
+    catalogue = {"type": "Catalog", "links": links[: 1 if base is None else 2]}
+    with pytest.raises(RequestError, match="the STAC catalogue gives no STAC: a link to"):
+        ids(hold(catalogue))
+
+
+@pytest.mark.parametrize("odd", [None, 7, "x", [7], [None]])
+def test_odd_catalogues(origin, odd):
+    """A catalogue or an item of odd links is an error, or its links are left out."""
+    origin.add("/c.json", as_json({"type": "Catalog", "links": odd}))
+    with pytest.raises(RequestError, match="gives no STAC"):
+        ids(f"{origin.url}/c.json")
+    origin.add("/c.json", as_json({"type": "Catalog", "links": [{"rel": "item", "href": "i"}]}))
+    origin.add("/i", as_json(make_item("1", links=odd)))
+    assert ids(f"{origin.url}/c.json") == ["1"]
 
 
 # STAC APIs.
