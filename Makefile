@@ -13,7 +13,7 @@ IN_PARALLEL := --numprocesses logical --maxprocesses 4 --dist loadfile
 # Majors of Rucio that are supported besides the newest, which all else is tested with.
 OLDER_RUCIOS := 38 39 40
 
-.PHONY: bench browser check clean demo docs extension faults lint load lower-bounds notebook \
+.PHONY: bench browser check clean coverage demo docs extension faults lint load lower-bounds notebook \
   older-rucios postgresql reproducible-wheel same-tests sbom soak test types wheel xrootd \
   xrootd-in-its-own-network
 
@@ -37,9 +37,21 @@ same-tests: $(VENV)/installed-test
 	PYTHONHASHSEED=2 $(COLLECT) | grep :: >$(VENV)/collected-2
 	cmp $(VENV)/collected-1 $(VENV)/collected-2
 
+# What the tests run of the packages, in their own processes and in those that they start.
+# It shows what was run whether or not tests fail: one lets its process write no file at all.
+COVERED := tests/client tests/policy tests/serving tests/cli tests/lake
+
+coverage: $(VENV)/installed-test
+	rm -rf $(VENV)/coverage
+	-$(BIN)/coverage run -m pytest $(IN_PARALLEL) $(COVERED)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage html --quiet
+	$(BIN)/coverage report
+
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/codespell
 
 types: $(VENV)/installed-test
 	$(BIN)/mypy
