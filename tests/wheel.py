@@ -55,12 +55,26 @@ def check_client_extra(wheel: Path, folder: Path) -> None:
     python = environment(folder / "client", f"{wheel}[client]")
     run(python, "-W", "error", "-c", "from stac_client import StacClient")
     run(python, "-W", "error", "-m", "stac_rucio", "--help")
+    check_versions(python)
     check_hint("serve", python, "-c", "import stac_rucio.serve")
     check_hint("serve", python, "-m", "stac_rucio", "serve", "--api", "http://127.0.0.1:9")
     result = run(python, "-m", "pip", "list", "--format", "freeze")
     installed = {line.partition("==")[0].lower() for line in result.splitlines()}
     expect("rucio-clients" in installed, "rucio-clients is missing")
     expect("rucio" not in installed, "rucio and rucio-clients are installed together")
+
+
+def check_versions(python: str) -> None:
+    """The packages and the command give the version that pip shows."""
+    program = (
+        "import importlib.metadata, stac_client, stac_policy, stac_rucio\n"
+        "print(importlib.metadata.version('stac-rucio'))\n"
+        "print(*(each.__version__ for each in (stac_client, stac_policy, stac_rucio)))"
+    )
+    version, found = run(python, "-c", program).splitlines()
+    expect(found.split() == [version] * 3, f"version {version} is given as {found}")
+    said = run(python, "-m", "stac_rucio", "--version")
+    expect(said.split()[-1] == version, f"stac-rucio says {said}")
 
 
 def check_hint(extra: str, *command: str) -> None:

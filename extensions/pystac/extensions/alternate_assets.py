@@ -1,16 +1,13 @@
-"""Implements the Alternate Assets extension for pystac.
+"""Implements the Alternate Assets extension.
 
 https://github.com/stac-extensions/alternate-assets
-
-Written as pystac's own extensions are, and on nothing but pystac. Importing it
-registers its migration with pystac.
 """
 # ruff: noqa: FBT001, FBT002 - every extension of pystac takes add_if_missing so
 
 from __future__ import annotations
 
 from copy import deepcopy
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, Union, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
 import pystac
 from pystac import ItemAssetDefinition
@@ -32,8 +29,8 @@ SUPPORTED_VERSIONS: list[str] = ["1.2.0", "1.1.0", "1.0.0"]
 ALTERNATE_PROP: str = "alternate"
 NAME_PROP: str = "alternate:name"
 
-_OF_ONE_LOCATION = ("alternate", "auth:", "storage:", "table:storage_", "xarray:storage_")
-"""Beginnings of the fields that say where and how one copy is read."""
+_LOCATION_FIELDS = ("alternate", "auth:", "storage:", "table:storage_", "xarray:storage_")
+"""Prefixes of the fields that say where and how a single copy is read."""
 
 #: What has alternates: an :class:`~pystac.Asset` or an :class:`~pystac.ItemAssetDefinition`
 T = TypeVar("T", pystac.Asset, ItemAssetDefinition)
@@ -43,7 +40,7 @@ class Alternate:
     """Another location of an asset: the Alternate Asset Object."""
 
     properties: dict[str, Any]
-    """All its fields, those of other extensions among them."""
+    """All its fields, including those of other extensions."""
 
     def __init__(self, properties: dict[str, Any]) -> None:
         self.properties = properties
@@ -65,15 +62,15 @@ class Alternate:
         description: str | None = None,
         extra_fields: Mapping[str, Any] | None = None,
     ) -> Alternate:
-        """Make an alternate.
+        """Return a new alternate.
 
         Args:
             href: Link to the asset at this location; absolute, or relative to the
                 item or collection. Required in an asset, and not allowed in an
                 item asset definition.
-            name: Short name that tells the alternates of an asset from each other.
+            name: Short name that distinguishes the alternates of an asset.
             title: Title for clients and users.
-            description: What is to be known of this location.
+            description: What users should know about this location.
             extra_fields: Further fields, for example of the Storage extension.
         """
         fields = {"href": href, NAME_PROP: name, "title": title, "description": description}
@@ -122,7 +119,7 @@ class Alternate:
         self._set("description", v)
 
     def to_dict(self) -> dict[str, Any]:
-        """Give its fields."""
+        """Return a copy of its fields."""
         return deepcopy(self.properties)
 
     def _set(self, field: str, v: str | None) -> None:
@@ -134,12 +131,12 @@ class Alternate:
 
 class AlternateAssetsExtension(
     PropertiesExtension,
-    ExtensionManagementMixin[Union[pystac.Item, pystac.Collection]],
+    ExtensionManagementMixin[pystac.Item | pystac.Collection],
     Generic[T],
 ):
     """Alternates of an :class:`~pystac.Asset` or :class:`~pystac.ItemAssetDefinition`.
 
-    Use :meth:`ext` to make one:
+    Use :meth:`ext` to get one:
 
         >>> AlternateAssetsExtension.ext(item.assets["red"]).alternates["s3"].href
         >>> AlternateAssetsExtension.ext(item).get_asset("red", "s3").href
@@ -153,18 +150,18 @@ class AlternateAssetsExtension(
         """Set the fields of this extension.
 
         Args:
-            alternates: The alternates by key; the keys are best the same in all
-                assets and items from one source.
-            alternate_name: Short name that tells the asset itself from its alternates.
+            alternates: The alternates by key. Use the same keys in all assets and
+                items of a source.
+            alternate_name: Short name that distinguishes the asset from its alternates.
         """
         self.alternates = dict(alternates)
         self.alternate_name = alternate_name
 
     @property
     def alternates(self) -> dict[str, Alternate]:
-        """Get or set the alternates by key; without any, the field `alternate` is not there.
+        """Get or set the alternates by key; without any, the field `alternate` is removed.
 
-        What is given is a new dictionary; the alternates in it are those of the asset.
+        The dictionary returned is new; changes of the alternates in it change the asset.
         """
         found = self._get_property(ALTERNATE_PROP, dict[str, dict[str, Any]]) or {}
         return {key: Alternate(properties) for key, properties in found.items()}
@@ -184,12 +181,12 @@ class AlternateAssetsExtension(
         self._set_property(NAME_PROP, v)
 
     def add_alternate(self, key: str, alternate: Alternate) -> None:
-        """Add an alternate, or replace the one that has this key."""
+        """Add an alternate, replacing any with the same key."""
         self.alternates = {**self.alternates, key: alternate}
 
     @classmethod
     def get_schema_uri(cls) -> str:
-        """Give the URI of the schema of the newest version."""
+        """Return the URI of the schema of the newest version."""
         return SCHEMA_URI_PATTERN.format(version=DEFAULT_VERSION)
 
     @overload
@@ -214,13 +211,16 @@ class AlternateAssetsExtension(
         Args:
             obj: An asset or item asset definition, for its alternates; an item or
                 collection, for those of its assets.
-            add_if_missing: Whether to name the extension in the item or collection
-                where it is not named yet.
+            add_if_missing: Whether to add the extension to the item or collection if
+                it does not list it yet.
+
+        Returns:
+            The object's alternates, as the class for its type.
 
         Raises:
-            pystac.ExtensionNotImplemented: The item or collection does not name the
+            pystac.ExtensionNotImplemented: The item or collection does not list the
                 extension.
-            pystac.ExtensionTypeError: The object can not have alternates.
+            pystac.ExtensionTypeError: The object cannot have alternates.
         """
         if isinstance(obj, pystac.Asset):
             cls.ensure_owner_has_extension(obj, add_if_missing)
@@ -235,7 +235,7 @@ class AlternateAssetsExtension(
 
 
 class AssetAlternateAssetsExtension(AlternateAssetsExtension[pystac.Asset]):
-    """The alternates of an asset; made by :meth:`AlternateAssetsExtension.ext`."""
+    """The alternates of an asset; returned by :meth:`AlternateAssetsExtension.ext`."""
 
     asset: pystac.Asset
     """The asset that is extended."""
@@ -251,16 +251,16 @@ class AssetAlternateAssetsExtension(AlternateAssetsExtension[pystac.Asset]):
         return f"<AssetAlternateAssetsExtension alternates={', '.join(self.alternates)}>"
 
     def get_asset(self, alternate: str) -> pystac.Asset:
-        """Give the asset as it is at another location.
+        """Return the asset at another location.
 
         Args:
-            alternate: Key of the alternate; or the asset's own `alternate:name`.
+            alternate: Key of the alternate, or the asset's own `alternate:name`.
 
         Returns:
-            A copy with the fields of the alternate in place of its own, and without
-            alternates. What the asset says of its own location (its storage and
-            authentication) is not in it. It has the same owner, so that relative
-            links are resolved.
+            A copy of the asset with the fields of the alternate in place of its own,
+            and without alternates. Fields of the asset's own location (storage and
+            authentication) are left out. It has the same owner, so that relative
+            links resolve.
 
         Raises:
             KeyError: It has no such alternate.
@@ -271,7 +271,7 @@ class AssetAlternateAssetsExtension(AlternateAssetsExtension[pystac.Asset]):
             fields = {
                 field: value
                 for field, value in fields.items()
-                if not field.startswith(_OF_ONE_LOCATION)
+                if not field.startswith(_LOCATION_FIELDS)
             }
             fields.update(alternates[alternate])
         elif alternate != self.alternate_name:
@@ -288,7 +288,7 @@ class AssetAlternateAssetsExtension(AlternateAssetsExtension[pystac.Asset]):
 class ItemAssetsAlternateAssetsExtension(AlternateAssetsExtension[ItemAssetDefinition]):
     """The alternates that a collection announces for an asset of its items.
 
-    They have no href. Made by :meth:`AlternateAssetsExtension.ext`.
+    They have no href. Returned by :meth:`AlternateAssetsExtension.ext`.
     """
 
     asset_defn: ItemAssetDefinition
@@ -308,7 +308,7 @@ class ItemAssetsAlternateAssetsExtension(AlternateAssetsExtension[ItemAssetDefin
 class OwnerAlternateAssetsExtension:
     """The alternates of all assets of an item or a collection.
 
-    Made by :meth:`AlternateAssetsExtension.ext`.
+    Returned by :meth:`AlternateAssetsExtension.ext`.
     """
 
     owner: pystac.Item | pystac.Collection
@@ -321,12 +321,14 @@ class OwnerAlternateAssetsExtension:
         return f"<OwnerAlternateAssetsExtension {type(self.owner).__name__} id={self.owner.id}>"
 
     def get_asset(self, key: str, alternate: str) -> pystac.Asset:
-        """Give an asset as it is at another location.
+        """Return an asset at another location.
 
         Args:
             key: Key of the asset.
-            alternate: Key of the alternate, as in
-                :meth:`AssetAlternateAssetsExtension.get_asset`.
+            alternate: Key of the alternate, or the asset's own `alternate:name`.
+
+        Returns:
+            The asset, as of :meth:`AssetAlternateAssetsExtension.get_asset`.
 
         Raises:
             KeyError: There is no such asset, or it has no such alternate.
@@ -338,10 +340,13 @@ class OwnerAlternateAssetsExtension:
             raise KeyError(f"{self.owner.id}, asset {key}: {error.args[0]}") from None
 
     def get_assets(self, alternate: str) -> dict[str, pystac.Asset]:
-        """Give all assets that are at a location, as they are there, by key.
+        """Return all assets that have a copy at a location.
 
         Args:
-            alternate: Key of the alternate.
+            alternate: Key of the alternate, or the assets' own `alternate:name`.
+
+        Returns:
+            The assets at that location, by key.
         """
         extended = {
             key: AssetAlternateAssetsExtension(asset) for key, asset in self.owner.assets.items()
@@ -354,7 +359,7 @@ class OwnerAlternateAssetsExtension:
 
 
 class AlternateAssetsExtensionHooks(ExtensionHooks):
-    """Migrates objects that follow an older version of the extension."""
+    """Migrates objects of older versions of the extension."""
 
     schema_uri: str = SCHEMA_URI_PATTERN.format(version=DEFAULT_VERSION)
     prev_extension_ids = {  # noqa: RUF012 - as pystac's
@@ -367,15 +372,15 @@ class AlternateAssetsExtensionHooks(ExtensionHooks):
     def migrate(
         self, obj: dict[str, Any], version: STACVersionID, info: STACJSONDescription
     ) -> None:
-        """Bring an object to the newest version.
+        """Migrate an object to the newest version.
 
-        Version 1.2.0 forbids what has no meaning: an `alternate` without entries,
-        an empty `description`, and an `href` in an item asset definition.
+        Version 1.2.0 forbids an `alternate` without entries, an empty `description`,
+        and an `href` in an item asset definition: these are removed.
         """
         uris = obj["stac_extensions"]
         if self.prev_extension_ids.isdisjoint(uris):
             return
-        super().migrate(obj, version, info)  # replaces one; there can be several, or the newest
+        super().migrate(obj, version, info)  # replaces one URI, and others can be there
         newest = (self.schema_uri if uri in self.prev_extension_ids else uri for uri in uris)
         obj["stac_extensions"] = list(dict.fromkeys(newest))
         for asset in _members(obj.get("assets")):
@@ -395,12 +400,13 @@ def _migrate_asset(asset: dict[str, Any]) -> None:
 
 
 def _members(objects: object) -> list[dict[str, Any]]:
-    """What is usable in a field of objects by key; reading what is not shall not fail here."""
+    """Return the objects in a field of objects by key, ignoring anything malformed."""
     members = objects.values() if isinstance(objects, dict) else ()
     return [member for member in members if isinstance(member, dict)]
 
 
 ALTERNATE_ASSETS_EXTENSION_HOOKS: ExtensionHooks = AlternateAssetsExtensionHooks()
 
+# pystac 1.15 loads them by the entry point, older releases do not.
 if ALTERNATE_ASSETS_EXTENSION_HOOKS.schema_uri not in pystac.EXTENSION_HOOKS.hooks:
     pystac.EXTENSION_HOOKS.add_extension_hooks(ALTERNATE_ASSETS_EXTENSION_HOOKS)
