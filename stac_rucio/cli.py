@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from importlib import import_module
+from importlib import import_module, metadata
 from typing import Any
 
 import click
 
-from .exits import MEANINGS, RootGroup
+from .exits import MEANINGS, ExitCode, Failure, RootGroup
 
 _VERBS = "stac_rucio.verbs"
+"""Package of the verbs, and group of the entry points that other distributions add some by."""
 
 _EXIT_CODES = "\n".join(f"  {code.value:3}  {meaning}" for code, meaning in MEANINGS.items())
 _EXAMPLE = """  stac-client search https://stac.example.org/v1 -c alps > alps.json
@@ -19,23 +20,20 @@ _EXAMPLE = """  stac-client search https://stac.example.org/v1 -c alps > alps.js
 
 
 class LazyCommand(click.Command):
-    """Stands for a command until it is used."""
+    """Stands for a command until it is used.
 
-    def __init__(self, name: str, text: str, where: str = "") -> None:
-        """Make one.
+    Args:
+        name: Of the command.
+        text: Its help in one line; the first of its own.
+    """
 
-        Args:
-            name: Of the command.
-            text: Its help in one line; the first of its own.
-            where: Where it is, as MODULE:NAME; by default in the verb's module.
-        """
+    def __init__(self, name: str, text: str) -> None:
         super().__init__(name, help=text)
-        self._where = where or f"{_VERBS}.{name}:{name}"
+        self._name = name
 
     def load(self) -> click.Command:
-        """Import it."""
-        module, _, name = self._where.partition(":")
-        command: click.Command = getattr(import_module(module), name)
+        """Import the command from the verb's module."""
+        command: click.Command = getattr(import_module(f"{_VERBS}.{self._name}"), self._name)
         return command
 
     def make_context(
@@ -47,6 +45,27 @@ class LazyCommand(click.Command):
     ) -> click.Context:
         """Let the command itself understand its arguments."""
         return self.load().make_context(info_name, args, parent, **extra)
+
+
+class TestbedCommand(LazyCommand):
+    """Stands for a command of the test bed, a distribution of its own with entry points."""
+
+    __test__ = False  # pytest takes it for a test case by its name
+
+    def load(self) -> click.Command:
+        """Import the command from the test bed.
+
+        Raises:
+            Failure: The test bed is not installed.
+        """
+        for entry_point in metadata.entry_points(group=_VERBS, name=self._name):
+            command: click.Command = entry_point.load()
+            return command
+        raise Failure(
+            f"`stac-rucio {self._name}` belongs to the test bed; install it in a clone of "
+            "stac-rucio, with: pip install -e . -e testbed",
+            ExitCode.CONFIGURATION,
+        )
 
 
 @click.group(
@@ -72,10 +91,8 @@ for command in (
     LazyCommand("deregister", "Take assets out of Rucio again, at one RSE."),
     LazyCommand("serve", "Serve another STAC API with every copy in its items."),
     LazyCommand("admin", "Set up a Rucio server for STAC assets, and check it."),
-    LazyCommand(
-        "testbed", "Run a whole Rucio data lake on this machine.", "stac_testbed.__main__:main"
-    ),
-    LazyCommand("demo", "Show the whole journey on a test bed of its own."),
+    TestbedCommand("testbed", "Run a whole Rucio data lake on this machine."),
+    TestbedCommand("demo", "Show the whole journey on a test bed of its own."),
     LazyCommand("completion", "Print what makes a shell complete the command line."),
 ):
     cli.add_command(command)

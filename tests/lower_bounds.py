@@ -69,7 +69,7 @@ def environment(folder: Path, check: Check) -> str:
     run(UV, "pip", "compile", "--quiet", *lowest, *extras, "pyproject.toml")
     install = (UV, "pip", "install", "--quiet", "--python", python)
     run(*install, "-r", str(oldest), "-c", str(oldest), *TOOLS, *check.tools)
-    run(*install, "--no-deps", "--editable", ".")
+    run(*install, "--no-deps", "--editable", ".", "--editable", "testbed")
     return python
 
 

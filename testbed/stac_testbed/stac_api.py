@@ -31,5 +31,5 @@ def command(items: Path, collections: Sequence[Path], port: int) -> list[str]:
     # beside this interpreter first: its folder is not on PATH unless the environment is active
     executable = shutil.which("rustac", path=Path(sys.executable).parent) or shutil.which("rustac")
     if executable is None:
-        raise FileNotFoundError("no rustac executable: pip install 'stac-rucio[testbed]'")
+        raise FileNotFoundError("no rustac executable: pip install rustac")
     return [executable, "serve", "--addr", f"127.0.0.1:{port}", *map(str, (*collections, items))]

@@ -75,6 +75,11 @@ _storage_option = click.option(
 @click.group()
 def main() -> None:
     """A whole Rucio data lake on this machine, for trying and testing."""
+    _prepare()
+
+
+def _prepare() -> None:
+    """Prepare this process for a lake; for commands that are used without the group, too."""
     # The lake is on the loopback interface, where no proxy leads.
     for variable in ("NO_PROXY", "no_proxy"):
         os.environ[variable] = ",".join(filter(None, [os.environ.get(variable), "127.0.0.1"]))
@@ -166,6 +171,7 @@ def demo(
     """Register a STAC search in Rucio, replicate it, and find the copies again."""
     from .demo import Search, journey
 
+    _prepare()  # `stac-rucio demo` comes here directly
     console = Console()
     folder = Path(tempfile.mkdtemp(prefix="stac-rucio-demo-"))
     with _one_line_errors(f"logs are in {folder / 'logs'}"):
