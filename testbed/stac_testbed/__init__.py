@@ -10,10 +10,12 @@ not for production.
 
 from __future__ import annotations
 
-from .errors import TestbedError
-from .lake import Lake, load, running, start
-from .layout import Layout
-from .provision import SOURCE_RSE, STORAGE_EXPRESSION, STORAGE_RSES
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .lake import Lake, load, running, start
+    from .layout import SOURCE_RSE, STORAGE_EXPRESSION, STORAGE_RSES, Layout
 
 __all__ = [
     "SOURCE_RSE",
@@ -26,3 +28,19 @@ __all__ = [
     "running",
     "start",
 ]
+
+_OF_LAKE = ("Lake", "load", "running", "start")
+
+
+class TestbedError(Exception):
+    """A part of the lake did not start, stop or do what it should; the message says which."""
+
+    __test__ = False  # pytest takes it for a test case by its name
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for: each server of a lake imports this package, and needs little."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = import_module(".lake" if name in _OF_LAKE else ".layout", __name__)
+    return getattr(module, name)

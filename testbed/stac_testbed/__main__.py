@@ -27,9 +27,8 @@ from rucio.common.exception import RucioException
 
 from stac_client import StacRucioError
 
+from . import TestbedError, xrootd
 from . import lake as lakes
-from . import xrootd
-from .errors import TestbedError
 from .layout import ACCOUNTS
 
 if TYPE_CHECKING:
@@ -96,6 +95,7 @@ def up(folder: Path, database: str | None, storage: str | None) -> None:
     with _one_line_errors():
         with console.status("starting") as status:
             lake = lakes.start(folder, database=database, storage=storage, report=status.update)
+        lake.keep()
         console.print(_table(lake))
         console.print(_usage(folder), highlight=False, soft_wrap=True)
 
@@ -191,6 +191,7 @@ def demo(
             lake.stop()
             raise
     if keep:
+        lake.keep()
         console.print(_usage(folder), highlight=False, soft_wrap=True)
     else:
         lake.stop()

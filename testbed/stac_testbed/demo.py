@@ -22,8 +22,8 @@ from pystac_client.exceptions import APIError
 from stac_client import ALTERNATE_ASSETS, StacClient
 from stac_policy.naming import collection_scope
 
-from .errors import TestbedError
-from .provision import SOURCE_RSE, STORAGE_EXPRESSION, STORAGE_RSES
+from . import TestbedError
+from .layout import SOURCE_RSE, STORAGE_EXPRESSION, STORAGE_RSES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

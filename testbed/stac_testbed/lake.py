@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,12 +12,9 @@ from typing import TYPE_CHECKING
 
 from stac_policy.naming import collection_scope
 
-from . import configuration, postgresql, processes, services, xrootd
-from .errors import TestbedError
+from . import TestbedError, configuration, postgresql, processes, services, xrootd
 from .layout import ACCOUNTS, ORIGINS, STORAGE_PREFIX, Layout
-from .provision import provision
 from .scenes import Origin, make_catalogue
-from .schema import check
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -92,6 +87,10 @@ class Lake:
             "STAC_API": self.stac_url,
         }
 
+    def keep(self) -> None:
+        """Let a lake that was started here outlive this process."""
+        processes.keep(self.processes)
+
     def stop(self) -> None:
         """Stop everything that was started; the files and the database stay."""
         databases = [process for process in self.processes if process.name == postgresql.NAME]
@@ -133,6 +132,8 @@ def start(
 ) -> Lake:
     """Make a lake in a folder and start it, or start the one that lies there.
 
+    It is stopped when this process ends, however that happens, unless it is kept.
+
     Args:
         folder: Holds all state and logs; new, empty, or that of a stopped lake.
         database: Where the Rucio server of a new lake keeps its data: the URL of a
@@ -156,7 +157,7 @@ def start(
     if storage not in (None, xrootd.NAME):
         raise TestbedError(f"{storage} is no storage of a lake; give {xrootd.NAME}, or none")
     if database not in (None, postgresql.NAME):
-        check(database)
+        postgresql.check_database(database)
     layout = Layout.create(folder, database=database, storage=storage)
     with _Starting(layout) as starting:
         with ThreadPoolExecutor() as executor:
@@ -172,7 +173,7 @@ def start(
         starting.wait()
         report("Rucio server, STAC API, origins, storages and transfer service answer")
         lake = starting.lake
-        provision(lake.client(), layout, map(collection_scope, lake.collections))
+        configuration.provision(lake.client(), layout, map(collection_scope, lake.collections))
         starting.start(services.rucio_daemons(layout))
         report("accounts, scopes and RSEs set up, daemons started")
         layout.complete_file.touch()
@@ -279,7 +280,7 @@ def _read_processes(layout: Layout) -> tuple[RunningProcess, ...]:
 
 def _make_database(layout: Layout, starting: _Starting) -> None:
     if layout.cluster is not None:
-        layout.cluster.make()
+        layout.cluster.make(layout.logs)
         starting.start(layout.cluster.service)
     if layout.schema is not None:
         layout.schema.wait(_READY_TIMEOUT_S)
@@ -287,13 +288,4 @@ def _make_database(layout: Layout, starting: _Starting) -> None:
     configuration.write_server(layout)
     for account in ACCOUNTS:
         configuration.write_client(layout, account)
-    result = subprocess.run(
-        services.database_command(),
-        env={**os.environ, "RUCIO_CONFIG": str(layout.server_cfg)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if result.returncode:
-        lines = result.stderr.strip().splitlines() or ["no output"]
-        raise TestbedError(f"the database of the Rucio server could not be made: {lines[-1]}")
+    processes.run(services.database(layout), layout.logs)

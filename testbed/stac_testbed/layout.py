@@ -7,11 +7,9 @@ import secrets
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from . import postgresql, xrootd
-from .errors import TestbedError
-from .postgresql import Cluster
+from . import TestbedError, postgresql, xrootd
+from .postgresql import Cluster, Schema
 from .processes import free_ports
-from .schema import Schema
 from .xrootd import XRootD
 
 ORIGINS = ("origin-a", "origin-b")
@@ -22,6 +20,11 @@ ACCOUNTS = ("root", "alice", "registrar")
 
 STORAGE_PREFIX = "/rucio/"
 """The folder of a storage that is Rucio's."""
+
+SOURCE_RSE = "STAC"
+STORAGE_RSES = dict(zip(STORAGES, ("DISK-A", "DISK-B")))
+STORAGE_EXPRESSION = "tier=disk"
+"""RSE expression of all storages."""
 
 _FILE = "lake.json"
 

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import stac_api
 from .layout import ORIGINS, STORAGE_PREFIX, STORAGES
 from .processes import Service
+from .rucio_server import CHANGES
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from .layout import Layout
 
 # One storage copies by itself, as those of grid sites do; through the other,
 # bytes are streamed: every transfer mode is used in every lake.
 _THIRD_PARTY_COPY = STORAGES[0]
+_RUCIO_PROGRAM = (sys.executable, "-m", "stac_testbed.rucio_server")
 
 
 def files(layout: Layout) -> list[Service]:
@@ -55,20 +60,43 @@ def rucio_daemons(layout: Layout) -> Service:
     """Rucio's daemons, which need the database and a provisioned server."""
     return Service(
         name="rucio-daemons",
-        command=(sys.executable, "-m", "stac_testbed.daemons"),
+        command=(*_RUCIO_PROGRAM, "daemons"),
         environment=_rucio_environment(layout),
     )
 
 
 def stac(layout: Layout) -> Service:
     """The STAC API, which needs the catalogue's files."""
-    command = stac_api.command(layout.items_file, layout.collection_files, layout.ports["stac-api"])
+    command = stac_api_command(layout.items_file, layout.collection_files, layout.ports["stac-api"])
     return Service("stac-api", tuple(command), url=layout.url("stac-api"))
 
 
-def database_command() -> tuple[str, ...]:
-    """The command that makes the database of the Rucio server, and its environment."""
-    return (sys.executable, "-m", "stac_testbed.database")
+def stac_api_command(items: Path, collections: Sequence[Path], port: int) -> list[str]:
+    """Return the command line of a STAC API at ``127.0.0.1:port``: `rustac serve`.
+
+    It searches by collections, ids, bbox, intersects and datetime, in pages. It has
+    no filter, query, sortby or fields, and does not claim them: it answers a filter
+    or query with no items, and ignores the other two. A GET search by a list (as of
+    collections) that has a next page fails with 500; POST, pystac-client's default, works.
+
+    Args:
+        items: file of one STAC item collection; every item's collection is given too.
+        collections: a file of STAC JSON for each collection.
+        port: TCP port to listen on.
+
+    Raises:
+        FileNotFoundError: rustac is not installed.
+    """
+    # beside this interpreter first: its folder is not on PATH unless the environment is active
+    executable = shutil.which("rustac", path=Path(sys.executable).parent) or shutil.which("rustac")
+    if executable is None:
+        raise FileNotFoundError("no rustac executable: pip install rustac")
+    return [executable, "serve", "--addr", f"127.0.0.1:{port}", *map(str, (*collections, items))]
+
+
+def database(layout: Layout) -> Service:
+    """Return what makes the database of the Rucio server, and then ends."""
+    return Service("database", (*_RUCIO_PROGRAM, "database"), None, _rucio_environment(layout))
 
 
 def _rucio_environment(layout: Layout) -> dict[str, str]:
@@ -76,6 +104,7 @@ def _rucio_environment(layout: Layout) -> dict[str, str]:
     return {
         "RUCIO_CONFIG": str(layout.server_cfg),
         "PROMETHEUS_MULTIPROC_DIR": str(layout.data("metrics")),
+        CHANGES: str(layout.data("changes")),
     }
 
 

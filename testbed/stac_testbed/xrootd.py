@@ -15,9 +15,8 @@ from pathlib import Path
 
 import psutil
 
-from .errors import TestbedError
-from .processes import Service
-from .users import as_user, folder_for, user_for
+from . import TestbedError
+from .processes import Service, as_user, folder_for, user_for
 
 NAME = "xrootd"
 """What asks for it in place of the lake's own storage."""

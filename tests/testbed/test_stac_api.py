@@ -12,7 +12,7 @@ import pytest
 from pystac.validation import validate_dict
 
 from stac_testbed.scenes import Origin, make_catalogue
-from stac_testbed.stac_api import command
+from stac_testbed.services import stac_api_command as command
 
 READY_S = 20
 

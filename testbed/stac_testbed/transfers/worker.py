@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_IDLE_SECONDS = 1.0
+_PAUSE_SECONDS = 1.0
 _COPY_SECONDS = 600.0
 _COPY_SECONDS_PER_MIB = 2.0
 
@@ -70,7 +70,7 @@ class Pool:
                 self._copy(self._next())
             except Exception:
                 logger.exception("the job database failed")
-                time.sleep(_IDLE_SECONDS)
+                time.sleep(_PAUSE_SECONDS)
             self.wake()
 
     def _next(self) -> Task:
@@ -79,7 +79,7 @@ class Pool:
                 task = self._jobs.claim()
                 if task:
                     return task
-                self._changed.wait(_IDLE_SECONDS)
+                self._changed.wait()
 
     def _copy(self, task: Task) -> None:
         mebibytes = (task.copy.size_bytes or 0) / (1 << 20)
