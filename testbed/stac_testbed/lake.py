@@ -163,7 +163,7 @@ def start(
         with ThreadPoolExecutor() as executor:
             made = executor.submit(_make_database, layout, starting)
             if layout.xrootd is not None:
-                layout.xrootd.make(STORAGE_PREFIX)
+                layout.xrootd.make(STORAGE_PREFIX, layout.logs)
             starting.start(*services.files(layout))
             origins = [Origin(layout.data(name), layout.url(name)) for name in ORIGINS]
             catalogue = make_catalogue(layout.catalogue, origins)

@@ -1,5 +1,7 @@
 """Sample catalogue: small, real Cloud-Optimized GeoTIFFs and the STAC that describes them.
 
+The scenes are synthetic: mountains out of random numbers.
+
 Two collections over the Alps. They differ on purpose in what a catalogue may
 leave out, and in what makes a URL fragile:
 
@@ -21,15 +23,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+import numpy as np
 import pystac
-
-from . import rasters
+import rasterio
+from rasterio.warp import transform, transform_geom
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
 FILE_EXTENSION = "https://stac-extensions.github.io/file/v2.1.0/schema.json"
 PROJECTION_EXTENSION = "https://stac-extensions.github.io/projection/v2.0.0/schema.json"
+
+CRS = "EPSG:32632"
+"""Coordinate reference system of every scene: UTM zone 32N, 6 to 12 degrees east."""
+
+PIXEL_M = 20
+"""Side of a pixel in metres."""
+
+SIDE_PX = 512
+"""Side of a scene in pixels."""
+
+_TILE_PX = 256
+_THUMBNAIL_STEP = 4
+_NOISE = 2.0  # digital numbers, standard deviation; keeps the files from compressing away
 
 # A multihash is the function's code as a varint, the digest's length, the digest.
 # md5 is 0xd5 in https://github.com/multiformats/multicodec/blob/master/table.csv,
@@ -51,6 +69,14 @@ _PLACES = (  # id, name, degrees east, degrees north
     ("zugspitze", "Zugspitze", 10.985, 47.421),
     ("marmolada", "Marmolada", 11.850, 46.434),
 )
+
+
+@dataclass(frozen=True)
+class Band:
+    """How a band of a scene follows the relief, in digital numbers."""
+
+    valley: int
+    summit: int
 
 
 @dataclass(frozen=True)
@@ -86,7 +112,7 @@ class _Kind:
     collection: str
     title: str
     description: str
-    bands: tuple[tuple[str, str, rasters.Band], ...]
+    bands: tuple[tuple[str, str, Band], ...]
     """Asset key, title and look of each band."""
 
     first: datetime
@@ -99,8 +125,8 @@ _OPTICAL = _Kind(
     title="Alpine optical scenes",
     description="Synthetic red and near-infrared reflectance over the Alps.",
     bands=(
-        ("red", "Red", rasters.Band(valley=400, summit=3600)),
-        ("nir", "Near infrared", rasters.Band(valley=3000, summit=3900)),
+        ("red", "Red", Band(valley=400, summit=3600)),
+        ("nir", "Near infrared", Band(valley=3000, summit=3900)),
     ),
     first=datetime(2025, 6, 1, 10, 16, 1, tzinfo=timezone.utc),
     thumbnail="thumbnail.png",
@@ -111,8 +137,8 @@ _RADAR = _Kind(
     title="Alpine radar scenes",
     description="Synthetic radar backscatter over the Alps, in two polarisations.",
     bands=(
-        ("vv", "VV backscatter", rasters.Band(valley=300, summit=2600)),
-        ("vh", "VH backscatter", rasters.Band(valley=100, summit=900)),
+        ("vv", "VV backscatter", Band(valley=300, summit=2600)),
+        ("vh", "VH backscatter", Band(valley=100, summit=900)),
     ),
     first=datetime(2025, 6, 3, 5, 34, 12, tzinfo=timezone.utc),
     thumbnail="quick look.png",
@@ -185,8 +211,8 @@ def _make_item(
 ) -> pystac.Item:
     place_id, place, longitude, latitude = _PLACES[index % len(_PLACES)]
     when = kind.first + index * _REPEAT
-    grid = rasters.georeference(longitude, latitude)
-    geometry = rasters.footprint(grid)
+    grid = georeference(longitude, latitude)
+    geometry = footprint(grid)
     longitudes, latitudes = zip(*geometry["coordinates"][0])
     item = pystac.Item(
         id=f"{place_id}-{when:%Y%m%d}",
@@ -195,23 +221,23 @@ def _make_item(
         datetime=when,
         properties={
             "title": f"{place}, {when:%Y-%m-%d}",
-            "gsd": rasters.PIXEL_M,
-            "proj:code": rasters.CRS,
+            "gsd": PIXEL_M,
+            "proj:code": CRS,
         },
         stac_extensions=[FILE_EXTENSION, PROJECTION_EXTENSION],
     )
-    pixels = rasters.make_scene([band for _, _, band in kind.bands], seed)
+    pixels = make_scene([band for _, _, band in kind.bands], seed)
     for position, (key, title, _) in enumerate(kind.bands):
         path, href = _locate(origins, position, f"{kind.collection}/{item.id}/{key}.tif")
-        rasters.write_cog(path, pixels[position], grid)
+        write_cog(path, pixels[position], grid)
         fields = {
-            "proj:shape": [rasters.SIDE_PX, rasters.SIDE_PX],
+            "proj:shape": [SIDE_PX, SIDE_PX],
             "proj:transform": list(grid),
             **_file_fields(path, with_checksum=kind.checksums),
         }
         item.add_asset(key, _asset(href, title, pystac.MediaType.COG, "data", fields))
     path, href = _locate(origins, len(pixels), f"{kind.collection}/{item.id}/{kind.thumbnail}")
-    rasters.write_thumbnail(path, pixels, grid)
+    write_thumbnail(path, pixels, grid)
     fields = _file_fields(path, with_checksum=kind.checksums)
     thumbnail = _asset(href, "Thumbnail", pystac.MediaType.PNG, "thumbnail", fields)
     item.add_asset("thumbnail", thumbnail)
@@ -244,3 +270,91 @@ def _file_fields(path: Path, *, with_checksum: bool) -> dict[str, Any]:
 
 def _write_json(path: Path, value: dict[str, Any]) -> None:
     path.write_text(json.dumps(value), encoding="utf-8")
+
+
+def georeference(longitude: float, latitude: float) -> rasterio.Affine:
+    """Return the pixel grid centred on a place, on whole pixels of the projection."""
+    (east,), (north,) = transform("EPSG:4326", CRS, [longitude], [latitude])
+    half_m = SIDE_PX * PIXEL_M // 2
+    left = round(east / PIXEL_M) * PIXEL_M - half_m
+    top = round(north / PIXEL_M) * PIXEL_M + half_m
+    return rasterio.Affine(PIXEL_M, 0, left, 0, -PIXEL_M, top)
+
+
+def footprint(grid: rasterio.Affine) -> dict[str, Any]:
+    """Return a pixel grid's outline in degrees as a GeoJSON polygon, anticlockwise."""
+    left, top = grid.c, grid.f
+    right, bottom = left + SIDE_PX * PIXEL_M, top - SIDE_PX * PIXEL_M
+    ring = [(left, bottom), (right, bottom), (right, top), (left, top), (left, bottom)]
+    outline = {"type": "Polygon", "coordinates": [ring]}
+    geometry: dict[str, Any] = transform_geom(CRS, "EPSG:4326", outline, precision=6)
+    return geometry
+
+
+def make_scene(bands: Sequence[Band], seed: tuple[int, int]) -> list[NDArray[np.uint16]]:
+    """Return the pixels of each band over one relief; the same seed gives the same pixels."""
+    rng = np.random.default_rng(seed)
+    relief = _relief(rng)
+    return [
+        (band.valley + (band.summit - band.valley) * relief + rng.normal(0, _NOISE, relief.shape))
+        .clip(1)  # 0 means no data
+        .astype(np.uint16)
+        for band in bands
+    ]
+
+
+def _relief(rng: np.random.Generator) -> NDArray[np.float64]:
+    """Heights from 0 to 1: random ones on ever finer grids, interpolated and added up."""
+    relief = np.zeros((SIDE_PX, SIDE_PX))
+    for cells in (4, 8, 16, 32, 64):
+        positions = np.linspace(0, cells, SIDE_PX)
+        weights = np.maximum(0, 1 - np.abs(positions[:, None] - np.arange(cells + 1)))
+        relief += weights @ rng.random((cells + 1, cells + 1)) @ weights.T / cells
+    relief -= relief.min()
+    relief /= relief.max()
+    return relief
+
+
+def write_cog(path: Path, pixels: NDArray[np.uint16], grid: rasterio.Affine) -> None:
+    """Write one band as a Cloud-Optimized GeoTIFF: tiled, with overviews."""
+    with rasterio.open(
+        path,
+        "w",
+        driver="COG",
+        width=SIDE_PX,
+        height=SIDE_PX,
+        count=1,
+        dtype="uint16",
+        nodata=0,
+        crs=CRS,
+        transform=grid,
+        blocksize=_TILE_PX,
+        compress="deflate",
+        predictor="yes",
+        level=1,  # half the time for a file 1 % larger
+    ) as file:
+        file.write(pixels, 1)
+
+
+def write_thumbnail(path: Path, bands: Sequence[NDArray[np.uint16]], grid: rasterio.Affine) -> None:
+    """Write a small PNG with the first of two bands as red and the second as green."""
+    red, green = (
+        (band[::_THUMBNAIL_STEP, ::_THUMBNAIL_STEP] * (255 / band.max())).astype(np.uint8)
+        for band in bands
+    )
+    side_px = SIDE_PX // _THUMBNAIL_STEP
+    # rasterio warns of a file without a transform; GDAL would write that of a PNG beside it
+    with (
+        rasterio.Env(GDAL_PAM_ENABLED=False),
+        rasterio.open(
+            path,
+            "w",
+            driver="PNG",
+            width=side_px,
+            height=side_px,
+            count=3,
+            dtype="uint8",
+            transform=grid,
+        ) as file,
+    ):
+        file.write(np.stack([red, green, red // 2 + green // 2]))

@@ -26,7 +26,7 @@ def files(layout: Layout) -> list[Service]:
     """Origins, storages and the transfer service, which need nothing else to start."""
     services = [
         _wsgi(
-            layout, name, f"stac_testbed.origin:create_app({str(layout.data(name))!r})", threads=8
+            layout, name, f"stac_testbed.files:create_origin({str(layout.data(name))!r})", threads=8
         )
         for name in ORIGINS
     ]
@@ -34,7 +34,7 @@ def files(layout: Layout) -> list[Service]:
         services.append(layout.xrootd.service(_THIRD_PARTY_COPY, STORAGE_PREFIX))
     for name in STORAGES if layout.xrootd is None else STORAGES[1:]:
         application = (
-            f"stac_testbed.storage:create_app({str(layout.data(name))!r}, "
+            f"stac_testbed.files:create_storage({str(layout.data(name))!r}, "
             f"third_party_copy={name == _THIRD_PARTY_COPY})"
         )
         services.append(_wsgi(layout, name, application, threads=8))

@@ -6,8 +6,6 @@ not be told otherwise, so it is started only where the loopback is all there is.
 
 from __future__ import annotations
 
-import datetime as dt
-import ipaddress
 import os
 import shutil
 from dataclasses import dataclass
@@ -16,13 +14,13 @@ from pathlib import Path
 import psutil
 
 from . import TestbedError
-from .processes import Service, as_user, folder_for, user_for
+from .processes import Service, as_user, folder_for, run, user_for
 
 NAME = "xrootd"
 """What asks for it in place of the lake's own storage."""
 
 _ADDRESS = "127.0.0.1"
-_DAYS_VALID = 3650
+_DAYS_VALID = "3650"
 # Third-party copy is not loaded without TLS, nor without certificates to trust: the server
 # has one that it gave itself. Requests by plain HTTP are answered at the same port.
 _CONFIGURATION = """\
@@ -91,11 +89,15 @@ class XRootD:
             folder=Path(self.folder),
         )
 
-    def make(self, export: str) -> None:
+    def make(self, export: str, logs: Path) -> None:
         """Make its files.
 
         Args:
             export: The folder below `/` that it lets be used, with slashes around it.
+            logs: Folder for a log.
+
+        Raises:
+            TestbedError: There is no openssl to make a certificate.
         """
         folder, user = Path(self.folder), _user()
         folder.mkdir(mode=0o700)
@@ -106,7 +108,13 @@ class XRootD:
                 folder=folder, port=self.port, address=_ADDRESS, export=export.rstrip("/")
             )
         )
-        _write_certificate(folder / "certificate.pem", folder / "key.pem")
+        certificate = (
+            *("openssl", "req", "-x509", "-days", _DAYS_VALID, "-nodes"),
+            *("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"),
+            *("-subj", f"/CN={_ADDRESS}", "-addext", f"subjectAltName=IP:{_ADDRESS}"),
+            *("-keyout", "key.pem", "-out", "certificate.pem"),
+        )
+        run(Service("openssl", certificate, folder=folder), logs)
         if user is not None:
             for path in (folder, *folder.rglob("*")):
                 shutil.chown(path, user)
@@ -138,37 +146,3 @@ def _refuse_company() -> None:
 
 def _user() -> str | None:
     return user_for("XRootD", "xrootd")
-
-
-def _write_certificate(certificate_file: Path, key_file: Path) -> None:
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.x509.oid import NameOID
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, _ADDRESS)])
-    now = dt.datetime.now(dt.timezone.utc)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now)
-        .not_valid_after(now + dt.timedelta(days=_DAYS_VALID))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(_ADDRESS))]),
-            critical=False,
-        )
-        .sign(key, hashes.SHA256())
-    )
-    certificate_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    key_file.touch(mode=0o600)
-    key_file.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )

@@ -1,9 +1,11 @@
-"""A storage of a data lake: one folder over WebDAV, for test and demo only.
+"""The servers of a lake's files: origins, which are read-only, and storages over WebDAV.
 
-Everybody may read and write it; production storages are dCache, XRootD and the like. Run it
-with threads, because a storage that copies from itself answers its own request::
+An origin is a plain HTTP file server, as many archives run one. Everybody may read and write a
+storage; production storages are dCache, XRootD and the like. Run it with threads, because one
+that copies from itself answers its own request::
 
-    gunicorn --threads 8 "stac_testbed.storage:create_app('FOLDER', third_party_copy=True)"
+    gunicorn "stac_testbed.files:create_origin('FOLDER')"
+    gunicorn --threads 8 "stac_testbed.files:create_storage('FOLDER', third_party_copy=True)"
 """
 
 from __future__ import annotations
@@ -14,27 +16,54 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flask import Flask, abort, send_from_directory
 from wsgidav.wsgidav_app import WsgiDAVApp
 
-from .transfers.digests import ALGORITHMS, new_digest, to_header
-from .transfers.web import (
+from ._http import (
+    ALGORITHMS,
     CHUNK_BYTES,
     TransferError,
     chunks,
     http_url,
+    new_digest,
     refusal,
     send,
+    to_header,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+    from flask import Response
 
 _MARKER_SECONDS = 1.0
 
 
-def create_app(folder: str, *, third_party_copy: bool) -> WSGIApplication:
+def create_origin(folder: str) -> Flask:
+    """Return the WSGI application that serves the files below a folder.
+
+    It answers GET and HEAD with Content-Length, ETag and byte ranges, and 404 for
+    everything that is not a file inside the folder. Query strings change nothing.
+
+    Args:
+        folder: What it serves; need not exist yet.
+    """
+    root = Path(folder).resolve()
+    app = Flask(__name__, static_folder=None)  # else Flask serves a folder of its own as well
+
+    @app.get("/<path:name>")
+    def serve(name: str) -> Response:
+        try:
+            relative = (root / name).resolve().relative_to(root)
+        except ValueError:  # outside, by ".." or by a link; or no possible name (a null byte)
+            abort(404)
+        return send_from_directory(root, relative)
+
+    return app
+
+
+def create_storage(folder: str, *, third_party_copy: bool) -> WSGIApplication:
     """Return the WSGI application of a storage.
 
     Args:

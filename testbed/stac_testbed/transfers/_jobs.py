@@ -1,23 +1,27 @@
-"""Jobs and their files in an SQLite database, which outlives the process."""
+"""Jobs and their files: what Rucio submits, and an SQLite database that outlives the process."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sqlite3
 import uuid
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from .copying import Copy
-from .submission import job_state
+from ._copying import Copy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from .submission import Submission
+BASE_ID = uuid.uuid5(uuid.NAMESPACE_DNS, "transfers.stac-testbed.invalid")
+VO = "testbed"
+ENDED = ("FINISHED", "FINISHEDDIRTY", "FAILED", "CANCELED")
+_DEFAULT_PRIORITY = 3
+_UNFINISHED = ("SUBMITTED", "ACTIVE")
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS jobs (
@@ -26,13 +30,87 @@ CREATE TABLE IF NOT EXISTS jobs (
 CREATE INDEX IF NOT EXISTS same_job ON jobs (fingerprint);
 CREATE TABLE IF NOT EXISTS files (
     id INTEGER PRIMARY KEY, job_id TEXT REFERENCES jobs, file_index INTEGER, state TEXT,
-    priority INTEGER, source TEXT, destination TEXT, size_bytes INTEGER, checksum TEXT,
-    verify TEXT, strict INTEGER, overwrite INTEGER, metadata TEXT, reason TEXT,
-    started TEXT, finished TEXT
+    priority INTEGER, destination TEXT, copy TEXT, overwrite INTEGER, metadata TEXT,
+    reason TEXT, started TEXT, finished TEXT
 );
 CREATE INDEX IF NOT EXISTS files_of_job ON files (job_id);
 CREATE INDEX IF NOT EXISTS queue ON files (state, priority DESC, id);
 """
+
+
+@dataclass(frozen=True)
+class File:
+    """One source to try, or one hop to make.
+
+    Attributes:
+        index: Sources of the same file share it.
+        state: SUBMITTED, or NOT_USED when its turn comes after others of its job.
+        copy: What to copy.
+        overwrite: Whether a file at the destination may be replaced.
+        metadata: JSON text, given back as it is.
+    """
+
+    index: int
+    state: str
+    copy: Copy
+    overwrite: bool
+    metadata: str
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A job to be.
+
+    Attributes:
+        job_id: Given by the submitter's own rule, or None.
+        fingerprint: Equal for submissions of equal content.
+        job_type: N, R (several sources for a file) or H (several hops).
+        priority: The higher, the sooner.
+        metadata: JSON text, given back as it is.
+        files: In the order they are tried.
+    """
+
+    job_id: str | None
+    fingerprint: str
+    job_type: str
+    priority: int
+    metadata: str
+    files: tuple[File, ...]
+
+
+def parse(body: Any) -> Submission:
+    """Turn the body of ``POST /jobs`` into a submission.
+
+    Raises:
+        ValueError: If it is none; says why.
+    """
+    try:
+        files, params = body["files"], body["params"]
+        several_sources = any(len(file["sources"]) > 1 for file in files)
+        job_type = "H" if params.get("multihop") else "R" if several_sources else "N"
+        return Submission(
+            job_id=_deterministic_id(params),
+            fingerprint=hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest(),
+            job_type=job_type,
+            priority=int(params.get("priority") or _DEFAULT_PRIORITY),
+            metadata=json.dumps(params.get("job_metadata")),
+            files=tuple(_files(files, params, job_type)),
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"not a submission: {type(error).__name__} {error}") from error
+
+
+def job_state(job_type: str, files: Sequence[tuple[int, str]]) -> str:
+    """Return the state of a job from the index and state of each of its files."""
+    states = {state for _, state in files}
+    if states.intersection(_UNFINISHED):
+        return "SUBMITTED" if states <= {"SUBMITTED", "NOT_USED"} else "ACTIVE"
+    if "CANCELED" in states:
+        return "CANCELED"
+    finished = {index for index, state in files if state == "FINISHED"}
+    if finished == {index for index, _ in files}:
+        return "FINISHED"
+    return "FINISHEDDIRTY" if finished and job_type != "H" else "FAILED"
 
 
 @dataclass(frozen=True)
@@ -72,14 +150,12 @@ class Jobs:
             job = (job_id, submission.job_type, submission.fingerprint, submission.metadata, _now())
             db.execute("INSERT INTO jobs VALUES (?, ?, ?, ?, ?)", job)
             db.executemany(
-                "INSERT INTO files (job_id, file_index, state, priority, source, destination,"
-                " size_bytes, checksum, verify, strict, overwrite, metadata)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO files (job_id, file_index, state, priority, destination, copy,"
+                " overwrite, metadata) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 [
                     (
                         *(job_id, file.index, file.state, submission.priority),
-                        *(file.copy.source, file.copy.destination, file.copy.size_bytes),
-                        *(file.copy.checksum, file.copy.verify, file.copy.strict),
+                        *(file.copy.destination, json.dumps(asdict(file.copy))),
                         *(file.overwrite, file.metadata),
                     )
                     for file in submission.files
@@ -137,9 +213,7 @@ class Jobs:
                 return None
             statement = "UPDATE files SET state='ACTIVE', started=? WHERE id=?"
             db.execute(statement, (_now(), file["id"]))
-        names = ("source", "destination", "size_bytes", "checksum", "verify", "strict")
-        copy = Copy(**{name: file[name] for name in names})
-        return Task(file["id"], copy, bool(file["overwrite"]))
+        return Task(file["id"], Copy(**json.loads(file["copy"])), bool(file["overwrite"]))
 
     def began(self, file_id: int) -> None:
         """Note that the destination is the copy's own: after a restart it may be replaced."""
@@ -195,7 +269,7 @@ def _describe_file(file: sqlite3.Row) -> dict[str, Any]:
         "file_id": file["id"],
         "file_index": file["file_index"],
         "file_state": file["state"],
-        "source_surl": file["source"],
+        "source_surl": json.loads(file["copy"])["source"],
         "dest_surl": file["destination"],
         "start_time": file["started"],
         "finish_time": file["finished"],
@@ -209,3 +283,46 @@ def _describe_file(file: sqlite3.Row) -> dict[str, Any]:
 def _now() -> str:
     """UTC in the one format that Rucio parses."""
     return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def _deterministic_id(params: Mapping[str, Any]) -> str | None:
+    if params.get("id_generator") != "deterministic":
+        return None
+    return str(uuid.uuid5(uuid.uuid5(BASE_ID, VO), params["sid"]))
+
+
+def _files(files: Sequence[Any], params: Mapping[str, Any], job_type: str) -> list[File]:
+    if not files:
+        raise ValueError("no files")
+    result: list[File] = []
+    for index, file in enumerate(files):
+        if not file["sources"] or len(file["destinations"]) != 1:
+            raise ValueError("a file needs sources and exactly one destination")
+        if job_type == "H" and len(file["sources"]) > 1:
+            raise ValueError("a hop has exactly one source")
+        strict = bool(params.get("strict_copy"))
+        last = index == len(files) - 1
+        overwrite = params.get("overwrite") or (not last and params.get("overwrite_hop"))
+        for number, source in enumerate(file["sources"]):
+            copy = Copy(
+                source=str(source),
+                destination=str(file["destinations"][0]),
+                size_bytes=None if strict else file.get("filesize"),
+                checksum=None if strict else file.get("checksum"),
+                verify="none" if strict else _verify(params, file.get("checksum")),
+                strict=strict,
+            )
+            waits = number > 0 or (job_type == "H" and index > 0)
+            state = "NOT_USED" if waits else "SUBMITTED"
+            metadata = json.dumps(file.get("metadata"))
+            result.append(File(index, state, copy, bool(overwrite), metadata))
+    return result
+
+
+def _verify(params: Mapping[str, Any], checksum: str | None) -> str:
+    value = params.get("verify_checksum")
+    if not isinstance(value, str):
+        return "both" if value else "target" if checksum else "none"
+    if value not in ("both", "target", "source", "none"):
+        raise ValueError(f"verify_checksum {value!r} is not known")
+    return value

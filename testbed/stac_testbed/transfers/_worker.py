@@ -8,14 +8,15 @@ import threading
 import time
 from typing import TYPE_CHECKING, Callable
 
-from .copying import make_copy, remove
-from .web import TransferError, readable
+from stac_testbed._http import TransferError, readable
+
+from ._copying import make_copy, remove
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from .jobs import Jobs, Task
+    from ._jobs import Jobs, Task
 
 logger = logging.getLogger(__name__)
 

@@ -1,10 +1,17 @@
-"""HTTP as a copy needs it: single requests, whole bodies, errors of one line without secrets."""
+"""HTTP as a copy needs it: single requests, whole bodies, digests, errors of one line.
+
+Digests are checksums as storages and Rucio know them, adler32 and md5, in headers and streams.
+"""
 
 from __future__ import annotations
 
+import base64
+import binascii
+import hashlib
 import http.client
 import re
-from typing import TYPE_CHECKING, Callable
+import zlib
+from typing import TYPE_CHECKING, Callable, Protocol
 from urllib.parse import urljoin
 
 import requests
@@ -14,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 ABSENT = (404, 410)
+ALGORITHMS = ("adler32", "md5")
 CHUNK_BYTES = 1 << 18
 CONNECT_SECONDS = 10.0
 READ_SECONDS = 60.0
@@ -131,3 +139,63 @@ def _cause(error: BaseException) -> str:
             return inner.strerror
         error, inner = inner, inner.__cause__ or inner.__context__
     return type(error).__name__
+
+
+class Digest(Protocol):
+    """What ``hashlib`` objects and `Adler32` have in common."""
+
+    def update(self, data: bytes, /) -> None:
+        """Take in more bytes."""
+
+    def hexdigest(self) -> str:
+        """Return the checksum of everything taken in, in lower-case hex digits."""
+
+
+class Adler32:
+    """The checksum most grids use, in the form of a ``hashlib`` object."""
+
+    def __init__(self) -> None:
+        self._value = 1
+
+    def update(self, data: bytes, /) -> None:
+        """Take in more bytes."""
+        self._value = zlib.adler32(data, self._value)
+
+    def hexdigest(self) -> str:
+        """Return the checksum of everything taken in, as eight hex digits."""
+        return f"{self._value:08x}"
+
+
+def new_digest(algorithm: str) -> Digest:
+    """Return an empty checksum of one of `ALGORITHMS`."""
+    return hashlib.md5(usedforsecurity=False) if algorithm == "md5" else Adler32()
+
+
+def same_digest(one: str, other: str) -> bool:
+    """Compare two hex digests the way FTS does: neither case nor leading zeros matter."""
+    return one.lower().lstrip("0") == other.lower().lstrip("0")
+
+
+def to_header(algorithm: str, hex_digest: str) -> str:
+    """Return the value of a ``Digest`` header: adler32 in hex, md5 in base64 (RFC 3230)."""
+    if algorithm == "md5":
+        return f"md5={base64.b64encode(bytes.fromhex(hex_digest)).decode()}"
+    return f"{algorithm}={hex_digest}"
+
+
+def from_header(header: str, algorithm: str) -> str | None:
+    """Return the hex digest of one algorithm in a ``Digest`` header, or None.
+
+    Storages may answer with another algorithm than was asked for, and some write md5 in hex.
+    """
+    for part in header.split(","):
+        name, _, value = part.strip().partition("=")
+        if name.lower() != algorithm or not value:
+            continue
+        if algorithm != "md5" or len(value) == hashlib.md5(usedforsecurity=False).digest_size * 2:
+            return value.lower()
+        try:
+            return base64.b64decode(value, validate=True).hex()
+        except binascii.Error:
+            return None
+    return None
