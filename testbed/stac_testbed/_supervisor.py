@@ -55,17 +55,20 @@ class _Supervisor:
 
     def serve(self) -> None:
         """Do what the parent asks for until it ends."""
-        requests = sys.stdin.fileno()
+        requests, asked = sys.stdin.fileno(), b""
         while os.getppid() == self._parent:
             ready, _, _ = select.select([requests, self._ended], [], [], _LOOK_S)
             if self._ended in ready:
                 os.read(self._ended, select.PIPE_BUF)
             self._reap()
             if requests in ready:
-                line = sys.stdin.readline()
-                if not line.endswith("\n"):
+                more = os.read(requests, select.PIPE_BUF)
+                if not more:
                     return
-                print(json.dumps(self._answer(json.loads(line))), flush=True)  # noqa: T201 - a pipe
+                *lines, asked = (asked + more).split(b"\n")
+                for request in map(json.loads, lines):
+                    answer = {**self._answer(request), "number": request["number"]}
+                    print(json.dumps(answer), flush=True)  # noqa: T201 - a pipe
 
     def _answer(self, request: Mapping[str, Any]) -> dict[str, Any]:
         if "command" in request:

@@ -6,7 +6,7 @@ import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -57,7 +57,7 @@ class Lake:
         return bool(self.processes) and all(process.find() for process in self.processes)
 
     def client(self, account: str = "root") -> Client:
-        """Make a Rucio client for one of the lake's accounts; it needs no rucio.cfg.
+        """Return a Rucio client for one of the lake's accounts; it needs no rucio.cfg.
 
         Args:
             account: `root`, `alice` (an ordinary user) or `registrar`, who may
@@ -81,7 +81,7 @@ class Lake:
         )
 
     def environment(self, account: str = "root") -> dict[str, str]:
-        """Environment variables with which Rucio's commands find the lake."""
+        """Return environment variables with which Rucio's commands find the lake."""
         return {
             "RUCIO_CONFIG": str(self.layout.client_cfg(account)),
             "STAC_API": self.stac_url,
@@ -153,53 +153,45 @@ def start(
                 f"the lake in {folder} has its database and storages; "
                 "start it again without naming any"
             )
-        return _resume(folder)
-    if storage not in (None, xrootd.NAME):
-        raise TestbedError(f"{storage} is no storage of a lake; give {xrootd.NAME}, or none")
-    if database not in (None, postgresql.NAME):
-        postgresql.check_database(database)
-    layout = Layout.create(folder, database=database, storage=storage)
+        layout = _stopped(folder)
+    else:
+        if storage not in (None, xrootd.NAME):
+            raise TestbedError(f"{storage} is no storage of a lake; give {xrootd.NAME}, or none")
+        if database not in (None, postgresql.NAME):
+            postgresql.check_database(database)
+        layout = Layout.create(folder, database=database, storage=storage)
+    new = not layout.complete_file.exists()
     with _Starting(layout) as starting:
         with ThreadPoolExecutor() as executor:
-            made = executor.submit(_make_database, layout, starting)
-            if layout.xrootd is not None:
+            database_ready = executor.submit(_start_database, layout, starting, new=new)
+            if new and layout.xrootd is not None:
                 layout.xrootd.make(STORAGE_PREFIX, layout.logs)
             starting.start(*services.files(layout))
-            origins = [Origin(layout.data(name), layout.url(name)) for name in ORIGINS]
-            catalogue = make_catalogue(layout.catalogue, origins)
-            report(f"catalogue of {len(catalogue.items)} items made")
-            made.result()
+            if new:
+                origins = [Origin(layout.data(name), layout.url(name)) for name in ORIGINS]
+                catalogue = make_catalogue(layout.catalogue, origins)
+                report(f"catalogue of {len(catalogue.items)} items made")
+            database_ready.result()
         starting.start(services.rucio_server(layout), services.stac(layout))
         starting.wait()
         report("Rucio server, STAC API, origins, storages and transfer service answer")
         lake = starting.lake
-        configuration.provision(lake.client(), layout, map(collection_scope, lake.collections))
+        if new:
+            scopes = map(collection_scope, lake.collections)
+            configuration.provision(lake.client(), layout, scopes)
+            report("accounts, scopes and RSEs set up")
         starting.start(services.rucio_daemons(layout))
-        report("accounts, scopes and RSEs set up, daemons started")
         layout.complete_file.touch()
     return starting.lake
 
 
-def _resume(folder: Path) -> Lake:
+def _stopped(folder: Path) -> Layout:
     lake = load(folder)
     if any(process.find() for process in lake.processes):
         raise TestbedError(f"the lake in {folder} runs already")
-    layout = lake.layout
-    if not layout.complete_file.exists():
+    if not lake.layout.complete_file.exists():
         raise TestbedError(f"the lake in {folder} was never completed; remove the folder")
-    with _Starting(layout) as starting:
-        if layout.cluster is not None:
-            starting.start(layout.cluster.service)
-        if layout.schema is not None:
-            layout.schema.wait(_READY_TIMEOUT_S)
-        starting.start(
-            *services.files(layout),
-            services.rucio_server(layout),
-            services.stac(layout),
-            services.rucio_daemons(layout),
-        )
-        starting.wait()
-    return starting.lake
+    return lake.layout
 
 
 @contextmanager
@@ -219,13 +211,15 @@ def running(
 
 
 def load(folder: Path) -> Lake:
-    """Find the lake that lies in a folder.
+    """Return the lake that lies in a folder.
 
     Raises:
         TestbedError: There is none.
     """
     layout = Layout.load(folder)
-    return Lake(layout, _read_processes(layout))
+    file = layout.processes_file
+    content = json.loads(file.read_text()) if file.exists() else []
+    return Lake(layout, tuple(processes.RunningProcess(**process) for process in content))
 
 
 class _Starting:
@@ -248,16 +242,8 @@ class _Starting:
         for service in services:
             with self._lock:
                 self._started.append((service, processes.start(service, self._layout.logs)))
-                content = [
-                    {
-                        "name": process.name,
-                        "pid": process.pid,
-                        "created_s": process.created_s,
-                        "stop_signal": process.stop_signal,
-                    }
-                    for process in self.lake.processes
-                ]
-                self._layout.processes_file.write_text(json.dumps(content))
+                content = json.dumps([asdict(process) for process in self.lake.processes])
+                self._layout.processes_file.write_text(content)
 
     def wait(self) -> None:
         for service, process in self._started:
@@ -271,19 +257,16 @@ class _Starting:
             self.lake.stop()
 
 
-def _read_processes(layout: Layout) -> tuple[RunningProcess, ...]:
-    if not layout.processes_file.exists():
-        return ()
-    content = json.loads(layout.processes_file.read_text())
-    return tuple(processes.RunningProcess(**process) for process in content)
-
-
-def _make_database(layout: Layout, starting: _Starting) -> None:
+def _start_database(layout: Layout, starting: _Starting, *, new: bool) -> None:
     if layout.cluster is not None:
-        layout.cluster.make(layout.logs)
+        if new:
+            layout.cluster.make(layout.logs)
         starting.start(layout.cluster.service)
     if layout.schema is not None:
         layout.schema.wait(_READY_TIMEOUT_S)
+    if not new:
+        return
+    if layout.schema is not None:
         layout.schema.create()
     configuration.write_server(layout)
     for account in ACCOUNTS:

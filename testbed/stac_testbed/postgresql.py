@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import TestbedError
-from .processes import Service, as_user, folder_for, run, user_for
+from .processes import OwnServer, Service, as_user, folder_for, run, user_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,12 +60,9 @@ _COMMENT_OF = """
 
 
 @dataclass(frozen=True)
-class Cluster:
-    """A PostgreSQL server's files, port and password."""
+class Cluster(OwnServer):
+    """A PostgreSQL server of a lake's own, and its administrator's password."""
 
-    folder: str
-    """Holds nothing else; it is removed with the lake."""
-    port: int
     password: str = field(repr=False)
 
     @classmethod
@@ -132,10 +129,6 @@ class Cluster:
             run(Service("initdb", command, folder=folder), logs)
         finally:
             password_file.unlink()
-
-    def remove(self) -> None:
-        """Remove its files; it must have been stopped."""
-        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def find_programs() -> Path:

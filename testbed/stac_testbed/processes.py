@@ -11,12 +11,13 @@ import json
 import os
 import pwd
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
@@ -74,6 +75,7 @@ class _Supervisor:
 
     def __init__(self) -> None:
         self.of = os.getpid()
+        self._asked = 0
         self._popen = subprocess.Popen(
             (sys.executable, "-m", "stac_testbed._supervisor", str(self.of)),
             stdin=subprocess.PIPE,
@@ -92,10 +94,13 @@ class _Supervisor:
         """
         assert self._popen.stdin is not None  # noqa: S101 - for mypy
         assert self._popen.stdout is not None  # noqa: S101 - for mypy
+        self._asked += 1
+        answer: dict[str, Any] = {}
         try:
-            self._popen.stdin.write(f"{json.dumps(request)}\n")
+            self._popen.stdin.write(f"{json.dumps({**request, 'number': self._asked})}\n")
             self._popen.stdin.flush()
-            answer: dict[str, Any] = json.loads(self._popen.stdout.readline())
+            while answer.get("number") != self._asked:  # that of a request that was interrupted
+                answer = json.loads(self._popen.stdout.readline())
         except (BrokenPipeError, json.JSONDecodeError):
             raise TestbedError("the supervisor of the lake's processes has ended") from None
         if "error" in answer:
@@ -104,7 +109,7 @@ class _Supervisor:
 
     def close(self) -> None:
         """Let it end, with all that it has started and was not told to keep."""
-        with self._popen:
+        with suppress(BrokenPipeError), self._popen:
             pass
 
 
@@ -128,9 +133,11 @@ def _close(*, if_idle: bool = False) -> None:
     with _lock:
         if _supervisor is None or _supervisor.of != os.getpid():
             return
-        if not if_idle or not _supervisor.ask()["left"]:
-            _supervisor.close()
-            _supervisor = None
+        with suppress(TestbedError):  # it has ended already
+            if if_idle and _supervisor.ask()["left"]:
+                return
+        _supervisor.close()
+        _supervisor = None
 
 
 def start(service: Service, logs: Path) -> RunningProcess:
@@ -222,6 +229,20 @@ def free_ports(count: int) -> list[int]:
             opened.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)
         ]
         return [each.getsockname()[1] for each in sockets]
+
+
+@dataclass(frozen=True)
+class OwnServer:
+    """A server of a lake's own, out of a package of the machine, that refuses to run as root."""
+
+    folder: str
+    """Holds its files and nothing else; it is removed with the lake."""
+    port: int
+    """TCP port of the loopback interface."""
+
+    def remove(self) -> None:
+        """Remove its files; it must have been stopped."""
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def user_for(server: str, user: str) -> str | None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 
 from . import TestbedError
-from .processes import Service, as_user, folder_for, run, user_for
+from .processes import OwnServer, Service, as_user, folder_for, run, user_for
 
 NAME = "xrootd"
 """What asks for it in place of the lake's own storage."""
@@ -42,12 +42,8 @@ tpc.trace info
 
 
 @dataclass(frozen=True)
-class XRootD:
-    """An XRootD server's files and port."""
-
-    folder: str
-    """Holds nothing else; it is removed with the lake."""
-    port: int
+class XRootD(OwnServer):
+    """An XRootD server of a lake's own."""
 
     @classmethod
     def plan(cls, folder: Path, port: int) -> XRootD:
@@ -118,10 +114,6 @@ class XRootD:
         if user is not None:
             for path in (folder, *folder.rglob("*")):
                 shutil.chown(path, user)
-
-    def remove(self) -> None:
-        """Remove its files; it must have been stopped."""
-        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def _program() -> str:
