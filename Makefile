@@ -154,7 +154,7 @@ older-rucios: $(addprefix $(VENV)/rucio-,$(OLDER_RUCIOS))
 
 $(VENV)/rucio-%: FORCE | $(BIN)/uv
 	$(PYTHON) -m venv $@
-	$(INSTALL) --python $@/bin/python --editable '.[testbed,test]' 'rucio==$*.*'
+	$(INSTALL) --python $@/bin/python --editable '.[test]' --editable testbed 'rucio==$*.*'
 	$@/bin/python -m pytest $(IN_PARALLEL) tests/lake tests/access tests/policy/test_multi_vo.py
 
 FORCE:
@@ -162,18 +162,18 @@ FORCE:
 check: lint types test docs wheel extension older-rucios
 
 clean:
-	rm -rf $(VENV) build dist
+	rm -rf $(VENV) build dist testbed/dist
 
 # pip takes minutes to agree with itself about what Rucio and the tools of the tests need.
 $(BIN)/uv:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 
-$(VENV)/installed: pyproject.toml | $(BIN)/uv
-	$(INSTALL) --python $(BIN)/python --editable '.[testbed]'
+$(VENV)/installed: pyproject.toml testbed/pyproject.toml | $(BIN)/uv
+	$(INSTALL) --python $(BIN)/python --editable . --editable testbed
 	touch $@
 
-$(VENV)/installed-test: pyproject.toml $(wildcard extensions/pystac/extensions/*.py) | $(BIN)/uv
-	$(INSTALL) --python $(BIN)/python --editable '.[testbed,test]'
+$(VENV)/installed-test: pyproject.toml testbed/pyproject.toml $(wildcard extensions/pystac/extensions/*.py) | $(BIN)/uv
+	$(INSTALL) --python $(BIN)/python --editable '.[test]' --editable testbed
 	$(INSTALL) --python $(BIN)/python --reinstall-package pystac-ext-alternate-assets ./extensions
 	touch $@ $(VENV)/installed

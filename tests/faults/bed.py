@@ -143,7 +143,7 @@ class KillableServer:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(victim.pid, signal.SIGKILL)
         if not workers_only:
-            self._process.popen.wait()
+            processes.stop([self._process])
             self._process = processes.start(self._service, self._logs)
 
     def wait(self):
