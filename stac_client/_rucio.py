@@ -44,7 +44,8 @@ REQUEST_DIDS = 1000
 """The most DIDs in one request (`rucio.common.schema.generic`, `maxItems`)."""
 
 RETRY_S = 90.0
-"""How long a server that is away or too busy is asked again, in seconds."""
+"""How long a server that is away or too busy is asked again, in seconds, unless the environment
+variable `STAC_RUCIO_RETRY_S` says otherwise."""
 
 _LOGGER = logging.getLogger(__name__)
 _LEAST = 50
@@ -130,7 +131,7 @@ class Rucio:
             timeout_s: The longest silence of the server, in seconds; by default the client's.
         """
         self._client = client
-        self._retry_s = RETRY_S if retry_s is None else retry_s
+        self._retry_s = _default_retry_s() if retry_s is None else retry_s
         self._timeout_s = timeout_s
         self._largest = REQUEST_DIDS
         self._pid = os.getpid()
@@ -153,7 +154,7 @@ class Rucio:
             StacRucioError: There is no usable rucio.cfg, or Rucio does not answer, or does not
                 accept the account or its credentials.
         """
-        patience_s = RETRY_S if retry_s is None else retry_s
+        patience_s = _default_retry_s() if retry_s is None else retry_s
         return cls(_retried("connecting to Rucio", make, patience_s), retry_s=patience_s)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -360,6 +361,14 @@ class Rucio:
         return client
 
 
+def _default_retry_s() -> float:
+    text = os.environ.get("STAC_RUCIO_RETRY_S", "")
+    try:
+        return float(text) if text else RETRY_S
+    except ValueError:
+        raise ConfigurationError(f"STAC_RUCIO_RETRY_S is {text!r}, not a number") from None
+
+
 def _retried(doing: str, request: Callable[[], T], retry_s: float, *, may_halve: bool = False) -> T:
     """Send a request until it succeeds, fails for good, or has failed for long enough."""
     until_s = None
@@ -531,7 +540,7 @@ def _pfns(entry: Mapping[str, Any]) -> PFNs:
 
 def patiently(request: Callable[[], T]) -> T:
     """Send a request, and again while it may succeed later."""
-    return _retried("", request, RETRY_S)
+    return _retried("", request, _default_retry_s())
 
 
 class Sender:

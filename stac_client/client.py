@@ -65,7 +65,8 @@ class StacClient:
             scope: A fixed scope for all assets, instead of those derived from
                 their collections.
             retry_s: How long to ask a server again that is away or too busy, in
-                seconds; by default 90.
+                seconds; by default 90, or what `STAC_RUCIO_RETRY_S` says in
+                the environment.
 
         Raises:
             ConfigurationError: There is no usable rucio.cfg.

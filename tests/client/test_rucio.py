@@ -77,7 +77,7 @@ def pauses(monkeypatch):
     """The pauses in seconds, which take no time."""
     clock = Clock()
     monkeypatch.setattr(_rucio, "time", clock)
-    monkeypatch.setattr(_rucio, "RETRY_S", RETRY_S)
+    monkeypatch.delenv("STAC_RUCIO_RETRY_S")
     return clock.pauses
 
 
@@ -174,6 +174,17 @@ def test_no_patience_where_none_is_wanted(pauses):
     with pytest.raises(UnreachableError):
         rucio.ask("sending", lambda _: BusyServer(AWAY).request())
     assert pauses == []
+
+
+def test_the_environment_has_the_default(pauses, monkeypatch):
+    """`STAC_RUCIO_RETRY_S` is what is not said in the call; nonsense is told."""
+    monkeypatch.setenv("STAC_RUCIO_RETRY_S", "2")
+    with pytest.raises(UnreachableError):
+        ask(BusyServer(*[AWAY] * 99).request)
+    assert sum(pauses) == pytest.approx(2)
+    monkeypatch.setenv("STAC_RUCIO_RETRY_S", "soon")
+    with pytest.raises(ConfigurationError, match="STAC_RUCIO_RETRY_S"):
+        Rucio(FakeClient())
 
 
 def test_hints_are_apart_from_messages():
