@@ -264,8 +264,13 @@ def open_api(url: str, headers: Mapping[str, str] | None = None) -> Client:
         headers: For the API alone; they may hold credentials.
 
     Raises:
+        ConfigurationError: It is no URL.
         StacRucioError: It does not answer, or not as a STAC API.
     """
+    if not _is_url(url):
+        raise ConfigurationError(
+            f"{redact(url)} is no URL of a STAC API, which begins with https:// or http://"
+        )
     with stac_errors(_named(url), *_UNREADABLE):
         return Client.open(url, stac_io=ApiIO(url, headers))
 

@@ -94,6 +94,16 @@ def test_stac_apis_that_fail_at_any_request(run, stac_lake, kind, ends, nth):
     assert result.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("api", ["127.0.0.1:9999", "localhost:9999", "/etc/passwd", "s3://b/k"])
+@pytest.mark.parametrize("verb", ["plan --rse STAC", "admin scope --dry-run"])
+def test_what_is_no_api(run, verb, api):
+    """What is no URL is told from an API that does not answer."""
+    result = run(*verb.split(), "--api", api)
+    assert result.exit_code == 5
+    assert "is no URL of a STAC API" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
 def test_what_does_not_exist(run, items_file):
     """An RSE, an RSE expression or a rule that does not exist ends with exit code 5."""
     file = items_file(many_items("x", 1, 1))
@@ -129,7 +139,7 @@ def test_credentials_of_another_account(stac_lake, monkeypatch):
     ("path", "limit", "doing"),
     [
         ("/accounts/", "_FIRST_TIMEOUT_S", "connecting to Rucio"),
-        ("/rses/STAC", "_TIMEOUT_S", "asking for RSE STAC"),
+        ("/rses/STAC", "_TIMEOUT_S", "registering at RSE STAC"),
     ],
 )
 def test_an_answer_of_rucio_that_never_comes(  # noqa: PLR0917 - pytest gives them by name
@@ -208,7 +218,7 @@ def test_no_room_for_a_temporary_file():
     """Where Rucio's client can not even be loaded, as on a full disk, one line says why."""
     no_file = f"import resource as r; r.setrlimit(r.RLIMIT_FSIZE, (0, 0)); {START}"
     result = subprocess.run(  # noqa: S603 - this Python
-        [sys.executable, "-c", no_file, "plan", "x.json", "--rse", "STAC"],
+        [sys.executable, "-c", no_file, "plan", "-", "--rse", "STAC"],
         capture_output=True,
         text=True,
         check=False,
