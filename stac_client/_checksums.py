@@ -245,3 +245,8 @@ def _decode_digests(text: str) -> bytes:
         return base64.b64decode(text, validate=True)
     except ValueError:
         return b""
+
+
+def multihash_of_md5(md5: str) -> str:
+    """Return the multihash, in hex digits, of an md5 digest in hex digits."""
+    return f"d50110{md5}"

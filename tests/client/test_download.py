@@ -7,7 +7,7 @@ import time
 import pytest
 
 from stac_client import RequestError
-from tests.policy.origin import chunks_cut, redirect, running_origin, status
+from tests.origin import chunks_cut, redirect, running_origin, status
 
 from .downloading import (
     ALREADY_THERE,
@@ -185,7 +185,7 @@ def test_no_server(rucio, tmp_path):
         url = gone.url
     rucio.add(BODY, {"A": url + "/f"})
     (outcome,) = download(rucio, tmp_path)
-    assert (outcome.state, outcome.reason) == (FAILED, f"A {url}/f: no answer")
+    assert (outcome.state, outcome.reason) == (FAILED, f"A {url}/f: no answer (Connection refused)")
 
 
 def test_selection(rucio, storage, tmp_path):

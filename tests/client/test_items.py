@@ -13,9 +13,9 @@ from pystac_client import ItemSearch
 
 from stac_client import ConfigurationError, RequestError, UnreachableError
 from stac_client._items import iter_items
+from tests.origin import Answer
 
 from .items import TIF, item
-from .origin import Answer
 
 CONFORMS_TO = [
     "https://api.stacspec.org/v1.0.0/core",
