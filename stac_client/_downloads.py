@@ -18,7 +18,7 @@ import shutil
 from collections import Counter
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from threading import Event, Lock
@@ -40,7 +40,7 @@ from stac_client._results import (
 )
 from stac_client._rucio import list_files, patiently
 from stac_client.errors import ConfigurationError, StacRucioError, details, rucio_errors
-from stac_policy.http import Attempts, Begun, FetchError, fetch, make_session, strong_etag
+from stac_policy.http import Attempts, FetchError, Incoming, make_session, strong_etag
 from stac_policy.urls import redact
 
 if TYPE_CHECKING:
@@ -149,12 +149,6 @@ class Part:
         except (OSError, ValueError, TypeError, KeyError):
             return None
 
-    def begun(self, url: str) -> Begun:
-        """Return how much there is of the replica at a URL."""
-        source = self.source()
-        of_url = source is not None and source[0] == url
-        return Begun(self.size_bytes, source[1]) if source and of_url else Begun()
-
     def restart(self, url: str, etag: str | None) -> None:
         """Begin with no bytes, of another replica or another version of it.
 
@@ -249,7 +243,8 @@ class Sources:
         self._client = client
         self._only = rse
         self._ranks: dict[str, int] = {}
-        self._failures: Counter[str] = Counter()
+        self.failures: Counter[str] = Counter()
+        """How often in a row an RSE did not answer."""
         if rse is not None:
             with rucio_errors(f"downloading from RSE {rse}"):
                 client.get_rse(rse)
@@ -279,7 +274,7 @@ class Sources:
         return sorted(
             found,
             key=lambda source: (
-                self._failures[source.rse] >= _PATIENCE,
+                self.failures[source.rse] >= _PATIENCE,
                 self._ranks.get(source.rse, 0),
                 source.pfn != url,
                 http_url(source.pfn) is None,
@@ -297,14 +292,6 @@ class Sources:
             return f"no replica at {self._only}"
         return f"its replica at {self._only} is {state}"
 
-    def failed(self, source: Source) -> None:
-        """Take note that an RSE did not answer."""
-        self._failures[source.rse] += 1
-
-    def worked(self, source: Source) -> None:
-        """Take note that an RSE gave a file."""
-        self._failures[source.rse] = 0
-
 
 def _is_available(file: RucioFile, rse: str) -> bool:
     return file.states.get(rse, "AVAILABLE") == "AVAILABLE"
@@ -314,74 +301,6 @@ def _rank(rse: dict[str, Any]) -> int:
     if rse.get("rse_type") == "TAPE" or rse.get("availability_read") is False:
         return 2
     return 1 if rse.get("deterministic") is False else 0
-
-
-class RucioFetcher:
-    """Downloads by Rucio's protocols; usable by several threads."""
-
-    def __init__(self, client: Client) -> None:
-        """Make one; Rucio's download client is imported and made when it is needed.
-
-        Args:
-            client: A Rucio client. For the settings of RSEs, Rucio's download
-                client makes another one by itself, as rucio.cfg says.
-        """
-        self._client = client
-        self._downloads: Any = None
-        self._lock = Lock()
-
-    def fetch(self, wanted: _Wanted, source: Source, part: Part) -> None:
-        """Download a PFN into a part file.
-
-        Raises:
-            FetchError: Rucio's client did not give it.
-            OSError: The part cannot be written.
-        """
-        did, size_bytes = wanted.asset.did, wanted.file.size_bytes
-        # Rucio's client makes no folders for a file whose name has several parts.
-        folder = part.path.with_suffix(".rucio")
-        path = folder / did.name[1:]
-        shutil.rmtree(folder, ignore_errors=True)
-        try:
-            path.parent.mkdir(parents=True)
-            self._download(
-                {
-                    "did": str(did),
-                    "rse": source.rse,
-                    "pfn": source.pfn,
-                    "base_dir": str(folder),
-                    "no_subdir": True,
-                    "transfer_timeout": max(_LEAST_TIMEOUT_S, size_bytes // _SLOWEST_BYTES_S),
-                }
-            )
-            part.take(path)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-        wanted.tally.reached(size_bytes)
-
-    def _download(self, wanted: dict[str, Any]) -> None:
-        traces: list[dict[str, Any]] = []
-        try:
-            (result,) = self._client_for_downloads().download_pfns(
-                [wanted],
-                num_threads=1,
-                traces_copy_out=traces,
-                deactivate_file_download_exceptions=True,
-            )
-        # Its protocols let the errors of their libraries pass, of whatever kind.
-        except Exception as error:
-            raise FetchError(f"Rucio's client failed: {details(error)}") from error
-        if result.get("clientState") not in _DONE:
-            said = " ".join(str(traces[-1].get("stateReason")).split())[:300] if traces else ""
-            raise FetchError(f"Rucio's client failed: {said or result.get('clientState')}")
-
-    def _client_for_downloads(self) -> Any:
-        with self._lock:
-            if self._downloads is None:
-                from rucio.client.downloadclient import DownloadClient
-
-                self._downloads = DownloadClient(client=self._client, logger=_LOGGER.log)
-            return self._downloads
 
 
 # A download under way.
@@ -422,18 +341,13 @@ class _Wanted:
         )
 
 
+@dataclass(frozen=True)
 class Downloader:
     """Downloads the assets of items, each from the best replica that gives it."""
 
-    def __init__(self, client: Client, *, workers: int = 8) -> None:
-        """Prepare downloads.
-
-        Args:
-            client: A Rucio client.
-            workers: How many files are downloaded at the same time.
-        """
-        self._client = client
-        self._workers = workers
+    client: Client
+    workers: int = 8
+    """How many files are downloaded at the same time."""
 
     def download(
         self,
@@ -478,78 +392,67 @@ class Downloader:
                 or Rucio or the STAC API does not answer. What is there by then is
                 recognised when it is tried again.
         """
-        sources = Sources(self._client, rse)
+        sources = Sources(self.client, rse)
         # Resolved, so that nothing in it that is a link goes unseen.
         folder = Path(folder).resolve()
-        with locked(folder), make_session(pool_maxsize=self._workers) as session:
+        absent = State.SKIPPED if only_available else State.FAILED
+        with locked(folder), make_session(pool_maxsize=self.workers) as session:
+            catalogue, tally = LocalCatalogue(folder), Tally()
             run = _Run(
-                client=self._client,
-                workers=self._workers,
-                folder=folder,
-                sources=sources,
-                session=session,
-                absent=State.SKIPPED if only_available else State.FAILED,
-                on_progress=on_progress,
+                self.client, self.workers, folder, sources, session, absent, catalogue, tally
             )
+            reporter = Reporter(tally, on_progress)
             outcomes: list[DownloadOutcome] = []
             unseen = named_keys(assets)
             select = partial(select_assets, selection=assets, scope=scope)
             try:
                 for batch in item_batches(map(as_registered, iter_items(items)), select):
                     unseen -= {found.key for _, selected in batch for found in selected}
-                    outcomes += run.download(batch)
+                    outcomes += run.download(batch, reporter)
             finally:
-                run.catalogue.save()
+                catalogue.save()
         for key in sorted(unseen):
             reason = "no item has an asset with this key"
             outcomes.append(DownloadOutcome("", "", key, State.SKIPPED, reason))
-        return Downloads(outcomes, run.catalogue.path, run.catalogue.problems)
+        return Downloads(outcomes, catalogue.path, catalogue.problems)
 
 
+@dataclass
 class _Run:
     """A download under way."""
 
-    def __init__(
-        self,
-        *,
-        client: Client,
-        workers: int,
-        folder: Path,
-        sources: Sources,
-        session: requests.Session,
-        absent: State,
-        on_progress: Callable[[Progress], None],
-    ) -> None:
-        self.catalogue = LocalCatalogue(folder)
-        self._client = client
-        self._workers = workers
-        self._folder = folder
-        self._sources = sources
-        self._session = session
-        self._rucio = RucioFetcher(client)
-        self._absent = absent  # what becomes of an asset without a replica
-        self._stop = Event()
-        self._tally = Tally()
-        self._reporter = Reporter(self._tally, on_progress)
-        self._seen: set[DID] = set()
+    client: Client
+    workers: int
+    folder: Path
+    sources: Sources
+    session: requests.Session
+    absent: State
+    """What becomes of an asset without a replica."""
+    catalogue: LocalCatalogue
+    tally: Tally
+    stop: Event = field(default_factory=Event)
+    seen: set[DID] = field(default_factory=set)
+    downloads: Any = None
+    lock: Any = field(default_factory=Lock)
 
-    def download(self, batch: list[tuple[ItemDict, list[_Found]]]) -> list[DownloadOutcome]:
+    def download(
+        self, batch: list[tuple[ItemDict, list[_Found]]], reporter: Reporter
+    ) -> list[DownloadOutcome]:
         """Download the selected assets of some items, and write the items."""
-        new = [
-            found
-            for _, selected in batch
-            for found in selected
-            if isinstance(found, Asset) and self._is_new(found)
-        ]
+        new: dict[DID, Asset] = {}  # that come for the first time; pages may overlap
+        for _, selected in batch:
+            for found in selected:
+                if isinstance(found, Asset) and found.did not in self.seen:
+                    new.setdefault(found.did, found)
+        self.seen.update(new)
         files: dict[DID, RucioFile] = {}
         try:
-            dids = [asset.did for asset in new]
-            files = patiently(lambda: list_files(self._client, dids, all_states=True))
+            files = patiently(lambda: list_files(self.client, new, all_states=True))
         except StacRucioError as error:
-            done = {id(asset): _outcome(asset, State.FAILED, str(error)) for asset in new}
+            done = {id(asset): _outcome(asset, State.FAILED, str(error)) for asset in new.values()}
         else:
-            self._sources.learn(rse for file in files.values() for rse in file.pfns)
-            done = self._side_by_side([(asset, files.get(asset.did)) for asset in new])
+            self.sources.learn(rse for file in files.values() for rse in file.pfns)
+            done = self._side_by_side(new.values(), files, reporter)
         outcomes = []
         for item, selected in batch:
             of_item = [done.get(id(found)) or _not_downloaded(found) for found in selected]
@@ -560,46 +463,36 @@ class _Run:
                 self.catalogue.add(item, assets[0].dataset, of_item, rses)
         return outcomes
 
-    def _is_new(self, asset: Asset) -> bool:
-        """Return whether an asset comes for the first time; pages may overlap."""
-        is_new = asset.did not in self._seen
-        self._seen.add(asset.did)
-        return is_new
-
     def _side_by_side(
-        self, found: list[tuple[Asset, RucioFile | None]]
+        self, assets: Iterable[Asset], files: dict[DID, RucioFile], reporter: Reporter
     ) -> dict[int, DownloadOutcome]:
         """Download assets side by side; gives what became of each, by its identity."""
         done = {}
-        with ThreadPoolExecutor(self._workers) as executor:
-            futures: dict[int, Future[DownloadOutcome]] = {}
-            for asset, file in found:
-                if file is None:
-                    done[id(asset)] = _outcome(asset, self._absent, self._sources.absence(None))
+        futures: dict[int, Future[DownloadOutcome]] = {}
+        with ThreadPoolExecutor(self.workers) as executor:
+            for asset in assets:
+                if (file := files.get(asset.did)) is None:
+                    done[id(asset)] = _outcome(asset, self.absent, self.sources.absence(None))
                     continue
-                wanted = _Wanted(asset, file, self._tally.expect(file.size_bytes))
+                wanted = _Wanted(asset, file, self.tally.expect(file.size_bytes))
                 futures[id(asset)] = executor.submit(self._work, wanted)
             try:
-                self._follow(futures.values())
+                reporter.report()
+                pending = set(futures.values())
+                while pending:
+                    pending = wait(pending, timeout=REPORT_S).not_done
+                    reporter.report()
             except BaseException:
-                self._stop.set()
+                self.stop.set()
                 executor.shutdown(wait=False, cancel_futures=True)
                 raise
         return done | {key: future.result() for key, future in futures.items()}
-
-    def _follow(self, futures: Iterable[Future[DownloadOutcome]]) -> None:
-        """Wait for all, and report meanwhile."""
-        pending = set(futures)
-        self._reporter.report()
-        while pending:
-            pending = wait(pending, timeout=REPORT_S).not_done
-            self._reporter.report()
 
     def _work(self, wanted: _Wanted) -> DownloadOutcome:
         """Download an asset, unless it is there; whatever happens, it has an outcome."""
         part = None
         try:
-            part = Part(place(self._folder, wanted.asset.did))
+            part = Part(place(self.folder, wanted.asset.did))
             found = self._download(wanted, part)
         except UnusablePathError as error:
             found = wanted.outcome(State.FAILED, str(error))
@@ -626,12 +519,12 @@ class _Run:
                 wanted.tally.reached(size_bytes)
                 part.remove()  # its note, if a run was killed as it put the file in its place
                 return wanted.there(State.ALREADY_THERE, target, found)
-        sources = self._sources.of(wanted.file, wanted.asset.url)
+        sources = self.sources.of(wanted.file, wanted.asset.url)
         if not sources:
-            return wanted.outcome(self._absent, self._sources.absence(wanted.file))
+            return wanted.outcome(self.absent, self.sources.absence(wanted.file))
         missing_bytes = size_bytes - part.size_bytes
-        if missing_bytes > (free_bytes := shutil.disk_usage(self._folder).free):
-            reason = f"{missing_bytes:,} bytes do not fit into {self._folder} ({free_bytes:,} free)"
+        if missing_bytes > (free_bytes := shutil.disk_usage(self.folder).free):
+            reason = f"{missing_bytes:,} bytes do not fit into {self.folder} ({free_bytes:,} free)"
             return wanted.outcome(State.FAILED, reason)
         if begun := part.source():
             sources.sort(key=lambda source: http_url(source.pfn) != begun[0])
@@ -640,17 +533,16 @@ class _Run:
     def _try(self, wanted: _Wanted, sources: list[Source], part: Part) -> DownloadOutcome:
         """Try all replicas, and those whose failure may pass again and again."""
         reasons: dict[Source, FetchError] = {}
-        attempts = Attempts(stop=self._stop)
+        attempts = Attempts(stop=self.stop)
         while True:
             for source in sources:
                 try:
                     found = self._fetch(wanted, source, part)
                 except FetchError as error:
                     reasons[source] = error
-                    if error.may_pass:
-                        self._sources.failed(source)
+                    self.sources.failures[source.rse] += error.may_pass
                     continue
-                self._sources.worked(source)
+                self.sources.failures[source.rse] = 0
                 part.finish()
                 there = wanted.there(State.DOWNLOADED, part.target, found)
                 return replace(there, rse=source.rse, url=source.pfn)
@@ -667,10 +559,11 @@ class _Run:
     def _fetch(self, wanted: _Wanted, source: Source, part: Part) -> Checksums:
         """Download a replica into the part, and return its checksums."""
         url = http_url(source.pfn)
-        may_begin_anew = url is not None and part.begun(url).size_bytes > 0
+        begun = part.source()
+        may_begin_anew = begun is not None and begun[0] == url and part.size_bytes > 0
         while True:
             if url is None:
-                self._rucio.fetch(wanted, source, part)
+                self._fetch_by_rucio(wanted, source, part)
             else:
                 self._fetch_url(wanted, url, part)
             try:
@@ -682,29 +575,75 @@ class _Run:
             may_begin_anew = False
 
     def _fetch_url(self, wanted: _Wanted, url: str, part: Part) -> None:
-        begun = part.begun(url)
-        pieces = fetch(
-            self._session,
+        begun = part.source()
+        incoming = Incoming(
+            self.session,
             url,
             lambda response: part.restart(url, strong_etag(response)),
-            size_bytes=wanted.file.size_bytes,
-            begun=begun,
-            attempts=Attempts(1, stop=self._stop),  # before another replica
+            wanted.file.size_bytes,
+            attempts=Attempts(1, stop=self.stop),  # before another replica
         )
-        wanted.tally.reached(begun.size_bytes)
+        if begun is not None and begun[0] == url:
+            incoming.received_bytes, incoming.etag = part.size_bytes, begun[1]
+        wanted.tally.reached(incoming.received_bytes)
         try:
-            for piece in pieces:
+            for piece in incoming:
                 part.write(piece)
-                wanted.tally.reached(begun.size_bytes)
+                wanted.tally.reached(incoming.received_bytes)
         except BaseException:
-            if begun.etag is None and (part.source() or (url,))[0] == url:
+            if incoming.etag is None and (part.source() or (url,))[0] == url:
                 part.remove()  # it cannot be continued
             raise
         finally:
             part.close()
 
+    def _fetch_by_rucio(self, wanted: _Wanted, source: Source, part: Part) -> None:
+        """Download a replica by any protocol that Rucio knows (root, srm, …)."""
+        did, size_bytes = wanted.asset.did, wanted.file.size_bytes
+        # Rucio's client makes no folders for a file whose name has several parts.
+        folder = part.path.with_suffix(".rucio")
+        path = folder / did.name[1:]
+        traces: list[dict[str, Any]] = []
+        shutil.rmtree(folder, ignore_errors=True)
+        try:
+            path.parent.mkdir(parents=True)
+            asked = {
+                "did": str(did),
+                "rse": source.rse,
+                "pfn": source.pfn,
+                "base_dir": str(folder),
+                "no_subdir": True,
+                "transfer_timeout": max(_LEAST_TIMEOUT_S, size_bytes // _SLOWEST_BYTES_S),
+            }
+            try:
+                (result,) = self._rucio().download_pfns(
+                    [asked],
+                    num_threads=1,
+                    traces_copy_out=traces,
+                    deactivate_file_download_exceptions=True,
+                )
+            # Its protocols let the errors of their libraries pass, of whatever kind.
+            except Exception as error:
+                raise FetchError(f"Rucio's client failed: {details(error)}") from error
+            if (state := result.get("clientState")) not in _DONE:
+                said = " ".join(str(traces[-1].get("stateReason")).split())[:300] if traces else ""
+                raise FetchError(f"Rucio's client failed: {said or state}")
+            part.take(path)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        wanted.tally.reached(size_bytes)
+
+    def _rucio(self) -> Any:
+        """Rucio's own download client; it makes a client by itself, as rucio.cfg says."""
+        with self.lock:
+            if self.downloads is None:
+                from rucio.client.downloadclient import DownloadClient
+
+                self.downloads = DownloadClient(client=self.client, logger=_LOGGER.log)
+            return self.downloads
+
     def _verify(self, wanted: _Wanted, path: Path) -> Checksums:
-        return verify(path, wanted.file.size_bytes, wanted.expected, self._stop)
+        return verify(path, wanted.file.size_bytes, wanted.expected, self.stop)
 
 
 def _outcome(asset: Asset, state: State, reason: str) -> DownloadOutcome:

@@ -12,17 +12,8 @@ from typing import TYPE_CHECKING
 
 from stac_client._checksums import WANT_DIGESTS, Digester, digests_of
 from stac_client._results import State, Tally
-from stac_policy.http import (
-    Attempts,
-    FetchError,
-    content_length,
-    fetch,
-    make_session,
-    open_url,
-    persistently,
-    require_ok,
-    require_plain,
-)
+from stac_policy import http
+from stac_policy.http import Attempts, FetchError
 from stac_policy.urls import redact
 
 if TYPE_CHECKING:
@@ -84,13 +75,13 @@ def complete(
 
 def _head(asset: Asset, session: requests.Session, attempts: Attempts, *, is_last: bool) -> Asset:
     def ask() -> requests.Response:
-        with open_url(session, asset.url, method="HEAD", headers=WANT_DIGESTS) as response:
-            require_ok(response)
-            require_plain(response)
+        with http.open_url(session, asset.url, method="HEAD", headers=WANT_DIGESTS) as response:
+            http.require_ok(response)
+            http.require_plain(response)
             return response
 
     try:
-        response = persistently(ask, attempts)
+        response = http.persistently(ask, attempts)
     except FetchError as error:
         # Not every origin answers HEAD, or speaks of what it sends; a download tells more.
         if error.status is None or (is_last and error.status not in _NO_HEAD):
@@ -100,7 +91,7 @@ def _head(asset: Asset, session: requests.Session, attempts: Attempts, *, is_las
         return asset  # it speaks of what is stored, which is not what is sent
     _require_type(asset, response)
     # 0 is also what some origins say that do not know.
-    size_bytes = content_length(response) or asset.size_bytes
+    size_bytes = http.content_length(response) or asset.size_bytes
     if asset.size_bytes not in {None, size_bytes}:
         raise FetchError(f"it has {size_bytes} bytes there instead of {asset.size_bytes}")
     said = digests_of(response.headers)
@@ -121,9 +112,9 @@ def _download(
         nonlocal digester
         _require_type(asset, response)
         digester = Digester(asset.checksums, md5=False)
-        tally.announce(content_length(response) or asset.size_bytes or 0)
+        tally.announce(http.content_length(response) or asset.size_bytes or 0)
 
-    for piece in fetch(session, asset.url, begin, size_bytes=asset.size_bytes, attempts=attempts):
+    for piece in http.Incoming(session, asset.url, begin, asset.size_bytes, attempts=attempts):
         digester.update(piece)
         tally.reached(digester.size_bytes)
     if wrong := digester.contradiction():
@@ -212,7 +203,7 @@ def lookups(learn_from: LearnFrom) -> Iterator[Lookups]:
         learn_from: How far to go.
     """
     stop = Event()
-    session = make_session(pool_maxsize=_OF_HOST, pool_block=True)
+    session = http.make_session(pool_maxsize=_OF_HOST, pool_block=True)
     with session, threads(_AT_A_TIME) as executor:
         try:
             yield Lookups(learn_from, session, executor, stop)

@@ -2,7 +2,7 @@
 
 A session connects to no forbidden address and waits for no endless answer (`make_session`);
 redirects lead to allowed hosts alone (`open_url`); what may pass is asked again for a while
-(`Attempts`, `persistently`); a file comes in pieces, and goes on where it broke off (`fetch`);
+(`Attempts`, `persistently`); a file comes in pieces, and goes on where it broke off (`Incoming`);
 JSON is read within bounds (`read_json`). All of them fail with a `FetchError`.
 """
 
@@ -11,15 +11,16 @@ from __future__ import annotations
 import io
 import json
 import random
+import socket
 import time
 import zlib
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.client import HTTPException, HTTPResponse
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, Union
 from urllib.parse import urljoin, urlsplit
 
 import requests
@@ -30,10 +31,11 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from stac_policy.urls import is_allowed, redact
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
     from threading import Event
+
+    Timeout = Union[float, tuple[float, float]]
 
 T = TypeVar("T")
 
@@ -65,9 +67,7 @@ denser takes many times its size.
 _PIECE_BYTES = 1 << 18  # of a body; it is hashed while it is in the processor's cache
 _DISMISSED_BYTES = 1 << 16
 _REDIRECTS = 5
-_ATTEMPTS = 4
 _FIRST_PAUSE_S = 0.5  # and then twice as long each time
-_WITHIN_S = 180.0
 _MOST_NESTED = 200
 _GZIP = 16 + zlib.MAX_WBITS
 _OF_PARTS = frozenset({HTTPStatus.PARTIAL_CONTENT, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE})
@@ -79,21 +79,31 @@ class FetchError(Exception):
     The message says why, with neither the URL that was asked for nor any secret.
     """
 
-    def __init__(
-        self,
-        reason: str,
-        *,
-        status: int | None = None,
-        may_pass: bool = False,
-        retry_after_s: float = 0.0,
-    ) -> None:
+    status: int | None = None
+    """The status of the answer, if its headers came."""
+    may_pass = False
+    """Whether the same request may succeed later."""
+    retry_after_s = 0.0
+    """How long the server wants to be left alone, in seconds."""
+
+
+class PassingError(FetchError):
+    """A URL gave no usable answer now, and may give one later."""
+
+    may_pass = True
+
+
+class StatusError(FetchError):
+    """The status of an answer, or what its headers say, is not that of what was asked for."""
+
+    def __init__(self, reason: str, response: requests.Response) -> None:
         super().__init__(reason)
-        self.status = status
-        """The status of the answer, if its headers came."""
-        self.may_pass = may_pass
-        """Whether the same request may succeed later."""
-        self.retry_after_s = retry_after_s
-        """How long the server wants to be left alone, in seconds."""
+        self.status = response.status_code
+        self.may_pass = self.status in MAY_PASS
+        wanted = response.headers.get("Retry-After", "")
+        with suppress(urllib3.exceptions.InvalidHeader, ValueError, OverflowError):
+            seconds = urllib3.Retry().parse_retry_after(wanted) if wanted else 0.0
+            self.retry_after_s = min(seconds, LONGEST_WAIT_S)
 
 
 class HostNotAllowedError(FetchError):
@@ -203,7 +213,7 @@ class _Source(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int | None:
         if time.monotonic() > self._until_s:
-            raise TimeoutError("too slow")
+            raise socket.timeout("too slow")  # which is no TimeoutError in Python 3.9
         if self._left_bytes <= 0:
             raise HTTPException("more than there should be")
         count = self._raw.readinto(buffer) or 0
@@ -299,7 +309,7 @@ def open_url(
     session: requests.Session,
     url: str,
     allowed_hosts: Iterable[str] = (),
-    timeout_s: float | tuple[float, float] | None = None,
+    timeout_s: Timeout | None = None,
     *,
     method: str = "GET",
     headers: Mapping[str, str] | None = None,
@@ -358,16 +368,17 @@ def _answer(session: requests.Session, method: str, url: str, **options: Any) ->
     except ValueError:
         raise HostNotAllowedError(f"{redact(url)} is no web address") from None
     except requests.exceptions.SSLError:
-        reason = "no TLS connection; is its certificate valid, and trusted here?"
-        raise FetchError(reason, may_pass=True) from None
+        raise PassingError(
+            "no TLS connection; is its certificate valid, and trusted here?"
+        ) from None
     except requests.Timeout as error:
         timeout_s = options["timeout"]
         if isinstance(timeout_s, tuple):
             timeout_s = timeout_s[not isinstance(error, requests.ConnectTimeout)]
-        raise FetchError(f"no answer within {timeout_s:g} s", may_pass=True) from None
+        raise PassingError(f"no answer within {timeout_s:g} s") from None
     # requests lets some of urllib3's errors pass.
     except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-        raise FetchError(f"no answer{_cause(error)}", may_pass=True) from None
+        raise PassingError(f"no answer{_cause(error)}") from None
 
 
 def _cause(error: BaseException | None) -> str:
@@ -398,11 +409,7 @@ class Attempts:
     """Attempts at one thing: a few, with longer and longer pauses, within a time."""
 
     def __init__(
-        self,
-        most: int = _ATTEMPTS,
-        *,
-        within_s: float = _WITHIN_S,
-        stop: Event | None = None,
+        self, most: int = 4, *, within_s: float = 180.0, stop: Event | None = None
     ) -> None:
         """Begin with the first attempt.
 
@@ -469,22 +476,10 @@ def require_ok(response: requests.Response) -> None:
     """Make sure that an answer is the whole of what was asked for (`202 Accepted` is not).
 
     Raises:
-        FetchError: It has another status than 200.
+        StatusError: It has another status than 200.
     """
-    status = response.status_code
-    if status != HTTPStatus.OK:
-        wanted_s = _retry_after_s(response.headers.get("Retry-After", ""))
-        raise FetchError(
-            f"HTTP {status}", status=status, may_pass=status in MAY_PASS, retry_after_s=wanted_s
-        )
-
-
-def _retry_after_s(wanted: str) -> float:
-    try:
-        seconds = urllib3.Retry().parse_retry_after(wanted) if wanted else 0.0
-    except (urllib3.exceptions.InvalidHeader, ValueError, OverflowError):
-        return 0.0
-    return float(min(seconds, LONGEST_WAIT_S))
+    if response.status_code != HTTPStatus.OK:
+        raise StatusError(f"HTTP {response.status_code}", response)
 
 
 def content_length(response: requests.Response) -> int | None:
@@ -498,7 +493,7 @@ def content_length(response: requests.Response) -> int | None:
         return None
     # Python makes no number of thousands of digits.
     if len(length) > len(str(MOST_BYTES)) or int(length) > MOST_BYTES:
-        raise FetchError("it has more bytes, it says, than Rucio counts", status=200)
+        raise FetchError("it has more bytes, it says, than Rucio counts")
     return int(length)
 
 
@@ -512,12 +507,11 @@ def require_plain(response: requests.Response, also: str = "identity") -> str:
     """Make sure that a body is sent as it is, as was asked for, and return its encoding.
 
     Raises:
-        FetchError: It is sent in another encoding than identity, or the one that was asked for.
+        StatusError: It is sent in another encoding than identity, or the one that was asked for.
     """
     encoding = response.headers.get("Content-Encoding", "").strip().lower() or "identity"
     if encoding not in {"identity", also}:
-        reason = f"it is sent encoded ({encoding[:40]}), which was not asked for"
-        raise FetchError(reason, status=response.status_code)
+        raise StatusError(f"it is sent encoded ({encoding[:40]}), as nobody asked for", response)
     return encoding
 
 
@@ -542,16 +536,13 @@ def pieces(response: requests.Response, piece_bytes: int = _PIECE_BYTES) -> Iter
             received += len(piece)
             yield piece
     except urllib3.exceptions.ReadTimeoutError:
-        reason = (
-            f"it is too slow: not {SLOWEST_BYTES:,} more bytes in time after {received:,} bytes"
-        )
-        raise FetchError(reason, may_pass=True) from None
+        slow = f"not {SLOWEST_BYTES:,} more bytes in time after {received:,} bytes"
+        raise PassingError(f"it is too slow: {slow}") from None
     except urllib3.exceptions.HTTPError:
-        raise FetchError(f"it broke off after {received:,} bytes", may_pass=True) from None
+        raise PassingError(f"it broke off after {received:,} bytes") from None
     announced = content_length(response)
     if received < (announced or 0):
-        reason = f"it ended after {received:,} of {announced:,} bytes"
-        raise FetchError(reason, may_pass=True)
+        raise PassingError(f"it ended after {received:,} of {announced:,} bytes")
 
 
 def read_json(response: requests.Response, limit_bytes: int, until_s: float) -> Any:
@@ -587,7 +578,7 @@ def read_body(response: requests.Response, limit_bytes: int, until_s: float) -> 
     except zlib.error:
         raise FetchError("it is said to be gzip, and is none") from None
     if decoder and not decoder.eof:
-        raise FetchError("it broke off", may_pass=True)
+        raise PassingError("it broke off")
     return bytes(body)
 
 
@@ -626,115 +617,95 @@ def values_in(text: bytes | bytearray) -> int:
 
 
 @dataclass
-class Begun:
-    """How much there is of a file, and of which version."""
-
-    size_bytes: int = 0
-    etag: str | None = None
-    """The strong ETag of the URL; without one the rest cannot be asked for."""
-
-
-def fetch(
-    session: requests.Session,
-    url: str,
-    begin: Callable[[requests.Response], object],
-    *,
-    size_bytes: int | None = None,
-    begun: Begun | None = None,
-    allowed_hosts: Iterable[str] = (),
-    timeout_s: float | tuple[float, float] | None = None,
-    attempts: Attempts | None = None,
-) -> Iterator[bytes]:
-    """Give the bytes of a file piece by piece, across interruptions.
+class Incoming:
+    """A file that comes from a URL, piece by piece, and across interruptions.
 
     What was interrupted goes on where it stopped, if the server can, and begins anew otherwise.
-
-    Args:
-        session: As `make_session` gives it.
-        url: The URL.
-        begin: Called with each answer that begins with the first byte, before the first of
-            its pieces; those that came before then count no more.
-        size_bytes: Size of the file, if that is known. No byte more is given.
-        begun: What there is of the file already; follows what comes.
-        allowed_hosts: See `stac_policy.urls.refusal`.
-        timeout_s: By default `TIMEOUT_S`.
-        attempts: At getting any further; one that gives 64 KiB more is followed by another.
-
-    Raises:
-        FetchError: The server gave not all of it, or something else.
+    Iterating it raises a FetchError where the server gave not all of it, or something else.
     """
-    begun, attempts = begun or Begun(), attempts or Attempts()
-    furthest_bytes = begun.size_bytes
-    until_s = time.monotonic() + UNKNOWN_S
-    while True:
-        attempts.go_on()
-        try:
-            if not (begun.etag and begun.size_bytes):
-                begun.size_bytes = 0
-            elif begun.size_bytes == size_bytes:
-                return  # interrupted behind the last byte
-            headers = {}
-            if begun.size_bytes:
-                headers = {"Range": f"bytes={begun.size_bytes}-", "If-Range": str(begun.etag)}
-            with open_url(session, url, allowed_hosts, timeout_s, headers=headers) as response:
-                for piece in _rest(response, begin, begun, size_bytes, until_s):
-                    yield piece
-                    attempts.go_on()
+
+    session: requests.Session
+    url: str
+    begin: Callable[[requests.Response], object]
+    """Called with each answer that begins with the first byte, before the first of its pieces;
+    those that came before then count no more."""
+    size_bytes: int | None = None
+    """Size of the file, if that is known. No byte more is given."""
+    received_bytes: int = 0
+    """How much there is already."""
+    etag: str | None = None
+    """The strong ETag of what there is; without one the rest cannot be asked for."""
+    allowed_hosts: Iterable[str] = ()
+    timeout_s: Timeout | None = None
+    attempts: Attempts = field(default_factory=Attempts)
+    """At getting any further; one that gives 64 KiB more is followed by another at once."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Give the pieces."""
+        furthest_bytes = self.received_bytes
+        until_s = time.monotonic() + UNKNOWN_S
+        while True:
+            self.attempts.go_on()
+            try:
+                yield from self._attempt(until_s)
+            except FetchError as error:
+                gained_bytes = self.received_bytes - furthest_bytes
+                if error.may_pass and self.etag and gained_bytes >= SLOWEST_BYTES:
+                    furthest_bytes = self.received_bytes
+                    self.attempts.renew()
+                elif not self.attempts.again(error):
+                    raise
+            else:
                 return
-        except FetchError as error:
-            gained_bytes = begun.size_bytes - furthest_bytes
-            if error.may_pass and begun.etag and gained_bytes >= SLOWEST_BYTES:
-                furthest_bytes = begun.size_bytes
-                attempts.renew()
-            elif not attempts.again(error):
-                raise
 
+    def _attempt(self, until_s: float) -> Iterator[bytes]:
+        """What one more answer gives."""
+        headers = {}
+        if self.etag and self.received_bytes:
+            if self.received_bytes == self.size_bytes:
+                return  # interrupted behind the last byte
+            headers = {"Range": f"bytes={self.received_bytes}-", "If-Range": self.etag}
+        with open_url(
+            self.session, self.url, self.allowed_hosts, self.timeout_s, headers=headers
+        ) as response:
+            whole_bytes = self._whole_bytes(response, is_rest=bool(headers))
+            for piece in pieces(response):
+                most_bytes = UNKNOWN_BYTES if whole_bytes is None else whole_bytes
+                if self.received_bytes + len(piece) > most_bytes:
+                    self.etag = None
+                    raise FetchError(f"it has more bytes there than {most_bytes}")
+                if whole_bytes is None and time.monotonic() > until_s:
+                    raise FetchError(f"it has no end within {UNKNOWN_S:g} s, and no size")
+                self.received_bytes += len(piece)
+                yield piece
+                self.attempts.go_on()
+        if self.received_bytes < (whole_bytes or 0):
+            raise PassingError(f"it ended after {self.received_bytes} of {whole_bytes} bytes")
 
-def _rest(
-    response: requests.Response,
-    begin: Callable[[requests.Response], object],
-    begun: Begun,
-    size_bytes: int | None,
-    until_s: float,
-) -> Iterator[bytes]:
-    """The rest of a file, or all of it, whatever an answer gives."""
-    announced = _require_file(response, begun)
-    known_bytes = announced if size_bytes is None else size_bytes
-    if announced not in {None, known_bytes}:
-        raise FetchError(f"it has {announced} bytes there instead of {known_bytes}")
-    if begun.size_bytes == 0:
-        begin(response)
-    for piece in pieces(response):
-        if begun.size_bytes + len(piece) > (UNKNOWN_BYTES if known_bytes is None else known_bytes):
-            begun.etag = None
-            raise FetchError(f"it has more bytes there than {known_bytes or UNKNOWN_BYTES}")
-        if known_bytes is None and time.monotonic() > until_s:
-            raise FetchError(f"it has no end within {UNKNOWN_S:g} s, and no size")
-        begun.size_bytes += len(piece)
-        yield piece
-    if begun.size_bytes < (known_bytes or 0):
-        reason = f"it ended after {begun.size_bytes} of {known_bytes} bytes"
-        raise FetchError(reason, may_pass=True)
-
-
-def _require_file(response: requests.Response, begun: Begun) -> int | None:
-    """Make sure that an answer is a file or its rest, and return the size that it says."""
-    status = response.status_code
-    goes_on = (
-        begun.size_bytes > 0
-        and status == HTTPStatus.PARTIAL_CONTENT
-        and response.headers.get("Content-Range", "").startswith(f"bytes {begun.size_bytes}-")
-        and strong_etag(response) == begun.etag
-    )
-    if status in _OF_PARTS and not goes_on:
-        begun.etag = None
-        raise FetchError(f"HTTP {status}", status=status, may_pass=True)
-    if not goes_on:
-        require_ok(response)
-        begun.size_bytes, begun.etag = 0, strong_etag(response)
-    require_plain(response)
-    announced = content_length(response)
-    return None if announced is None else begun.size_bytes + announced
+    def _whole_bytes(self, response: requests.Response, *, is_rest: bool) -> int | None:
+        """Make sure that an answer is the file or its rest, and return the size of the whole."""
+        is_rest = (
+            is_rest
+            and response.status_code == HTTPStatus.PARTIAL_CONTENT
+            and response.headers.get("Content-Range", "").startswith(
+                f"bytes {self.received_bytes}-"
+            )
+            and strong_etag(response) == self.etag
+        )
+        if not is_rest and response.status_code in _OF_PARTS:
+            self.etag = None
+            raise PassingError(f"HTTP {response.status_code}")
+        if not is_rest:
+            require_ok(response)
+            self.received_bytes, self.etag = 0, strong_etag(response)
+        require_plain(response)
+        announced = content_length(response)
+        whole_bytes = None if announced is None else self.received_bytes + announced
+        if self.size_bytes is not None and whole_bytes not in {None, self.size_bytes}:
+            raise FetchError(f"it has {whole_bytes} bytes there instead of {self.size_bytes}")
+        if not is_rest:
+            self.begin(response)
+        return whole_bytes if self.size_bytes is None else self.size_bytes
 
 
 def download(
@@ -769,10 +740,9 @@ def download(
                 file.seek(0)
                 file.truncate()
 
-            for piece in fetch(
-                session, url, begin, allowed_hosts=allowed_hosts, timeout_s=timeout_s
-            ):
-                file.write(piece)
+            file.writelines(
+                Incoming(session, url, begin, allowed_hosts=allowed_hosts, timeout_s=timeout_s)
+            )
     except BaseException:
         target.unlink(missing_ok=True)
         raise

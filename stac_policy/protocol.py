@@ -27,14 +27,7 @@ from rucio.common.exception import (
 )
 from rucio.rse.protocols.protocol import RSEProtocol
 
-from stac_policy.http import (
-    FetchError,
-    HostNotAllowedError,
-    download,
-    make_session,
-    open_url,
-    require_ok,
-)
+from stac_policy import http
 from stac_policy.observability import Reporter, count
 from stac_policy.settings import settings
 from stac_policy.urls import redact, refusal
@@ -128,7 +121,7 @@ class Default(RSEProtocol):  # type: ignore[misc] # rucio has no types
 
     def connect(self) -> None:
         """Open an HTTP session; the origins are only contacted by `get` and `exists`."""
-        self._session = make_session()
+        self._session = http.make_session()
 
     def close(self) -> None:
         """Close the HTTP session."""
@@ -152,8 +145,8 @@ class Default(RSEProtocol):  # type: ignore[misc] # rucio has no types
         """
         hosts = settings().allowed_hosts
         try:
-            download(self._connected(), path, Path(dest), hosts, transfer_timeout)
-        except FetchError as error:
+            http.download(self._connected(), path, Path(dest), hosts, transfer_timeout)
+        except http.FetchError as error:
             _raise_fitting(path, error)
         except OSError as error:
             raise DestinationNotAccessible(f"{dest}: {error.strerror}") from error
@@ -167,24 +160,18 @@ class Default(RSEProtocol):  # type: ignore[misc] # rucio has no types
         """
         url, hosts = path or "", settings().allowed_hosts
         try:
-            with open_url(self._connected(), url, hosts, method="HEAD") as response:
+            with http.open_url(self._connected(), url, hosts, method="HEAD") as response:
                 if response.status_code // 100 != HTTPStatus.OK // 100:
-                    require_ok(response)
-        except FetchError as error:
+                    http.require_ok(response)
+        except http.FetchError as error:
             if error.status in _MISSING:
                 return False
             _raise_fitting(url, error)
         return True
 
-    def put(
-        self,
-        source: str,
-        target: str,
-        source_dir: str | None,
-        transfer_timeout: float | None = None,
-    ) -> None:
+    def put(self, _source: str, target: str, *_: Any, **__: Any) -> None:
         """Refuse: the origins of a catalogue are read only."""
-        self._refuse("uploads", target, source, source_dir, transfer_timeout)
+        self._refuse("uploads", target)
 
     def delete(self, path: str) -> None:
         """Refuse: the origins of a catalogue are read only."""
@@ -194,7 +181,7 @@ class Default(RSEProtocol):  # type: ignore[misc] # rucio has no types
         """Refuse: the origins of a catalogue are read only."""
         self._refuse("renaming", path, new_path)
 
-    def _refuse(self, what: str, url: str, *_: object) -> NoReturn:
+    def _refuse(self, what: str, url: str, *_: str) -> NoReturn:
         raise RSEOperationNotSupported(
             f"RSE {self.rse['rse']} stands for the origins of a catalogue, which are read only: "
             f"no {what} ({redact(url)})"
@@ -206,11 +193,11 @@ class Default(RSEProtocol):  # type: ignore[misc] # rucio has no types
         return self._session
 
 
-def _raise_fitting(url: str, error: FetchError) -> NoReturn:
+def _raise_fitting(url: str, error: http.FetchError) -> NoReturn:
     """Raise Rucio's exception for an error."""
     message = f"{redact(url)}: {error}"
     if error.status in _MISSING:
         raise SourceNotFound(message) from None
-    if error.status in _DENIED or isinstance(error, HostNotAllowedError):
+    if error.status in _DENIED or isinstance(error, http.HostNotAllowedError):
         raise RSEAccessDenied(message) from None
     raise ServiceUnavailable(message) from None

@@ -10,15 +10,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urljoin, urlsplit
 
-from stac_policy.http import (
-    Attempts,
-    FetchError,
-    make_session,
-    open_url,
-    persistently,
-    read_json,
-    require_ok,
-)
+from stac_policy import http
 from stac_policy.observability import Reporter, count, observe_s
 from stac_policy.urls import absolute, redact
 
@@ -80,7 +72,7 @@ def fetch_item(api: str, collection: str, item: str, settings: Settings) -> Item
 
 @lru_cache(maxsize=1)
 def _cache(settings: Settings) -> Callable[[str, str, str, int], Item]:
-    session = make_session(netrc=True)  # of the operator, for the operator's API
+    session = http.make_session(netrc=True)  # of the operator, for the operator's API
 
     @lru_cache(maxsize=settings.cache_items)
     def fetch(api: str, collection: str, item: str, _period: int) -> Item:
@@ -134,13 +126,13 @@ def _item_at(session: requests.Session, url: str, item: str, settings: Settings)
     until_s = time.monotonic() + _LONGEST_S
 
     def ask() -> tuple[Any, str]:
-        with open_url(session, url, hosts, timeouts_s, headers=_HEADERS) as response:
-            require_ok(response)
-            return read_json(response, settings.response_bytes, until_s), redact(response.url)
+        with http.open_url(session, url, hosts, timeouts_s, headers=_HEADERS) as response:
+            http.require_ok(response)
+            return http.read_json(response, settings.response_bytes, until_s), redact(response.url)
 
     try:
-        answer, answered_by = persistently(ask, Attempts(within_s=_LONGEST_S))
-    except FetchError as error:
+        answer, answered_by = http.persistently(ask, http.Attempts(within_s=_LONGEST_S))
+    except http.FetchError as error:
         kind = _NotThereError if error.status in _MISSING else StacApiError
         raise kind(f"{redact(url)}: {error}") from None
     return _item(answer, item, answered_by)
