@@ -18,6 +18,7 @@ class Request(NamedTuple):
     method: str
     path: str
     headers: dict[str, str]
+    body: bytes = b""
 
 
 class Origin(http.server.ThreadingHTTPServer):
@@ -104,14 +105,19 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, *_args):
         """Keep the output of the tests free of requests."""
 
-    def do_GET(self):
-        """Answer GET and HEAD as the test wrote it down."""
-        self.server.seen.append(Request(self.command, self.path, dict(self.headers)))
+    def __getattr__(self, name):
+        """Answer every method alike."""
+        if name.startswith("do_"):
+            return self.respond
+        raise AttributeError(name)
+
+    def respond(self):
+        """Answer as the test wrote it down."""
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.server.seen.append(Request(self.command, self.path, dict(self.headers), body))
         content, etag, answer = self.server.of(self.command, self.path)
         with suppress(ConnectionError):
             answer(self, content, etag)
-
-    do_HEAD = do_GET  # noqa: N815 - http.server's way to name methods
 
     def answer(self, code, body=b"", length=None, **headers):
         """Send a response; a shorter body than announced ends with the connection."""
