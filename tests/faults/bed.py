@@ -34,7 +34,7 @@ def be_quick():
     """Shorten the pauses and time limits of stac_client, and its batches: all else stays."""
     for module, name, value in (
         (stac_client._registration, "REQUEST_DIDS", 5),
-        (stac_client._rucio, "_PAUSES_S", (0.02, 0.05, 0.1, 0.2)),
+        (stac_client._rucio, "RETRY_S", 0.5),
         (stac_policy.http, "TIMEOUT_S", (10, 10)),
         (stac_policy.http, "_FIRST_PAUSE_S", 0.1),
     ):
@@ -141,7 +141,7 @@ class KillableServer:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(victim.pid, signal.SIGKILL)
         if not workers_only:
-            self._process.popen.wait()
+            processes.stop([self._process])
             self._process = processes.start(self._service, self._logs)
 
     def wait(self):
