@@ -38,8 +38,8 @@ from stac_client._results import (
     State,
     Tally,
 )
-from stac_client._rucio import list_files, patiently
-from stac_client.errors import ConfigurationError, StacRucioError, details, rucio_errors
+from stac_client._rucio import Rucio
+from stac_client.errors import ConfigurationError, StacRucioError, details
 from stac_policy.http import Attempts, FetchError, Incoming, make_session, strong_etag
 from stac_policy.urls import redact
 
@@ -230,31 +230,29 @@ class Sources:
     An RSE that failed several times in a row comes after all others.
     """
 
-    def __init__(self, client: Client, rse: str | None) -> None:
-        """Make it.
+    def __init__(self, rucio: Rucio, rse: str | None) -> None:
+        """Take one RSE or all.
 
         Args:
-            client: A Rucio client.
+            rucio: A client of Rucio.
             rse: The only RSE to take replicas from, or none for all.
 
         Raises:
             StacRucioError: The RSE does not exist, or Rucio cannot be reached.
         """
-        self._client = client
+        self._rucio = rucio
         self._only = rse
         self._ranks: dict[str, int] = {}
         self.failures: Counter[str] = Counter()
         """How often in a row an RSE did not answer."""
         if rse is not None:
-            with rucio_errors(f"downloading from RSE {rse}"):
-                client.get_rse(rse)
+            rucio.rse(rse, f"downloading from RSE {rse}")
 
     def learn(self, rses: Iterable[str]) -> None:
         """Ask Rucio for the RSEs that are not known yet, in one request for each."""
         for rse in sorted(set(rses) - set(self._ranks)):
             try:
-                with rucio_errors(f"asking for RSE {rse}"):
-                    self._ranks[rse] = _rank(self._client.get_rse(rse))
+                self._ranks[rse] = _rank(self._rucio.rse(rse))
             except StacRucioError:  # only the order depends on it
                 self._ranks[rse] = _rank({})
 
@@ -345,7 +343,7 @@ class _Wanted:
 class Downloader:
     """Downloads the assets of items, each from the best replica that gives it."""
 
-    client: Client
+    client: Client | Rucio
     workers: int = 8
     """How many files are downloaded at the same time."""
 
@@ -392,15 +390,14 @@ class Downloader:
                 or Rucio or the STAC API does not answer. What is there by then is
                 recognised when it is tried again.
         """
-        sources = Sources(self.client, rse)
+        rucio = Rucio.of(self.client)
+        sources = Sources(rucio, rse)
         # Resolved, so that nothing in it that is a link goes unseen.
         folder = Path(folder).resolve()
         absent = State.SKIPPED if only_available else State.FAILED
         with locked(folder), make_session(pool_maxsize=self.workers) as session:
             catalogue, tally = LocalCatalogue(folder), Tally()
-            run = _Run(
-                self.client, self.workers, folder, sources, session, absent, catalogue, tally
-            )
+            run = _Run(rucio, self.workers, folder, sources, session, absent, catalogue, tally)
             reporter = Reporter(tally, on_progress)
             outcomes: list[DownloadOutcome] = []
             unseen = named_keys(assets)
@@ -421,7 +418,7 @@ class Downloader:
 class _Run:
     """A download under way."""
 
-    client: Client
+    rucio: Rucio
     workers: int
     folder: Path
     sources: Sources
@@ -447,7 +444,7 @@ class _Run:
         self.seen.update(new)
         files: dict[DID, RucioFile] = {}
         try:
-            files = patiently(lambda: list_files(self.client, new, all_states=True))
+            files = self.rucio.files(new, all_states=True)
         except StacRucioError as error:
             done = {id(asset): _outcome(asset, State.FAILED, str(error)) for asset in new.values()}
         else:
@@ -616,7 +613,7 @@ class _Run:
                 "transfer_timeout": max(_LEAST_TIMEOUT_S, size_bytes // _SLOWEST_BYTES_S),
             }
             try:
-                (result,) = self._rucio().download_pfns(
+                (result,) = self._downloads().download_pfns(
                     [asked],
                     num_threads=1,
                     traces_copy_out=traces,
@@ -633,13 +630,13 @@ class _Run:
             shutil.rmtree(folder, ignore_errors=True)
         wanted.tally.reached(size_bytes)
 
-    def _rucio(self) -> Any:
+    def _downloads(self) -> Any:
         """Rucio's own download client; it makes a client by itself, as rucio.cfg says."""
         with self.lock:
             if self.downloads is None:
                 from rucio.client.downloadclient import DownloadClient
 
-                self.downloads = DownloadClient(client=self.client, logger=_LOGGER.log)
+                self.downloads = DownloadClient(client=self.rucio.client, logger=_LOGGER.log)
             return self.downloads
 
     def _verify(self, wanted: _Wanted, path: Path) -> Checksums:
