@@ -7,6 +7,7 @@ import io
 import json
 import re
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,8 +26,8 @@ from pystac_client.exceptions import APIError
 from pystac_client.stac_api_io import StacApiIO
 
 from stac_client.errors import AccessError, ConfigurationError, RequestError, UnreachableError
-from stac_policy.http import BYTES_A_VALUE, GuardedAdapter, values_in
-from stac_policy.urls import absolute, link_href, mask, redact
+from stac_policy.http import FetchError, GuardedAdapter, dismiss, parse_json, read_body
+from stac_policy.urls import DEFAULT_PORTS, absolute, link_href, mask, redact
 
 ItemDict = dict[str, Any]
 ItemsLike = Union[
@@ -253,7 +254,7 @@ def _geoparquet(first: bytes, lines: Iterable[bytes], name: str) -> Iterator[Ite
 
 _MOST_EMPTY = 1000
 """Documents or pages in a row without an item, which no catalogue needs."""
-_UNREADABLE = (AttributeError, KeyError, OSError, TypeError, ValueError)
+_UNREADABLE = (AttributeError, FetchError, KeyError, OSError, TypeError, ValueError)
 
 
 def open_api(url: str, headers: Mapping[str, str] | None = None) -> Client:
@@ -447,7 +448,7 @@ def _cause(error: Exception) -> str:
 
 
 _PAGE_BYTES = 64 << 20
-_PIECE_BYTES = 1 << 16
+_PAGE_S = 600.0
 _CONNECT_RETRIES = 5  # as pystac-client has it
 _TIMEOUT_S = 60.0
 
@@ -455,20 +456,17 @@ _TIMEOUT_S = 60.0
 class ApiIO(StacApiIO):
     """pystac-client's way to a STAC API, for one that nobody trusts.
 
-    It connects to no forbidden address, sends the user's headers to the API's host alone, reads
+    It connects to no forbidden address, sends the user's headers to the API's origin alone, reads
     neither endless nor enormous answers, only asks (GET and POST), and goes in no circles.
 
     Args:
         api: URL of the STAC API, if it has headers.
         headers: For the API alone; they may hold credentials.
-        timeout_s: The longest silence, in seconds.
     """
 
-    def __init__(
-        self, api: str = "", headers: Mapping[str, str] | None = None, timeout_s: float = _TIMEOUT_S
-    ) -> None:
-        super().__init__(timeout=timeout_s)
-        self.session = _Session(urlsplit(api).hostname, headers or {})
+    def __init__(self, api: str = "", headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(timeout=_TIMEOUT_S)
+        self.session = _Session(api, headers or {})
 
     def request(self, href: str, method: str | None = None, *args: Any, **options: Any) -> str:
         """Ask, by a method that changes nothing.
@@ -480,53 +478,52 @@ class ApiIO(StacApiIO):
             raise ValueError("a link to a page with a method that is neither GET nor POST")
         return str(super().request(href, method, *args, **options))
 
+    def json_loads(self, txt: str, *_: Any, **__: Any) -> Any:
+        """Parse JSON within the bounds of a page."""
+        return parse_json(txt.encode(), _PAGE_BYTES)
+
     def get_pages(self, url: str, *args: Any, **options: Any) -> Iterator[dict[str, Any]]:
         """Yield pages, as `read_pages` does."""
         return read_pages(self, url, *args, **options)
 
 
 class _Session(requests.Session):
-    """Keeps the user's headers for one host, and reads no more than a page may have."""
+    """Keeps the user's headers for one origin, and reads no more than a page may have."""
 
-    def __init__(self, host: str | None, headers: Mapping[str, str]) -> None:
+    def __init__(self, api: str, headers: Mapping[str, str]) -> None:
         super().__init__()
-        self._host = host
-        self._own = {name.lower() for name in headers}
-        self.headers.update(headers)
-        self.auth = self._keep_headers
+        self._origin = _origin(api)
+        self._own = {*headers}
+        self.headers.update({"Accept-Encoding": "gzip", **headers})
+        self.auth = lambda request: request  # netrc's credentials are not for a catalogue's hosts
         self.hooks["response"].append(_read)
         self.stream = True
         for scheme in ("http://", "https://"):
             self.mount(scheme, GuardedAdapter(max_retries=_CONNECT_RETRIES))
 
-    def _keep_headers(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        if urlsplit(request.url or "").hostname != self._host:
-            for name in [name for name in request.headers if name.lower() in self._own]:
-                del request.headers[name]
-        return request
+    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
+        """Send a request, which may come from a redirect."""
+        if _origin(request.url or "") != self._origin:
+            for name in self._own:
+                request.headers.pop(name, None)
+        return super().send(request, **options)
 
-    def rebuild_auth(
-        self, prepared_request: requests.PreparedRequest, response: requests.Response
-    ) -> None:
-        """After a redirect, too."""
-        super().rebuild_auth(prepared_request, response)  # type: ignore[no-untyped-call]
-        self._keep_headers(prepared_request)
+    def rebuild_auth(self, *_: object) -> None:
+        """Leave netrc's credentials out after a redirect, too."""
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or DEFAULT_PORTS.get(parts.scheme)
 
 
 def _read(response: requests.Response, **_: Any) -> None:
     """Read an answer, unpacked, as far as a page may go; of a redirect nothing."""
-    content = bytearray()
-    if not response.is_redirect:
-        for piece in response.iter_content(_PIECE_BYTES):
-            content += piece
-            if len(content) > _PAGE_BYTES:
-                response.close()
-                raise ValueError(f"a page of more than {_PAGE_BYTES} bytes")
-        most_values = _PAGE_BYTES // BYTES_A_VALUE
-        if values_in(content) > most_values:
-            raise ValueError(f"a page of more than {most_values} values")
+    if response.is_redirect:
+        dismiss(response.raw)
+        content = b""
     else:
-        response.close()
+        content = read_body(response, _PAGE_BYTES, time.monotonic() + _PAGE_S)
     # So that requests does not read it, which has no limit.
-    response._content = bytes(content)  # noqa: SLF001
+    response._content = content  # noqa: SLF001
     response._content_consumed = True  # type: ignore[attr-defined]  # noqa: SLF001

@@ -414,7 +414,7 @@ class StacClient:
         """
         from stac_client._downloads import Downloader  # needs a POSIX system
 
-        return Downloader(self._rucio.client, workers=workers).download(
+        return Downloader(self._rucio, workers=workers).download(
             items,
             folder,
             rse=rse,

@@ -8,9 +8,9 @@ import zlib
 
 from stac_client._assets import Asset, select_assets
 from stac_client._lookup import LearnFrom
+from tests.origin import Answer
 
 from .items import item
-from .origin import Answer
 
 BODY = bytes(range(256)) * 40
 SIZE = len(BODY)

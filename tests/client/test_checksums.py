@@ -22,15 +22,27 @@ FUNCTIONS = {
     "1220": "sha256",
     "2030": "sha384",
     "1340": "sha512",
-    "1620": "sha3_256",
+    "93201c": "sha224",
     "1440": "sha3_512",
+    "1530": "sha3_384",
+    "1620": "sha3_256",
+    "171c": "sha3_224",
+    "1820": "shake_128",
+    "1940": "shake_256",
     "c0e40240": "blake2b",
+    "e0e40220": "blake2s",
 }
+SIZES = st.one_of(
+    st.tuples(st.just((hashlib.blake2b, 0xB200)), st.integers(1, 64)),
+    st.tuples(st.just((hashlib.blake2s, 0xB240)), st.integers(1, 32)),
+)
 
 
 def multihash_of(prefix, body):
-    """The multihash of a body, made without the library that reads it."""
-    return prefix + hashlib.new(FUNCTIONS[prefix], body, usedforsecurity=False).hexdigest()
+    """The multihash of a body, made without what reads it."""
+    function = hashlib.new(FUNCTIONS[prefix], body, usedforsecurity=False)
+    size = (int(prefix[-2:], 16),) if FUNCTIONS[prefix].startswith("shake") else ()
+    return prefix + function.hexdigest(*size)
 
 
 def digested(expected, *chunks):
@@ -48,6 +60,21 @@ def test_multihashes(prefix, form):
     whole = multihash_of(prefix, BODY)
     found = checksums_of({"file:checksum": form(whole)})
     assert found == Checksums(md5=MD5 if prefix == "d50110" else None, multihash=whole)
+
+
+@given(SIZES, st.binary(max_size=99))
+def test_blake2(function_and_size, body):
+    """BLAKE2 of any size is a function of its own."""
+    (function, code), size = function_and_size
+    code += size
+    digest = function(body, digest_size=size).digest()
+    varint = bytes([code & 0x7F | 0x80, code >> 7 & 0x7F | 0x80, code >> 14])
+    known = Checksums(multihash=(varint + bytes([size]) + digest).hex())
+    assert checksums_of({"file:checksum": known.multihash}) == known
+    assert digested(known, body).contradiction() is None
+    wrong = bytes([digest[0] ^ 1]) + digest[1:]
+    known = Checksums(multihash=(varint + bytes([size]) + wrong).hex())
+    assert digested(known, body).contradiction() == f"{function.__name__}-{8 * size}"
 
 
 @pytest.mark.parametrize("prefix", FUNCTIONS)
@@ -82,7 +109,8 @@ def test_spoilt_multihashes(prefix, spoilt):
         "1210" + hashlib.sha256(BODY).hexdigest()[:32],  # truncated, with the length it has
         "d50108" + MD5[:16],
         "0004deadbeef",  # identity
-        "1820" + "00" * 32,  # shake-128, of any length
+        "1810" + "00" * 16,  # shake-128, of another length than it has
+        "1e20" + "00" * 32,  # blake3
         "1b20" + "00" * 32,  # keccak-256, which nobody here can compute
         "d40110" + "00" * 16,  # md4
         "0520" + "00" * 32,  # for private use
@@ -93,6 +121,13 @@ def test_spoilt_multihashes(prefix, spoilt):
         "1",
         "00",
         "ff" * 40,
+        "9200" + "20" + "00" * 32,  # the code of sha2-256 in more bytes than it needs
+        "12a000" + "00" * 32,  # so the length
+        "80" * 8 + "12" + "20" + "00" * 32,
+        "d5",
+        "d501",
+        "12",
+        "1220",
         "80" * 40,
     ],
 )

@@ -7,7 +7,7 @@ import urllib.parse
 import pytest
 
 from stac_client._downloads import http_url
-from tests.policy.origin import chunked
+from tests.origin import chunked
 
 from .downloading import BODY, DOWNLOADED, FAILED, Rucio, download, files_in
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.policy.origin import cut, part, ranges, stall, status, whole_or_part
+from tests.origin import cut, part, ranges, stall, status, whole_or_part
 
 from .downloading import ALREADY_THERE, DOWNLOADED, FAILED, LARGE, download, files_in
 

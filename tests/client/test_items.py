@@ -19,9 +19,9 @@ from stac_client._assets import select_assets
 from stac_client._items import ApiIO, iter_items
 from stac_client._results import State
 from stac_policy.urls import link_href
+from tests.origin import Answer
 
 from .items import TIF, item
-from .origin import Answer
 
 CONFORMS_TO = [
     "https://api.stacspec.org/v1.0.0/core",

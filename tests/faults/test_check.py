@@ -8,7 +8,7 @@ import re
 import pytest
 import requests
 
-from tests.client.origin import Answer, running_origin
+from tests.origin import Answer, running_origin
 
 from .check import Wrong, check_folder, check_outcomes, check_rucio, check_storage, require_all
 from .data import Truth

@@ -13,9 +13,9 @@ from stac_policy.non_deterministic_pfn import non_deterministic_pfn
 from stac_policy.resolver import original_url
 from stac_policy.stac_api import _cache
 from stac_policy.urls import refusal
+from tests.origin import redirect, status
 
 from .catalogue import item_json, item_path
-from .origin import redirect, status
 from .server import run_with_server
 from .support import DATA, configured
 
