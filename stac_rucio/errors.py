@@ -91,6 +91,7 @@ class RootGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a verb."""
+        ctx.color = False if os.environ.get("NO_COLOR") else None
         try:
             result = super().invoke(ctx)
             _flush()

@@ -89,30 +89,19 @@ class Output:
             for name in titles:
                 self.row([name], row, kind=name)
             return
-        from rich.console import Console
-        from rich.table import Table
-        from rich.text import Text
-
-        table = Table.grid(padding=(0, 2))
-        for name, title in titles.items():
-            table.add_row(Text(f" {title}"), Text(_shown(name, row.get(name))))
-        Console().print(table)
+        formatter = click.HelpFormatter(width=shutil.get_terminal_size().columns)
+        formatter.indent()
+        shown = [(title, _shown(name, row.get(name))) for name, title in titles.items()]
+        formatter.write_dl(shown)
+        click.echo(formatter.getvalue(), nl=False)
 
     def explain(self, explanations: Iterable[Explanation]) -> None:
         """Write reasons for people, each with an example; programs have them in their rows."""
         if not self.for_people:
             return
         for count, state, reason, example in explanations:
-            _wrapped(f"{counted(count, 'asset')} {state}: {reason}", " ")
-            _wrapped(f"such as {example}", "   ", dim=True)
-
-
-def _wrapped(text: str, indent: str, **style: Any) -> None:
-    from stac_policy.urls import printable
-
-    width = shutil.get_terminal_size().columns
-    lines = click.wrap_text(printable(text), width, indent, indent)
-    click.echo(click.style(lines, **style))
+            say_wrapped(f"{counted(count, 'asset')} {state}: {reason}", 1)
+            say_wrapped(f"such as {example}", 3, dim=True)
 
 
 def _print_table(names: Sequence[str], rows: Sequence[Row]) -> None:
@@ -141,11 +130,27 @@ def _print_table(names: Sequence[str], rows: Sequence[Row]) -> None:
         Console().print(table)
 
 
-def say(text: str, *, err: bool = False) -> None:
+def say(text: str, *, err: bool = False, **style: Any) -> None:
     """Write a line for people, with escapes in place of what would control a terminal."""
     from stac_policy.urls import printable
 
-    click.echo(printable(text), err=err)
+    click.secho(printable(text), err=err, **style)
+
+
+def say_wrapped(text: str, indent: int, *, hanging: bool = False, **style: Any) -> None:
+    """Write a paragraph for people, as wide as the terminal.
+
+    Args:
+        text: The text.
+        indent: Spaces before each line.
+        hanging: Whether there is something in their place in the first line.
+        style: As of `click.style`.
+    """
+    from stac_policy.urls import printable
+
+    width = shutil.get_terminal_size().columns
+    lines = click.wrap_text(printable(text), width, " " * indent, " " * indent)
+    click.secho(lines[indent:] if hanging else lines, **style)
 
 
 def write_json(value: object) -> None:

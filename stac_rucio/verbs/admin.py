@@ -16,7 +16,7 @@ from stac_rucio.options import (
     option,
     verb,
 )
-from stac_rucio.output import say
+from stac_rucio.output import say, say_wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from stac_rucio.output import Output
 
 _FINDING = ("level", "code", "what", "why", "mend")
-_LEVEL_WIDTH = 8
+_INDENT = 9
 _COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}
 
 
@@ -213,24 +213,13 @@ def doctor(
 
 
 def _show_finding(finding: Finding, level: str) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    from stac_policy.urls import printable
-
-    console = Console(highlight=False)
-    table = Table.grid(padding=(0, 1))
-    table.add_column(width=_LEVEL_WIDTH)
-    table.add_column(overflow="fold")
-    table.add_row(Text(level, style=_COLOURS[level]), Text(printable(finding.what)))
+    click.secho(level.ljust(_INDENT), nl=False, fg=_COLOURS[level])
+    say_wrapped(finding.what, _INDENT, hanging=True)
     if finding.why:
-        table.add_row("", Text(printable(finding.why), style="dim"))
-    console.print(table)
+        say_wrapped(finding.why, _INDENT, dim=True)
     for line in finding.mend.splitlines():
         # Not broken into lines: it is to be pasted.
-        mend = f"{' ' * (_LEVEL_WIDTH + 1)}{printable(line)}"
-        console.print(Text(mend, style="cyan"), soft_wrap=True)
+        say(f"{' ' * _INDENT}{line}", fg="cyan")
 
 
 @verb(
