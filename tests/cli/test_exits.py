@@ -215,7 +215,7 @@ def test_a_number_of_json_values_is_one_a_line(run, items_file, collection):
 
 
 def test_no_room_for_a_temporary_file():
-    """Where Rucio's client can not even be loaded, as on a full disk, one line says why."""
+    """Where Rucio's client cannot even be loaded, as on a full disk, one line says why."""
     no_file = f"import resource as r; r.setrlimit(r.RLIMIT_FSIZE, (0, 0)); {START}"
     result = subprocess.run(  # noqa: S603 - this Python
         [sys.executable, "-c", no_file, "plan", "-", "--rse", "STAC"],

@@ -54,7 +54,7 @@ def test_registered(case):
 
 @pytest.mark.parametrize("case", REPORTED, ids=lambda case: case.case)
 def test_reported(case):
-    """What can not be registered is reported with its item, its key, the reason, and no secret."""
+    """What cannot be registered is reported with its item, its key, the reason, and no secret."""
     outcome = by_key(select_assets(case.item))[case.key]
     assert isinstance(outcome, Outcome), outcome
     assert outcome.state is State.SKIPPED
