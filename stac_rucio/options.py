@@ -601,14 +601,10 @@ def items(metavar: str = "ITEMS", *, required: bool = True) -> Group:
 
 
 SHARED: Mapping[str, Group | click.Parameter] = {
-    "items": items(),
-    "rse": _SOURCE_RSE,
-    "assets": _ASSETS,
-    "replicas": _REPLICAS,
-    "registration": _REGISTRATION,
-    "dry_run": _DRY_RUN,
-    "yes": _YES,
-    "rucio": _RUCIO,
-    "output": _OUTPUT,
+    str(part.name): part
+    for part in (
+        *(items(), _SOURCE_RSE, _ASSETS, _REPLICAS, _REGISTRATION),
+        *(_DRY_RUN, _YES, _RUCIO, _OUTPUT),
+    )
 }
 """What verbs get by the names of their parameters."""
