@@ -288,8 +288,9 @@ def _guarded(search: ItemSearch) -> ItemSearch:
 def _catalogue(catalogue: pystac.Catalog) -> Iterator[ItemDict]:
     root = catalogue.get_root() or catalogue
     if isinstance(root, Client) and root.conforms_to("ITEM_SEARCH"):
-        ids = None if root is catalogue else [catalogue.id]
-        return _held(root.search(collections=ids, method="GET"))
+        ids = [catalogue.id] if isinstance(catalogue, pystac.Collection) else None
+        methods = [link.extra_fields.get("method") for link in root.get_links("search")]
+        return _held(root.search(collections=ids, method="POST" if "POST" in methods else "GET"))
     # What was opened in a way of the user's own, with credentials perhaps, is read in that way.
     own = root._stac_io  # noqa: SLF001 - as pystac's links do
     reader = ApiIO() if own is None or type(own) is DefaultStacIO else own

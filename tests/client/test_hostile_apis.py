@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 
 import pytest
-from pystac_client import Client
+from pystac_client import Client, CollectionClient
 from pystac_client.stac_api_io import StacApiIO
 
 from stac_client import StacRucioError, State
@@ -72,6 +72,23 @@ def test_all_pages(behind):
     behind.add("/3", page("c"))
     assert len(outcomes(ours(behind.url))) == 3
     assert all(one.header("x-key") == SECRET for one in behind.seen)
+
+
+def test_an_api_and_its_collections(behind):
+    """An API gives all its items, and a collection of it its own, as they are searched for."""
+    behind.add("/search", page("c", {"href": f"{behind.url}/2"}))
+    behind.add("/2", page("c"))
+    links = [{"rel": rel, "href": behind.url} for rel in ("self", "root")]
+    extent = {"spatial": {"bbox": [[0, 0, 1, 1]]}, "temporal": {"interval": [[None, None]]}}
+    collection = {"type": "Collection", "stac_version": "1.0.0", "id": "c", "description": "x"}
+    collection |= {"license": "x", "extent": extent, "links": links}
+    api = theirs(behind.url)
+    assert len(list(iter_items(api))) == 2
+    assert behind.seen[-2].method == "POST"
+    del behind.seen[:]
+    of_api = CollectionClient.from_dict(collection, root=api)
+    assert len(list(iter_items(of_api))) == 2
+    assert b'"collections": ["c"]' in behind.seen[0].body
 
 
 @pytest.mark.parametrize("by", ["link", "redirect"])
