@@ -173,7 +173,7 @@ class Lookups:
     def complete(
         self, assets: Iterable[Asset], tallies: Mapping[DID, FileTally]
     ) -> Iterator[Asset | Outcome]:
-        """Return each asset with what was found, or why it can not be registered, in their order.
+        """Return each asset with what was found, or why it cannot be registered, in their order.
 
         Args:
             assets: The assets.
