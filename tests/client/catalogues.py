@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any, NamedTuple
 
-from .items import item
+from tests.items import make_item
 
 SHA512 = "1340" + hashlib.sha512(b"SR_B2").hexdigest()
 SHA256 = "1220" + hashlib.sha256(b"B04").hexdigest()
@@ -46,7 +46,7 @@ class Reported(NamedTuple):
 
 
 def _one(collection: str, item_id: str, key: str, href: str, **fields: Any) -> dict[str, Any]:
-    return item(collection, item_id, {key: {"href": href, **fields}})
+    return make_item(collection, item_id, {key: {"href": href, **fields}})
 
 
 _DEA = "https://data.dea.ga.gov.au/baseline/ga_ls8c_ard_3/094/079/2020/12/23"
@@ -62,7 +62,7 @@ _KOMPSAT = "K3_20201112193439_45302_18521139_L1G"
 REGISTERED = [
     Registered(
         "https beside s3 in one item",
-        item(
+        make_item(
             "sentinel-2-l2a",
             "S2B_20EPT_20250731_0_L2A",
             {
@@ -170,11 +170,11 @@ REGISTERED = [
     ),
     Registered(
         "a relative href",
-        item(
+        make_item(
             "kompsat",
             _KOMPSAT,
             {"pan": {"href": f"./{_KOMPSAT}_P.tif"}},
-            f"https://data.example.org/kompsat/{_KOMPSAT}/{_KOMPSAT}.json?a=1",
+            self_link=f"https://data.example.org/kompsat/{_KOMPSAT}/{_KOMPSAT}.json?a=1",
         ),
         "pan",
         f"kompsat:/kompsat/{_KOMPSAT}/pan.tif",
@@ -191,7 +191,7 @@ REGISTERED = [
 REPORTED = [
     Reported(
         "no href",
-        item(
+        make_item(
             "landsat-8-c2-l2",
             "LC08_L2SR_066091_20220318_02_T1",
             {
@@ -250,7 +250,7 @@ REPORTED = [
     ),
     Reported(
         "no collection",
-        item(None, _DEA_ID, {"nbart": {"href": f"{_DEA}/nbart.tif"}}),
+        make_item(None, _DEA_ID, {"nbart": {"href": f"{_DEA}/nbart.tif"}}),
         "nbart",
         "no collection",
     ),
@@ -262,7 +262,7 @@ REPORTED = [
     ),
     Reported(
         "a relative href in a local item",
-        item("c", "i", {"b": {"href": "b.tif"}}, "/data/c/i.json"),
+        make_item(assets={"b": {"href": "b.tif"}}, self_link="/data/c/i.json"),
         "b",
         "no scheme",
     ),
@@ -281,7 +281,7 @@ REPORTED = [
     ),
     Reported(
         "a relative href where the item's own URL is none",
-        item("c", "i", {"b": {"href": "b.tif"}}, "http://[::1/i.json"),
+        make_item(assets={"b": {"href": "b.tif"}}, self_link="http://[::1/i.json"),
         "b",
         "no scheme",
     ),

@@ -11,8 +11,7 @@ from rucio.common.exception import RSENotFound
 from stac_client.downloads.downloader import Downloader
 from stac_client.results import State
 from stac_policy.naming import DID, asset_name, collection_scope
-
-from .items import item
+from tests.items import make_item
 
 DOWNLOADED, ALREADY_THERE = State.DOWNLOADED, State.ALREADY_THERE
 SKIPPED, FAILED = State.SKIPPED, State.FAILED
@@ -59,22 +58,27 @@ class Rucio:
         )
 
 
-def make_item(item_id="i", *keys, collection="alps", href=HREF, **fields):
+def scene(item_id="i", *keys, collection="alps", href=HREF, **fields):
     """An item with data assets of these keys, by default only `red`."""
     assets = {key: {"href": href, "roles": ["data"], **fields} for key in keys or ("red",)}
     self_link = f"https://stac.example.org/collections/{collection}/items/{item_id}"
-    made = item(collection, item_id, assets, self_link=self_link)
+    made = make_item(
+        collection,
+        item_id,
+        assets,
+        self_link=self_link,
+        geometry={"type": "Point", "coordinates": [7, 46]},
+        bbox=[7, 46, 7, 46],
+    )
     made["links"].append(
         {"rel": "collection", "href": f"https://stac.example.org/collections/{collection}"}
     )
-    return made | {"geometry": {"type": "Point", "coordinates": [7, 46]}, "bbox": [7, 46, 7, 46]}
+    return made
 
 
 def download(rucio, folder, *items, workers=4, **wanted):
     """Download items, by default the one."""
-    return Downloader(rucio, workers=workers).download(
-        list(items) or [make_item()], folder, **wanted
-    )
+    return Downloader(rucio, workers=workers).download(list(items) or [scene()], folder, **wanted)
 
 
 def files_in(folder):

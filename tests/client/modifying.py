@@ -6,9 +6,8 @@ import threading
 
 from rucio.common.exception import InvalidRSEExpression
 
-from .items import item
+from tests.items import HREF, make_item
 
-HREF = "https://origin.example.org/x.tif"
 COPY = "https://disk.example.org/c/i/x.tif"
 
 
@@ -62,7 +61,7 @@ class Clock:
 def page(number=0, assets=1):
     """A page of one item."""
     found = {f"a{each}": {"href": HREF} for each in range(assets)}
-    return {"type": "FeatureCollection", "features": [item("c", f"i{number}", found)]}
+    return {"type": "FeatureCollection", "features": [make_item("c", f"i{number}", found)]}
 
 
 def is_modified(found):

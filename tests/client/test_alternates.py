@@ -15,8 +15,8 @@ from stac_client.modifier.alternates import (
     with_locations,
     with_replicas,
 )
+from tests.items import HREF
 
-HREF = "https://origin.example.org/x.tif"
 A, B, C = (f"https://{rse}.example.org/c/i/x.tif" for rse in "abc")
 
 RSES = st.sampled_from(["A", "B", "STAC", ORIGINAL, "s3"])

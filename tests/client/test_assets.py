@@ -12,6 +12,7 @@ from stac_client.catalogue.assets import Asset, select_assets
 from stac_client.catalogue.checksums import Checksums
 from stac_client.results import Outcome, State
 from stac_policy.naming import DID, NAME_LENGTH, SCOPE_LENGTH
+from tests.items import HREF, make_item
 
 from .catalogues import (
     EUMETSAT,
@@ -23,7 +24,7 @@ from .catalogues import (
     SHA256,
     SHA512,
 )
-from .items import TIF, item, only
+from .files import only
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -75,7 +76,7 @@ def test_collections_that_meet_when_cut():
         "noaa-cdr-sea-surface-temperature-optimum-interpolation",
         "noaa-cdr-sea-surface-temperature-whoi",
     ]
-    found = [next(select_assets(item(name, "i", {"a": {"href": TIF}}))) for name in ids]
+    found = [next(select_assets(make_item(name, "i", {"a": {"href": HREF}}))) for name in ids]
     scopes = {asset.did.scope for asset in found}
     assert len(scopes) == 4
     assert all(len(scope) <= SCOPE_LENGTH for scope in scopes)
@@ -85,7 +86,7 @@ def test_name_above_250_characters():
     """A name that is too long is shortened, to another one for each asset."""
     keys = [EUMETSAT_ENTRY, EUMETSAT_ENTRY.replace("0040.nc", "0041.nc"), "EOPMetadata.xml"]
     assets = {key: {"href": f"{EUMETSAT}/{EUMETSAT_ID}/entry?name={key}"} for key in keys}
-    found = list(select_assets(item("EO:EUM:DAT:0662", EUMETSAT_ID, assets)))
+    found = list(select_assets(make_item("EO:EUM:DAT:0662", EUMETSAT_ID, assets)))
     names = {asset.did.name for asset in found}
     assert len(names) == 3
     assert max(map(len, names)) <= NAME_LENGTH
@@ -137,7 +138,7 @@ def test_name_above_250_characters():
 )
 def test_size_and_checksums_of_the_item(fields, size_bytes, checksums):
     """What the item says of size and checksums is taken; what only looks like it is not."""
-    asset = only({"href": TIF, **fields})
+    asset = only({"href": HREF, **fields})
     assert (asset.size_bytes, asset.checksums) == (size_bytes, checksums)
 
 
@@ -147,11 +148,11 @@ def test_size_and_checksums_of_the_item(fields, size_bytes, checksums):
 def test_assets_with_the_role_data():
     """Where assets have the role data, the others are left out with that reason."""
     assets = {
-        "red": {"href": TIF, "roles": ["data", "reflectance"]},
-        "thumb": {"href": TIF, "roles": ["thumbnail"]},
-        "metadata": {"href": TIF},
+        "red": {"href": HREF, "roles": ["data", "reflectance"]},
+        "thumb": {"href": HREF, "roles": ["thumbnail"]},
+        "metadata": {"href": HREF},
     }
-    found = by_key(select_assets(item("c", "i", assets)))
+    found = by_key(select_assets(make_item(assets=assets)))
     assert isinstance(found["red"], Asset)
     for key in ("thumb", "metadata"):
         assert found[key].reason == "its role is not data, as that of other assets is"
@@ -161,43 +162,45 @@ def test_assets_with_the_role_data():
 def test_without_the_role_data_all_files(roles):
     """Where no asset has the role data, all are selected that are files."""
     assets = {
-        "red": {"href": TIF, "roles": roles},
-        "thumb": {"href": TIF},
-        "tilejson": {"href": TIF, "roles": roles},
-        "rendered_preview": {"href": TIF, "roles": roles},
-        "map": {"href": TIF, "roles": ["tiles"]},
+        "red": {"href": HREF, "roles": roles},
+        "thumb": {"href": HREF},
+        "tilejson": {"href": HREF, "roles": roles},
+        "rendered_preview": {"href": HREF, "roles": roles},
+        "map": {"href": HREF, "roles": ["tiles"]},
     }
-    found = select_assets(item("c", "i", assets))
+    found = select_assets(make_item(assets=assets))
     assert [asset.key for asset in found if isinstance(asset, Asset)] == ["red", "thumb"]
 
 
 @pytest.mark.parametrize("key", ["tilejson", "rendered_preview"])
 def test_api_endpoints_are_not_data(key):
     """An API endpoint is not selected by default, even as data."""
-    outcome = only({"href": TIF, "roles": ["data"]}, assets={key: {"href": TIF, "roles": ["data"]}})
+    outcome = only(
+        {"href": HREF, "roles": ["data"]}, assets={key: {"href": HREF, "roles": ["data"]}}
+    )
     assert outcome.reason == "an API endpoint, not a file"
 
 
 def test_asked_for_by_key():
     """With keys only these are given, whatever their roles, and nothing is said of the others."""
     assets = {
-        "red": {"href": TIF, "roles": ["data"]},
-        "thumb": {"href": TIF, "roles": ["thumbnail"]},
-        "tilejson": {"href": TIF},
+        "red": {"href": HREF, "roles": ["data"]},
+        "thumb": {"href": HREF, "roles": ["thumbnail"]},
+        "tilejson": {"href": HREF},
         "none": {},
     }
-    found = by_key(select_assets(item("c", "i", assets), ["thumb", "tilejson", "none", "other"]))
+    found = by_key(select_assets(make_item(assets=assets), ["thumb", "tilejson", "none", "other"]))
     assert list(found) == ["thumb", "tilejson", "none"]
     assert isinstance(found["thumb"], Asset)
     assert isinstance(found["tilejson"], Asset)
     assert found["none"].reason == "no href"
-    assert list(select_assets(item("c", "i", assets), [])) == []
+    assert list(select_assets(make_item(assets=assets), [])) == []
 
 
 def test_fixed_scope():
     """A fixed scope takes the place of the derived one; the names stay."""
-    (derived,) = select_assets(item("alps", "i", {"a": {"href": TIF}}))
-    (fixed,) = select_assets(item("alps", "i", {"a": {"href": TIF}}), scope="user.alice")
+    (derived,) = select_assets(make_item("alps", "i", {"a": {"href": HREF}}))
+    (fixed,) = select_assets(make_item("alps", "i", {"a": {"href": HREF}}), scope="user.alice")
     assert derived.did == DID("alps", "/alps/i/a.tif")
     assert fixed.did == DID("user.alice", "/alps/i/a.tif")
     assert fixed.dataset == DID("user.alice", "/alps/i")
@@ -213,7 +216,7 @@ def test_fixed_scope():
 )
 def test_keys_that_would_meet(keys, names):
     """Two assets of an item never have the same DID, in whichever order they come."""
-    found = select_assets(item("c", "i", {key: {"href": TIF} for key in keys}))
+    found = select_assets(make_item(assets={key: {"href": HREF} for key in keys}))
     assert [asset.did.name.rpartition("/")[2] for asset in found] == names
 
 

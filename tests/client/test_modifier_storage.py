@@ -12,12 +12,11 @@ from rucio.common.exception import AccessDenied
 from stac_client import AlternatesWarning, Modifier
 from stac_client.modifier.storage_facts import SCHEMES, STORAGE, storage_scheme, with_schemes
 from stac_policy.naming import DID
+from tests.items import HREF, make_item
 
-from .items import item
+from .modifying import COPY
 from .replicas import Replicas
 
-HREF = "https://origin.example.org/x.tif"
-COPY = "https://disk.example.org/c/i/x.tif"
 DISK = {
     "type": "rucio",
     "platform": "https://rucio.example.org/rses/{rse}",
@@ -60,11 +59,6 @@ def rucio():
 def modifier(rucio):
     """A modifier that tells of storages."""
     return Modifier(rucio, storage=True)
-
-
-def make_item(**fields):
-    """The item of the asset."""
-    return item("c", "i", {"a": {"href": HREF}}) | fields
 
 
 def test_schemes(modifier, rucio):

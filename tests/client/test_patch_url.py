@@ -11,8 +11,8 @@ from rucio.common.exception import DatabaseException
 from stac_client import AlternatesWarning, ConfigurationError, Modifier, StacClient
 from stac_client.modifier.patch_url import patch_url
 from stac_policy.naming import DID
+from tests.items import make_item
 
-from .items import item
 from .replicas import Replicas
 
 RED, NIR = "https://origin.example.org/red.tif", "https://origin.example.org/nir.tif"
@@ -28,7 +28,7 @@ def replicas():
 @pytest.fixture
 def items():
     """An item with two assets."""
-    return [item("c", "i", {"red": {"href": RED}, "nir": {"href": NIR}})]
+    return [make_item(assets={"red": {"href": RED}, "nir": {"href": NIR}})]
 
 
 def test_preferred_copy(items, replicas):
@@ -64,7 +64,9 @@ def test_items_that_prefer_already(items, replicas):
 
 def test_relative_hrefs(replicas):
     """A relative href is known as it stands in the item, and resolved, as tools resolve it."""
-    relative = item("c", "i", {"red": {"href": "./red.tif"}}, "https://origin.example.org/i.json")
+    relative = make_item(
+        assets={"red": {"href": "./red.tif"}}, self_link="https://origin.example.org/i.json"
+    )
     patch = patch_url([relative], Modifier(replicas, prefer=["NEAR"]))
     assert [patch(url) for url in ("./red.tif", RED)] == [NEAR, NEAR]
 
@@ -72,8 +74,8 @@ def test_relative_hrefs(replicas):
 def test_odd_items(replicas):
     """Items without usable assets, links or hrefs do no harm."""
     odd = [
-        item("c", "i", {"red": {"href": None}, "nir": None}),
-        {**item("c", "i", {}), "assets": None, "links": None},
+        make_item(assets={"red": {"href": None}, "nir": None}),
+        {**make_item(assets={}), "assets": None, "links": None},
     ]
     assert patch_url(odd, Modifier(replicas, prefer=["NEAR"]))(RED) == RED
 

@@ -7,16 +7,15 @@ import pytest
 from stac_client import ConfigurationError, Outcome, by_media_type, by_role
 from stac_client.catalogue.assets import select_assets
 from stac_client.catalogue.selection import named_keys
+from tests.items import HREF, make_item
 
-from .items import TIF, item
-
-ITEM = item(
+ITEM = make_item(
     "c",
     "i",
     {
-        "red": {"href": TIF, "roles": ["data"], "type": "image/tiff"},
-        "r": {"href": TIF, "roles": ["metadata"]},
-        "thumbnail": {"href": TIF},
+        "red": {"href": HREF, "roles": ["data"], "type": "image/tiff"},
+        "r": {"href": HREF, "roles": ["metadata"]},
+        "thumbnail": {"href": HREF},
     },
 )
 

@@ -13,8 +13,7 @@ from stac_client import StacClient, survey
 from stac_client.doctor import Level, examine
 from stac_client.doctor.server import version_finding
 from stac_testbed import processes
-
-from .conftest import make_asset, make_item
+from tests.items import make_asset, make_item
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -22,8 +22,7 @@ from stac_client.downloads.downloader import Downloader
 from stac_client.downloads.files import Part
 from stac_client.results import State
 from stac_testbed import STORAGE_RSES
-
-from .conftest import make_asset, make_item
+from tests.items import make_asset, make_item
 
 STORAGES = {rse: service for service, rse in STORAGE_RSES.items()}
 ORIGINS = ("origin-a", "origin-b")

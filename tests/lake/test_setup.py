@@ -9,8 +9,7 @@ from stac_client.setup.scopes import collection_scopes, missing_scopes
 from stac_client.setup.source_rse import domains_of, off, source_protocol, wrong_priorities
 from stac_client.setup.survey import Survey, server_options
 from stac_testbed import STORAGE_RSES
-
-from .conftest import make_asset, make_item, many_items
+from tests.items import make_asset, make_item, many_items
 
 DISK, *_ = STORAGE_RSES.values()
 

@@ -16,8 +16,7 @@ from stac_client import ConfigurationError, StacClient, State, by_media_type, by
 from stac_client.modifier.alternates import with_replicas
 from stac_policy.naming import collection_scope
 from stac_testbed import STORAGE_RSES
-
-from .conftest import make_asset, make_item, many_items
+from tests.items import make_asset, make_item, many_items
 
 DISK = next(iter(STORAGE_RSES.values()))
 DATA = Path(__file__).parents[1] / "data"

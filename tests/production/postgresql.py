@@ -19,10 +19,10 @@ from stac_client import StacClient, State
 from stac_testbed import STORAGE_EXPRESSION, TestbedError, load, processes, start
 from stac_testbed.postgresql import Cluster
 from stac_testbed.schema import Schema
+from tests.items import many_items
 from tests.lake.conftest import (  # noqa: F401 - fixtures
     client,
     collection,
-    many_items,
     requests_sent,
     rucio,
 )
