@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,10 +73,25 @@ def many_items(collection: str, items: int, assets: int) -> list[dict[str, Any]]
     ]
 
 
+def url_of(item: dict[str, Any], key: str) -> str:
+    """Return the URL of an asset: its href, made absolute, or else an alternate of HTTP."""
+    asset = item["assets"][key]
+    href = asset.get("href") or ""
+    if "://" not in href:
+        bases = [link["href"] for link in item.get("links", ()) if link["rel"] == "self"]
+        try:
+            return urljoin(bases[0], href) if bases else href
+        except ValueError:
+            return href
+    places = (asset, *asset.get("alternate", {}).values())
+    hrefs = [place.get("href", "") for place in places if isinstance(place, dict)]
+    return next((each for each in hrefs if each.startswith("http")), href)
+
+
 def assets_of(
     items: list[dict[str, Any]],
 ) -> Iterator[tuple[str, str, str, str | None, list[str]]]:
-    """Yield collection, item, key and href of every asset, and all keys of its item."""
+    """Yield collection, item, key and href of every asset that has a name, and its item's keys."""
     for item in items:
-        for key, asset in item["assets"].items():
+        for key, asset in item["assets"].items() if item.get("collection") else ():
             yield item["collection"], item["id"], key, asset.get("href"), list(item["assets"])
