@@ -6,9 +6,10 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from stac_client import StacClient
+from tests.fake_rucio import FakeRucio
 
 from .harness import Goal, Row, counted, seconds, side_by_side
 from .items import make_items
@@ -37,7 +38,7 @@ def run(setting: Setting) -> Iterator[Row]:
     large, small = setting.folder / "large.ndjson", setting.folder / "small.ndjson"
     _write(large, planned)
     _write(small, planned // _PART)
-    instant = StacClient(InstantRucio())
+    instant = StacClient(FakeRucio())
     rounds = side_by_side(
         lambda _: instant.plan(small, SOURCE_RSE),
         lambda _: _loads(small),
@@ -65,21 +66,6 @@ def run(setting: Setting) -> Iterator[Row]:
     small.unlink()
 
 
-class InstantRucio:
-    """A Rucio that has nothing, and says so at once: what is left is the client's own time."""
-
-    account = "root"
-    host = "instant"
-
-    def get_rse(self, _: str) -> dict[str, Any]:
-        """The source RSE."""
-        return {"protocols": [{"scheme": "https", "impl": "stac_policy.protocol.Default"}]}
-
-    def list_replicas(self, *_: Any, **__: Any) -> list[Any]:
-        """No replicas."""
-        return []
-
-
 def _write(path: Path, items: int) -> None:
     """Write items as public catalogues have them: 13 kB, no sizes, two assets of five no data."""
     with path.open("w", encoding="utf-8") as file:
@@ -102,7 +88,7 @@ def _loads(path: Path) -> None:
 
 
 def _main(path: Path) -> None:
-    stac = StacClient(InstantRucio())
+    stac = StacClient(FakeRucio())
     took_s = seconds(lambda: stac.plan(path, SOURCE_RSE))
     print(json.dumps({"seconds": took_s, "peak_mb": peak_mb()}))  # noqa: T201 - the answer
 

@@ -7,6 +7,7 @@ import time
 import pytest
 
 from stac_client import RequestError
+from tests.fake_rucio import RED_HREF
 from tests.policy.origin import (
     chunks_cut,
     redirect,
@@ -19,7 +20,6 @@ from .downloading import (
     BODY,
     DOWNLOADED,
     FAILED,
-    HREF,
     OTHER,
     SKIPPED,
     download,
@@ -197,7 +197,7 @@ def test_selection(rucio, storage, tmp_path):
     """Every asset has an outcome: selected or not, known or not, and once where it comes twice."""
     rucio.add(BODY, {"A": storage.add("/a", BODY)})
     item = scene("i", "red", "nir")
-    item["assets"]["thumbnail"] = {"href": HREF, "roles": ["thumbnail"]}
+    item["assets"]["thumbnail"] = {"href": RED_HREF, "roles": ["thumbnail"]}
     outcomes = download(rucio, tmp_path, item, item, scene("j", collection=None))
     assert [(each.key, each.state) for each in outcomes] == [
         ("red", DOWNLOADED),

@@ -14,16 +14,15 @@ from pystac.validation import validate_dict
 
 import stac_testbed
 from stac_client import ALTERNATE_ASSETS, ConfigurationError
+from tests.fake_rucio import RED_HREF, FakeRucio
 
 from .downloading import (
     ALREADY_THERE,
     BODY,
     DOWNLOADED,
     FAILED,
-    HREF,
     OTHER,
     SKIPPED,
-    Rucio,
     download,
     md5_multihash,
     scene,
@@ -37,7 +36,7 @@ SCHEMA = json.loads(
 @pytest.fixture
 def rucio(storage):
     """A Rucio that knows `red` and `nir` of three items in two collections."""
-    rucio = Rucio()
+    rucio = FakeRucio()
     url = storage.add("/f", BODY)
     for key in ("red", "nir"):
         rucio.add(BODY, {"A": url}, "i", key)
@@ -80,7 +79,7 @@ def test_items_point_to_their_files(rucio, tmp_path):
     assert document["assets"]["red"] == {
         "href": "./red.tif",
         "roles": ["data"],
-        "alternate": {"original": {"href": HREF, "alternate:name": "original"}},
+        "alternate": {"original": {"href": RED_HREF, "alternate:name": "original"}},
         "alternate:name": "local",
         "file:size": len(BODY),
         "file:checksum": md5_multihash(BODY),
@@ -146,7 +145,7 @@ def test_what_failed_keeps_its_url(rucio, tmp_path):
     base = "https://stac.example.org/collections/alps/red.tif"
     hrefs = {key: asset.href for key, asset in items["alps", "i"].assets.items()}
     assert hrefs == {"red": "./red.tif", "blue": base, "preview": base}
-    assert items["alps", "k"].assets["red"].href == HREF
+    assert items["alps", "k"].assets["red"].href == RED_HREF
     assert (
         "stac_extensions" not in raw(tmp_path, "alps/k/k.json")
         or not (raw(tmp_path, "alps/k/k.json")["stac_extensions"])
@@ -180,7 +179,7 @@ def test_a_file_that_has_gone(rucio, tmp_path):
     download(rucio, tmp_path, scene("i", "red", "nir"))
     (tmp_path / "alps/i/red.tif").unlink()
     download(rucio, tmp_path, scene("i", "red", "nir"), assets=["nir"])
-    assert raw(tmp_path)["assets"]["red"]["href"] == HREF
+    assert raw(tmp_path)["assets"]["red"]["href"] == RED_HREF
 
 
 def test_a_file_that_can_not_be_repaired(rucio, storage, tmp_path):
@@ -190,7 +189,7 @@ def test_a_file_that_can_not_be_repaired(rucio, storage, tmp_path):
     storage.add("/f", OTHER)
     download(rucio, tmp_path)
     assert not (tmp_path / "alps/i/red.tif").exists()
-    assert raw(tmp_path)["assets"]["red"]["href"] == HREF
+    assert raw(tmp_path)["assets"]["red"]["href"] == RED_HREF
 
 
 def test_a_file_without_replicas(rucio, tmp_path):
@@ -220,7 +219,7 @@ def test_items_with_preferred_copies(rucio, tmp_path):
     copy = "davs://storage.example.org/red.tif"
     item = scene(
         href=copy,
-        alternate={"STAC": {"href": HREF, "alternate:name": "STAC"}},
+        alternate={"STAC": {"href": RED_HREF, "alternate:name": "STAC"}},
         **{"alternate:name": "DISK"},
     )
     (outcome,) = download(rucio, tmp_path, item)
@@ -228,7 +227,7 @@ def test_items_with_preferred_copies(rucio, tmp_path):
     asset = raw(tmp_path)["assets"]["red"]
     assert asset["href"] == "./red.tif"
     assert {rse: place["href"] for rse, place in asset["alternate"].items()} == {
-        "STAC": HREF,
+        "STAC": RED_HREF,
         "DISK": copy,
     }
 
@@ -236,7 +235,7 @@ def test_items_with_preferred_copies(rucio, tmp_path):
 @pytest.mark.parametrize("key", ["i", "I"])
 def test_an_asset_with_the_name_of_the_item(storage, tmp_path, key):
     """An item's JSON never takes the place of an asset, whether case counts or not."""
-    rucio, href = Rucio(), "https://data.example.org/i.json"
+    rucio, href = FakeRucio(), "https://data.example.org/i.json"
     rucio.add(BODY, {"A": storage.add("/f", BODY)}, "i", key, href=href)
     (outcome,) = download(rucio, tmp_path, scene("i", key, href=href))
     assert outcome.path == tmp_path / f"alps/i/{key}.json"

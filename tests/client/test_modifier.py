@@ -14,10 +14,10 @@ from rucio.common.exception import DatabaseException
 from stac_client import ALTERNATE_ASSETS, AlternatesWarning, Modifier, StacClient
 from stac_client.catalogue.assets import Asset, select_assets
 from stac_policy.naming import DID
+from tests.fake_rucio import FakeRucio
 from tests.items import HREF, make_item
 
 from .modifying import COPY
-from .replicas import Replicas
 
 PFNS = {DID("c", "/c/i/a.tif"): {"STAC": [HREF], "DISK": [COPY]}}
 
@@ -25,7 +25,7 @@ PFNS = {DID("c", "/c/i/a.tif"): {"STAC": [HREF], "DISK": [COPY]}}
 @pytest.fixture
 def replicas():
     """Replicas of one asset."""
-    return Replicas(PFNS)
+    return FakeRucio(PFNS)
 
 
 @pytest.fixture
@@ -232,7 +232,7 @@ def test_prefer(replicas):
 def test_prefer_a_copy_without_suffix():
     """An asset is found again when its href is a copy with another suffix, or none."""
     pfns = {DID("c", "/c/i/a.tif"): {"STAC": [HREF], "TAPE": ["https://tape.example.org/0042"]}}
-    modifier = Modifier(Replicas(pfns), prefer=["TAPE"])
+    modifier = Modifier(FakeRucio(pfns), prefer=["TAPE"])
     found = make_item()
     modifier(found)
     once = copy.deepcopy(found)
@@ -244,7 +244,7 @@ def test_prefer_a_copy_without_suffix():
 def test_fixed_scope():
     """A fixed scope takes the place of the derived one, also in a modifier made from another."""
     pfns = {DID("user.alice", "/c/i/a.tif"): PFNS[DID("c", "/c/i/a.tif")]}
-    client = StacClient(Replicas(pfns), scope="user.alice")
+    client = StacClient(FakeRucio(pfns), scope="user.alice")
     for modifier in (client.modifier, client.modifier(prefer=["STAC"])):
         found = make_item()
         modifier(found)
@@ -264,7 +264,7 @@ def test_it_asks_for_what_is_registered(assets):
         each.key: each.did for each in select_assets(found, assets) if isinstance(each, Asset)
     }
     pfns = {did: {"DISK": [f"https://disk.example.org{did.name}"]} for did in registered.values()}
-    Modifier(Replicas(pfns))(found)
+    Modifier(FakeRucio(pfns))(found)
     for key, did in registered.items():
         alternate = found["assets"][key]["alternate"]["DISK"]
         assert alternate["href"] == f"https://disk.example.org{did.name}"
@@ -278,7 +278,7 @@ def test_objects_and_dicts_alike():
     assert len(pfns) == 4
     as_dict = make_item(assets=assets)
     as_object = pystac.Item.from_dict(copy.deepcopy(as_dict))
-    modifier = Modifier(Replicas(pfns))
+    modifier = Modifier(FakeRucio(pfns))
     modifier(as_dict)
     modifier(as_object)
     assert as_object.to_dict(transform_hrefs=False)["assets"] == as_dict["assets"]
@@ -303,17 +303,10 @@ def test_the_same_item_twice(replicas, modifier):
 # When Rucio does not answer.
 
 
-class _Broken:
-    """Refuses to list."""
-
-    def list_replicas(self, *_, **__):
-        """Fail as Rucio's client does."""
-        raise DatabaseException("database is locked")
-
-
-def test_rucio_fails():
+def test_rucio_fails(modifier, replicas):
     """Where Rucio refuses, the items are as the catalogue gave them, and a warning says so."""
+    replicas.told["list_replicas"] = DatabaseException("database is locked")
     found = make_item()
     with pytest.warns(AlternatesWarning, match=r"no alternates: .*database is locked"):
-        assert Modifier(_Broken())(found) is None
+        assert modifier(found) is None
     assert found == make_item()

@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 from stac_client import ConfigurationError, Modifier
 from stac_client.modifier.mounts import Mounts
 from stac_policy.naming import DID
+from tests.fake_rucio import FakeRucio
 from tests.items import make_item
-
-from .replicas import Replicas
 
 DAVS = "davs://host:443/rucio/"
 ROOT = "root://host:1094//eos/"
@@ -130,13 +129,13 @@ def test_the_closest_prefix():
 def test_wrong_mounts(prefix, folder):
     """A prefix that is no URL, or a folder that is not absolute, is refused at once."""
     with pytest.raises(ConfigurationError, match="mounts"):
-        Modifier(Replicas({}), mounts={prefix: folder})
+        Modifier(FakeRucio({}), mounts={prefix: folder})
 
 
 def test_modifier_with_mounts():
     """Of a preferred RSE that is mounted, the path is the href; otherwise it is an alternate."""
     href, pfn = "https://data.example.org/x.tif", f"{DAVS}c/i/a.tif"
-    replicas = Replicas({DID("c", "/c/i/a.tif"): {"STAC": [href], "DISK": [pfn]}})
+    replicas = FakeRucio({DID("c", "/c/i/a.tif"): {"STAC": [href], "DISK": [pfn]}})
     modifier = Modifier(replicas, mounts={DAVS: "/eos/rucio/"})
     found = make_item(assets={"a": {"href": href}})
     modifier(found)

@@ -11,9 +11,8 @@ from rucio.common.exception import DatabaseException
 from stac_client import AlternatesWarning, ConfigurationError, Modifier, StacClient
 from stac_client.modifier.patch_url import patch_url
 from stac_policy.naming import DID
+from tests.fake_rucio import FakeRucio
 from tests.items import make_item
-
-from .replicas import Replicas
 
 RED, NIR = "https://origin.example.org/red.tif", "https://origin.example.org/nir.tif"
 NEAR, FAR = "https://near.example.org/red.tif", "https://far.example.org/red.tif"
@@ -22,7 +21,7 @@ NEAR, FAR = "https://near.example.org/red.tif", "https://far.example.org/red.tif
 @pytest.fixture
 def replicas():
     """Copies of one of two assets."""
-    return Replicas({DID("c", "/c/i/red.tif"): {"STAC": [RED], "NEAR": [NEAR], "FAR": [FAR]}})
+    return FakeRucio({DID("c", "/c/i/red.tif"): {"STAC": [RED], "NEAR": [NEAR], "FAR": [FAR]}})
 
 
 @pytest.fixture
@@ -86,15 +85,11 @@ def test_items_are_needed_again(items, replicas):
         patch_url(iter(items), Modifier(replicas, prefer=["NEAR"]))
 
 
-def test_rucio_is_down(items):
+def test_rucio_is_down(items, replicas):
     """URLs stay as they are where Rucio can not be asked, with the modifier's warning."""
-
-    class Down:
-        def list_replicas(self, *_, **__):
-            raise DatabaseException
-
+    replicas.told["list_replicas"] = DatabaseException()
     with pytest.warns(AlternatesWarning):
-        patch = patch_url(items, Modifier(Down(), prefer=["NEAR"]))
+        patch = patch_url(items, Modifier(replicas, prefer=["NEAR"]))
     assert patch(RED) == RED
 
 
