@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import requests
 
-from stac_client.catalogue.assets import Asset, select_assets
-from stac_client.lookups.lookup import LearnFrom, complete, make_session
+from stac_client._assets import Asset, select_assets
+from stac_client._lookup import LearnFrom, complete, make_session
 from stac_testbed.layout import ORIGINS
 
 from .harness import Goal, Rounds, Row, side_by_side

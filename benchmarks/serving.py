@@ -137,7 +137,7 @@ def _free_port() -> int:
 
 
 def _main(api: str, port: int, cache_s: float) -> None:
-    from stac_client.serving import make_app, serve
+    from stac_rucio.serve import make_app, serve
 
     modifier = StacClient().modifier(cache_s=cache_s, strict=True)
     serve(make_app(api, modifier), port=port)

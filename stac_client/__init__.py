@@ -22,32 +22,33 @@ except ModuleNotFoundError as error:
         name=error.name,
     ) from error
 
-from .catalogue.selection import by_media_type, by_role
-from .catalogue.write_back import write_back
-from .client import StacClient
-from .display.geo import plot_map, to_geodataframe
-from .display.history import History
-from .display.tables import ReplicationAvailability, ReplicationRules, RuleStatus
-from .errors import (
+from stac_client._alternates import EXTENSION as ALTERNATE_ASSETS
+from stac_client._alternates import write_back
+from stac_client._assets import by_media_type, by_role
+from stac_client._history import History, plot_map, to_geodataframe
+from stac_client._lookup import LearnFrom
+from stac_client._modifier import AlternatesWarning, Candidate, Explanation, Modifier
+from stac_client._plan import Plan
+from stac_client._registration import MetadataWarning
+from stac_client._results import Outcome, Progress, Registration, State
+from stac_client._rules import (
+    Availability,
+    ItemStatus,
+    ReplicationAvailability,
+    ReplicationRules,
+    Rule,
+    RuleStatus,
+    StuckFile,
+)
+from stac_client.admin import plan_setup, survey
+from stac_client.client import StacClient
+from stac_client.errors import (
     AccessError,
     ConfigurationError,
     RequestError,
     StacRucioError,
     UnreachableError,
 )
-from .lookups.lookup import LearnFrom
-from .modifier.alternates import EXTENSION as ALTERNATE_ASSETS
-from .modifier.explanation import Candidate, Explanation
-from .modifier.modifier import AlternatesWarning, Modifier
-from .progress import Progress
-from .registration.metadata import MetadataWarning
-from .registration.plan import Plan
-from .replication.availability import Availability
-from .replication.rules import Rule
-from .replication.status import ItemStatus, StuckFile
-from .results import Outcome, Registration, State
-from .setup.setup import plan_setup
-from .setup.survey import survey
 
 __all__ = [
     "ALTERNATE_ASSETS",

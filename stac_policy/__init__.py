@@ -30,6 +30,6 @@ def get_algorithms() -> dict[str, dict[str, Callable[..., Any]]]:
     Rucio finds the defaults by file and function name (`non_deterministic_pfn`,
     `scope`) without this. See `rucio.common.plugins`, and docs/algorithms.md.
     """
-    from .algorithms import named
+    from stac_policy.algorithms import named
 
     return named()

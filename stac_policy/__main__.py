@@ -10,7 +10,7 @@ import dataclasses
 import json
 import sys
 
-from .loading import findings
+from stac_policy.self_check import findings
 
 
 def main() -> int:

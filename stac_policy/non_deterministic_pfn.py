@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .naming import DID
-from .stac_dids import is_asset
+from stac_policy.dids import is_asset
+from stac_policy.naming import DID
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +31,7 @@ def non_deterministic_pfn(dsn: str, scope: str | None, filename: str) -> str:
     """
     if scope is None or not is_asset(DID(scope, filename)):
         return rucio_default(dsn, scope, filename)
-    from .resolver import original_url
+    from stac_policy.resolver import original_url
 
     return original_url(DID(scope, filename))
 

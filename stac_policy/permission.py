@@ -9,11 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .algorithms import vos
-from .naming import DID
-from .resolver import SOURCE_PROTOCOL
-from .settings import settings
-from .stac_dids import is_stac
+from stac_policy.dids import is_stac
+from stac_policy.naming import DID
+from stac_policy.settings import SOURCE_PROTOCOL, settings, vos
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -28,10 +28,10 @@ from rucio.common.exception import (
 )
 from rucio.rse.protocols.protocol import RSEProtocol
 
-from .fetching import HostNotAllowedError, download, make_session, open_url
-from .reporting import Reporter, count
-from .settings import settings
-from .urls import redact, refusal
+from stac_policy.http import HostNotAllowedError, download, make_session, open_url
+from stac_policy.observability import Reporter, count
+from stac_policy.settings import settings
+from stac_policy.urls import redact, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

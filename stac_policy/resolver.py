@@ -8,21 +8,17 @@ from typing import TYPE_CHECKING, Any
 from rucio.common.config import is_client
 from rucio.common.exception import ReplicaNotFound
 
-from . import stac_api
-from .algorithms import vos
-from .naming import asset_key, split_name, unescape
-from .reporting import Reporter, count
-from .settings import settings
-from .urls import redact, refusal
+from stac_policy import stac_api
+from stac_policy.naming import asset_key, split_name, unescape
+from stac_policy.observability import Reporter, count
+from stac_policy.settings import SOURCE_PROTOCOL, settings, vos
+from stac_policy.urls import redact, refusal
 
 if TYPE_CHECKING:
-    from .naming import DID
-    from .settings import Settings
+    from stac_policy.naming import DID
+    from stac_policy.settings import Settings
 
 _REPORTER = Reporter(logging.getLogger(__name__))
-
-SOURCE_PROTOCOL = "stac_policy.protocol.Default"
-"""What makes an RSE a source RSE."""
 
 
 def original_url(did: DID) -> str:

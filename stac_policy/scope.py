@@ -10,8 +10,8 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from .naming import asset_name, collection_scope, item_name, split_name, unescape
-from .settings import settings
+from stac_policy.naming import asset_name, collection_scope, item_name, split_name, unescape
+from stac_policy.settings import settings
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

@@ -7,16 +7,44 @@ from __future__ import annotations
 
 import configparser
 import logging
+import os
 import re
 from dataclasses import dataclass, fields
 from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from .urls import redact
+from stac_policy.urls import redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+
+_PACKAGE = __name__.partition(".")[0]
+_VARIABLE = "RUCIO_POLICY_PACKAGE_"
+"""With the name of a VO behind it, Rucio prefers it to the option `package-VO`."""
+
+
+@cache
+def vos() -> tuple[str, ...] | None:
+    """The VOs whose policy package this is; None on a server that has but one."""
+    from rucio.common.config import config_get_bool, get_config
+
+    # Not from the config table: this is asked while Rucio's own modules are being imported.
+    if not config_get_bool("common", "multi_vo", False, False, check_config_table=False):  # noqa: FBT003 - Rucio's overloads
+        return None
+    parser = get_config()
+    options = dict(parser.items("policy")) if parser.has_section("policy") else {}
+    packages = {
+        option.removeprefix("package-"): package
+        for option, package in options.items()
+        if option.startswith("package-")
+    }
+    for variable, package in os.environ.items():
+        if variable.startswith(_VARIABLE) and package:
+            packages[variable.removeprefix(_VARIABLE).lower()] = package
+    return tuple(vo for vo, package in packages.items() if package == _PACKAGE)
+
 
 _LOGGER = logging.getLogger(__name__)
 _MOST_DIGITS = 15  # memory, clocks and databases know no larger numbers
@@ -205,3 +233,6 @@ _PARSERS: Mapping[str, Callable[[str], Any]] = {
     "response_bytes": _positive,
     "scopes": _scopes,
 }
+
+SOURCE_PROTOCOL = "stac_policy.protocol.Default"
+"""What makes an RSE a source RSE."""

@@ -15,15 +15,21 @@ from urllib.parse import quote, urljoin, urlsplit
 import requests
 import urllib3
 
-from .fetching import HostNotAllowedError, make_session, open_url, pieces
-from .json_size import BYTES_A_VALUE, values_in
-from .reporting import Reporter, count, observe_s
-from .urls import absolute, redact
+from stac_policy.http import (
+    BYTES_A_VALUE,
+    HostNotAllowedError,
+    make_session,
+    open_url,
+    pieces,
+    values_in,
+)
+from stac_policy.observability import Reporter, count, observe_s
+from stac_policy.urls import absolute, redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from .settings import Settings
+    from stac_policy.settings import Settings
 
 _CHUNK_BYTES = 1 << 16
 _GZIP = 16 + zlib.MAX_WBITS

@@ -12,8 +12,8 @@ try:
 except ModuleNotFoundError:
     sys.exit("stac-rucio needs click; install it with: pip install 'stac-rucio[client]'")
 
-from .cli import cli
-from .exits import Terminated
+from stac_rucio.cli import cli
+from stac_rucio.errors import Terminated
 
 if TYPE_CHECKING:
     from types import FrameType

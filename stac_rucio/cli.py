@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from .exits import MEANINGS, RootGroup
+from stac_rucio.errors import MEANINGS, RootGroup
 
 _VERBS = "stac_rucio.verbs"
 
@@ -27,10 +27,10 @@ class LazyCommand(click.Command):
         Args:
             name: Of the command.
             text: Its help in one line; the first of its own.
-            where: Where it is, as MODULE:NAME; by default in the verb's module.
+            where: Where it is, as MODULE:NAME, or the module of verbs.
         """
         super().__init__(name, help=text)
-        self._where = where or f"{_VERBS}.{name}:{name}"
+        self._where = where if ":" in where else f"{_VERBS}.{where or name}:{name}"
 
     def load(self) -> click.Command:
         """Import it."""
@@ -60,22 +60,24 @@ def cli() -> None:
 
 
 for command in (
-    LazyCommand("plan", "Show what `register` would do."),
-    LazyCommand("register", "Register assets in Rucio at their original URLs."),
-    LazyCommand("sync", "Register a whole catalogue, and later what is new in it."),
-    LazyCommand("replicate", "Ask Rucio for copies of registered assets."),
-    LazyCommand("status", "Show how far rules are, or where the assets of items are."),
-    LazyCommand("wait", "Wait until rules are OK."),
-    LazyCommand("alternates", "Write items with every copy as an alternate asset."),
-    LazyCommand("download", "Download assets, verified, as a STAC catalogue of their own."),
-    LazyCommand("rules", "Delete replication rules."),
-    LazyCommand("deregister", "Take assets out of Rucio again, at one RSE."),
-    LazyCommand("serve", "Serve another STAC API with every copy in its items."),
+    LazyCommand("plan", "Show what `register` would do.", "catalogue"),
+    LazyCommand("register", "Register assets in Rucio at their original URLs.", "catalogue"),
+    LazyCommand("sync", "Register a whole catalogue, and later what is new in it.", "catalogue"),
+    LazyCommand("replicate", "Ask Rucio for copies of registered assets.", "rules"),
+    LazyCommand("status", "Show how far rules are, or where the assets of items are.", "rules"),
+    LazyCommand("wait", "Wait until rules are OK.", "rules"),
+    LazyCommand("alternates", "Write items with every copy as an alternate asset.", "copies"),
+    LazyCommand(
+        "download", "Download assets, verified, as a STAC catalogue of their own.", "copies"
+    ),
+    LazyCommand("rules", "Delete replication rules.", "rules"),
+    LazyCommand("deregister", "Take assets out of Rucio again, at one RSE.", "catalogue"),
+    LazyCommand("serve", "Serve another STAC API with every copy in its items.", "copies"),
     LazyCommand("admin", "Set up a Rucio server for STAC assets, and check it."),
     LazyCommand(
         "testbed", "Run a whole Rucio data lake on this machine.", "stac_testbed.__main__:main"
     ),
     LazyCommand("demo", "Show the whole journey on a test bed of its own."),
-    LazyCommand("completion", "Print what makes a shell complete the command line."),
+    LazyCommand("completion", "Print what makes a shell complete the command line.", "copies"),
 ):
     cli.add_command(command)

@@ -15,13 +15,7 @@ import click
 from rasterio.errors import RasterioIOError
 from requests import RequestException
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-)
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rucio.common.exception import RucioException
 

@@ -17,14 +17,7 @@ from typing import TYPE_CHECKING, Any
 from wsgidav.wsgidav_app import WsgiDAVApp
 
 from .transfers.digests import ALGORITHMS, new_digest, to_header
-from .transfers.web import (
-    CHUNK_BYTES,
-    TransferError,
-    chunks,
-    http_url,
-    refusal,
-    send,
-)
+from .transfers.web import CHUNK_BYTES, TransferError, chunks, http_url, refusal, send
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

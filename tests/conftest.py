@@ -12,6 +12,12 @@ from .corpus import ABSENT, IS_GIVEN, needs_corpus, real_items
 pytest_plugins = ["stac_testbed.pytest_plugin"]
 
 
+@pytest.fixture(autouse=True)
+def _little_patience(monkeypatch):
+    """A Rucio that does not answer is not waited for, unless a test is about that."""
+    monkeypatch.setattr("stac_client._rucio.RETRY_S", 0.5)
+
+
 @pytest.fixture(scope="session")
 def corpus() -> list[dict[str, Any]]:
     """Real items of public catalogues."""

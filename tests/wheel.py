@@ -55,7 +55,7 @@ def check_client_extra(wheel: Path, folder: Path) -> None:
     python = environment(folder / "client", f"{wheel}[client]")
     run(python, "-W", "error", "-c", "from stac_client import StacClient")
     run(python, "-W", "error", "-m", "stac_rucio", "--help")
-    check_hint("serve", python, "-c", "import stac_client.serving")
+    check_hint("serve", python, "-c", "import stac_rucio.serve")
     check_hint("serve", python, "-m", "stac_rucio", "serve", "--api", "http://127.0.0.1:9")
     result = run(python, "-m", "pip", "list", "--format", "freeze")
     installed = {line.partition("==")[0].lower() for line in result.splitlines()}

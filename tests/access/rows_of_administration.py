@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stac_client.setup.source_rse import source_protocol
+from stac_client._source_rse import source_protocol
 
 from .rows import ADMINS, ALL, row
 from .world import DISK, SOURCE

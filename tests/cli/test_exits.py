@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from stac_client import AccessError
-from stac_rucio.connection import Connection
+from stac_rucio.options import Connection
 from tests.faults.proxy import Proxy, Strike
 from tests.items import many_items
 
@@ -143,7 +143,7 @@ def test_an_answer_of_rucio_that_never_comes(  # noqa: PLR0917 - pytest gives th
     cfg.touch(mode=0o600)
     real = stac_lake.layout.client_cfg("root").read_text()
     cfg.write_text(real.replace(stac_lake.rucio_url, proxy.url))
-    hasty = f"import stac_rucio.connection as c; c.{limit} = (9, 1); {START}"
+    hasty = f"import stac_rucio.options as c; c.{limit} = (9, 1); {START}"
     try:
         result = subprocess.run(  # noqa: S603 - this Python
             [

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from stac_rucio.cli import LazyCommand, cli
-from stac_rucio.exits import MEANINGS, ExitCode
+from stac_rucio.errors import MEANINGS, ExitCode
 
 from .conftest import PROGRAM
 

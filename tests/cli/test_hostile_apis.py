@@ -8,9 +8,9 @@ import json
 import pytest
 from pystac_client import Client
 
+from stac_client import _items as api_io
 from stac_client.errors import StacRucioError
-from stac_rucio import api_io
-from stac_rucio.stac_errors import stac_errors
+from stac_rucio.errors import stac_errors
 from tests.items import make_asset, make_item
 from tests.serving.behind import running_behind
 

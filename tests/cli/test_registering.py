@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from stac_client.registration.metadata import MetadataWarning
+from stac_client._registration import MetadataWarning
 from tests.items import make_asset, make_item, many_items
 
 from .conftest import rows

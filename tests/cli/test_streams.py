@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stac_client import ConfigurationError
-from stac_rucio.streams import read_stream
+from stac_client._items import read_stream
 from tests.items import many_items
 
 ITEMS = st.lists(

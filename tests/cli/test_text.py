@@ -9,10 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stac_rucio.commands import LISTS, spread
-from stac_rucio.logs import _SafeFormatter
+from stac_rucio.errors import _SafeFormatter, counted, human_bytes, printable, without_secrets
+from stac_rucio.options import LISTS, spread
 from stac_rucio.output import Column, Output
-from stac_rucio.text import counted, human_bytes, printable, without_secrets
 
 SECRET = "s3cr3t-Value"  # noqa: S105 - of no account
 

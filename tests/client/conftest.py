@@ -5,7 +5,7 @@ from __future__ import annotations
 import hypothesis
 import pytest
 
-from stac_client.lookups.lookup import LookupFailedError, complete, make_session
+from stac_client._lookup import LookupFailedError, complete, make_session
 from tests.fake_rucio import FakeRucio
 from tests.items import HREF
 from tests.policy.origin import running_origin as running_storage
@@ -51,7 +51,7 @@ def rucio():
 @pytest.fixture
 def _no_pauses(monkeypatch):
     """Do not wait before trying again."""
-    monkeypatch.setattr("stac_client.downloads.asset._FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr("stac_client._downloads._FIRST_PAUSE_S", 0.001)
 
 
 @pytest.fixture
@@ -98,7 +98,5 @@ def server():
 def clock(monkeypatch):
     """The clock of the sources of replicas."""
     made = Clock()
-    monkeypatch.setattr(
-        "stac_client.modifier.replica_source.ReplicaSource.__init__.__defaults__", (made,)
-    )
+    monkeypatch.setattr("stac_client._replicas.ReplicaSource.__init__.__defaults__", (made,))
     return made

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import threading
 
-from stac_client.downloads.downloader import Downloader
-from stac_client.results import State
+from stac_client._downloads import Downloader
+from stac_client._results import State
 from tests.fake_rucio import RED_HREF
 from tests.items import make_item
 

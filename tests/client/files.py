@@ -6,8 +6,8 @@ import base64
 import hashlib
 import zlib
 
-from stac_client.catalogue.assets import Asset, select_assets
-from stac_client.lookups.lookup import LearnFrom
+from stac_client._assets import Asset, select_assets
+from stac_client._lookup import LearnFrom
 from tests.items import make_item
 
 from .origin import Answer

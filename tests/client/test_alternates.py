@@ -8,13 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stac_client.modifier.alternates import (
-    EXTENSION,
-    ORIGINAL,
-    locations,
-    with_locations,
-    with_replicas,
-)
+from stac_client._alternates import EXTENSION, ORIGINAL, locations, with_locations, with_replicas
 from tests.items import HREF
 
 A, B, C = (f"https://{rse}.example.org/c/i/x.tif" for rse in "abc")

@@ -7,9 +7,9 @@ import json
 
 import pytest
 
-from stac_client.catalogue.assets import Asset, select_assets
-from stac_client.catalogue.checksums import Checksums
-from stac_client.results import Outcome, State
+from stac_client._assets import Asset, select_assets
+from stac_client._checksums import Checksums
+from stac_client._results import Outcome, State
 from stac_policy.naming import DID, SCOPE_LENGTH
 from tests.catalogues import SCENES, SHA256, SHA512
 from tests.items import HREF, make_item, url_of

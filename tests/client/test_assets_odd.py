@@ -8,9 +8,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from stac_client.catalogue.assets import Asset, select_assets
-from stac_client.catalogue.checksums import Checksums
-from stac_client.results import Outcome
+from stac_client._assets import Asset, select_assets
+from stac_client._checksums import Checksums
+from stac_client._results import Outcome
 from stac_policy.urls import refusal
 from tests.items import HREF, make_item
 

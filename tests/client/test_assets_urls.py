@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stac_client.results import Outcome
+from stac_client._results import Outcome
 
 from .files import only
 

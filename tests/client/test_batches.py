@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stac_client.registration.batches import item_batches
+from stac_client._registration import item_batches
 
 
 def assets_of(item):

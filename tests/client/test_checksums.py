@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from stac_client.catalogue.checksums import Checksums, Digester, checksums_of
+from stac_client._checksums import Checksums, Digester, checksums_of
 
 BODY = b"What an origin sends.\n" * 100
 MD5 = hashlib.md5(BODY, usedforsecurity=False).hexdigest()

@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from requests.structures import CaseInsensitiveDict
 
-from stac_client.catalogue.checksums import Checksums
-from stac_client.lookups.digests import digests_of
+from stac_client._checksums import Checksums, digests_of
 
 from .files import ADLER32, MD5, MD5_BASE64
 

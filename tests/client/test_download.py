@@ -8,12 +8,7 @@ import pytest
 
 from stac_client import RequestError
 from tests.fake_rucio import RED_HREF
-from tests.policy.origin import (
-    chunks_cut,
-    redirect,
-    running_origin,
-    status,
-)
+from tests.policy.origin import chunks_cut, redirect, running_origin, status
 
 from .downloading import (
     ALREADY_THERE,

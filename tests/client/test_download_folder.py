@@ -12,15 +12,7 @@ import pytest
 from stac_client import ConfigurationError
 from tests.policy.origin import stall
 
-from .downloading import (
-    BODY,
-    DOWNLOADED,
-    FAILED,
-    LARGE,
-    download,
-    files_in,
-    scene,
-)
+from .downloading import BODY, DOWNLOADED, FAILED, LARGE, download, files_in, scene
 
 RED = "alps/i/red.tif"
 

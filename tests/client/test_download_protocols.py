@@ -6,7 +6,7 @@ import urllib.parse
 
 import pytest
 
-from stac_client.downloads.http import http_url
+from stac_client._downloads import http_url
 from tests.fake_rucio import FakeRucio
 from tests.policy.origin import chunked
 

@@ -9,7 +9,7 @@ import tracemalloc
 import pytest
 from rucio.common.exception import ServerConnectionException
 
-from stac_client.downloads.downloader import Downloader
+from stac_client._downloads import Downloader
 from tests.policy.origin import stall
 
 from .downloading import BODY, DOWNLOADED, FAILED, LARGE, Crowd, download, scene

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stac_client import Availability, ItemStatus, StacRucioError
-from stac_client.display.geo import plot_map, to_geodataframe
+from stac_client._history import plot_map, to_geodataframe
 from stac_policy.naming import item_name, split_name
 from tests.items import make_item
 

@@ -7,7 +7,7 @@ from itertools import count
 
 import pytest
 
-from stac_client.display.history import History, Moment
+from stac_client._history import History, Moment
 
 from .test_tables import rule
 

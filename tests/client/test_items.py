@@ -13,7 +13,7 @@ import pytest
 from pystac_client import ItemSearch
 
 from stac_client import ConfigurationError, RequestError, UnreachableError
-from stac_client.catalogue.items import iter_items
+from stac_client._items import iter_items
 from tests.items import HREF, make_item
 
 from .origin import Answer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stac_client.downloads.extent import Extent
+from stac_client._local_catalogue import Extent
 from tests.items import make_item
 
 WORLD = [-180, -90, 180, 90]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from stac_client.catalogue.checksums import Checksums
-from stac_client.lookups.lookup import LearnFrom, complete
+from stac_client._checksums import Checksums
+from stac_client._lookup import LearnFrom, complete
 
 from .files import (
     ADLER32,

@@ -9,10 +9,9 @@ from threading import Event
 
 import pytest
 
-from stac_client.downloads.files import Part
-from stac_client.downloads.http import FetchError, fetch
-from stac_client.lookups.lookup import complete
-from stac_policy.fetching import make_session
+from stac_client._downloads import FetchError, Part, fetch
+from stac_client._lookup import complete
+from stac_policy.http import make_session
 
 from .files import BODY, DOWNLOAD, HEAD, SIZE, WHOLE, asset_at
 from .origin import Answer
@@ -43,8 +42,8 @@ DRIPPING_HEADERS = {
 @pytest.fixture
 def _quick(monkeypatch):
     """Let a quarter of a second be all the time that an origin has for 64 KiB."""
-    monkeypatch.setattr("stac_client.lookups.lookup._TIMEOUT_S", (5, 0.25))
-    monkeypatch.setattr("stac_client.downloads.http._TIMEOUT_S", (5, 0.25))
+    monkeypatch.setattr("stac_client._lookup._TIMEOUT_S", (5, 0.25))
+    monkeypatch.setattr("stac_client._downloads._TIMEOUT_S", (5, 0.25))
 
 
 @pytest.fixture
@@ -94,7 +93,7 @@ def test_silence_within_the_body(origin, failure):
 def test_slow_but_fast_enough(origin, session, monkeypatch):
     """What takes longer than the timeout in all is no failure as long as it gets on."""
     size_bytes = 5 << 18
-    monkeypatch.setattr("stac_policy.pace.SLOWEST_BYTES", 1 << 12)
+    monkeypatch.setattr("stac_policy.http.SLOWEST_BYTES", 1 << 12)
     head = b"Content-Length: %d\r\n\r\n" % size_bytes
     answer = Answer(raw=(OK + head, BLOCK), pause_s=0.02)
     asset = complete(asset_at(origin.add("/x.tif", answer, head=NO_HEAD)), DOWNLOAD, session)

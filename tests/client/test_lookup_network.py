@@ -11,19 +11,9 @@ import zlib
 import pytest
 import requests
 
-from stac_client.lookups.lookup import complete
+from stac_client._lookup import complete
 
-from .files import (
-    ADLER32,
-    BODY,
-    DOWNLOAD,
-    HEAD,
-    MD5_BASE64,
-    SIZE,
-    WHOLE,
-    asset_at,
-    known,
-)
+from .files import ADLER32, BODY, DOWNLOAD, HEAD, MD5_BASE64, SIZE, WHOLE, asset_at, known
 from .origin import Answer
 
 # Broken connections.
@@ -68,7 +58,7 @@ def test_nobody_listens(failure, pauses):
 
 def test_silence(failure, pauses, monkeypatch):
     """A host that takes the connection and says nothing is an error after some time."""
-    monkeypatch.setattr("stac_client.lookups.lookup._TIMEOUT_S", (0.05, 0.05))
+    monkeypatch.setattr("stac_client._lookup._TIMEOUT_S", (0.05, 0.05))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         assert "no answer" in failure(f"http://127.0.0.1:{port}/x.tif")
@@ -157,7 +147,7 @@ def test_redirect_to_what_is_no_text(origin, failure):
 def test_addresses_that_nothing_is_fetched_from(origin, failure, monkeypatch):
     """Where a name leads to an address such as a cloud's metadata service, nothing is asked."""
     url = origin.add("/x.tif", Answer(body=b"secret"))
-    monkeypatch.setattr("stac_policy.addresses.is_forbidden", lambda _: True)
+    monkeypatch.setattr("stac_policy.http.is_forbidden", lambda _: True)
     assert "that nothing is fetched from" in failure(url)
     assert origin.methods == []
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stac_client.display.markup import (
+from stac_client._tables import (
     MOST_ROWS,
     html_bar,
     html_block,

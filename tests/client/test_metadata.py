@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stac_client.catalogue.checksums import Checksums
-from stac_client.registration.metadata import item_metadata
+from stac_client._checksums import Checksums
+from stac_client._registration import item_metadata
 from tests.items import make_item
 
 URL = "https://stac.example.org/collections/alps/items/scene"

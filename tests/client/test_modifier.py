@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rucio.common.exception import DatabaseException
 
 from stac_client import ALTERNATE_ASSETS, AlternatesWarning, Modifier, StacClient
-from stac_client.catalogue.assets import Asset, select_assets
+from stac_client._assets import Asset, select_assets
 from stac_policy.naming import DID
 from tests.fake_rucio import FakeRucio
 from tests.items import HREF, make_item

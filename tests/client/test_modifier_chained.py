@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stac_client import (
-    Modifier,
-)
+from stac_client import Modifier
 
 from .modifying import COPY, HREF, page
 

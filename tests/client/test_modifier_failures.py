@@ -16,7 +16,7 @@ from stac_client import (
     RequestError,
     UnreachableError,
 )
-from stac_client.modifier.replica_source import PAUSE_S
+from stac_client._replicas import PAUSE_S
 from tests.fake_rucio import FakeRucio
 
 from .modifying import COPY, is_modified, page

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stac_client import ConfigurationError, Modifier
-from stac_client.modifier.mounts import Mounts
+from stac_client._preference import Mounts
 from stac_policy.naming import DID
 from tests.fake_rucio import FakeRucio
 from tests.items import make_item

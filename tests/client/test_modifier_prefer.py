@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stac_client import ConfigurationError, Modifier
-from stac_client.modifier.alternates import locations
-from stac_client.modifier.prefer import allowed, choose, is_expression
+from stac_client._alternates import locations
+from stac_client._preference import allowed, choose, is_expression
 from stac_policy.naming import DID
 from tests.fake_rucio import FakeRucio
 from tests.items import HREF, make_item

@@ -10,7 +10,8 @@ from pystac.extensions.storage import StorageExtension
 from rucio.common.exception import AccessDenied
 
 from stac_client import AlternatesWarning, Modifier
-from stac_client.modifier.storage_facts import SCHEMES, STORAGE, storage_scheme, with_schemes
+from stac_client._replicas import SCHEMES_STORAGE_FACTS as SCHEMES
+from stac_client._replicas import STORAGE, storage_scheme, with_schemes
 from stac_policy.naming import DID
 from tests.fake_rucio import FakeRucio
 from tests.items import HREF, make_item

@@ -8,7 +8,7 @@ from pathlib import Path
 from hypothesis import given
 
 from stac_client import Outcome, Plan, Progress, Registration, State
-from stac_client.downloads import DownloadOutcome, Downloads
+from stac_client._results import DownloadOutcome, Downloads
 
 from .test_markup import HOSTILE, Page, without_classes
 

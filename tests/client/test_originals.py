@@ -9,9 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stac_client import Outcome
-from stac_client.catalogue.assets import select_assets
-from stac_client.catalogue.originals import with_original
-from stac_client.modifier.alternates import with_replicas
+from stac_client._alternates import with_original, with_replicas
+from stac_client._assets import select_assets
 from tests.items import HREF, make_item
 
 DAVS = "davs://disk-a.example.org/c/i/x.tif"

@@ -9,7 +9,7 @@ import pytest
 from rucio.common.exception import DatabaseException
 
 from stac_client import AlternatesWarning, ConfigurationError, Modifier, StacClient
-from stac_client.modifier.patch_url import patch_url
+from stac_client._modifier import patch_url
 from stac_policy.naming import DID
 from tests.fake_rucio import FakeRucio
 from tests.items import make_item

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stac_client.setup.pfns import NoPfnError, pfn_of
-from stac_client.setup.source_rse import SOURCE_PROTOCOL
+from stac_client._source_rse import SOURCE_PROTOCOL, NoPfnError, pfn_of
 
 
 def protocol(**changed):

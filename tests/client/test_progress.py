@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stac_client import Progress
-from stac_client.progress import Reporter, Tally
+from stac_client._results import Reporter, Tally
 
 SIZES = st.integers(0, 1000)
 STEPS = st.lists(st.tuples(st.sampled_from(["announce", "reached"]), SIZES), max_size=6)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from stac_client import ConfigurationError, Outcome, by_media_type, by_role
-from stac_client.catalogue.assets import select_assets
-from stac_client.catalogue.selection import named_keys
+from stac_client._assets import named_keys, select_assets
 from tests.items import HREF, make_item
 
 ITEM = make_item(

@@ -10,10 +10,10 @@ import jsonschema
 import pytest
 from pystac.validation import JsonSchemaSTACValidator, validate_dict
 
-from stac_client.catalogue.assets import select_assets
-from stac_client.catalogue.checksums import Checksums, Digester, checksums_of
-from stac_client.modifier.alternates import EXTENSION as ALTERNATES
-from stac_client.modifier.alternates import with_replicas
+from stac_client._alternates import EXTENSION as ALTERNATES
+from stac_client._alternates import with_replicas
+from stac_client._assets import select_assets
+from stac_client._checksums import Checksums, Digester, checksums_of
 from stac_policy.naming import DID, collection_name, collection_scope
 
 FOLDER = Path(__file__).parents[2] / "docs" / "stac-extension"

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import pytest
 
 from stac_client import Availability, ItemStatus, Rule, StuckFile
-from stac_client.display.markup import MOST_ROWS
-from stac_client.display.tables import ReplicationAvailability, ReplicationRules, RuleStatus
+from stac_client._rules import ReplicationAvailability, ReplicationRules, RuleStatus
+from stac_client._tables import MOST_ROWS
 from stac_policy.naming import DID
 
 from .test_markup import Page

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from stac_client.modifier.time_limit import TimeLimitError, run_together
+from stac_client._replicas import TimeLimitError, run_together
 
 
 def test_jobs_run_together():

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING
 
 import requests
 
-import stac_client.downloads.asset
-import stac_client.downloads.http
-import stac_client.lookups.lookup
-import stac_client.patience
-import stac_client.registration.batches
+import stac_client._downloads
+import stac_client._lookup
+import stac_client._registration
+import stac_client._rucio
 from stac_testbed import Lake, processes, services
 
 from .check import Rucio
@@ -35,11 +34,11 @@ _ALL = {"read": 1, "write": 1, "delete": 1}
 def be_quick():
     """Shorten the pauses and time limits of stac_client, and its batches: all else stays."""
     for module, name, value in (
-        (stac_client.registration.batches, "REQUEST_DIDS", 5),
-        (stac_client.patience, "_PAUSES_S", (0.02, 0.05, 0.1, 0.2)),
-        (stac_client.lookups.lookup, "_TIMEOUT_S", (10, 10)),
-        (stac_client.downloads.http, "_TIMEOUT_S", (10, 10)),
-        (stac_client.downloads.asset, "_FIRST_PAUSE_S", 0.1),
+        (stac_client._registration, "REQUEST_DIDS", 5),
+        (stac_client._rucio, "_PAUSES_S", (0.02, 0.05, 0.1, 0.2)),
+        (stac_client._lookup, "_TIMEOUT_S", (10, 10)),
+        (stac_client._downloads, "_TIMEOUT_S", (10, 10)),
+        (stac_client._downloads, "_FIRST_PAUSE_S", 0.1),
     ):
         getattr(module, name)  # what is not there any more must not be set
         setattr(module, name, value)

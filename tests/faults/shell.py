@@ -13,23 +13,15 @@ from stac_client import StacClient, StacRucioError
 
 from . import data
 from .bed import RSES
-from .check import (
-    FILES_THERE,
-    THERE,
-    Wrong,
-    check_folder,
-    check_outcomes,
-    check_rucio,
-    require_all,
-)
+from .check import FILES_THERE, THERE, Wrong, check_folder, check_outcomes, check_rucio, require_all
 from .scenario import IMPATIENT_S, Scenario
 from .scenarios import Download, Replicate
 
 _TIMEOUT_S = 400
 _PROGRAM = ("-m", "stac_rucio")
 _IMPATIENT = (
-    "from stac_rucio import __main__, connection; "
-    f"connection._FIRST_TIMEOUT_S = connection._TIMEOUT_S = {IMPATIENT_S}; __main__.main()"
+    "from stac_rucio import __main__, options; "
+    f"options._FIRST_TIMEOUT_S = options._TIMEOUT_S = {IMPATIENT_S}; __main__.main()"
 )
 
 

@@ -1,4 +1,4 @@
-"""`stac_client.serving` on a port, an API behind it that sends any bytes, and who was spoken to."""
+"""`stac_rucio.serve` on a port, an API behind it that sends any bytes, and who was spoken to."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
-from stac_client.serving import make_app
-from stac_client.serving.server import configuration
+from stac_rucio.serve import make_app
+from stac_rucio.serve._app import configuration
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine

@@ -7,24 +7,19 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stac_client.catalogue.assets import Asset, select_assets
-from stac_client.catalogue.checksums import checksums_of
-from stac_client.catalogue.editing import editable_items
-from stac_client.catalogue.items import iter_items
-from stac_client.catalogue.originals import with_original
-from stac_client.downloads.files import Part, UnusablePathError, place
+from stac_client._alternates import editable_items, with_original, with_replicas
+from stac_client._assets import Asset, select_assets
+from stac_client._checksums import checksums_of, digests_of
+from stac_client._downloads import Part
+from stac_client._items import iter_items
+from stac_client._journal import Journal, entry_of
+from stac_client._local_catalogue import UnusablePathError, place
+from stac_client._preference import Mounts
 from stac_client.errors import ConfigurationError, RequestError
-from stac_client.lookups.digests import digests_of
-from stac_client.modifier.alternates import with_replicas
-from stac_client.modifier.mounts import Mounts
-from stac_client.registration.journal import Journal, entry_of
-from stac_client.serving.headers import of_modified, returned, sent
-from stac_client.serving.json_text import dumps, loads
-from stac_client.serving.links import Links
-from stac_client.serving.preference import Preference, split_query
-from stac_client.serving.refusals import Refusal
 from stac_policy.naming import DID, asset_name
 from stac_policy.urls import refusal
+from stac_rucio.serve._pages import Links, Preference, Refusal, dumps, loads, split_query
+from stac_rucio.serve._upstream import of_modified, returned, sent
 
 from .campaign import target
 from .material import SECRET

@@ -11,12 +11,11 @@ import requests
 from rucio.common.exception import RucioException
 
 from stac_policy import naming
+from stac_policy.algorithms import collocation_hints, lfn2pfn, pfn2lfn
+from stac_policy.dids import is_asset, is_stac
 from stac_policy.scope import scope
 from stac_policy.settings import Settings, _text, parse
 from stac_policy.stac_api import StacApiError, _item
-from stac_policy.stac_dids import is_asset, is_stac
-from stac_policy.storage_paths import lfn2pfn, pfn2lfn
-from stac_policy.tape import collocation_hints
 from stac_policy.urls import absolute, is_allowed, redact, refusal
 
 from .campaign import target

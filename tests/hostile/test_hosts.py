@@ -8,8 +8,8 @@ import pytest
 import requests
 from requests.adapters import BaseAdapter
 
-from stac_policy import addresses
-from stac_policy.fetching import HostNotAllowedError, make_session, open_url
+from stac_policy import http as addresses
+from stac_policy.http import HostNotAllowedError, make_session, open_url
 from stac_policy.settings import Settings
 from stac_policy.stac_api import StacApiError, fetch_item
 from stac_policy.urls import redact

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from stac_client.catalogue.assets import select_assets
-from stac_client.catalogue.items import iter_items
+from stac_client._assets import select_assets
+from stac_client._items import iter_items
+from stac_client._journal import entry_of
 from stac_client.errors import ConfigurationError
-from stac_client.registration.journal import entry_of
 from stac_policy.settings import Settings, parse
 from stac_policy.urls import refusal
 from tests.items import make_item

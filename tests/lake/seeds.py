@@ -6,15 +6,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from stac_client.doctor import Level, examine
-from stac_client.setup.source_rse import off, source_protocol
+from stac_client._source_rse import off, source_protocol
+from stac_client.admin import Level, examine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from rucio.client import Client
 
-    from stac_client.setup.survey import Survey
+    from stac_client.admin import Survey
 
 SOURCE, DISK, COLLECTION = "DOCTOR-SOURCE", "DOCTOR-DISK", "doctor"
 

@@ -19,7 +19,7 @@ LOCKED = "(sqlite3.OperationalError) database is locked"
 @pytest.fixture
 def _small_batches(monkeypatch):
     """Batches of 100 assets, so that a few hundred are several."""
-    monkeypatch.setattr("stac_client.registration.batches.REQUEST_DIDS", 100)
+    monkeypatch.setattr("stac_client._registration.REQUEST_DIDS", 100)
 
 
 class Crowd:
@@ -125,7 +125,7 @@ def test_a_bad_batch_harms_no_other(client, rucio, collection, tmp_path):
 
 def test_a_busy_database(client, rucio, collection, monkeypatch):
     """While Rucio's database is locked it is asked again, with requests of the same size."""
-    monkeypatch.setattr("stac_client.patience._PAUSES_S", (0.01,) * 5)
+    monkeypatch.setattr("stac_client._rucio._PAUSES_S", (0.01,) * 5)
     sizes = []
     for method in ("add_replicas", "list_replicas", "attach_dids_to_dids"):
         real = getattr(rucio, method)

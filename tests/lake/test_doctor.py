@@ -13,8 +13,8 @@ import pystac_client
 import pytest
 
 from stac_client import StacClient, plan_setup, survey
-from stac_client.doctor import Level, examine
-from stac_client.setup.source_rse import source_protocol
+from stac_client._source_rse import source_protocol
+from stac_client.admin import Level, examine
 from stac_testbed import STORAGE_RSES
 from tests.items import make_asset, make_item
 

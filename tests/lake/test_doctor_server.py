@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from stac_client import StacClient, survey
-from stac_client.doctor import Level, examine
-from stac_client.doctor.server import version_finding
+from stac_client.admin import Level, examine, version_finding
 from stac_testbed import processes
 from tests.items import make_asset, make_item
 

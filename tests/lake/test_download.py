@@ -18,9 +18,8 @@ import rasterio
 import requests
 
 from stac_client import StacClient
-from stac_client.downloads.downloader import Downloader
-from stac_client.downloads.files import Part
-from stac_client.results import State
+from stac_client._downloads import Downloader, Part
+from stac_client._results import State
 from stac_testbed import STORAGE_RSES
 from tests.items import make_asset, make_item
 
@@ -234,7 +233,7 @@ def test_other_protocols(stac_lake, rucio, collection, tmp_path):
         )
     script = (
         "import json, sys; from rucio.client import Client; "
-        "from stac_client.downloads.downloader import Downloader; "
+        "from stac_client._downloads import Downloader; "
         "downloads = Downloader(Client()).download(json.load(sys.stdin), sys.argv[1]); "
         "print(json.dumps(downloads.to_dicts()))"
     )

@@ -14,7 +14,7 @@ import pystac_client
 import pytest
 
 from stac_client import AlternatesWarning, StacClient, UnreachableError
-from stac_client.modifier.storage_facts import SCHEMES
+from stac_client._replicas import SCHEMES_STORAGE_FACTS as SCHEMES
 from stac_policy.naming import DID, asset_name
 from tests.items import many_items
 

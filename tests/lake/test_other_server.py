@@ -171,7 +171,7 @@ def test_metadata(server, x509, collection):
 
 def test_metadata_that_the_server_does_not_take(server, x509, collection, monkeypatch):
     """A server without a plugin for it is told of once, and all is registered."""
-    monkeypatch.setattr("stac_client.registration.batches.REQUEST_DIDS", 10)
+    monkeypatch.setattr("stac_client._registration.REQUEST_DIDS", 10)
     server.takes_metadata.unlink(missing_ok=True)
     asked = []
 

@@ -17,8 +17,8 @@ from rucio.common.exception import AccessDenied, InvalidMetadata, RuleNotFound
 from rucio.version import current_version
 
 from stac_client import StacClient, State
+from stac_policy.algorithms import pfn2lfn
 from stac_policy.naming import DID, collection_scope, item_name
-from stac_policy.storage_paths import pfn2lfn
 from stac_testbed import STORAGE_RSES
 from tests.items import make_asset, make_item, many_items
 

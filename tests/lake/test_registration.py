@@ -9,12 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from stac_client import (
-    ConfigurationError,
-    RequestError,
-    StacClient,
-    State,
-)
+from stac_client import ConfigurationError, RequestError, StacClient, State
 from stac_policy.naming import DID
 from tests.items import make_asset, make_item, many_items
 

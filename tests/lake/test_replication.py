@@ -12,13 +12,7 @@ import pystac_client
 import pytest
 import requests
 
-from stac_client import (
-    ALTERNATE_ASSETS,
-    AccessError,
-    ConfigurationError,
-    RequestError,
-    StacClient,
-)
+from stac_client import ALTERNATE_ASSETS, AccessError, ConfigurationError, RequestError, StacClient
 from stac_policy.naming import DID
 from stac_testbed import STORAGE_EXPRESSION, STORAGE_RSES
 from tests.items import many_items

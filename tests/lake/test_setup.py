@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 
 from stac_client import AccessError, ConfigurationError, RequestError, State, plan_setup, survey
-from stac_client.setup.scopes import collection_scopes, missing_scopes
-from stac_client.setup.source_rse import domains_of, off, source_protocol, wrong_priorities
-from stac_client.setup.survey import Survey, server_options
+from stac_client._source_rse import domains_of, off, source_protocol, wrong_priorities
+from stac_client.admin import Survey, collection_scopes, missing_scopes, server_options
 from stac_testbed import STORAGE_RSES
 from tests.items import make_asset, make_item, many_items
 

@@ -8,7 +8,7 @@ import hypothesis
 import pytest
 import requests
 
-from stac_policy.fetching import download
+from stac_policy.http import download
 from stac_policy.stac_api import _cache
 
 from .origin import running_origin
@@ -59,7 +59,7 @@ def other_origin():
 def pauses(monkeypatch):
     """The pauses between attempts in seconds, which take no time."""
     taken = []
-    monkeypatch.setattr("stac_policy.fetching.time.sleep", taken.append)
+    monkeypatch.setattr("stac_policy.http.time.sleep", taken.append)
     return taken
 
 

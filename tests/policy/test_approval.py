@@ -14,7 +14,7 @@ from rucio.common.exception import RucioException
 from rucio.common.types import InternalAccount, InternalScope
 from rucio.core import account, did, replica, rse, rule, scope
 from rucio.db.sqla.constants import AccountType, DIDType
-from stac_policy.approval import approve
+from stac_policy.algorithms import approve
 from stac_policy.settings import settings
 
 root, alice = InternalAccount("root"), InternalAccount("alice")

@@ -9,7 +9,7 @@ import tracemalloc
 import pytest
 import requests
 
-from stac_policy.fetching import make_session
+from stac_policy.http import make_session
 
 from .catalogue import HREF, ITEM, ask, fails, item_json
 from .origin import status

@@ -7,7 +7,7 @@ import gzip
 import pytest
 import requests
 
-from stac_policy.fetching import download, open_url
+from stac_policy.http import download, open_url
 
 from . import origin as answers
 from .origin import ranges
@@ -203,7 +203,7 @@ def test_an_interrupted_process_leaves_no_file(origin, fetch, fails, monkeypatch
     def interrupt(_seconds):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("stac_policy.fetching.time.sleep", interrupt)
+    monkeypatch.setattr("stac_policy.http.time.sleep", interrupt)
     with fails(KeyboardInterrupt):
         fetch(origin.add("/f", CONTENT, answers.cut(HALF)))
 

@@ -7,7 +7,8 @@ import configparser
 import pytest
 from rucio.common.exception import AccessDenied, DataIdentifierNotFound
 
-from stac_policy.algorithms import BY_TYPE, vos
+from stac_policy.algorithms import BY_TYPE
+from stac_policy.settings import vos
 
 from . import multi_vo
 from .multi_vo import BASE, DISK, OTHER, OURS, SCOPE, SOURCE_RSE, name_of, replica

@@ -9,12 +9,11 @@ from rucio.common.exception import RucioException
 from rucio.common.utils import NonDeterministicPFNAlgorithms, ScopeExtractionAlgorithms
 from rucio.rse.translation import RSEDeterministicScopeTranslation, RSEDeterministicTranslation
 
+from stac_policy.algorithms import collocation_hints, lfn2pfn, pfn2lfn, tape_path
+from stac_policy.dids import is_asset
 from stac_policy.naming import DID, split_name
 from stac_policy.non_deterministic_pfn import non_deterministic_pfn, rucio_default
 from stac_policy.scope import scope as extract_scope
-from stac_policy.stac_dids import is_asset
-from stac_policy.storage_paths import lfn2pfn, pfn2lfn, tape_path
-from stac_policy.tape import collocation_hints
 
 from .strategies import anything, names
 from .support import configured

@@ -7,7 +7,7 @@ import io
 import pytest
 import requests
 
-from stac_policy.fetching import HostNotAllowedError
+from stac_policy.http import HostNotAllowedError
 
 from . import origin as answers
 from .origin import ranges

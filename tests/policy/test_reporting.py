@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from stac_policy import stac_api
-from stac_policy.reporting import PERIOD_S, Reporter, count, observe_s
+from stac_policy.observability import PERIOD_S, Reporter, count, observe_s
 
 from .catalogue import HREF, ITEM, ask, fails, item_json
 from .origin import redirect, status

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 
+from stac_policy.dids import derived_scope, is_asset, is_stac
 from stac_policy.naming import DID, asset_name, collection_name, collection_scope, item_name
-from stac_policy.stac_dids import derived_scope, is_asset, is_stac
 from tests.items import assets_of
 
 from .strategies import hrefs, ids, keys, names

@@ -10,10 +10,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from rucio.rse.translation import RSEDeterministicScopeTranslation, RSEDeterministicTranslation
 
+from stac_policy.algorithms import lfn2pfn, pfn2lfn, tape_path
+from stac_policy.dids import derived_scope, is_asset
 from stac_policy.naming import DID, asset_name, collection_scope
 from stac_policy.non_deterministic_pfn import rucio_default
-from stac_policy.stac_dids import derived_scope, is_asset
-from stac_policy.storage_paths import lfn2pfn, pfn2lfn, tape_path
 from tests.items import assets_of
 
 from .strategies import anything, hrefs, ids, keys
@@ -187,7 +187,7 @@ rsemanager.CLIENT_MODE = True
 class Registered(translation.RSEDeterministicTranslation):
     @classmethod
     def _module_init_(cls):
-        from stac_policy.storage_paths import lfn2pfn
+        from stac_policy.algorithms import lfn2pfn
         cls.register(lfn2pfn, "by_hand")
 
 Registered._module_init_()
@@ -195,7 +195,7 @@ Registered._module_init_()
 class RegisteredBack(translation.RSEDeterministicScopeTranslation):
     @classmethod
     def _module_init_(cls):
-        from stac_policy.storage_paths import pfn2lfn
+        from stac_policy.algorithms import pfn2lfn
         cls.register(pfn2lfn, "back_by_hand")
 
 RegisteredBack._module_init_()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from stac_policy.algorithms import collocation_hints
 from stac_policy.naming import asset_name, collection_scope
-from stac_policy.tape import collocation_hints
 
 from .server import run_with_server
 from .support import configured
@@ -56,7 +56,7 @@ from rucio.common.exception import InvalidRequest
 from rucio.common.types import InternalScope
 from rucio.transfertool.fts3 import FTS3Transfertool
 from rucio.transfertool.fts3_plugins import FTS3TapeMetadataPlugin
-from stac_policy.tape import collocation_hints
+from stac_policy.algorithms import collocation_hints
 
 class ByHand(FTS3TapeMetadataPlugin):
     def __init__(self, policy_algorithm="by_hand"):

@@ -20,12 +20,6 @@ from stac_testbed import STORAGE_EXPRESSION, TestbedError, load, processes, star
 from stac_testbed.postgresql import Cluster
 from stac_testbed.schema import Schema
 from tests.items import many_items
-from tests.lake.conftest import (  # noqa: F401 - fixtures
-    client,
-    collection,
-    requests_sent,
-    rucio,
-)
 from tests.testbed.test_lake import stac_testbed
 
 
@@ -70,7 +64,7 @@ def test_the_lake_is_on_postgresql(stac_lake):
     assert stac_lake.is_running
 
 
-def test_requests_for_1000_assets(client, collection, requests_sent):  # noqa: F811 - fixtures
+def test_requests_for_1000_assets(client, collection, requests_sent):
     """1,000 new assets, with a dataset for each of 1,000 items, take six requests."""
     items = many_items(collection, 1000, 1)
     registration = client.create_replicas(items, "STAC")
@@ -83,7 +77,7 @@ def test_requests_for_1000_assets(client, collection, requests_sent):  # noqa: F
     client.delete_replication_rules([rule], at_once=True)
 
 
-def test_a_rule_over_more_files_than_sqlite_takes(client, collection):  # noqa: F811 - fixtures
+def test_a_rule_over_more_files_than_sqlite_takes(client, collection):
     """Rucio's judge-injector gives a rule over 1,100 files a lock for each of them."""
     registration = client.create_replicas(many_items(collection, 10, 110), "STAC")
     (rule,) = client.create_replication_rules(registration, STORAGE_EXPRESSION)
@@ -96,7 +90,7 @@ def test_a_rule_over_more_files_than_sqlite_takes(client, collection):  # noqa: 
     client.delete_replication_rules([rule], at_once=True)
 
 
-def test_registrations_at_the_same_time(stac_lake, collection):  # noqa: F811 - fixtures
+def test_registrations_at_the_same_time(stac_lake, collection):
     """Eight users register the same items at once: all is there once, and nobody sees an error."""
     items = many_items(collection, 20, 10)
     clients = [StacClient(stac_lake.client()) for _ in range(8)]

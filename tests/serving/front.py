@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 
 import uvicorn
 
-from stac_client.serving import make_app
-from stac_client.serving.server import configuration
+from stac_rucio.serve import make_app
+from stac_rucio.serve._app import configuration
 
 
 @dataclass

@@ -11,7 +11,7 @@ import threading
 import pytest
 
 from stac_client.errors import AccessError, ConfigurationError, UnreachableError
-from stac_client.serving import make_app
+from stac_rucio.serve import make_app
 
 from .behind import running_behind
 from .conftest import page_of

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stac_client.serving.json_text import dumps, loads
+from stac_rucio.serve._pages import dumps, loads
 
 digits = st.text("0123456789", min_size=1, max_size=30)
 integers = st.builds(

@@ -6,9 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stac_client.serving.links import Links
-from stac_client.serving.preference import Preference, split_query
-from stac_client.serving.refusals import Refusal
+from stac_rucio.serve._pages import Links, Preference, Refusal, split_query
 
 ROOT = "https://near.example.org/stac"
 NONE = Preference()

@@ -19,7 +19,7 @@ from .front import Front
 HIDDEN = "s3cr3t-t0ken"
 PROGRAM = """
 import logging, sys
-from stac_client.serving import make_app, serve
+from stac_rucio.serve import make_app, serve
 logging.basicConfig(level=logging.DEBUG)
 serve(make_app(sys.argv[1], lambda page: None), port=0)
 """

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from stac_client.errors import ConfigurationError
-from stac_client.serving.refusals import Refusal
-from stac_client.serving.roots import Root
+from stac_rucio.serve._pages import Refusal, Root
 
 
 def scope(headers=(), *, server=("127.0.0.1", 8080), scheme="http", root_path=""):

@@ -1,0 +1,145 @@
+"""What a registration would do, before anything is written."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from stac_client._assets import select_assets
+from stac_client._items import iter_items
+from stac_client._registration import difference
+from stac_client._results import Outcome, State
+from stac_client._rucio import batched
+from stac_client._source_rse import with_pfn
+from stac_client._tables import html_block, html_headline, html_note, html_table, size, text_table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from stac_client._assets import Asset, AssetSelection
+    from stac_client._items import ItemDict, ItemsLike
+    from stac_client._rucio import Rucio, RucioFile
+    from stac_policy.naming import DID
+
+
+_EXAMPLES = 3
+
+
+@dataclass
+class Plan:
+    """What a registration would do; its size does not grow with the number of items."""
+
+    items: int = 0
+    files: int = 0
+    """Assets that can be registered."""
+    size_bytes: int = 0
+    """Their size, as far as the items say."""
+    files_without_size: int = 0
+    files_without_checksum: int = 0
+    hosts: Counter[str] = field(default_factory=Counter)
+    """Files by the host they lie on."""
+    already_there: int = 0
+    """Files that the RSE has already."""
+    rejected: Counter[str] = field(default_factory=Counter)
+    """Assets that cannot be registered, by reason."""
+    examples: dict[str, list[str]] = field(default_factory=dict)
+    """The first few assets that are rejected for each reason."""
+
+    def __str__(self) -> str:
+        return "\n".join(filter(None, [*self._lines(), *map(text_table, self._tables())]))
+
+    def _repr_html_(self) -> str:
+        """For notebooks: how much it is, where it lies, and what will be rejected."""
+        headline, note = self._lines()
+        tables = map(html_table, self._tables())
+        return html_block(html_headline(headline), html_note(note), *tables)
+
+    def _lines(self) -> tuple[str, str]:
+        unknown = f"{self.files_without_size:,} sizes, {self.files_without_checksum:,} checksums"
+        return (
+            f"{self.items:,} items, {self.files:,} files, {size(self.size_bytes)}",
+            f"Already there: {self.already_there:,} files. To be looked up: {unknown}.",
+        )
+
+    def _tables(self) -> tuple[list[dict[str, object]], list[dict[str, object]]]:
+        """The hosts, and the reasons for which assets are rejected."""
+        return (
+            [{"host": host, "files": count} for host, count in self.hosts.most_common()],
+            [
+                {
+                    "rejected": count,
+                    "because": reason,
+                    "such as": ", ".join(self.examples.get(reason, ())),
+                }
+                for reason, count in self.rejected.most_common()
+            ],
+        )
+
+    def reject(self, outcome: Outcome) -> None:
+        """Count an asset that cannot be registered."""
+        self.rejected[outcome.reason] += 1
+        examples = self.examples.setdefault(outcome.reason, [])
+        if len(examples) < _EXAMPLES:
+            examples.append(f"{outcome.collection}/{outcome.item} asset {outcome.key}")
+
+    def add(self, assets: list[Asset]) -> None:
+        """Count assets that can be registered."""
+        self.files += len(assets)
+        self.hosts.update(map(_host, assets))
+        self.size_bytes += sum(asset.size_bytes or 0 for asset in assets)
+        self.files_without_size += sum(asset.size_bytes is None for asset in assets)
+        self.files_without_checksum += sum(not asset.checksums for asset in assets)
+
+
+def _host(asset: Asset) -> str:
+    """What urlsplit would find in a URL that can be registered, for less."""
+    return asset.url.split("/", 3)[2].partition("?")[0]
+
+
+def make_plan(
+    rucio: Rucio, items: ItemsLike, rse: str, assets: AssetSelection, scope: str | None
+) -> Plan:
+    """Look at all items, and ask Rucio what it has of them, once for each 1,000 assets.
+
+    Raises:
+        StacRucioError: There is no such RSE, or Rucio or the STAC API cannot be reached.
+    """
+    protocols = rucio.rse(rse, f"planning a registration at RSE {rse}")["protocols"]
+    plan = Plan()
+    select = partial(select_assets, selection=assets, scope=scope, source_rse=rse)
+    for batch in batched(_registrable(items, plan, select, protocols)):
+        files = rucio.files((asset.did for asset in batch), all_states=True)
+        plan.add([*_same(batch, files, rse, plan)] if files else batch)
+    return plan
+
+
+def _same(
+    assets: list[Asset], files: Mapping[DID, RucioFile], rse: str, plan: Plan
+) -> Iterator[Asset]:
+    """Return the assets that do not differ from the files that Rucio has."""
+    for asset in assets:
+        file = files.get(asset.did)
+        drift = difference(asset, file, rse) if file is not None else None
+        if drift is not None:
+            plan.reject(asset.outcome(State.FAILED, drift))
+            continue
+        plan.already_there += file is not None and rse in file.states
+        yield asset
+
+
+def _registrable(
+    items: ItemsLike,
+    plan: Plan,
+    select: Callable[[ItemDict], Iterator[Asset | Outcome]],
+    protocols: list[dict[str, Any]],
+) -> Iterator[Asset]:
+    for item in iter_items(items):
+        plan.items += 1
+        for found in select(item):
+            selected = found if isinstance(found, Outcome) else with_pfn(found, protocols)
+            if isinstance(selected, Outcome):
+                plan.reject(selected)
+            else:
+                yield selected

@@ -1,0 +1,298 @@
+"""What became of each asset."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from enum import Enum
+from threading import Lock
+from typing import TYPE_CHECKING, TypeVar
+
+from stac_client._tables import Table, html_bar, html_block, printable, size
+from stac_client.errors import RequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
+
+    from stac_policy.naming import DID
+
+
+class State(str, Enum):
+    """What became of an asset."""
+
+    REGISTERED = "registered"
+    ALREADY_THERE = "already there"
+    DEREGISTERED = "deregistered"
+    DOWNLOADED = "downloaded"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one asset, and why."""
+
+    collection: str
+    item: str
+    """Its id, or nothing where no item has such an asset."""
+    key: str
+    """Key of the asset in its item."""
+    state: State
+    reason: str = ""
+    """Why it was skipped or failed, or what its registration lacks."""
+    did: DID | None = None
+    """Its file in Rucio, if it has one."""
+    dataset: DID | None = None
+    """Its item's dataset in Rucio, if it has one."""
+    size_bytes: int | None = None
+    """Its size, if it is in Rucio."""
+    adler32: str | None = None
+    md5: str | None = None
+
+    @property
+    def place(self) -> str:
+        """The asset and its item."""
+        item = f"{self.collection}/{self.item} " if self.item else ""
+        return f"{item}asset {self.key}"
+
+    def __str__(self) -> str:
+        where = f"{self.place}: {self.state.value}"
+        return printable(f"{where}: {self.reason}" if self.reason else where)
+
+
+OutcomeT = TypeVar("OutcomeT", bound=Outcome)
+
+
+class Outcomes(Table[OutcomeT]):
+    """The outcomes of an operation, one for each asset."""
+
+    def __str__(self) -> str:
+        counts = [f"{count:,} {state.value}" for state, count in self.counts.items()]
+        return ", ".join(counts) or "no assets"
+
+    @property
+    def counts(self) -> dict[State, int]:
+        """How many assets came to each state; states without any are left out."""
+        found = Counter(outcome.state for outcome in self)
+        return {state: found[state] for state in State if found[state]}
+
+    def by_state(self, state: State) -> list[OutcomeT]:
+        """The outcomes of one state."""
+        return [outcome for outcome in self if outcome.state is state]
+
+    def raise_for_failed(self) -> None:
+        """Raise if any asset failed.
+
+        Raises:
+            RequestError: With the number of failures, the first of them, and how
+                many different reasons there are.
+        """
+        failed = self.by_state(State.FAILED)
+        if failed:
+            reasons = len({outcome.reason for outcome in failed})
+            more = f" ({reasons} different reasons in all)" if reasons > 1 else ""
+            raise RequestError(f"{len(failed):,} of {len(self):,} assets: {failed[0]}{more}")
+
+    def _summary(self) -> str:
+        return str(self)
+
+    def _shown(self) -> list[dict[str, object]]:
+        """How many assets have which reason, and one of them; what failed comes first."""
+        found: dict[tuple[State, str], list[OutcomeT]] = {}
+        for outcome in self:
+            if outcome.reason:
+                found.setdefault((outcome.state, outcome.reason), []).append(outcome)
+        last_first = list(reversed(State))
+        ordered = sorted(
+            found.items(), key=lambda each: (last_first.index(each[0][0]), -len(each[1]))
+        )
+        return [
+            {
+                "assets": len(outcomes),
+                "state": state.value,
+                "because": reason,
+                "such as": outcomes[0].place,
+            }
+            for (state, reason), outcomes in ordered
+        ]
+
+
+class Registration(Outcomes[Outcome]):
+    """The outcomes of `create_replicas`, one for each asset of each item."""
+
+    @property
+    def dids(self) -> list[DID]:
+        """The files that Rucio now has."""
+        return [did for did, _ in self.dids_with_datasets]
+
+    @property
+    def dids_with_datasets(self) -> list[tuple[DID, DID]]:
+        """The files that Rucio now has, each with its item's dataset."""
+        there = (State.REGISTERED, State.ALREADY_THERE)
+        return [
+            (outcome.did, outcome.dataset)
+            for outcome in self
+            if outcome.did and outcome.dataset and outcome.state in there
+        ]
+
+
+# What became of each asset of a download.
+
+
+@dataclass(frozen=True, slots=True)
+class DownloadOutcome(Outcome):
+    """What became of one asset, and why."""
+
+    path: Path | None = None
+    """Where its bytes are, verified; absolute."""
+    checksum: str | None = None
+    """Multihash (hex digits) of the file that is there, for `file:checksum`."""
+    rse: str | None = None
+    """The RSE that it was downloaded from."""
+    url: str | None = None
+    """The PFN that it was downloaded from."""
+
+
+class Downloads(Outcomes[DownloadOutcome]):
+    """The outcomes of a download, one for each asset of each item."""
+
+    def __init__(
+        self,
+        outcomes: Iterable[DownloadOutcome],
+        catalogue: Path,
+        catalogue_problems: Sequence[str] = (),
+    ) -> None:
+        super().__init__(outcomes)
+        self.catalogue = catalogue
+        """The catalogue of all items in the folder: `pystac.Catalog.from_file` opens it."""
+        self.catalogue_problems = tuple(catalogue_problems)
+        """What could not be written of the catalogue, and why; usually nothing."""
+
+    @property
+    def paths(self) -> list[Path]:
+        """The files that are there now."""
+        return [outcome.path for outcome in self if outcome.path is not None]
+
+    def _notes(self) -> Sequence[str]:
+        return self.catalogue_problems
+
+    def raise_for_failed(self) -> None:
+        """Raise if any asset failed, or if the catalogue could not be written.
+
+        Raises:
+            RequestError: As after a registration.
+        """
+        super().raise_for_failed()
+        if self.catalogue_problems:
+            raise RequestError(f"all files are there, but {self.catalogue_problems[0]}")
+
+
+# How far work on files is, counted by several threads and reported by one.
+
+
+REPORT_S = 0.2
+"""Between two reports, in seconds."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a download, or the look-ups of a registration, are.
+
+    The totals grow while items are read. What fails is done, but its bytes
+    count no more.
+    """
+
+    files_done: int
+    files_total: int
+    bytes_done: int
+    """Downloaded bytes; fewer again when a file has to start anew."""
+    bytes_total: int
+    """Bytes to download, as far as their sizes are known."""
+
+    def _repr_html_(self) -> str:
+        """For notebooks: a bar."""
+        said = f"{self.files_done:,} of {self.files_total:,} files"
+        if self.bytes_total:
+            said += f", {size(self.bytes_done)} of {size(self.bytes_total)} downloaded"
+        return html_block(html_bar(self.files_done, self.files_total, said))
+
+
+class Tally:
+    """Counts files and bytes."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._files_done = self._files_total = 0
+        self._bytes_done = self._bytes_total = 0
+
+    def expect(self, size_bytes: int = 0) -> FileTally:
+        """Count one more file that is to come.
+
+        Args:
+            size_bytes: Its size; 0 while nobody knows how much will be downloaded.
+        """
+        with self._lock:
+            self._files_total += 1
+            self._bytes_total += size_bytes
+        return FileTally(self, size_bytes)
+
+    def add(self, *, files_done: int = 0, bytes_done: int = 0, bytes_total: int = 0) -> None:
+        """Change the counts."""
+        with self._lock:
+            self._files_done += files_done
+            self._bytes_done += bytes_done
+            self._bytes_total += bytes_total
+
+    def progress(self) -> Progress:
+        """The counts as they are now."""
+        with self._lock:
+            return Progress(
+                self._files_done, self._files_total, self._bytes_done, self._bytes_total
+            )
+
+
+class FileTally:
+    """The share of one file; for one thread at a time."""
+
+    def __init__(self, tally: Tally, size_bytes: int) -> None:
+        self._tally = tally
+        self._size_bytes = size_bytes
+        self._bytes = 0
+        self._is_done = False
+
+    def announce(self, size_bytes: int) -> None:
+        """Say how large the file is, where that was not known before."""
+        self._tally.add(bytes_total=size_bytes - self._size_bytes)
+        self._size_bytes = size_bytes
+
+    def reached(self, size_bytes: int) -> None:
+        """Say how much of the file is there."""
+        if size_bytes > self._size_bytes:
+            self.announce(size_bytes)
+        self._tally.add(bytes_done=size_bytes - self._bytes)
+        self._bytes = size_bytes
+
+    def done(self, *, there: bool) -> None:
+        """Say that no more will come, and whether the file is there; only the first time counts."""
+        if self._is_done:
+            return
+        self._is_done = True
+        self.reached(self._size_bytes if there else 0)
+        self._tally.add(files_done=1, bytes_total=0 if there else -self._size_bytes)
+
+
+class Reporter:
+    """Reports what a tally counts, in the thread that calls it, if that has changed."""
+
+    def __init__(self, tally: Tally, on_progress: Callable[[Progress], None]) -> None:
+        self._tally = tally
+        self._on_progress = on_progress
+        self._reported: Progress | None = None
+
+    def report(self) -> None:
+        """Report."""
+        progress = self._tally.progress()
+        if progress != self._reported:
+            self._on_progress(progress)
+            self._reported = progress

@@ -1,0 +1,545 @@
+"""Replication rules over selected files: made, followed, deleted."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import Counter
+from collections.abc import Iterable
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Union
+
+from rucio.common.exception import (
+    DataIdentifierAlreadyExists,
+    DataIdentifierNotFound,
+    DuplicateRule,
+    RuleNotFound,
+)
+
+from stac_client._assets import registrable
+from stac_client._items import iter_items
+from stac_client._rucio import batched, grouped
+from stac_client._tables import Table, html_bar, html_block, html_table
+from stac_client.errors import ConfigurationError, RequestError, StacRucioError
+from stac_policy.naming import DID, split_name, unescape
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Sequence
+
+    from rucio.client import Client
+
+    from stac_client._assets import AssetSelection
+    from stac_client._items import ItemsLike
+    from stac_client._rucio import Rucio
+
+
+@dataclass(frozen=True)
+class Availability:
+    """How much of an item is at an RSE."""
+
+    collection: str
+    item: str
+    rse: str
+    available: int
+    """Assets whose bytes are there."""
+    coming: int
+    """Assets that are on their way there."""
+    assets: int
+    """All assets of the item that were asked for."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether all assets that were asked for are there."""
+        return self.available == self.assets
+
+
+def replication_availability(
+    rucio: Rucio, items: ItemsLike, selection: AssetSelection, scope: str | None
+) -> list[Availability]:
+    """Ask Rucio where the assets of items are, in one request for each 1,000 assets.
+
+    Raises:
+        StacRucioError: Rucio or the STAC API cannot be reached.
+    """
+    assets = list(registrable(iter_items(items), selection, scope))
+    files = rucio.files((asset.did for asset in assets), all_states=True)
+    rows = []
+    for members in grouped(assets, lambda asset: asset.dataset).values():
+        states = [files[asset.did].states for asset in members if asset.did in files]
+        for rse in sorted({rse for by_rse in states for rse in by_rse}):
+            at_rse = [by_rse.get(rse) for by_rse in states]
+            rows.append(
+                Availability(
+                    collection=members[0].collection,
+                    item=members[0].item,
+                    rse=rse,
+                    available=at_rse.count("AVAILABLE"),
+                    coming=at_rse.count("COPYING"),
+                    assets=len(members),
+                )
+            )
+    return rows
+
+
+_ASYNCHRONOUS_FROM = 1000  # files; above it Rucio may take longer than a request may
+
+_ATTACHMENTS = 20  # of up to 1,000 files each, in one request
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A replication rule, as it was when Rucio was asked."""
+
+    id: str
+    did: DID
+    """What it is over."""
+    rse_expression: str
+    copies: int
+    state: str
+    """OK, REPLICATING, STUCK, SUSPENDED, WAITING_APPROVAL or INJECT."""
+    locks_ok: int
+    """Files that are where they shall be."""
+    locks_replicating: int
+    locks_stuck: int
+    error: str | None
+    """Why it is stuck, if it is."""
+
+
+@dataclass(frozen=True)
+class RuleSpec:
+    """What a new rule shall be like."""
+
+    rse_expression: str
+    copies: int
+    lifetime_s: int | None
+    """Seconds until it ends; None: it does not."""
+    activity: str | None
+    comment: str | None
+    grouping: str
+    """DATASET, ALL or NONE: what is kept together at an RSE."""
+
+
+RulesLike = Union[Rule, str, Iterable[Union[Rule, str]]]
+"""Rules or ids of rules, one or many."""
+
+
+def rule_ids(rules: RulesLike) -> list[str]:
+    """Return the ids of rules."""
+    several = [rules] if isinstance(rules, (Rule, str)) else rules
+    return [rule if isinstance(rule, str) else rule.id for rule in several]
+
+
+class Rules:
+    """The replication rules of an account."""
+
+    def __init__(self, rucio: Rucio) -> None:
+        self._rucio = rucio
+
+    def over_files(self, files: Collection[DID], wanted: RuleSpec, scope: str | None) -> Rule:
+        """Make one rule over one dataset that holds the files.
+
+        The dataset is named from its content: the same files again, and an
+        equal rule, give the rule that is there.
+
+        Raises:
+            StacRucioError: A file is not registered, the scope is not the
+                account's, or Rucio refuses the rule.
+        """
+        dataset = DID(scope or self._own_scope(files), selection_name(files))
+        self._fill(dataset, files)
+        return self.over(dataset, wanted, asynchronous=len(files) > _ASYNCHRONOUS_FROM)
+
+    def over(self, did: DID, wanted: RuleSpec, *, asynchronous: bool = False) -> Rule:
+        """Make a rule over a DID, or return the equal one that is there.
+
+        Raises:
+            StacRucioError: There is no such DID, or Rucio refuses the rule.
+        """
+
+        def add(client: Client) -> str:
+            (rule_id,) = client.add_replication_rule(
+                [did._asdict()],
+                copies=wanted.copies,
+                rse_expression=wanted.rse_expression,
+                lifetime=wanted.lifetime_s,
+                activity=wanted.activity,
+                comment=wanted.comment,
+                grouping=wanted.grouping,
+                asynchronous=asynchronous,
+            )
+            return str(rule_id)
+
+        try:
+            rule_id = self._rucio.ask(f"creating a rule over {did} to {wanted.rse_expression}", add)
+        except RequestError as error:
+            if not isinstance(error.__cause__, DuplicateRule):
+                raise
+            return self._equal(did, wanted)
+        if asynchronous:  # it is as Rucio puts it aside for its judge-injector
+            expression, copies = wanted.rse_expression, wanted.copies
+            return Rule(rule_id, did, expression, copies, "INJECT", 0, 0, 0, error=None)
+        return self.get(rule_id)
+
+    def get(self, rule_id: str) -> Rule:
+        """Ask Rucio for a rule.
+
+        Raises:
+            ConfigurationError: There is none with this id.
+            StacRucioError: Rucio cannot be reached.
+        """
+        with _unknown(rule_id):
+            return self._rucio.ask(
+                f"asking for rule {rule_id}",
+                lambda client: _rule(client.get_replication_rule(rule_id)),
+            )
+
+    def wait(
+        self,
+        rules: RulesLike,
+        *,
+        timeout_s: float,
+        poll_s: float,
+        on_update: Callable[[Sequence[Rule]], None],
+    ) -> list[Rule]:
+        """Ask for rules until all are OK, or the time is over; return them as they are then.
+
+        Raises:
+            StacRucioError: A rule has gone, or Rucio cannot be reached.
+        """
+        deadline = time.monotonic() + timeout_s
+        latest = [self.get(rule_id) for rule_id in rule_ids(rules)]
+        while True:
+            on_update(latest)
+            remaining_s = deadline - time.monotonic()
+            if all(rule.state == "OK" for rule in latest) or remaining_s <= 0:
+                return latest
+            time.sleep(min(poll_s, remaining_s))
+            latest = [rule if rule.state == "OK" else self.get(rule.id) for rule in latest]
+
+    def delete(self, rules: RulesLike, *, at_once: bool) -> None:
+        """Delete rules.
+
+        Args:
+            rules: The rules; those that are gone already are no error.
+            at_once: As soon as Rucio's judge-cleaner comes by, without its grace
+                period of one hour.
+
+        Raises:
+            StacRucioError: The account may not, or Rucio cannot be reached.
+        """
+        for rule_id in rule_ids(rules):
+
+            def delete(client: Client, rule_id: str = rule_id) -> None:
+                if at_once:
+                    client.update_replication_rule(rule_id, {"lifetime": 0})
+                else:
+                    client.delete_replication_rule(rule_id)
+
+            try:
+                self._rucio.ask(f"deleting rule {rule_id}", delete)
+            except RequestError as error:
+                if not isinstance(error.__cause__, RuleNotFound):
+                    raise
+
+    def status(self, rules: RulesLike) -> list[ItemStatus]:
+        """Ask how far rules have come, with two requests for each, three if it is stuck.
+
+        Raises:
+            StacRucioError: A rule has gone, or Rucio cannot be reached.
+        """
+        return [row for rule_id in rule_ids(rules) for row in self._status(rule_id)]
+
+    def _status(self, rule_id: str) -> Iterator[ItemStatus]:
+        def request(
+            client: Client,
+        ) -> tuple[str, list[dict[str, Any]], dict[tuple[str, ...], StuckFile]]:
+            rule = client.get_replication_rule(rule_id)
+            locks = list(client.list_replica_locks(rule_id))
+            stuck = _stuck_files(client, rule) if rule["state"] == "STUCK" else {}
+            return rule["state"], locks, stuck
+
+        with _unknown(rule_id):
+            state, locks, stuck = self._rucio.ask(
+                f"asking for the state of rule {rule_id}", request
+            )
+        for ((collection, item), rse), of_item in grouped(locks, _item_and_rse).items():
+            states = Counter(lock["state"] for lock in of_item)
+            yield ItemStatus(
+                rule_id=rule_id,
+                rule_state=state,
+                collection=collection,
+                item=item,
+                rse=rse,
+                ok=states["OK"],
+                replicating=states["REPLICATING"],
+                stuck=tuple(
+                    _stuck_file(lock, stuck) for lock in of_item if lock["state"] == "STUCK"
+                ),
+            )
+
+    def _own_scope(self, files: Collection[DID]) -> str:
+        """The scope for a dataset of the account's own: by Rucio's convention `user.ACCOUNT`."""
+        account = self._rucio.account
+        scopes = self._rucio.ask(
+            f"asking for the scopes of account {account}",
+            lambda client: set(client.list_scopes_for_account(account)),
+        )
+        personal = f"user.{account}"
+        return personal if personal in scopes else min(files).scope
+
+    def _fill(self, dataset: DID, files: Collection[DID]) -> None:
+        """Make a dataset with these files, or see to it that the one that is there has them."""
+        first, *others = batched(sorted(files))
+        try:
+            if not self._add_dataset(dataset, first):
+                others = [first, *others]
+            attachments = [
+                {**dataset._asdict(), "dids": [did._asdict() for did in batch]} for batch in others
+            ]
+            for several in batched(attachments, _ATTACHMENTS):
+
+                def attach(client: Client, several: list[dict[str, Any]] = several) -> None:
+                    client.attach_dids_to_dids(several, ignore_duplicate=True)
+
+                self._rucio.ask(f"attaching files to {dataset}", attach)
+        except RequestError as error:
+            if isinstance(error.__cause__, DataIdentifierNotFound):
+                error.hint = "register the assets first, with create_replicas"
+            raise
+
+    def _add_dataset(self, dataset: DID, files: Collection[DID]) -> bool:
+        """Add a dataset with its files in one request; return whether it was new."""
+        try:
+            self._rucio.ask(
+                f"making the dataset {dataset}",
+                lambda client: client.add_dataset(
+                    dataset.scope, dataset.name, files=[did._asdict() for did in files]
+                ),
+            )
+        except StacRucioError as error:
+            if isinstance(error.__cause__, DataIdentifierAlreadyExists):
+                return False
+            if not isinstance(error.__cause__, DataIdentifierNotFound):
+                error.hint = f"{error.hint}; dataset_scope= chooses another scope".lstrip("; ")
+            raise
+        return True
+
+    def _equal(self, did: DID, wanted: RuleSpec) -> Rule:
+        found = self._rucio.ask(
+            f"asking for the rules over {did}",
+            lambda client: [
+                _rule(entry)
+                for entry in client.list_did_rules(did.scope, did.name)
+                if entry["account"] == self._rucio.account
+            ],
+        )
+        for rule in found:
+            if (wanted.rse_expression, wanted.copies) == (rule.rse_expression, rule.copies):
+                return rule
+        raise RequestError(
+            f"the rule over {did} to {wanted.rse_expression} has just gone", hint="try again"
+        )
+
+
+@contextmanager
+def _unknown(rule_id: str) -> Iterator[None]:
+    """Say in words that there is no rule with an id.
+
+    Raises:
+        ConfigurationError: There is none.
+    """
+    try:
+        yield
+    except RequestError as error:
+        if not isinstance(error.__cause__, RuleNotFound):
+            raise
+        raise ConfigurationError(f"there is no rule {rule_id}") from error
+
+
+def selection_name(files: Collection[DID]) -> str:
+    """Name a dataset from the files that it holds, in any order."""
+    digest = hashlib.sha256("\n".join(sorted(map(str, files))).encode())
+    return f"stac-selection-{digest.hexdigest()[:32]}"
+
+
+def _rule(entry: dict[str, Any]) -> Rule:
+    return Rule(
+        id=entry["id"],
+        did=DID(entry["scope"], entry["name"]),
+        rse_expression=entry["rse_expression"],
+        copies=entry["copies"],
+        state=entry["state"],
+        locks_ok=entry["locks_ok_cnt"],
+        locks_replicating=entry["locks_replicating_cnt"],
+        locks_stuck=entry["locks_stuck_cnt"],
+        error=entry["error"],
+    )
+
+
+_ITEM_PARTS = 2
+
+
+@dataclass(frozen=True)
+class StuckFile:
+    """A file that a rule could not bring to an RSE so far."""
+
+    did: DID
+    rse: str
+    attempts: int
+    """How often its transfer was tried."""
+    reason: str
+    """What Rucio or FTS said."""
+
+
+@dataclass(frozen=True)
+class ItemStatus:
+    """How much of an item a rule has brought to an RSE."""
+
+    rule_id: str
+    rule_state: str
+    """OK, REPLICATING, STUCK, SUSPENDED, WAITING_APPROVAL or INJECT."""
+    collection: str
+    item: str
+    """Ids of collection and item; as they are in names where they cannot be read back."""
+    rse: str
+    ok: int
+    """Files that are there."""
+    replicating: int
+    """Files that are on their way."""
+    stuck: tuple[StuckFile, ...]
+
+
+def _item_and_rse(lock: dict[str, Any]) -> tuple[tuple[str, str], str]:
+    parts = split_name(lock["name"])
+    if len(parts) < _ITEM_PARTS:
+        return (lock["scope"], lock["name"]), lock["rse"]  # a rule over other files too
+    return (readable(parts[0]), readable(parts[1])), lock["rse"]
+
+
+def readable(part: str) -> str:
+    """Return the id that a part of a name stands for, or the part where it was shortened."""
+    try:
+        return unescape(part)
+    except ValueError:  # shortened: only the catalogue knows the original
+        return part
+
+
+def _stuck_files(client: Client, rule: dict[str, Any]) -> dict[tuple[str, ...], StuckFile]:
+    examined = client.examine_replication_rule(rule["id"])
+    files: dict[tuple[str, ...], StuckFile] = {}
+    for transfer in examined["transfers"]:
+        did = DID(transfer["scope"], transfer["name"])
+        last = str(transfer["last_error"]).rpartition(".")[2]
+        source = f" from {transfer['last_source']}" if transfer["last_source"] else ""
+        files[(*did, transfer["rse"])] = StuckFile(
+            did=did,
+            rse=transfer["rse"],
+            attempts=transfer["attempts"],
+            reason=f"{rule['error'] or 'no reason given'} (last transfer{source}: {last})",
+        )
+    return files
+
+
+def _stuck_file(lock: dict[str, Any], known: dict[tuple[str, ...], StuckFile]) -> StuckFile:
+    did = DID(lock["scope"], lock["name"])
+    unknown = StuckFile(did, lock["rse"], 0, "it became stuck only now; ask again")
+    return known.get((*did, lock["rse"]), unknown)
+
+
+_ID_SHOWN = 8  # characters of a rule's id that tell it from others
+_STATES = ("STUCK", "REPLICATING", "SUSPENDED", "WAITING_APPROVAL", "INJECT", "OK")
+"""Of rules, the one to look at first before the others."""
+
+
+class ReplicationRules(Table[Rule]):
+    """Replication rules, as they were when Rucio was asked."""
+
+    def _repr_html_(self) -> str:
+        """For notebooks: how far they are, then the rules."""
+        done, total = sum(rule.locks_ok for rule in self), sum(map(_locks, self))
+        return html_block(html_bar(done, total, self._summary()), html_table(self._shown()))
+
+    def _summary(self) -> str:
+        found = Counter(rule.state for rule in self)
+        states = ", ".join(f"{found[state]:,} {state}" for state in sorted(found, key=_urgency))
+        return f"{_counted(len(self), 'rule')}: {states}" if states else "no rules"
+
+    def _shown(self) -> list[dict[str, object]]:
+        return [
+            {
+                "rule": f"{rule.id[:_ID_SHOWN]}…",
+                "state": rule.state,
+                "copies there": f"{rule.locks_ok:,} of {_locks(rule):,}",
+                "stuck": rule.locks_stuck or None,
+                "at": rule.rse_expression,
+                "of": rule.did,
+                "because": rule.error,
+            }
+            for rule in self
+        ]
+
+
+class RuleStatus(Table[ItemStatus]):
+    """How far rules have come, by item and RSE."""
+
+    def _summary(self) -> str:
+        ok, replicating, stuck = (
+            sum(row.ok for row in self),
+            sum(row.replicating for row in self),
+            sum(len(row.stuck) for row in self),
+        )
+        return (
+            f"{_counted(len({row.rule_id for row in self}), 'rule')}, "
+            f"{_counted(ok + replicating + stuck, 'copy', 'copies')}: "
+            f"{ok:,} there, {replicating:,} on their way, {stuck:,} stuck"
+        )
+
+    def _shown(self) -> list[dict[str, object]]:
+        """The items, those that need a look first."""
+        ordered = sorted(self, key=lambda row: (-len(row.stuck), -row.replicating))
+        return [
+            {
+                "item": f"{row.collection}/{row.item}",
+                "RSE": row.rse,
+                "there": row.ok,
+                "on their way": row.replicating,
+                "stuck": len(row.stuck),
+                "because": "; ".join(dict.fromkeys(file.reason for file in row.stuck)),
+                "rule": f"{row.rule_id[:_ID_SHOWN]}…",
+            }
+            for row in ordered
+        ]
+
+
+class ReplicationAvailability(Table[Availability]):
+    """How much of each item is at each RSE."""
+
+    def _summary(self) -> str:
+        items = {(row.collection, row.item) for row in self}
+        complete = Counter(row.rse for row in self if row.complete)
+        places = ", ".join(f"{count:,} at {rse}" for rse, count in sorted(complete.items()))
+        return f"{_counted(len(items), 'item')}, complete: {places or 'none'}"
+
+    def _shown(self) -> list[dict[str, object]]:
+        """A row for each item, a column for each RSE."""
+        rses = sorted({row.rse for row in self})
+        shown: dict[str, dict[str, object]] = {}
+        for row in self:
+            item = f"{row.collection}/{row.item}"
+            cells = shown.setdefault(item, {"item": item, **dict.fromkeys(rses, "none")})
+            coming = f", {row.coming:,} coming" if row.coming else ""
+            cells[row.rse] = f"{row.available:,} of {row.assets:,}{coming}"
+        return list(shown.values())
+
+
+def _locks(rule: Rule) -> int:
+    return rule.locks_ok + rule.locks_replicating + rule.locks_stuck
+
+
+def _urgency(state: str) -> int:
+    return _STATES.index(state) if state in _STATES else 0
+
+
+def _counted(count: int, noun: str, plural: str = "") -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {plural or f'{noun}s'}"

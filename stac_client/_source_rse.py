@@ -1,0 +1,175 @@
+"""The source RSE: one non-deterministic RSE that stands for every URL of a catalogue; pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from stac_client._results import Outcome, State
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from urllib.parse import SplitResult
+
+    from stac_client._assets import Asset
+
+
+SOURCE_PROTOCOL = "stac_policy.protocol.Default"
+"""The RSE protocol that holds every URL as it is."""
+
+SUPPORTED_CHECKSUMS = "supported_checksums"
+"""The attribute that must be `none`: an HTTP origin answers no checksum queries, and FTS
+then verifies the destination alone."""
+
+_PORTS = {"https": 443, "http": 80}
+_NONE_IS_OFF = 39  # version of Rucio
+_DOMAINS: dict[str, dict[str, int | None]] = {
+    "lan": {"read": 1, "write": None, "delete": None},
+    "wan": {
+        "read": 1,
+        # Registration asks for a protocol that writes; nothing is ever written.
+        "write": 1,
+        "delete": None,
+        "third_party_copy_read": 1,
+        "third_party_copy_write": None,
+    },
+}
+SCHEMES = tuple(_PORTS)
+"""The schemes that URLs can have."""
+
+
+def source_protocol(scheme: str) -> dict[str, Any]:
+    """The protocol of a source RSE for `http` or `https`, as `Client.add_protocol` takes it."""
+    return {
+        "scheme": scheme,
+        # The protocol takes any host and port; Rucio wants one.
+        "hostname": "localhost",
+        "port": _PORTS[scheme],
+        "prefix": "/",
+        "impl": SOURCE_PROTOCOL,
+        "domains": {domain: dict(operations) for domain, operations in _DOMAINS.items()},
+    }
+
+
+def is_source_protocol(protocol: Mapping[str, Any]) -> bool:
+    """Tell whether a protocol, as Rucio describes it, is one that holds every URL."""
+    return bool(protocol["impl"] == SOURCE_PROTOCOL)
+
+
+def is_stock_protocol(protocol: Mapping[str, Any]) -> bool:
+    """Tell whether a protocol, as Rucio describes it, is one of Rucio's own."""
+    return bool(protocol["impl"].startswith("rucio."))
+
+
+def off(version: str) -> int | None:
+    """The priority of an operation that is switched off: 0 before Rucio 39, None since.
+
+    Since then 0 is the highest, and an upgrade of the server leaves it where it is.
+
+    Args:
+        version: The version of the Rucio server.
+    """
+    return 0 if int(version.partition(".")[0]) < _NONE_IS_OFF else None
+
+
+def is_on(priority: object, version: str) -> bool:
+    """Tell whether a priority, as a Rucio server of a version gives it, switches on."""
+    return priority is not None and priority != off(version)
+
+
+def domains_of(version: str) -> dict[str, dict[str, int | None]]:
+    """The priorities of a source RSE's protocols, as `Client.update_protocols` takes them."""
+    return {
+        domain: {name: off(version) if value is None else value for name, value in of.items()}
+        for domain, of in _DOMAINS.items()
+    }
+
+
+def wrong_priorities(protocol: Mapping[str, Any], version: str) -> Iterator[tuple[str, str, bool]]:
+    """Compare a protocol's priorities with those of a source RSE.
+
+    Returns:
+        Domain, operation, and whether the operation must be on, of those that are not so.
+    """
+    for domain, operations in _DOMAINS.items():
+        found = protocol["domains"].get(domain, {})
+        for operation, wanted in operations.items():
+            if is_on(found.get(operation), version) != bool(wanted):
+                yield domain, operation, bool(wanted)
+
+
+# The PFN under which an RSE's protocols can hold a URL; pure.
+#
+# The protocol `stac_policy.protocol.Default` holds every URL as it is. Rucio's
+# own protocols hold one host each, with its port, and neither query strings nor
+# `//` (`rucio.rse.protocols.protocol.RSEProtocol.parse_pfns`).
+
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+class NoPfnError(Exception):
+    """None of an RSE's protocols can hold a URL; the message says why."""
+
+
+def with_pfn(selected: Asset | Outcome, protocols: list[dict[str, Any]]) -> Asset | Outcome:
+    """Give an asset the PFN that the RSE's protocols can hold, or the reason why there is none."""
+    if isinstance(selected, Outcome):
+        return selected
+    try:
+        pfn = pfn_of(selected.url, protocols)
+    except NoPfnError as reason:
+        return selected.outcome(State.SKIPPED, str(reason))
+    return selected if pfn == selected.url else replace(selected, url=pfn)
+
+
+def pfn_of(url: str, protocols: Iterable[Mapping[str, Any]]) -> str:
+    """Give the PFN for a URL, which leads to the same file.
+
+    Args:
+        url: The URL.
+        protocols: The protocols of the RSE, as Rucio describes them.
+
+    Raises:
+        NoPfnError: No protocol can hold it.
+    """
+    scheme = url.partition(":")[0].lower()
+    reasons = []
+    for protocol in protocols:
+        if protocol["scheme"] != scheme:
+            continue
+        if protocol["impl"] == SOURCE_PROTOCOL:
+            return url
+        parts = urlsplit(url)
+        reason = _obstacle(parts, protocol)
+        if reason is None:
+            return f"{scheme}://{parts.hostname}:{protocol['port']}{parts.path}"
+        reasons.append(f"{protocol['impl']} {reason}")
+    raise NoPfnError("; ".join(reasons) or f"the RSE has no protocol for {scheme}")
+
+
+def _obstacle(parts: SplitResult, protocol: Mapping[str, Any]) -> str | None:
+    port = parts.port or _DEFAULT_PORTS.get(parts.scheme)
+    prefix = f"/{protocol['prefix'].strip('/')}/".replace("//", "/")
+    if (parts.hostname, port) != (protocol["hostname"], protocol["port"]):
+        return f"is for {protocol['hostname']}:{protocol['port']} alone"
+    if parts.query:
+        return "drops the query string"
+    if "//" in parts.path or parts.path.endswith("/"):
+        return "does not keep doubled slashes, nor one at the end"
+    if not parts.path.startswith(prefix):
+        return f"is for paths below {prefix} alone"
+    return None
+
+
+def obstacles(urls: Iterable[str], protocols: list[dict[str, Any]]) -> Counter[str]:
+    """Count the URLs that an RSE's protocols can not hold, by reason."""
+    reasons: Counter[str] = Counter()
+    for url in urls:
+        try:
+            pfn_of(url, protocols)
+        except NoPfnError as reason:
+            reasons[str(reason)] += 1
+    return reasons

@@ -1,1 +1,0 @@
-"""The catalogue's side: items, their assets, and which of them are meant."""

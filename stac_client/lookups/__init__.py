@@ -1,1 +1,0 @@
-"""What origins say of the sizes and checksums of files."""

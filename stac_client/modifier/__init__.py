@@ -1,1 +1,0 @@
-"""The modifier for pystac-client, and what it writes into items."""

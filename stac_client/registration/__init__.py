@@ -1,1 +1,0 @@
-"""Assets into Rucio: as replicas at a source RSE, in the datasets of their items."""

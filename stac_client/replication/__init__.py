@@ -1,1 +1,0 @@
-"""Rules over what is registered, how far they are, and where the copies are."""

@@ -1,1 +1,0 @@
-"""What a Rucio server needs before a catalogue can be registered."""
