@@ -348,16 +348,18 @@ _PLANETARY_COMPUTER = [
 
 # Other catalogues
 
-EUMETSAT_ID = (
+_EUMETSAT_ID = (
     "W_XX-EUMETSAT-Darmstadt,IMG+SAT,MTI1+FCI-1C-RRAD-FDHSI-FD--x-x---x_C_EUMT_20250801121925_"
     "IDPFI_OPE_20250801121700_20250801121725_N__O_0074_0000"
 )
-EUMETSAT_ENTRY = (
+_EUMETSAT_ENTRY = (
     "W_XX-EUMETSAT-Darmstadt,IMG+SAT,MTI1+FCI-1C-RRAD-FDHSI-FD--CHK-BODY---NC4E_C_EUMT_"
     "20250801121915_IDPFI_OPE_20250801121700_20250801121725_N_JLS_C_0074_0040.nc"
 )
-EUMETSAT = "https://api.eumetsat.int/data/download/1.0.0/collections/EO%3AEUM%3ADAT%3A0662/products"
-_EUMETSAT_SECOND = EUMETSAT_ENTRY.replace("0040.nc", "0041.nc")
+_EUMETSAT = (
+    "https://api.eumetsat.int/data/download/1.0.0/collections/EO%3AEUM%3ADAT%3A0662/products"
+)
+_EUMETSAT_SECOND = _EUMETSAT_ENTRY.replace("0040.nc", "0041.nc")
 
 _DEA = "https://data.dea.example.org/baseline/ga_ls8c_ard_3/094/079/2020/12/23"
 _DEA_ID = "d9221c40-24c3-5356-ab22-4dcac2bf2d70"
@@ -401,10 +403,10 @@ _OTHERS = [
         "EUMETSAT: the query carries the identity, and names are above 250 characters",
         _item(
             "EO:EUM:DAT:0662",
-            EUMETSAT_ID,
+            _EUMETSAT_ID,
             {
-                key: {"href": f"{EUMETSAT}/{EUMETSAT_ID}/entry?name={key}"}
-                for key in ("EOPMetadata.xml", EUMETSAT_ENTRY, _EUMETSAT_SECOND)
+                key: {"href": f"{_EUMETSAT}/{_EUMETSAT_ID}/entry?name={key}"}
+                for key in ("EOPMetadata.xml", _EUMETSAT_ENTRY, _EUMETSAT_SECOND)
             },
         ),
         "EO-.3AEUM-.3ADAT-.3A0662:/EO-.3AEUM-.3ADAT-.3A0662/W_XX-EUMETSAT-Darmstadt-.2CIMG-.2BSAT"
@@ -412,7 +414,9 @@ _OTHERS = [
         "_20250801121725_N__O_0074_0000",
         {
             "EOPMetadata.xml": "EOPMetadata.xml",
-            EUMETSAT_ENTRY: ("W_XX-EUMETSAT-Darmstadt-.2CIMG-.2BSAT-.2CMTI1-.H774a2b501ee0245f.nc"),
+            _EUMETSAT_ENTRY: (
+                "W_XX-EUMETSAT-Darmstadt-.2CIMG-.2BSAT-.2CMTI1-.H774a2b501ee0245f.nc"
+            ),
             _EUMETSAT_SECOND: (
                 "W_XX-EUMETSAT-Darmstadt-.2CIMG-.2BSAT-.2CMTI1-.H23e5ea4cb3be5eaa.nc"
             ),
