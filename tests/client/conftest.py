@@ -77,10 +77,10 @@ def pauses(monkeypatch):
 def failure(session, pauses):  # noqa: ARG001 - they take no time
     """Look an asset up, which must fail; gives the message, in which there is no secret."""
 
-    def look_up(url, learn_from=DOWNLOAD, **fields):
+    def look_up(url, probe=DOWNLOAD, **fields):
         asset = asset_at(f"{url}?key=SECRET", **fields)
         with ThreadPoolExecutor(1) as executor:
-            looking_up = Lookups(learn_from, session, executor)
+            looking_up = Lookups(probe, session, executor)
             (outcome,) = looking_up.complete([asset], {asset.did: Tally().expect()})
         assert outcome.state is State.FAILED
         message = outcome.reason
