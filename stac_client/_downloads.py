@@ -66,7 +66,7 @@ _CHUNK_BYTES = 1 << 20
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Make a folder and keep other downloads out of it: two at once would mix up their bytes.
+    """Create a folder and keep other downloads out of it: two would mix up their bytes.
 
     Raises:
         ConfigurationError: Another download runs there, or nothing can be written there.
@@ -171,7 +171,7 @@ class Part:
         self._file.write(piece)
 
     def close(self) -> None:
-        """Make sure that all bytes are in the file."""
+        """Write out what is not in the file yet."""
         file, self._file = self._file, None
         if file is not None:
             file.close()
@@ -257,7 +257,7 @@ class Sources:
                 self._ranks[rse] = _rank({})
 
     def of(self, file: RucioFile, url: str) -> list[Source]:
-        """Give the available replicas of a file that are wanted, the best first.
+        """Return the available replicas of a file that are wanted, the best first.
 
         Args:
             file: The file.
@@ -280,7 +280,7 @@ class Sources:
         )
 
     def absence(self, file: RucioFile | None) -> str:
-        """Say why there is no replica to download."""
+        """Describe why there is no replica to download."""
         if file is None:
             return "not in Rucio; register it with create_replicas"
         if self._only is None:

@@ -31,7 +31,7 @@ _ANY_TYPE = frozenset({"", "application/octet-stream", "text/plain"})
 _ADVICE = "try again later, or put its size and a checksum into its item"
 
 
-class LearnFrom(str, Enum):
+class Probe(str, Enum):
     """How far to go for sizes and checksums that Rucio needs."""
 
     ITEM = "item"
@@ -44,7 +44,7 @@ class LearnFrom(str, Enum):
 
 def complete(
     asset: Asset,
-    learn_from: LearnFrom,
+    probe: Probe,
     session: requests.Session,
     tally: FileTally | None = None,
     stop: Event | None = None,
@@ -53,7 +53,7 @@ def complete(
 
     Args:
         asset: The asset.
-        learn_from: How far to go.
+        probe: How far to go.
         session: As `stac_policy.http.make_session` gives it.
         tally: Counts the bytes of a download.
         stop: Set when nobody wants to know any more.
@@ -64,9 +64,9 @@ def complete(
     Raises:
         FetchError: The origin failed, or contradicts the item.
     """
-    if asset.is_complete or learn_from is LearnFrom.ITEM:
+    if asset.is_complete or probe is Probe.ITEM:
         return asset
-    is_last = learn_from is LearnFrom.HEAD
+    is_last = probe is Probe.HEAD
     asset = _head(asset, session, Attempts(stop=stop), is_last=is_last)
     if asset.is_complete or is_last:
         return asset
@@ -164,7 +164,7 @@ _OF_HOST = 4
 class Lookups:
     """Finds out sizes and checksums; for several threads, which share what may be at a time."""
 
-    learn_from: LearnFrom
+    probe: Probe
     session: requests.Session
     executor: ThreadPoolExecutor
     stop: Event | None = None
@@ -173,7 +173,7 @@ class Lookups:
     def complete(
         self, assets: Iterable[Asset], tallies: Mapping[DID, FileTally]
     ) -> Iterator[Asset | Outcome]:
-        """Return each asset with what was found, or why it can not be registered, in their order.
+        """Return each asset with what was found, or why it cannot be registered, in their order.
 
         Args:
             assets: The assets.
@@ -183,30 +183,30 @@ class Lookups:
 
     def _complete(self, asset: Asset, tally: FileTally) -> Asset | Outcome:
         try:
-            found = complete(asset, self.learn_from, self.session, tally, self.stop)
+            found = complete(asset, self.probe, self.session, tally, self.stop)
         except FetchError as error:
             tally.done(there=False)
             reason = f"{error}; {_ADVICE}" if error.may_pass else str(error)
             return asset.outcome(State.FAILED, f"{redact(asset.url)}: {reason}")
         tally.done(there=True)
         if found.size_bytes is None:
-            reason = f"learn_from={self.learn_from.value!r} did not tell"
+            reason = f"probe={self.probe.value!r} did not tell"
             return asset.outcome(State.SKIPPED, f"its size is not known; {reason}")
         return found
 
 
 @contextmanager
-def lookups(learn_from: LearnFrom) -> Iterator[Lookups]:
+def lookups(probe: Probe) -> Iterator[Lookups]:
     """Begin look-ups; those that nobody waits for any more are given up in the end.
 
     Args:
-        learn_from: How far to go.
+        probe: How far to go.
     """
     stop = Event()
     session = http.make_session(pool_maxsize=_OF_HOST, pool_block=True)
     with session, threads(_AT_A_TIME) as executor:
         try:
-            yield Lookups(learn_from, session, executor, stop)
+            yield Lookups(probe, session, executor, stop)
         finally:
             stop.set()
 

@@ -267,12 +267,12 @@ class GuardedAdapter(HTTPAdapter):
     """
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
-        """Make the connections guarded ones."""
+        """Use guarded connections."""
         super().init_poolmanager(*args, **options)  # type: ignore[no-untyped-call] # of requests
         self.poolmanager.pool_classes_by_scheme = _GUARDED
 
     def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
-        """Make answers through a proxy paced ones, except for SOCKS, which has its own."""
+        """Pace answers through a proxy, except for SOCKS, which has connections of its own."""
         manager = super().proxy_manager_for(proxy, **options)  # type: ignore[no-untyped-call]
         if not proxy.lower().startswith("socks"):
             manager.pool_classes_by_scheme = _PROXIED
@@ -473,7 +473,7 @@ def persistently(ask: Callable[[], T], attempts: Attempts | None = None) -> T:
 
 
 def require_ok(response: requests.Response) -> None:
-    """Make sure that an answer is the whole of what was asked for (`202 Accepted` is not).
+    """Require that an answer is the whole of what was asked for (`202 Accepted` is not).
 
     Raises:
         StatusError: It has another status than 200.
@@ -504,7 +504,7 @@ def strong_etag(response: requests.Response) -> str | None:
 
 
 def require_plain(response: requests.Response, also: str = "identity") -> str:
-    """Make sure that a body is sent as it is, as was asked for, and return its encoding.
+    """Require that a body is sent as it is, as was asked for, and return its encoding.
 
     Raises:
         StatusError: It is sent in another encoding than identity, or the one that was asked for.
@@ -519,7 +519,7 @@ def require_plain(response: requests.Response, also: str = "identity") -> str:
 
 
 def pieces(response: requests.Response, piece_bytes: int = _PIECE_BYTES) -> Iterator[bytes]:
-    """Give the body of an answer as it is sent, in pieces; what is compressed stays so.
+    """Yield the body of an answer as it is sent, piece by piece; what is compressed stays so.
 
     Not by `stream` of urllib3, which reads sizes of chunks and trailers without any limit.
 
@@ -641,7 +641,7 @@ class Incoming:
     """At getting any further; one that gives 64 KiB more is followed by another at once."""
 
     def __iter__(self) -> Iterator[bytes]:
-        """Give the pieces."""
+        """Yield the pieces."""
         furthest_bytes = self.received_bytes
         until_s = time.monotonic() + UNKNOWN_S
         while True:
@@ -683,7 +683,7 @@ class Incoming:
             raise PassingError(f"it ended after {self.received_bytes} of {whole_bytes} bytes")
 
     def _whole_bytes(self, response: requests.Response, *, is_rest: bool) -> int | None:
-        """Make sure that an answer is the file or its rest, and return the size of the whole."""
+        """Require that an answer is the file or its rest, and return the size of the whole."""
         is_rest = (
             is_rest
             and response.status_code == HTTPStatus.PARTIAL_CONTENT

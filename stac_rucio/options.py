@@ -237,7 +237,7 @@ _REGISTRATION = Group(
     dict,
     [
         choice(
-            "--probe learn_from",
+            "--probe",
             "How far to go for sizes and checksums that items do not say.",
             ["item", "head", "download"],
             "download",

@@ -14,7 +14,7 @@ from tests.client.hostile_apis import (
     page,
     serve,
 )
-from tests.lake.conftest import make_asset
+from tests.items import make_asset
 
 __all__ = ["behind"]
 

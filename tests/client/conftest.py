@@ -10,11 +10,12 @@ import pytest
 from stac_client._lookup import Lookups
 from stac_client._results import State, Tally
 from stac_policy.http import make_session
+from tests.fake_rucio import FakeRucio
+from tests.items import HREF
 from tests.origin import running_origin
 
-from .downloading import Rucio
 from .files import DOWNLOAD, asset_at
-from .modifying import Clock, Server
+from .modifying import COPY, Clock
 
 # The machine may be busy; how long an example takes says nothing here.
 hypothesis.settings.register_profile(
@@ -47,7 +48,7 @@ def storage():
 @pytest.fixture
 def rucio():
     """A Rucio that knows no file yet."""
-    return Rucio()
+    return FakeRucio()
 
 
 @pytest.fixture
@@ -76,10 +77,10 @@ def pauses(monkeypatch):
 def failure(session, pauses):  # noqa: ARG001 - they take no time
     """Look an asset up, which must fail; gives the message, in which there is no secret."""
 
-    def look_up(url, learn_from=DOWNLOAD, **fields):
+    def look_up(url, probe=DOWNLOAD, **fields):
         asset = asset_at(f"{url}?key=SECRET", **fields)
         with ThreadPoolExecutor(1) as executor:
-            looking_up = Lookups(learn_from, session, executor)
+            looking_up = Lookups(probe, session, executor)
             (outcome,) = looking_up.complete([asset], {asset.did: Tally().expect()})
         assert outcome.state is State.FAILED
         message = outcome.reason
@@ -94,9 +95,10 @@ def failure(session, pauses):  # noqa: ARG001 - they take no time
 @pytest.fixture
 def server():
     """A Rucio that answers, fails or hangs as it is told."""
-    made = Server()
+    made = FakeRucio(everywhere={"STAC": [HREF], "DISK": [COPY]})
+    made.attributes = {"DISK": {"tier": "disk"}}
     yield made
-    made.hang.set()
+    made.goes_on.set()
 
 
 @pytest.fixture

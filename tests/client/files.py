@@ -7,10 +7,9 @@ import hashlib
 import zlib
 
 from stac_client._assets import Asset, select_assets
-from stac_client._lookup import LearnFrom
+from stac_client._lookup import Probe
+from tests.items import make_item
 from tests.origin import Answer
-
-from .items import item
 
 BODY = bytes(range(256)) * 40
 SIZE = len(BODY)
@@ -22,12 +21,18 @@ WRONG_SHA256 = "1220" + hashlib.sha256(b"another file").hexdigest()
 WHOLE = Answer(BODY, headers={"Content-Type": "image/tiff"})
 LOGIN = Answer(b"<html>Log in</html>", headers={"Content-Type": "text/html; charset=utf-8"})
 
-ITEM, HEAD, DOWNLOAD = LearnFrom.ITEM, LearnFrom.HEAD, LearnFrom.DOWNLOAD
+ITEM, HEAD, DOWNLOAD = Probe.ITEM, Probe.HEAD, Probe.DOWNLOAD
+
+
+def only(asset, **fields):
+    """What becomes of the only asset of an item, with other fields of it changed."""
+    (found,) = select_assets(make_item(assets={"a": asset}) | fields)
+    return found
 
 
 def asset_at(url, **fields):
     """The asset of an item with this URL, which the item says this of."""
-    (asset,) = select_assets(item("c", "i", {"a": {"href": url, **fields}}))
+    asset = only({"href": url, **fields})
     assert isinstance(asset, Asset), asset
     return asset
 

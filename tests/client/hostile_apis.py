@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.lake.conftest import make_asset, make_item
+from tests.items import make_asset, make_item
 from tests.serving.behind import running_behind
 
 SECRET = "S3CRET"  # noqa: S105 - no output may hold it

@@ -6,6 +6,7 @@ import io
 import json
 import types
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 
 import pystac
@@ -19,9 +20,8 @@ from stac_client._assets import select_assets
 from stac_client._items import ApiIO, iter_items
 from stac_client._results import State
 from stac_policy.urls import link_href
+from tests.items import HREF, make_item
 from tests.origin import Answer
-
-from .items import TIF, item
 
 CONFORMS_TO = [
     "https://api.stacspec.org/v1.0.0/core",
@@ -31,14 +31,9 @@ CONFORMS_TO = [
 ]
 
 
-def make_item(name, **fields):
-    """An item with an asset, whose root nobody can reach."""
-    return item("c", name, {"a": {"href": TIF, "title": "x"}}) | fields
-
-
 def make_object(name):
     """An item as object."""
-    return pystac.Item.from_dict(make_item(name))
+    return pystac.Item.from_dict(make_item("c", name))
 
 
 def make_collection():
@@ -59,7 +54,7 @@ def page(*names, following=None):
     links = [{"rel": "next", "href": following}] if following else []
     body = {
         "type": "FeatureCollection",
-        "features": [make_item(name) for name in names],
+        "features": [make_item("c", name) for name in names],
         "links": links,
     }
     return as_json(body)
@@ -76,18 +71,23 @@ def ids(items):
 
 
 HOLDERS = {
-    "list of dicts": lambda: [make_item("1"), make_item("2")],
+    "list of dicts": lambda: [make_item("c", "1"), make_item("c", "2")],
     "list of objects": lambda: [make_object("1"), make_object("2")],
-    "mixed": lambda: [make_item("1"), make_object("2")],
-    "tuple": lambda: (make_item("1"), make_item("2")),
-    "generator": lambda: (make_item(name) for name in "12"),
-    "dict view": {"a": make_item("1"), "b": make_object("2")}.values,
+    "mixed": lambda: [make_item("c", "1"), make_object("2")],
+    "tuple": lambda: (make_item("c", "1"), make_item("c", "2")),
+    "generator": lambda: (make_item("c", name) for name in "12"),
+    "dict view": {"a": make_item("c", "1"), "b": make_object("2")}.values,
     "item collection": lambda: pystac.ItemCollection([make_object("1"), make_object("2")]),
-    "page": lambda: {"type": "FeatureCollection", "features": [make_item("1"), make_item("2")]},
+    "page": lambda: {
+        "type": "FeatureCollection",
+        "features": [make_item("c", "1"), make_item("c", "2")],
+    },
     "page of objects": lambda: {"features": [make_object("1"), make_object("2")]},
-    "read-only dicts": lambda: map(types.MappingProxyType, [make_item("1"), make_item("2")]),
+    "read-only dicts": lambda: map(
+        types.MappingProxyType, [make_item("c", "1"), make_item("c", "2")]
+    ),
     "read-only page": lambda: types.MappingProxyType(
-        {"features": [make_item("1"), make_item("2")]}
+        {"features": [make_item("c", "1"), make_item("c", "2")]}
     ),
 }
 
@@ -98,11 +98,11 @@ def test_holders_of_items(holder):
     found = list(iter_items(holder()))
     assert [each["id"] for each in found] == ["1", "2"]
     assert all(type(each) is dict for each in found)
-    assert {each["assets"]["a"]["href"] for each in found} == {TIF}
+    assert {each["assets"]["a"]["href"] for each in found} == {HREF}
     assert {each["collection"] for each in found} == {"c"}
 
 
-@pytest.mark.parametrize("make", [make_item, make_object])
+@pytest.mark.parametrize("make", [partial(make_item, "c"), make_object])
 def test_one_item(make):
     """An item by itself, as object or dict, gives itself."""
     assert ids(make("1")) == ["1"]
@@ -128,7 +128,7 @@ def test_collection_and_the_ones_below():
 
 def test_a_dict_is_given_as_it_is():
     """An item as dict is not copied."""
-    found = make_item("1")
+    found = make_item("c", "1")
     assert next(iter_items([found])) is found
 
 
@@ -138,7 +138,7 @@ def test_an_object_is_given_with_its_own_url():
         {"rel": "root", "href": "https://nowhere.invalid/"},
         {"rel": "self", "href": "https://data.example.org/c/1.json"},
     ]
-    original = make_item("1", links=links, assets={"a": {"href": "./x.tif"}})
+    original = make_item("c", "1", links=links, assets={"a": {"href": "./x.tif"}})
     (found,) = iter_items(pystac.Item.from_dict(original))
     assert found["assets"]["a"]["href"] == "./x.tif"
     assert [link["href"] for link in found["links"] if link["rel"] == "self"] == [links[1]["href"]]
@@ -154,7 +154,7 @@ def test_it_does_not_read_ahead():
     def items():
         for number in range(5):
             taken.append(number)
-            yield make_item(str(number))
+            yield make_item("c", str(number))
 
     found = iter_items(items())
     assert taken == []
@@ -165,7 +165,7 @@ def test_it_does_not_read_ahead():
 
 def test_items_before_a_wrong_one_are_given():
     """What holds no items is an error only when its turn comes."""
-    found = iter_items([make_item("1"), 5, make_item("2")])
+    found = iter_items([make_item("c", "1"), 5, make_item("c", "2")])
     assert next(found)["id"] == "1"
     with pytest.raises(
         ConfigurationError, match="a value of type int is neither a STAC item nor holds any"
@@ -175,8 +175,8 @@ def test_items_before_a_wrong_one_are_given():
 
 def test_holders_in_holders():
     """Whatever holds items may be one of several."""
-    pages = [{"features": [make_item("1")]}, [make_object("2")], (), pystac.ItemCollection([])]
-    assert ids([*pages, make_collection(), make_item("3")]) == ["1", "2", "3"]
+    pages = [{"features": [make_item("c", "1")]}, [make_object("2")], (), pystac.ItemCollection([])]
+    assert ids([*pages, make_collection(), make_item("c", "3")]) == ["1", "2", "3"]
 
 
 # What is no item.
@@ -197,7 +197,7 @@ def test_holders_in_holders():
         {"features": "x"},
         {"features": {"id": "1"}},
         [{"features": "x"}],
-        make_item("1", type="feature"),
+        make_item("c", "1", type="feature"),
     ],
     ids=lambda wrong: str(wrong)[:40],
 )
@@ -216,7 +216,7 @@ def test_what_is_no_item(wrong):
 )
 def test_among_items(odd):
     """What is no item among those of a page is one outcome, and never a path."""
-    found = list(iter_items({"features": [make_item("1"), odd, make_item("2")]}))
+    found = list(iter_items({"features": [make_item("c", "1"), odd, make_item("c", "2")]}))
     outcomes = [list(select_assets(each)) for each in found]
     assert [each.key for (each,) in (outcomes[0], outcomes[-1])] == ["a", "a"]
     for (outcome,) in outcomes[1:-1]:
@@ -242,7 +242,7 @@ def test_none_among_items():
 def test_files(tmp_path, as_path, *, several):
     """The path of a file, as text too, gives the items of the file, and so do several."""
     file = tmp_path / "items.json"
-    file.write_text(json.dumps([make_item("1"), make_item("2")]))
+    file.write_text(json.dumps([make_item("c", "1"), make_item("c", "2")]))
     path = as_path(file)
     assert ids([path, path] if several else path) == ["1", "2"] * (1 + several)
 
@@ -250,7 +250,7 @@ def test_files(tmp_path, as_path, *, several):
 def test_open_files(tmp_path):
     """An open file gives its items, and stays open."""
     file = tmp_path / "items.ndjson"
-    file.write_text("".join(f"{json.dumps(make_item(name))}\n" for name in "12"))
+    file.write_text("".join(f"{json.dumps(make_item('c', name))}\n" for name in "12"))
     with file.open("rb") as opened:
         assert ids(opened) == ["1", "2"]
         assert not opened.closed
@@ -367,7 +367,7 @@ def test_odd_catalogues(origin, odd):
     with pytest.raises(RequestError, match="gives no STAC"):
         ids(f"{origin.url}/c.json")
     origin.add("/c.json", as_json({"type": "Catalog", "links": [{"rel": "item", "href": "i"}]}))
-    origin.add("/i", as_json(make_item("1", links=odd)))
+    origin.add("/i", as_json(make_item("c", "1", links=odd)))
     assert ids(f"{origin.url}/c.json") == ["1"]
 
 
@@ -529,5 +529,5 @@ def test_items_of_no_page(origin, search):
     origin.add("/search", as_json({"features": {"a": 1}, "links": []}))
     with pytest.raises(RequestError, match="features are no list"):
         ids(search())
-    origin.add("/search", as_json({"features": [7, None, make_item("1")], "links": []}))
+    origin.add("/search", as_json({"features": [7, None, make_item("c", "1")], "links": []}))
     assert [each.get("id") for each in iter_items(search())] == [None, None, "1"]

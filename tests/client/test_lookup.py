@@ -9,7 +9,7 @@ from threading import Event
 import pytest
 
 from stac_client._checksums import Checksums
-from stac_client._lookup import LearnFrom, complete
+from stac_client._lookup import Probe, complete
 from stac_client._results import Tally
 from tests.origin import Answer, raw
 
@@ -43,30 +43,30 @@ NO_HEAD = Answer(status=405)
         {"file:size": 0, "rucio:md5": MD5},
     ],
 )
-@pytest.mark.parametrize("learn_from", LearnFrom)
-def test_complete_items_cost_no_request(origin, session, fields, learn_from):
+@pytest.mark.parametrize("probe", Probe)
+def test_complete_items_cost_no_request(origin, session, fields, probe):
     """An origin is not asked of what its item says."""
     asset = asset_at(origin.add("/x.tif", WHOLE), **fields)
-    assert complete(asset, learn_from, session) is asset
+    assert complete(asset, probe, session) is asset
     assert origin.seen == []
 
 
 @pytest.mark.parametrize("fields", [{}, {"file:size": SIZE}, {"rucio:adler32": ADLER32}])
-def test_learn_from_item(origin, session, fields):
+def test_probe_item(origin, session, fields):
     """With `item` no origin is asked of anything; what is missing stays missing."""
     asset = asset_at(origin.add("/x.tif", WHOLE), **fields)
     assert complete(asset, ITEM, session) is asset
     assert origin.seen == []
 
 
-def test_learn_from_head(origin, session):
+def test_probe_head(origin, session):
     """With `head` nothing is downloaded, even where a checksum stays missing."""
     asset = complete(asset_at(origin.add("/x.tif", WHOLE)), HEAD, session)
     assert known(asset) == (SIZE, None, None)
     assert origin.methods == ["HEAD"]
 
 
-def test_learn_from_download(origin, session):
+def test_probe_download(origin, session):
     """With `download` it is downloaded, where HEAD leaves something open, and only once."""
     asset = complete(asset_at(origin.add("/x.tif", WHOLE)), DOWNLOAD, session)
     assert known(asset) == (SIZE, ADLER32, None)
@@ -202,10 +202,10 @@ def test_checksum_of_the_download_is_the_items(origin, session):
 # What is not the file.
 
 
-@pytest.mark.parametrize("learn_from", [HEAD, DOWNLOAD])
-def test_login_page(origin, failure, learn_from):
+@pytest.mark.parametrize("probe", [HEAD, DOWNLOAD])
+def test_login_page(origin, failure, probe):
     """A page that answers in place of the file is an error that speaks of a login."""
-    message = failure(origin.add("/x.tif", LOGIN), learn_from, type="image/tiff")
+    message = failure(origin.add("/x.tif", LOGIN), probe, type="image/tiff")
     assert "wants a login" in message
 
 
@@ -227,7 +227,7 @@ def test_pages_that_are_wanted(origin, session, failure):
     assert complete(asset, DOWNLOAD, session).is_complete
 
 
-@pytest.mark.parametrize("learn_from", [HEAD, DOWNLOAD])
+@pytest.mark.parametrize("probe", [HEAD, DOWNLOAD])
 @pytest.mark.parametrize(
     ("sent", "said"),
     [
@@ -238,10 +238,10 @@ def test_pages_that_are_wanted(origin, session, failure):
         ("text/xml;charset=utf-8", "application/geo+json"),
     ],
 )
-def test_errors_that_say_200(origin, failure, learn_from, sent, said):
+def test_errors_that_say_200(origin, failure, probe, sent, said):
     """JSON and XML are no file of another type: they tell what is wrong, with the wrong status."""
     url = origin.add("/x.tif", Answer(b"{}", headers={"Content-Type": sent}))
-    assert f"instead of {said}" in failure(url, learn_from, type=said)
+    assert f"instead of {said}" in failure(url, probe, type=said)
 
 
 @pytest.mark.parametrize(
@@ -262,11 +262,11 @@ def test_types_that_contradict_nothing(origin, session, sent, said):
     assert complete(asset, DOWNLOAD, session).size_bytes == SIZE
 
 
-@pytest.mark.parametrize("learn_from", [HEAD, DOWNLOAD])
-def test_encoded(origin, failure, learn_from):
+@pytest.mark.parametrize("probe", [HEAD, DOWNLOAD])
+def test_encoded(origin, failure, probe):
     """A file that comes packed, although that was not asked for, is not the file."""
     sent = Answer(gzip.compress(BODY), headers={"Content-Encoding": "gzip"})
-    assert "it is sent encoded (gzip)" in failure(origin.add("/x.tif", sent), learn_from)
+    assert "it is sent encoded (gzip)" in failure(origin.add("/x.tif", sent), probe)
 
 
 def test_nothing(origin, failure):

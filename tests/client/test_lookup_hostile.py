@@ -67,12 +67,12 @@ def test_dripping_body(origin, failure, sent):
 
 @pytest.mark.usefixtures("_quick", "pauses")
 @pytest.mark.parametrize("sent", DRIPPING_HEADERS.values(), ids=DRIPPING_HEADERS)
-@pytest.mark.parametrize("learn_from", [HEAD, DOWNLOAD])
-def test_dripping_headers(origin, failure, learn_from, sent):
+@pytest.mark.parametrize("probe", [HEAD, DOWNLOAD])
+def test_dripping_headers(origin, failure, probe, sent):
     """Headers that come letter by letter are as good as none, of HEAD and of GET."""
     answer = raw(*sent, pause_s=0.02)
-    head = NO_HEAD if learn_from is DOWNLOAD else answer
-    message = failure(origin.add("/x.tif", answer, head=head), learn_from)
+    head = NO_HEAD if probe is DOWNLOAD else answer
+    message = failure(origin.add("/x.tif", answer, head=head), probe)
     assert "no answer" in message
     assert "try again later" in message
 
@@ -177,13 +177,13 @@ def test_bomb(origin, failure):
     assert "it is sent encoded (gzip)" in failure(origin.add("/x.tif", answer))
 
 
-@pytest.mark.parametrize("learn_from", [HEAD, DOWNLOAD])
+@pytest.mark.parametrize("probe", [HEAD, DOWNLOAD])
 @pytest.mark.parametrize("length", [str(2**63), "9" * 30, "9" * 10_000])
-def test_sizes_that_rucio_can_not_hold(origin, failure, learn_from, length):
+def test_sizes_that_rucio_can_not_hold(origin, failure, probe, length):
     """A length that is none of a file fails that file, before anything is read."""
     answer = Answer(BODY, headers={"Content-Length": length})
-    url = origin.add("/x.tif", answer, head=NO_HEAD if learn_from is DOWNLOAD else answer)
-    assert "more bytes, it says, than Rucio counts" in failure(url, learn_from)
+    url = origin.add("/x.tif", answer, head=NO_HEAD if probe is DOWNLOAD else answer)
+    assert "more bytes, it says, than Rucio counts" in failure(url, probe)
 
 
 @pytest.mark.usefixtures("memory")
@@ -202,14 +202,14 @@ def test_another_length_than_the_items(origin, failure):
 # Redirects.
 
 
-@pytest.mark.parametrize("learn_from", [HEAD, DOWNLOAD])
-def test_redirects_without_an_end(origin, failure, learn_from):
+@pytest.mark.parametrize("probe", [HEAD, DOWNLOAD])
+def test_redirects_without_an_end(origin, failure, probe):
     """A chain of redirects is followed some steps, and then is an error."""
     paths = [f"/{number}" for number in range(20)]
     for path, target in pairwise(paths):
         moved = Answer(b"moved", 302, headers={"Location": f"{target}?sig=SECRET"})
-        origin.add(path, moved, head=moved if learn_from is HEAD else NO_HEAD)
-    assert "it redirects more than 5 times, as in circles" in failure(origin.url + "/0", learn_from)
+        origin.add(path, moved, head=moved if probe is HEAD else NO_HEAD)
+    assert "it redirects more than 5 times, as in circles" in failure(origin.url + "/0", probe)
     assert len(origin.seen) < 10
 
 

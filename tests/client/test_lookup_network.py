@@ -164,14 +164,14 @@ def netrc(tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("netrc")
-@pytest.mark.parametrize("learn_from", [HEAD, DOWNLOAD])
-def test_no_credentials_of_this_machine(origin, other_origin, session, learn_from):
+@pytest.mark.parametrize("probe", [HEAD, DOWNLOAD])
+def test_no_credentials_of_this_machine(origin, other_origin, session, probe):
     """Credentials in netrc go neither to an asset's host nor to where it redirects."""
     there = other_origin.add("/y.tif", WHOLE)
     url = origin.add("/x.tif", Answer(status=302, headers={"Location": there}))
-    complete(asset_at(url), learn_from, session)
+    complete(asset_at(url), probe, session)
     seen = [*origin.seen, *other_origin.seen]
-    assert len(seen) == (2 if learn_from is HEAD else 4)
+    assert len(seen) == (2 if probe is HEAD else 4)
     assert not any("Authorization" in request.headers for request in seen)
 
 
