@@ -203,85 +203,52 @@ DOWNLOADED = ("collection", "item", "key", "state", "path", "reason")
 _MOST_REASONS = 20
 
 
-class OutcomeReport:
-    """Writes outcomes as they come, and counts them; its size does not grow with their number.
+def report(output: Output, outcomes: Iterable[Outcome], names: Sequence[str]) -> None:
+    """Write outcomes as they come, and sum them up; what is kept does not grow with their number.
 
     Args:
         output: Where to.
+        outcomes: The outcomes.
         names: Of the fields of a line for programs.
-    """
-
-    def __init__(self, output: Output, names: Sequence[str]) -> None:
-        self._output = output
-        self._names = names
-        self._counts: Counter[str] = Counter()
-        self._sizes: Counter[str] = Counter()
-        self._reasons: Counter[tuple[str, str]] = Counter()
-        self._examples: dict[tuple[str, str], str] = {}
-        self._first_failure = ""
-
-    def __str__(self) -> str:
-        counts = (f"{count:,} {state}" for state, count in self._counts.items())
-        return ", ".join(counts) or "no assets"
-
-    def add(self, outcome: Outcome) -> None:
-        """Take one more outcome."""
-        from stac_client._results import Outcomes
-
-        state = outcome.state.value
-        self._counts[state] += 1
-        self._sizes[state] += outcome.size_bytes or 0
-        if state == "failed" and not self._first_failure:
-            self._first_failure = str(outcome)
-        if outcome.reason:
-            reason = (state, outcome.reason)
-            if reason not in self._examples and len(self._examples) >= _MOST_REASONS:
-                reason = (state, "other reasons")
-            self._reasons[reason] += 1
-            item = f"{outcome.collection}/{outcome.item} " if outcome.item else ""
-            self._examples.setdefault(reason, f"{item}{outcome.key}")
-        if not self._output.for_people:
-            self._output.row(self._names, Outcomes([outcome]).to_dicts()[0])
-
-    def finish(self) -> None:
-        """Show the summary.
-
-        Raises:
-            Failure: Assets have failed.
-        """
-        if self._output.for_people:
-            self._show()
-        elif sys.stderr.isatty():
-            click.echo(str(self), err=True)
-        if failed := self._counts["failed"]:
-            of_all = f"{failed:,} of {counted(sum(self._counts.values()), 'asset')} failed"
-            shown = self._output.for_people
-            raise Failure(of_all if shown else f"{of_all}; the first: {self._first_failure}")
-
-    def _show(self) -> None:
-        states = (
-            {"state": state, "assets": count, "size_bytes": self._sizes[state] or None}
-            for state, count in self._counts.items()
-        )
-        self._output.rows(("state", "assets", "size_bytes"), states)
-        self._output.explain(
-            (count, *reason, self._examples[reason])
-            for reason, count in self._reasons.most_common()
-        )
-        if not self._counts:
-            click.echo("There are no such assets.")
-
-
-def report(output: Output, outcomes: Iterable[Outcome], names: Sequence[str]) -> None:
-    """Report all outcomes.
 
     Raises:
         Failure: Assets have failed.
     """
-    so_far = OutcomeReport(output, names)
+    from stac_client._results import Outcomes
+
+    counts, sizes, reasons = Counter[str](), Counter[str](), Counter[tuple[str, str]]()
+    examples: dict[tuple[str, str], str] = {}
+    first_failure = ""
     for outcome in outcomes:
-        so_far.add(outcome)
-    so_far.finish()
+        state = outcome.state.value
+        counts[state] += 1
+        sizes[state] += outcome.size_bytes or 0
+        if state == "failed":
+            first_failure = first_failure or str(outcome)
+        if outcome.reason:
+            reason = (state, outcome.reason)
+            if reason not in examples and len(examples) >= _MOST_REASONS:
+                reason = (state, "other reasons")
+            reasons[reason] += 1
+            item = f"{outcome.collection}/{outcome.item} " if outcome.item else ""
+            examples.setdefault(reason, f"{item}{outcome.key}")
+        if not output.for_people:
+            output.row(names, Outcomes([outcome]).to_dicts()[0])
+    if output.for_people:
+        rows = [
+            {"state": state, "assets": count, "size_bytes": sizes[state] or None}
+            for state, count in counts.items()
+        ]
+        output.rows(("state", "assets", "size_bytes"), rows)
+        output.explain((count, *each, examples[each]) for each, count in reasons.most_common())
+    if not counts and output.for_people:
+        click.echo("There are no such assets.")
+    elif sys.stderr.isatty() and not output.for_people:
+        said = ", ".join(f"{count:,} {state}" for state, count in counts.items())
+        click.echo(said or "no assets", err=True)
+    if failed := counts["failed"]:
+        of_all = f"{failed:,} of {counted(counts.total(), 'asset')} failed"
+        raise Failure(of_all if output.for_people else f"{of_all}; the first: {first_failure}")
 
 
 # Progress bars on standard error, where that is a terminal.
@@ -381,9 +348,11 @@ def follow(
     Raises:
         Failure: Assets have failed.
     """
-    outcomes = OutcomeReport(output, REGISTERED)
-    with reading(doing, items) as found, closing(work(found)) as done:
-        # Closed even when interrupted: then what was done is in the journal.
-        for outcome in done:
-            outcomes.add(outcome)
-    outcomes.finish()
+
+    def outcomes() -> Generator[Outcome, None, None]:
+        with reading(doing, items) as found, closing(work(found)) as done:
+            yield from done
+
+    # Closed even when interrupted: then what was done is in the journal.
+    with closing(outcomes()) as found:
+        report(output, found, REGISTERED)
