@@ -62,9 +62,11 @@ def iter_items(items: ItemsLike) -> Iterator[ItemDict]:
     """
     with stac_errors("the STAC API"):
         if isinstance(items, Mapping):
-            yield from _document(items, f"a value of type {type(items).__name__}", _url_of(items))
+            yield from _from_document(
+                items, f"a value of type {type(items).__name__}", _own_url(items)
+            )
         else:
-            yield from _held(items)
+            yield from _from_object(items)
 
 
 def id_text(found: object) -> str:
@@ -72,37 +74,37 @@ def id_text(found: object) -> str:
     return str(found) if found and isinstance(found, (str, int, float)) else ""
 
 
-def _held(holder: Any) -> Iterator[ItemDict]:  # noqa: PLR0911 - one return a kind
+def _from_object(holder: Any) -> Iterator[ItemDict]:  # noqa: PLR0911 - one return a kind
     """The items of what a program, and never a document, holds: text in it is a path."""
     if isinstance(holder, (str, Path)):
-        return _at(holder)
+        return _from_place(holder)
     if isinstance(holder, ItemSearch):
-        return _members(_guarded(holder).items_as_dicts(), "")
+        return _from_json(_with_guards(holder).items_as_dicts(), "")
     if isinstance(holder, pystac.Catalog):
-        return _catalogue(holder)
+        return _from_catalogue(holder)
     if isinstance(holder, Mapping) and holder.get("type") in _CATALOGUES:
-        return _walk(holder, _url_of(holder), ApiIO())
+        return _walk(holder, _own_url(holder), ApiIO())
     if isinstance(holder, (pystac.Item, Mapping)):
-        return _members(holder, "")
+        return _from_json(holder, "")
     if hasattr(holder, "readline"):
         lines = map(str.encode, holder) if isinstance(holder, io.TextIOBase) else holder
         return read_stream(lines, str(getattr(holder, "name", "the stream"))).items
     if isinstance(holder, Iterable) and not isinstance(holder, (bytes, bytearray)):
-        return _each(holder)
-    raise _no_items(f"a value of type {type(holder).__name__}")
+        return _from_iterable(holder)
+    raise _not_items(f"a value of type {type(holder).__name__}")
 
 
-def _each(holders: Iterable[Any]) -> Iterator[ItemDict]:
+def _from_iterable(holders: Iterable[Any]) -> Iterator[ItemDict]:
     for holder in holders:
         if isinstance(holder, dict) and holder.get("type") == "Feature":
             yield holder  # as most are
         elif holder is None:
             yield {}
         else:
-            yield from _held(holder)
+            yield from _from_object(holder)
 
 
-def _at(place: str | Path) -> Iterator[ItemDict]:
+def _from_place(place: str | Path) -> Iterator[ItemDict]:
     if isinstance(place, str) and _is_url(place):
         yield from _walk(place, "", ApiIO())
     else:
@@ -110,7 +112,7 @@ def _at(place: str | Path) -> Iterator[ItemDict]:
             yield from stream.items
 
 
-def _members(value: object, name: str) -> Iterator[ItemDict]:
+def _from_json(value: object, name: str) -> Iterator[ItemDict]:
     """The items of a parsed document: an item, a page, or a list of these."""
     if isinstance(value, pystac.Item):
         yield value.to_dict(include_self_link=True, transform_hrefs=False)
@@ -118,35 +120,35 @@ def _members(value: object, name: str) -> Iterator[ItemDict]:
         if "features" not in value:
             yield value if isinstance(value, dict) else dict(value)
         elif isinstance(value["features"], (str, Mapping, type(None), int, float)):
-            raise _no_items(name or "a page")
+            raise _not_items(name or "a page")
         else:
-            yield from _members(value["features"], name)
+            yield from _from_json(value["features"], name)
     elif isinstance(value, Iterable) and not isinstance(value, (str, bytes)):
         for member in value:
-            yield from _members(member, name)
+            yield from _from_json(member, name)
     else:
         yield {}
 
 
-def _document(value: object, name: str, base: str) -> Iterator[ItemDict]:
+def _from_document(value: object, name: str, base: str) -> Iterator[ItemDict]:
     """The items of a document that stands alone, with what its links are relative to."""
     if isinstance(value, Mapping):
         if value.get("type") in _CATALOGUES:
             return _walk(value, base, ApiIO())
         if value.get("type") == "Feature" or "features" in value:
-            return _members(value, name)
+            return _from_json(value, name)
     elif isinstance(value, list):
-        return _members(value, name)
-    raise _no_items(name)
+        return _from_json(value, name)
+    raise _not_items(name)
 
 
-def _url_of(document: Mapping[str, Any]) -> str:
+def _own_url(document: Mapping[str, Any]) -> str:
     """The URL that a document says it is at; it may name no file of this machine."""
     url = link_href(document)
     return url if _is_url(url) else ""
 
 
-def _no_items(name: str) -> ConfigurationError:
+def _not_items(name: str) -> ConfigurationError:
     return ConfigurationError(
         f"{name} is neither a STAC item nor holds any; give items as objects or dicts, or what "
         "holds them (a search, a collection, a page, the path of a file)"
@@ -205,13 +207,13 @@ def read_stream(lines: Iterable[bytes], name: str, path: str = "") -> ItemStream
         value = _parse(first, name)
     except ConfigurationError:  # JSON that spans several lines
         whole = b"".join([first, *lines])
-        return ItemStream(_document(_parse(whole, name), name, path), as_lines=False)
+        return ItemStream(_from_document(_parse(whole, name), name, path), as_lines=False)
     as_lines = isinstance(value, dict) and not (
         "features" in value or value.get("type") in _CATALOGUES
     )
-    begin = _members(value, name) if as_lines else _document(value, name, path)
+    begin = _from_json(value, name) if as_lines else _from_document(value, name, path)
     rest = (
-        _members(_parse(line, f"{name}, line {number}"), f"{name}, line {number}")
+        _from_json(_parse(line, f"{name}, line {number}"), f"{name}, line {number}")
         for number, line in numbered
     )
     return ItemStream(chain(begin, chain.from_iterable(rest)), as_lines)
@@ -276,7 +278,7 @@ def open_api(url: str, headers: Mapping[str, str] | None = None) -> Client:
         return Client.open(url, stac_io=ApiIO(url, headers))
 
 
-def _guarded(search: ItemSearch) -> ItemSearch:
+def _with_guards(search: ItemSearch) -> ItemSearch:
     """A search that asks as another does, and looks at the pages as ours do."""
     reader = search._stac_io  # noqa: SLF001 - there is no other way to it
     guarded = copy.copy(search)
@@ -285,12 +287,14 @@ def _guarded(search: ItemSearch) -> ItemSearch:
     return guarded
 
 
-def _catalogue(catalogue: pystac.Catalog) -> Iterator[ItemDict]:
+def _from_catalogue(catalogue: pystac.Catalog) -> Iterator[ItemDict]:
     root = catalogue.get_root() or catalogue
     if isinstance(root, Client) and root.conforms_to("ITEM_SEARCH"):
         ids = [catalogue.id] if isinstance(catalogue, pystac.Collection) else None
         methods = [link.extra_fields.get("method") for link in root.get_links("search")]
-        return _held(root.search(collections=ids, method="POST" if "POST" in methods else "GET"))
+        return _from_object(
+            root.search(collections=ids, method="POST" if "POST" in methods else "GET")
+        )
     # What was opened in a way of the user's own, with credentials perhaps, is read in that way.
     own = root._stac_io  # noqa: SLF001 - as pystac's links do
     reader = ApiIO() if own is None or type(own) is DefaultStacIO else own
@@ -317,7 +321,7 @@ def _walk(start: object, base: str, reader: pystac.StacIO) -> Iterator[ItemDict]
         if isinstance(target, str):
             base = target
             if rel == "items":
-                yield from _members(read_pages(reader, base), base)
+                yield from _from_json(read_pages(reader, base), base)
                 continue
         with stac_errors(_named(base), *_UNREADABLE):
             found = dict(reader.read_json(base)) if isinstance(target, str) else target
@@ -326,7 +330,7 @@ def _walk(start: object, base: str, reader: pystac.StacIO) -> Iterator[ItemDict]
         empty += 1
         if links is None:
             empty = 0
-            yield from _members(found if found is target else _with_self(found, base), base)
+            yield from _from_json(found if found is target else _with_self(found, base), base)
         elif empty > _MOST_EMPTY:
             raise RequestError(f"{_named(base)}: {_MOST_EMPTY:,} catalogues without an item")
 
