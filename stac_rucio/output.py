@@ -334,7 +334,7 @@ def reading(doing: str, items: ItemSource) -> Iterator[Reading]:
 def follow(
     doing: str,
     items: ItemSource,
-    work: Callable[[Reading], Generator[Outcome, None, None]],
+    work: Callable[[Reading], Iterator[Outcome]],
     output: Output,
 ) -> None:
     """Report what becomes of the assets of items while it happens.
@@ -350,8 +350,8 @@ def follow(
     """
 
     def outcomes() -> Generator[Outcome, None, None]:
-        with reading(doing, items) as found, closing(work(found)) as done:
-            yield from done
+        with reading(doing, items) as found:
+            yield from work(found)
 
     # Closed even when interrupted: then what was done is in the journal.
     with closing(outcomes()) as found:

@@ -22,7 +22,7 @@ from stac_rucio.output import follow, reading, write_json
 from stac_rucio.verbs.admin import confirm, must_be_answerable
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from stac_client import Outcome
     from stac_client._assets import Asset, AssetSelection
@@ -95,8 +95,8 @@ def register(
     resumable("Run it again with the same items: what is registered already is recognised.")
     # Not `create_replicas`: that holds the outcomes of all assets.
     with tempfile.TemporaryDirectory(prefix="stac-rucio-") as folder:
-        options = {**registration, "assets": assets}
-        _register(items, rse, Path(folder, "journal"), options, rucio, output)
+        journal = Path(folder, "journal")
+        _register(items, rse, journal, rucio, output, assets=assets, **registration)
 
 
 @verb(
@@ -145,7 +145,7 @@ def sync(
         raise ConfigurationError(f"{path.parent}: {error.strerror}; give a --journal") from error
     click.echo(f"Journal: {path}", err=True)
     resumable(f"The same command goes on where it was; its journal is {path}")
-    _register(items, rse, path, {**registration, "assets": assets}, rucio, output)
+    _register(items, rse, path, rucio, output, assets=assets, **registration)
 
 
 @verb("deregister")
@@ -192,7 +192,7 @@ def deregister(
         missing.discard(key)
         return key in keys
 
-    def work(found: Reading) -> Generator[Outcome, None, None]:
+    def work(found: Reading) -> Iterator[Outcome]:
         # In parts, because `delete_replicas` holds the outcomes of all its assets.
         rest = iter(found)
         while part := list(islice(rest, _BATCH)):
@@ -226,16 +226,11 @@ def default_journal(items: ItemSource, rse: str, assets: AssetSelection, rucio: 
     return Path(state, "stac-rucio", f"{readable}-{digest}.journal")
 
 
-def _register(  # noqa: PLR0917
-    items: ItemSource,
-    rse: str,
-    journal: Path,
-    options: dict[str, Any],
-    rucio: Connection,
-    output: Output,
+def _register(
+    items: ItemSource, rse: str, journal: Path, rucio: Connection, output: Output, **options: Any
 ) -> None:
-    def work(found: Reading) -> Generator[Outcome, None, None]:
-        yield from rucio.stac.sync(found, rse, journal, on_progress=found.on_progress, **options)
+    def work(found: Reading) -> Iterator[Outcome]:
+        return rucio.stac.sync(found, rse, journal, on_progress=found.on_progress, **options)
 
     follow("registering", items, work, output)
 
