@@ -1,14 +1,16 @@
-"""What became of each asset."""
+"""Outcomes of assets, and the progress of work on them."""
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from threading import Lock
 from typing import TYPE_CHECKING, TypeVar
 
-from stac_client._tables import Table, html_bar, html_block, printable, size
+from rich.filesize import decimal
+
+from stac_client._tables import Bar, Table, printable, to_html
 from stac_client.errors import RequestError
 
 if TYPE_CHECKING:
@@ -212,19 +214,18 @@ class Progress:
 
     def _repr_html_(self) -> str:
         """For notebooks: a bar."""
-        said = f"{self.files_done:,} of {self.files_total:,} files"
+        words = f"{self.files_done:,} of {self.files_total:,} files"
         if self.bytes_total:
-            said += f", {size(self.bytes_done)} of {size(self.bytes_total)} downloaded"
-        return html_block(html_bar(self.files_done, self.files_total, said))
+            words += f", {decimal(self.bytes_done)} of {decimal(self.bytes_total)} downloaded"
+        return to_html(Bar(self.files_done, self.files_total, words))
 
 
 class Tally:
-    """Counts files and bytes."""
+    """Counts files and bytes; usable by several threads."""
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._files_done = self._files_total = 0
-        self._bytes_done = self._bytes_total = 0
+        self._progress = Progress(0, 0, 0, 0)
 
     def expect(self, size_bytes: int = 0) -> FileTally:
         """Count one more file that is to come.
@@ -232,24 +233,18 @@ class Tally:
         Args:
             size_bytes: Its size; 0 while nobody knows how much will be downloaded.
         """
-        with self._lock:
-            self._files_total += 1
-            self._bytes_total += size_bytes
+        self.add(files_total=1, bytes_total=size_bytes)
         return FileTally(self, size_bytes)
 
-    def add(self, *, files_done: int = 0, bytes_done: int = 0, bytes_total: int = 0) -> None:
-        """Change the counts."""
+    def add(self, **counts: int) -> None:
+        """Add to the counts that `Progress` has."""
         with self._lock:
-            self._files_done += files_done
-            self._bytes_done += bytes_done
-            self._bytes_total += bytes_total
+            added = {name: getattr(self._progress, name) + count for name, count in counts.items()}
+            self._progress = replace(self._progress, **added)
 
     def progress(self) -> Progress:
         """The counts as they are now."""
-        with self._lock:
-            return Progress(
-                self._files_done, self._files_total, self._bytes_done, self._bytes_total
-            )
+        return self._progress
 
 
 class FileTally:

@@ -10,7 +10,7 @@ from hypothesis import given
 from stac_client import Outcome, Plan, Progress, Registration, State
 from stac_client._results import DownloadOutcome, Downloads
 
-from .test_markup import HOSTILE, Page, without_classes
+from .test_tables import HOSTILE, Page
 
 
 def outcome(key: str, state: State, reason: str = "") -> Outcome:
@@ -46,6 +46,7 @@ def test_a_registration_says_first_what_failed():
     )._repr_html_()
     order = [
         "2 registered, 9 skipped, 1,235 failed",
+        "1,234",
         "HTTP 500",
         "alps/a asset nir-0",
         "HTTP 404",
@@ -55,15 +56,14 @@ def test_a_registration_says_first_what_failed():
     places = [html.index(each) for each in order]
     assert places == sorted(places)
     assert [html.count(each) for each in order] == [1] * len(order)
-    assert '<td class="number">1,234</td>' in html
-    assert "nir-1<" not in html
+    assert "nir-1 " not in html
 
 
 def test_a_registration_without_reasons():
     """Where nothing has to be explained, the counts are all."""
     html = Registration([outcome("red", State.REGISTERED)])._repr_html_()
     assert "1 registered" in html
-    assert "<table>" not in html
+    assert "<pre>" not in html
     assert "no assets" in Registration([])._repr_html_()
 
 
@@ -72,7 +72,7 @@ def test_a_download_says_what_is_wrong_with_its_catalogue():
     done = DownloadOutcome("alps", "a", "red", State.DOWNLOADED, path=Path("red.tif"))
     downloads = Downloads([done], Path("catalog.json"), ["<b> was not written"])
     assert "1 downloaded" in downloads._repr_html_()
-    assert '<p class="note">&lt;b&gt; was not written</p>' in downloads._repr_html_()
+    assert "<p>&lt;b&gt; was not written</p>" in downloads._repr_html_()
     assert downloads[:1]._repr_html_() == downloads._repr_html_()
     assert downloads[:1].catalogue == downloads.catalogue
 
@@ -90,7 +90,7 @@ def test_a_plan():
     ):
         assert text in page.text
         assert text in str(plan("no href", "data.example.org"))
-    assert "<table>" not in Plan()._repr_html_()
+    assert "<pre>" not in Plan()._repr_html_()
     assert len(str(Plan()).splitlines()) == 2
 
 
@@ -101,7 +101,7 @@ def test_no_markup_of_a_catalogue_survives(text):
     def tags(said: str) -> list[object]:
         found = Outcome(said, f"x{said}", f"x{said}", State.FAILED, f"x{said}")
         shown = plan(f"x{said}", f"x{said}"), Registration([found])
-        return [tag for each in shown for tag in without_classes(Page(each._repr_html_()))]
+        return [tag for each in shown for tag in Page(each._repr_html_()).tags]
 
     assert tags(text) == tags("harmless")
 
