@@ -134,8 +134,8 @@ def to_html(*parts: Part) -> str:
                 f'<progress max="{max(part.total, 1):d}" value="{part.done:d}"></progress>'
             )
         tag = "p" if isinstance(part, (str, Bar)) else "pre"
-        if part:
-            shown.append(f"<{tag}>{html.escape(to_text(part))}</{tag}>")
+        if text := to_text(part):
+            shown.append(f"<{tag}>{html.escape(text)}</{tag}>")
     return f"<div>{''.join(shown)}</div>"
 
 

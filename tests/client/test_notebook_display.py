@@ -56,7 +56,7 @@ def test_a_registration_says_first_what_failed():
     places = [html.index(each) for each in order]
     assert places == sorted(places)
     assert [html.count(each) for each in order] == [1] * len(order)
-    assert "nir-1 " not in html
+    assert "nir-1\n" not in html
 
 
 def test_a_registration_without_reasons():

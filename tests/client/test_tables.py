@@ -197,7 +197,7 @@ def test_no_markup_of_the_input_survives(text):
     """Whatever a text holds, the page has the tags and attributes that it always has."""
 
     def page_of(text: str) -> Page:
-        rows = [{"item": text, f"RSE {text}": text, "files": 3}, {"item": "plain"}]
+        rows = [{"item": f"x{text}", f"RSE {text}": f"x{text}", "files": 3}, {"item": "plain"}]
         return Page(to_html(f"x{text}", Bar(1, 2, text), rows, f"x{text}"))
 
     page = page_of(text)
@@ -238,7 +238,16 @@ def test_cells_and_columns():
         f" {'x' * 80}      5",
         f" {'x' * 10}",
     ]
-    assert to_text([]) == ""
+    assert not to_text([])
+    assert to_html(rows) == f"<div><pre>{to_text(rows)}</pre></div>"
+    assert to_html([]) == "<div></div>"
+
+
+def test_many_rows():
+    """Of more rows than anybody reads, the first are shown, and how many more there are."""
+    rows = [{"item": f"item-{number}"} for number in range(MOST_ROWS + 1234)]
+    assert to_text(rows).splitlines()[-2:] == [f" item-{MOST_ROWS - 1}", "… and 1,234 more"]
+    assert "more" not in to_text(rows[:MOST_ROWS])
 
 
 def test_a_table_fits_a_terminal():
