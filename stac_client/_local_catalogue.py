@@ -27,7 +27,7 @@ from stac_client._alternates import LOCAL, NAME, is_http, with_original, with_re
 from stac_client._results import State
 from stac_client.errors import ConfigurationError
 from stac_policy.naming import DID, asset_name
-from stac_policy.urls import absolute
+from stac_policy.urls import absolute, link_href
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -76,14 +76,15 @@ def as_registered(item: ItemDict) -> ItemDict:
     That differs where a modifier has put another one in its place, and where the
     asset lies beside the item of an earlier download.
     """
-    base = _href(item, "self")
+    base, found = link_href(item), item.get("links")
+    links = found if isinstance(found, list) else []
     return {
         **item,
         "assets": {
             key: with_original(_absolute(fields, base)) if isinstance(fields, Mapping) else fields
             for key, fields in _mapping(item.get("assets")).items()
         },
-        "links": [_absolute(link, base) for link in _links(item)],
+        "links": [_absolute(link, base) for link in links if isinstance(link, Mapping)],
     }
 
 
@@ -185,7 +186,7 @@ class LocalCatalogue:
 
 def _new_collection(item: ItemDict) -> dict[str, Any]:
     links = [_link("root", "../catalog.json"), _link("parent", "../catalog.json")]
-    original = _href(item, "collection")
+    original = link_href(item, "collection")
     if is_http(original):  # which knows the licence and all the rest
         links.append(_link("canonical", original))
     return {
@@ -224,8 +225,8 @@ def _file_name(item: ItemDict, part: str) -> str:
 def _local_item(item: ItemDict, local: Mapping[str, Mapping[str, Any]]) -> ItemDict:
     """Return an item with the fields of assets whose files are there."""
     links = [link for link in item["links"] if link.get("rel") not in _STRUCTURE]
-    own = _href(item, "self")
-    if is_http(own) and not _href({"links": links}, "canonical"):
+    own = link_href(item)
+    if is_http(own) and not link_href(item, "canonical"):
         links.append(_link("canonical", own, _GEOJSON))
     listed = item.get("stac_extensions")
     extensions = [*listed] if isinstance(listed, list) else []
@@ -374,18 +375,6 @@ def _mapping(value: object) -> Mapping[str, Any]:
 
 def _link(rel: str, href: str, media_type: str = _JSON) -> dict[str, str]:
     return {"rel": rel, "href": href, "type": media_type}
-
-
-def _links(item: ItemDict) -> list[Mapping[str, Any]]:
-    links = item.get("links")
-    return [link for link in (links if isinstance(links, list) else []) if _mapping(link)]
-
-
-def _href(item: ItemDict, rel: str) -> str:
-    """The URL of the first link of a kind, or nothing."""
-    return next(
-        (str(link.get("href") or "") for link in _links(item) if link.get("rel") == rel), ""
-    )
 
 
 def _absolute(fields: Mapping[str, Any], base: str) -> Mapping[str, Any]:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 from rich.filesize import decimal
 
-from stac_client._tables import Bar, Table, printable, to_html
+from stac_client._tables import Bar, Table, to_html
 from stac_client.errors import RequestError
+from stac_policy.urls import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

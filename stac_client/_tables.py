@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, Union, overload
 from rich.filesize import decimal
 
 from stac_policy.naming import DID
+from stac_policy.urls import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -55,13 +56,6 @@ def import_extra(module: str) -> Any:
             f"this needs {error.name}; install it with: pip install 'stac-rucio[notebook]'",
             name=error.name,
         ) from error
-
-
-def printable(text: object) -> str:
-    """Return text in one line, with escapes in place of what would control a screen."""
-    return "".join(
-        each if each.isprintable() else each.encode("unicode_escape").decode() for each in str(text)
-    )
 
 
 def cell(value: object, kind: str = "") -> str:

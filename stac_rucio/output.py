@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
-from stac_rucio.errors import Failure, OutputClosedError, counted, human_bytes, printable, verbosity
+from stac_policy.urls import printable
+from stac_rucio.errors import Failure, OutputClosedError, counted, human_bytes, verbosity
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
