@@ -17,6 +17,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from math import inf
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pystac
@@ -279,69 +280,58 @@ def _assets_there(path: Path) -> dict[str, dict[str, Any]]:
 # items at once, each of them valid, and takes no box across the antimeridian.
 
 _WORLD = (-180.0, -90.0, 180.0, 90.0)
-# What null means in the interval of a collection: open on that side.
-_BEGINNING = datetime.min.replace(tzinfo=timezone.utc)
-_END = datetime.max.replace(tzinfo=timezone.utc)
+_FIRST = datetime.min.replace(tzinfo=timezone.utc)
+_LAST = datetime.max.replace(tzinfo=timezone.utc)
 
 
 class Extent(NamedTuple):
-    """A box and a time span, each only where something is known."""
+    """A box in degrees and a time span; where nothing is known, they end before they begin."""
 
-    bbox: tuple[float, ...] | None = None
-    """West, south, east, north in degrees."""
-    start: datetime | None = None
-    end: datetime | None = None
+    west: float = inf
+    south: float = inf
+    east: float = -inf
+    north: float = -inf
+    start: datetime = _LAST
+    end: datetime = _FIRST
 
     @classmethod
     def of_item(cls, item: Mapping[str, Any]) -> Extent:
         """The extent of an item."""
-        properties = _mapping(item.get("properties"))
         start, end = (
-            _datetime(properties.get(name) or properties.get("datetime"))
+            _datetime(_at(item, "properties", name) or _at(item, "properties", "datetime"))
             for name in ("start_datetime", "end_datetime")
         )
-        return cls(_bbox(item.get("bbox")), start, end)
+        return cls(*_bbox(item.get("bbox")), start or _LAST, end or _FIRST)
 
     @classmethod
     def of_collection(cls, collection: Mapping[str, Any]) -> Extent:
         """The extent that a collection says it has; of several boxes, that of all."""
-        extent = _mapping(collection.get("extent"))
-        boxes = _mapping(extent.get("spatial")).get("bbox")
-        bbox = _bbox(boxes[0]) if isinstance(boxes, list) and boxes else None
-        try:
-            start, end = map(_datetime, extent["temporal"]["interval"][0])
-        except (LookupError, TypeError, ValueError):
-            return cls(bbox)
-        return cls(bbox, start or _BEGINNING, end or _END)
+        bbox = _bbox(_at(collection, "extent", "spatial", "bbox", 0))
+        interval = _at(collection, "extent", "temporal", "interval", 0)
+        if interval is None:
+            return cls(*bbox)
+        start, end = (_datetime(_at(interval, side)) for side in (0, 1))
+        return cls(*bbox, start or _FIRST, end or _LAST)  # null is open on that side
 
     def __or__(self, other: Extent) -> Extent:
         """The extent of both."""
-        corners = [*zip(*filter(None, (self.bbox, other.bbox)))]
-        return Extent(
-            (*map(min, corners[:2]), *map(max, corners[2:])) or None,
-            min(filter(None, (self.start, other.start)), default=None),
-            max(filter(None, (self.end, other.end)), default=None),
-        )
+        wider: tuple[Any, ...] = (min, min, max, max, min, max)
+        return Extent(*(choose(pair) for choose, pair in zip(wider, zip(self, other))))
 
     def to_dict(self) -> dict[str, Any]:
         """The extent as a collection has it: the whole world and all times if nothing is known."""
-        interval = [
-            datetime_to_str(each) if each not in {None, _BEGINNING, _END} else None
-            for each in (self.start, self.end)
-        ]
-        return {
-            "spatial": {"bbox": [list(self.bbox or _WORLD)]},
-            "temporal": {"interval": [interval]},
-        }
+        bbox = _WORLD if self.west > self.east else self[:4]
+        interval = [datetime_to_str(each) if _FIRST < each < _LAST else None for each in self[4:]]
+        return {"spatial": {"bbox": [list(bbox)]}, "temporal": {"interval": [interval]}}
 
 
-def _bbox(value: Any) -> tuple[float, ...] | None:
+def _bbox(value: Any) -> tuple[float, float, float, float]:
     try:
         numbers = [float(number) for number in value]
         corner = {4: 2, 6: 3}[len(numbers)]  # of two numbers, or with a height
         (west, south), (east, north) = numbers[:2], numbers[corner : corner + 2]
     except (LookupError, TypeError, ValueError):
-        return None
+        return (inf, inf, -inf, -inf)
     # Across the antimeridian: all longitudes hold it, and stay a box with others.
     return (west, south, east, north) if west <= east else (-180.0, south, 180.0, north)
 
@@ -354,6 +344,16 @@ def _datetime(value: Any) -> datetime | None:
         return found.astimezone(timezone.utc)
     except (TypeError, ValueError, OverflowError):
         return None
+
+
+def _at(value: Any, *path: str | int) -> Any:
+    """The value at a path in JSON, or None."""
+    try:
+        for step in path:
+            value = value[step]
+    except (LookupError, TypeError):
+        return None
+    return value
 
 
 @dataclass
