@@ -28,7 +28,7 @@ Row = Mapping[str, object]
 """Cells by the title of their column; None is an empty cell."""
 MOST_ROWS = 30
 """Shown of a table, as nobody reads more than a screen; programs have the records."""
-_WIDEST = 80  # characters of a line in a cell
+_WIDEST, _LONGEST = 80, 1000  # characters of a line in a cell, and of all its lines
 
 
 class Bar(NamedTuple):
@@ -59,14 +59,15 @@ def import_extra(module: str) -> Any:
 
 
 def cell(value: object, kind: str = "") -> str:
-    """Return the text of a cell, which controls no screen; `bytes` become a size."""
+    """Return the text of a cell, which neither controls nor fills a screen; `bytes` as a size."""
     if value is None:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):
         return decimal(value) if kind == "bytes" else f"{value:,}"
-    return printable(value)
+    text = printable(value)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
 def table(rows: Sequence[Row], kinds: Mapping[str, str] | None = None) -> RichTable:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -58,38 +57,6 @@ OUTCOMES = [
 def registration():
     """A registration with outcomes of each state."""
     return Registration(iter(OUTCOMES))
-
-
-def test_it_is_a_sequence(registration):
-    """It has a length, indices, slices, an order, and is searched like any sequence."""
-    assert isinstance(registration, Sequence)
-    assert len(registration) == 6
-    assert list(registration) == OUTCOMES
-    assert registration[0] is OUTCOMES[0]
-    assert registration[-1] is OUTCOMES[-1]
-    assert list(registration[1:3]) == OUTCOMES[1:3]
-    assert list(registration[::-1]) == list(reversed(registration)) == OUTCOMES[::-1]
-    assert OUTCOMES[2] in registration
-    assert "red" not in registration
-    assert registration.index(OUTCOMES[3]) == 3
-    assert registration.count(OUTCOMES[3]) == 1
-    with pytest.raises(IndexError):
-        registration[6]
-
-
-def test_it_can_be_read_again(registration):
-    """Its outcomes are taken at once and stay as they are."""
-    assert list(registration) == list(registration)
-    with pytest.raises(TypeError):
-        registration[0] = OUTCOMES[1]
-    with pytest.raises(AttributeError):
-        registration[0].state = State.FAILED
-
-
-def test_truth():
-    """A registration of nothing is false."""
-    assert not Registration([])
-    assert Registration(OUTCOMES[:1])
 
 
 def test_counts(registration):

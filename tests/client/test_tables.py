@@ -103,6 +103,21 @@ def test_it_is_used_as_a_list_is():
     assert rules + RULES[:1] == [*RULES, RULES[0]]
     (first, *others) = rules
     assert [first, *others] == RULES
+    assert list(reversed(rules)) == rules[::-1] == RULES[::-1]
+    assert RULES[1] in rules
+    assert "rule" not in rules
+    assert (rules.index(RULES[1]), rules.count(RULES[1])) == (1, 1)
+    with pytest.raises(IndexError):
+        rules[3]
+
+
+def test_it_does_not_change():
+    """Neither a table nor its records can be changed."""
+    rules = ReplicationRules(RULES)
+    with pytest.raises(TypeError):
+        rules[0] = RULES[1]
+    with pytest.raises(AttributeError):
+        rules[0].state = "OK"
 
 
 def test_parts_are_of_the_same_kind():
