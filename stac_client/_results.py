@@ -214,12 +214,15 @@ class Progress:
     bytes_total: int
     """Bytes to download, as far as their sizes are known."""
 
+    def __str__(self) -> str:
+        files = f"{self.files_done:,} of {self.files_total:,} files"
+        if not self.bytes_total:
+            return files
+        return f"{files}, {decimal(self.bytes_done)} of {decimal(self.bytes_total)} downloaded"
+
     def _repr_html_(self) -> str:
         """For notebooks: a bar."""
-        words = f"{self.files_done:,} of {self.files_total:,} files"
-        if self.bytes_total:
-            words += f", {decimal(self.bytes_done)} of {decimal(self.bytes_total)} downloaded"
-        return to_html(Bar(self.files_done, self.files_total, words))
+        return to_html(Bar(self.files_done, self.files_total, str(self)))
 
 
 class Tally:

@@ -20,20 +20,6 @@ if TYPE_CHECKING:
     from typing import IO, Any
 
 
-_KILO = 1000
-_TEN = 9.95
-
-
-def human_bytes(size_bytes: int) -> str:
-    """Give a number of bytes as people read it: `1.2 GB`, in powers of 1,000 as Rucio does."""
-    size, units = float(size_bytes), ["PB", "TB", "GB", "MB", "kB"]
-    if size_bytes < _KILO:
-        return f"{size_bytes} B"
-    while size >= _KILO - 0.5 and units:  # half less would be shown as 1000
-        size, unit = size / _KILO, units.pop()
-    return f"{size:.1f} {unit}" if size < _TEN else f"{size:,.0f} {unit}"
-
-
 def counted(count: int, noun: str) -> str:
     """Give a number and its noun: `1 asset`, `1,200 assets`."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
