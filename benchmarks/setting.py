@@ -11,7 +11,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stac_testbed.provision import STORAGE_RSES
+from stac_testbed import STORAGE_RSES
 
 from .items import ADLER32, SIZE_BYTES
 

@@ -155,7 +155,7 @@ def test_an_answer_of_rucio_that_never_comes(  # noqa: PLR0917 - pytest gives th
                 "--rse",
                 "STAC",
             ],
-            env={**environment, "RUCIO_CONFIG": str(cfg)},
+            env={**environment, "RUCIO_CONFIG": str(cfg), "STAC_RUCIO_RETRY_S": "0"},
             capture_output=True,
             text=True,
             check=False,

@@ -227,7 +227,7 @@ def test_one_rule_for_each_item(client, collection):
     again = client.create_replication_rules(many_items(collection, 3, 2), DISK, per_item=True)
     assert [rule.id for rule in again] == [rule.id for rule in rules]
     with pytest.raises(ConfigurationError, match="per_item"):
-        client.create_replication_rules(registration, DISK, per_item=True, scope="root")
+        client.create_replication_rules(registration, DISK, per_item=True, dataset_scope="root")
     client.delete_replication_rules(rules, at_once=True)
 
 
