@@ -17,7 +17,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from math import inf
+from math import inf, isfinite
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pystac
@@ -327,11 +327,11 @@ class Extent(NamedTuple):
 
 def _bbox(value: Any) -> tuple[float, float, float, float]:
     try:
-        numbers = [float(number) for number in value]
+        numbers = [*filter(isfinite, map(float, value))]
         corner = {4: 2, 6: 3}[len(numbers)]  # of two numbers, or with a height
         (west, south), (east, north) = numbers[:2], numbers[corner : corner + 2]
-    except (LookupError, TypeError, ValueError):
-        return (inf, inf, -inf, -inf)
+    except (LookupError, OverflowError, TypeError, ValueError):
+        return Extent()[:4]
     # Across the antimeridian: all longitudes hold it, and stay a box with others.
     return (west, south, east, north) if west <= east else (-180.0, south, 180.0, north)
 

@@ -335,7 +335,10 @@ def test_extent_across_the_antimeridian():
     assert extent_of(boxed([170, -10, -170, 10]))[0] == [-180, -10, 180, 10]
 
 
-@pytest.mark.parametrize("bbox", [None, "odd", [], [1, 2, 3], ["a"] * 4, [None] * 4, 7])
+@pytest.mark.parametrize(
+    "bbox",
+    [None, "odd", [], [1, 2, 3], ["a"] * 4, [None] * 4, [float("nan")] * 4, [10**400] * 4, 7],
+)
 @pytest.mark.parametrize("when", [None, "yesterday", 7, ""])
 def test_extent_of_nothing(bbox, when):
     """Without usable boxes and times it is the whole world, at all times."""
