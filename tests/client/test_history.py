@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from stac_client import Availability, ItemStatus, StacRucioError
 from stac_client._history import History, Moment, to_geodataframe
 from stac_policy.naming import item_name, split_name
+from tests.items import make_item
 
 from .test_tables import rule
 
@@ -28,14 +29,7 @@ JSON = st.recursive(
 
 def item(name: str, geometry: object = BOX, **properties: object) -> dict[str, object]:
     """An item."""
-    return {
-        "type": "Feature",
-        "id": name,
-        "collection": "alps",
-        "geometry": geometry,
-        "properties": properties,
-        "assets": {},
-    }
+    return make_item("alps", name, {}, geometry=geometry, properties=properties)
 
 
 def available(name: str, rse: str, there: int = 2, coming: int = 0) -> Availability:

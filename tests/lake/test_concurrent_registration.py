@@ -10,8 +10,7 @@ import pytest
 from rucio.common.exception import DatabaseException
 
 from stac_client import RequestError, StacClient, State
-
-from .conftest import make_asset, make_item, many_items
+from tests.items import make_asset, make_item, many_items
 
 pytestmark = pytest.mark.usefixtures("_small_batches")
 LOCKED = "(sqlite3.OperationalError) database is locked"

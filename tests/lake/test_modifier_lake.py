@@ -16,8 +16,7 @@ import pytest
 from stac_client import AlternatesWarning, StacClient, UnreachableError
 from stac_client._replicas import SCHEMES_STORAGE_FACTS as SCHEMES
 from stac_policy.naming import DID, asset_name
-
-from .conftest import many_items
+from tests.items import many_items
 
 TWO_WAYS = "TWO-WAYS"
 DAVS = "davs://two-ways.example.org:443/rucio"

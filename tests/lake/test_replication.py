@@ -15,8 +15,9 @@ import requests
 from stac_client import ALTERNATE_ASSETS, AccessError, ConfigurationError, RequestError, StacClient
 from stac_policy.naming import DID
 from stac_testbed import STORAGE_EXPRESSION, STORAGE_RSES
+from tests.items import many_items
 
-from .conftest import ASSETS, many_items
+from .conftest import ASSETS
 
 DISKS = list(STORAGE_RSES.values())
 

@@ -18,7 +18,7 @@ from sqlalchemy import create_engine, text
 from stac_client import StacClient, State
 from stac_testbed import STORAGE_EXPRESSION, TestbedError, load, processes, start
 from stac_testbed.postgresql import Cluster, Schema
-from tests.lake.conftest import many_items
+from tests.items import many_items
 from tests.testbed.test_lake import stac_testbed
 
 
