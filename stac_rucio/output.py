@@ -43,8 +43,8 @@ _TITLES = {
     "size_bytes": "size",
     "stuck_files": "stuck",
 }
-# Fields that are never broken into lines.
-_WHOLE = frozenset({"files_ok", "id", "rse", "state"})
+# Of columns that are never broken into lines, or hold sizes, by their titles.
+_KINDS = {**dict.fromkeys(["files OK", "rule", "RSE", "state"], "id"), "size": "bytes"}
 
 
 class Output:
@@ -67,7 +67,14 @@ class Output:
             kind: First word of each line for programs, where several kinds of lines come.
         """
         if self.for_people:
-            _print_table(names, list(rows))
+            from rich.console import Console
+
+            from stac_client._tables import table
+
+            titled = [{_TITLES.get(name, name): row.get(name) for name in names} for row in rows]
+            shown = table(titled, _KINDS)
+            if shown.row_count:
+                Console().print(shown)
             return
         for row in rows:
             self.row(names, row, kind=kind)
@@ -89,9 +96,14 @@ class Output:
             for name in titles:
                 self.row([name], row, kind=name)
             return
+        from stac_client._tables import cell
+
         formatter = click.HelpFormatter(width=shutil.get_terminal_size().columns)
         formatter.indent()
-        shown = [(title, _shown(name, row.get(name))) for name, title in titles.items()]
+        shown = [
+            (title, cell(row.get(name), "bytes" if name == "size_bytes" else ""))
+            for name, title in titles.items()
+        ]
         formatter.write_dl(shown)
         click.echo(formatter.getvalue(), nl=False)
 
@@ -102,32 +114,6 @@ class Output:
         for count, state, reason, example in explanations:
             say_wrapped(f"{counted(count, 'asset')} {state}: {reason}", 1)
             say_wrapped(f"such as {example}", 3, dim=True)
-
-
-def _print_table(names: Sequence[str], rows: Sequence[Row]) -> None:
-    """Print a table of the columns that have anything in them."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), collapse_padding=True)
-    shown: list[list[str]] = []
-    for name in names:
-        cells = [_shown(name, row.get(name)) for row in rows]
-        if any(cells):
-            shown.append(cells)
-            is_number = any(isinstance(row.get(name), int) for row in rows)
-            table.add_column(
-                Text(_TITLES.get(name, name)),
-                justify="right" if is_number else "left",
-                no_wrap=is_number or name in _WHOLE,
-                overflow="fold",
-            )
-    for line in zip(*shown):
-        table.add_row(*map(Text, line))
-    if table.row_count:
-        Console().print(table)
 
 
 def say(text: str, *, err: bool = False, **style: Any) -> None:
@@ -176,19 +162,7 @@ def _plain(value: object) -> str:
 
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, list):
-        return ", ".join(map(_plain, value))
     return "" if value is None else printable(value)
-
-
-def _shown(name: str, value: object) -> str:
-    from stac_client._tables import size
-
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
-        return size(value) if name == "size_bytes" else f"{value:,}"
-    return _plain(value)
 
 
 # What became of assets: line by line for programs, counted and explained for people.
@@ -304,7 +278,7 @@ class Reading:
 
     def on_progress(self, now: Progress) -> None:
         """Show how many files are dealt with."""
-        self._files = f", {files_done(now)}"
+        self._files = f", {now}"
         self._update()
 
     def _update(self) -> None:
@@ -312,16 +286,6 @@ class Reading:
         of_all = f" of {total:,}" if total else ""
         said = f"{self._count:,}{of_all} items read{self._files}"
         self._show(self._doing, self._count, total, said)
-
-
-def files_done(now: Progress) -> str:
-    """Return progress in words."""
-    from stac_client._tables import size
-
-    said = f"{now.files_done:,} of {now.files_total:,} files"
-    if now.bytes_total:
-        said += f", {size(now.bytes_done)} of {size(now.bytes_total)} downloaded"
-    return said
 
 
 @contextmanager

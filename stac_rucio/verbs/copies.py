@@ -10,7 +10,7 @@ import click
 
 from stac_rucio.errors import ExitCode, Failure, resumable
 from stac_rucio.options import VERBOSE, flag, number, option, verb
-from stac_rucio.output import DOWNLOADED, files_done, progress, report, write_line
+from stac_rucio.output import DOWNLOADED, progress, report, write_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -105,7 +105,7 @@ def download(
     with progress() as show:
 
         def on_progress(now: Progress) -> None:
-            show("downloading", now.bytes_done, now.bytes_total, files_done(now))
+            show("downloading", now.bytes_done, now.bytes_total, str(now))
 
         downloads = rucio.stac.download(
             items, folder, assets=assets, on_progress=on_progress, **options

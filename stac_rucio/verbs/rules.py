@@ -126,7 +126,7 @@ def _show_replication(  # noqa: PLR0917 - as many things are shown
     found = {
         "rules": len(datasets) if rule["per_item"] else min(files, 1),
         "copies": rule["copies"],
-        "rses": names,
+        "rses": names if output.as_json else ", ".join(names),
         "files": files,
         "size_bytes": size_bytes,
         "not_registered": missing,
