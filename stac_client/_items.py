@@ -225,7 +225,7 @@ def _parse(text: bytes, name: str) -> Any:
     except RecursionError as error:
         raise ConfigurationError(f"{name}: nested too deeply") from error
     except ValueError as error:
-        raise ConfigurationError(f"{name}: neither JSON nor stac-geoparquet") from error
+        raise ConfigurationError(f"{name}: neither JSON nor stac-geoparquet ({error})") from error
 
 
 def _geoparquet(first: bytes, lines: Iterable[bytes], name: str) -> Iterator[ItemDict]:
