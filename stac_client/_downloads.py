@@ -76,19 +76,16 @@ def locked(folder: Path) -> Iterator[None]:
         lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
     except OSError as error:
         raise ConfigurationError(f"cannot write into {folder}: {error.strerror}") from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lock)
-        raise ConfigurationError(
-            f"another download into {folder} is running; wait for it or choose another folder"
-        ) from None
-    except OSError:
-        pass  # a file system without locks
-    try:
+    with os.fdopen(lock, "w"):
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigurationError(
+                f"another download into {folder} is running; wait for it or choose another folder"
+            ) from None
+        except OSError:
+            pass  # a file system without locks
         yield
-    finally:
-        os.close(lock)
 
 
 class MismatchError(FetchError):
