@@ -70,7 +70,7 @@ denser takes many times its size.
 _PIECE_BYTES = 1 << 18  # of a body; it is hashed while it is in the processor's cache
 _DISMISSED_BYTES = 1 << 16
 _REDIRECTS = 5
-_FIRST_PAUSE_S = 0.5  # and then twice as long each time
+_FIRST_PAUSE_S = 1.0  # at the most; and then twice as long each time
 _MOST_NESTED = 200
 _GZIP = 16 + zlib.MAX_WBITS
 _OF_PARTS = frozenset({HTTPStatus.PARTIAL_CONTENT, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE})
@@ -438,7 +438,7 @@ class Attempts:
         self._left -= 1
         # Several that were in each other's way must not come back all at once.
         share = random.uniform(0.5, 1.0)  # noqa: S311 - no secret
-        pause_s = _FIRST_PAUSE_S * 2 ** (self._most - self._left) * share
+        pause_s = _FIRST_PAUSE_S * 2 ** (self._most - self._left - 1) * share
         pause_s = max(pause_s, error.retry_after_s)
         now_s = time.monotonic()
         self._until_s = now_s + PATIENCE_S if self._until_s is None else self._until_s
