@@ -76,19 +76,16 @@ def locked(folder: Path) -> Iterator[None]:
         lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
     except OSError as error:
         raise ConfigurationError(f"cannot write into {folder}: {error.strerror}") from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lock)
-        raise ConfigurationError(
-            f"another download into {folder} is running; wait for it or choose another folder"
-        ) from None
-    except OSError:
-        pass  # a file system without locks
-    try:
+    with os.fdopen(lock, "w"):
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigurationError(
+                f"another download into {folder} is running; wait for it or choose another folder"
+            ) from None
+        except OSError:
+            pass  # a file system without locks
         yield
-    finally:
-        os.close(lock)
 
 
 class MismatchError(FetchError):
@@ -148,6 +145,11 @@ class Part:
             return str(note["url"]), str(note["etag"])
         except (OSError, ValueError, TypeError, KeyError):
             return None
+
+    def begun(self, url: str) -> tuple[int, str | None]:
+        """Return how many bytes there are of the replica at a URL, and its ETag."""
+        source = self.source()
+        return (self.size_bytes, source[1]) if source and source[0] == url else (0, None)
 
     def restart(self, url: str, etag: str | None) -> None:
         """Begin with no bytes, of another replica or another version of it.
@@ -556,32 +558,28 @@ class _Run:
     def _fetch(self, wanted: _Wanted, source: Source, part: Part) -> Checksums:
         """Download a replica into the part, and return its checksums."""
         url = http_url(source.pfn)
-        begun = part.source()
-        may_begin_anew = begun is not None and begun[0] == url and part.size_bytes > 0
-        while True:
-            if url is None:
-                self._fetch_by_rucio(wanted, source, part)
-            else:
-                self._fetch_url(wanted, url, part)
-            try:
-                return self._verify(wanted, part.path)
-            except MismatchError:
-                part.remove()
-                if not may_begin_anew:  # what an earlier run left may have been wrong
-                    raise
-            may_begin_anew = False
+        went_on = url is not None and part.begun(url)[0] > 0
+        if url is None:
+            self._fetch_by_rucio(wanted, source, part)
+        else:
+            self._fetch_url(wanted, url, part)
+        try:
+            return self._verify(wanted, part.path)
+        except MismatchError:
+            part.remove()
+            if not went_on:
+                raise
+        return self._fetch(wanted, source, part)  # what an earlier run left may have been wrong
 
     def _fetch_url(self, wanted: _Wanted, url: str, part: Part) -> None:
-        begun = part.source()
         incoming = Incoming(
             self.session,
             url,
             lambda response: part.restart(url, strong_etag(response)),
             wanted.file.size_bytes,
+            *part.begun(url),
             attempts=Attempts(1, stop=self.stop),  # before another replica
         )
-        if begun is not None and begun[0] == url:
-            incoming.received_bytes, incoming.etag = part.size_bytes, begun[1]
         wanted.tally.reached(incoming.received_bytes)
         try:
             for piece in incoming:

@@ -51,6 +51,9 @@ SLOWEST_BYTES = 1 << 16
 LONGEST_WAIT_S = 60.0
 """The longest pause that is made because `Retry-After` asks for it."""
 
+PATIENCE_S = 180.0
+"""How long something is tried again that gets no further."""
+
 MOST_BYTES = 2**63 - 1
 """The largest size of a file that Rucio's databases hold."""
 
@@ -67,7 +70,7 @@ denser takes many times its size.
 _PIECE_BYTES = 1 << 18  # of a body; it is hashed while it is in the processor's cache
 _DISMISSED_BYTES = 1 << 16
 _REDIRECTS = 5
-_FIRST_PAUSE_S = 0.5  # and then twice as long each time
+_FIRST_PAUSE_S = 1.0  # at the most; and then twice as long each time
 _MOST_NESTED = 200
 _GZIP = 16 + zlib.MAX_WBITS
 _OF_PARTS = frozenset({HTTPStatus.PARTIAL_CONTENT, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE})
@@ -409,24 +412,22 @@ class Attempts:
     """Attempts at one thing: a few, with longer and longer pauses, within a time."""
 
     def __init__(
-        self, most: int = 4, *, within_s: float = 180.0, stop: Event | None = None
+        self, most: int = 4, *, until_s: float | None = None, stop: Event | None = None
     ) -> None:
         """Begin with the first attempt.
 
         Args:
             most: How many there may be.
-            within_s: None begins later than so many seconds after the first.
+            until_s: None begins later, by `time.monotonic`; by default `PATIENCE_S` after the
+                first has failed.
             stop: Set when nobody wants it any more; then all of this raises CancelledError.
         """
-        self._most, self._left = most, most
-        self._within_s = within_s
-        self._stop = stop
+        self._most, self._latest_s, self._stop = most, until_s, stop
         self.renew()
 
     def renew(self) -> None:
         """Begin anew, as an attempt has got on."""
-        self._left = self._most
-        self._until_s = time.monotonic() + self._within_s
+        self._left, self._until_s = self._most, self._latest_s
 
     def again(self, error: FetchError) -> bool:
         """Return whether there is another attempt, after the pause that has to be before it.
@@ -437,9 +438,11 @@ class Attempts:
         self._left -= 1
         # Several that were in each other's way must not come back all at once.
         share = random.uniform(0.5, 1.0)  # noqa: S311 - no secret
-        pause_s = _FIRST_PAUSE_S * 2 ** (self._most - self._left) * share
+        pause_s = _FIRST_PAUSE_S * 2 ** (self._most - self._left - 1) * share
         pause_s = max(pause_s, error.retry_after_s)
-        if not error.may_pass or self._left <= 0 or time.monotonic() + pause_s > self._until_s:
+        now_s = time.monotonic()
+        self._until_s = now_s + PATIENCE_S if self._until_s is None else self._until_s
+        if not error.may_pass or self._left <= 0 or now_s + pause_s > self._until_s:
             return False
         if self._stop is None:
             time.sleep(pause_s)

@@ -131,7 +131,7 @@ def _item_at(session: requests.Session, url: str, item: str, settings: Settings)
             return http.read_json(response, settings.response_bytes, until_s), redact(response.url)
 
     try:
-        answer, answered_by = http.persistently(ask, http.Attempts(within_s=_LONGEST_S))
+        answer, answered_by = http.persistently(ask, http.Attempts(until_s=until_s))
     except http.FetchError as error:
         kind = _NotThereError if error.status in _MISSING else StacApiError
         raise kind(f"{redact(url)}: {error}") from None

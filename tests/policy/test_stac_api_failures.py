@@ -105,6 +105,19 @@ def test_not_json(origin, content):
     assert fails(origin) == f"{origin.url}{ITEM}: the answer is not JSON"
 
 
+@pytest.mark.parametrize(("levels", "taken"), [(150, True), (250, False)])
+@pytest.mark.parametrize("begin", [b"[", b'{"a":'])
+def test_nesting(origin, begin, levels, taken):
+    """JSON that is nested deeper than anything is read by is named."""
+    end = {b"[": b"]", b'{"a":': b"}"}[begin]
+    deep = begin * levels + b"1" + end * levels
+    origin.add(ITEM, item_json({"a": HREF})[:-1] + b', "deep": ' + deep + b"}")
+    if taken:
+        assert ask(origin).hrefs == {"a": HREF}
+    else:
+        assert fails(origin).endswith("nested too deeply")
+
+
 @pytest.mark.parametrize(
     "content", [b"[]", b"null", b"7", b'"i"', b"{}", b'{"id": "i", "assets": [{"href": "x"}]}']
 )

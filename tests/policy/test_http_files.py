@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import time
 
 import pytest
 
@@ -234,6 +235,19 @@ def test_our_messages_hold_no_query(origin, fetch, fails):
         assert caught.value.__cause__ is None
 
 
+def test_a_long_download_has_all_its_attempts(origin, fetch, monkeypatch):
+    """The time for attempts begins with the first that fails, however long that took."""
+    real = time.monotonic
+
+    def long(handler, content, etag):
+        monkeypatch.setattr("stac_policy.http.time.monotonic", lambda: real() + 100_000)
+        answers.cut(HALF)(handler, content, etag)
+
+    url = origin.add("/f", CONTENT, long, etag=None)
+    assert fetch(url).read_bytes() == CONTENT
+    assert len(origin.seen) == 2
+
+
 def test_no_link_is_written_through(origin, fetch, tmp_path):
     """Where the target is another name of a file, that file stays as it is."""
     (tmp_path / "folder").mkdir()
@@ -272,7 +286,7 @@ def test_retry_after(origin, fetch, pauses, wanted, pause):
 
 def test_a_budget_of_time(pauses):
     """No attempt begins after the time for all of them, however few there were."""
-    attempts = Attempts(within_s=50)
+    attempts = Attempts(until_s=time.monotonic() + 50)
     busy = PassingError("busy")
     busy.retry_after_s = 40.0
     assert attempts.again(busy)
