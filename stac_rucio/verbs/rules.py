@@ -29,7 +29,6 @@ from stac_rucio.verbs.catalogue import in_rucio
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from stac_client import Rule
     from stac_client._assets import AssetSelection
     from stac_client._items import ItemDict
     from stac_client._rules import ReplicationRules, RuleStatus
@@ -141,16 +140,12 @@ def _show_rules(output: Output, rules: ReplicationRules) -> None:
         output.rows(_RULES, rows)
         return
     for row, rule in zip(rows, rules):
-        row["files_ok"] = f"{rule.locks_ok:,} of {_locks(rule):,}"
+        row["files_ok"] = f"{rule.locks_ok:,} of {rule.locks:,}"
         row["locks_stuck"] = rule.locks_stuck or None
     output.rows((*_RULE, "files_ok", "locks_stuck"), rows)
     for rule in rules:
         if rule.error:
             say(f" rule {rule.id}: {rule.error}")
-
-
-def _locks(rule: Rule) -> int:
-    return rule.locks_ok + rule.locks_replicating + rule.locks_stuck
 
 
 # Rules are named by their ids, on the command line or on standard input.
@@ -337,9 +332,8 @@ def wait(*, ids: Sequence[str], rucio: Connection, output: Output, **limits: flo
             nonlocal latest
             latest = now
             for rule in now:
-                total = _locks(rule)
-                said = f"{rule.locks_ok:,} of {total:,} files {rule.state}"
-                show(f"rule {rule.id[:8]}", rule.locks_ok, total or None, said)
+                said = f"{rule.locks_ok:,} of {rule.locks:,} files {rule.state}"
+                show(f"rule {rule.id[:8]}", rule.locks_ok, rule.locks or None, said)
             if all(rule.state in _STOPPED for rule in now):
                 raise _StoppedError
 
