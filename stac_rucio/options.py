@@ -457,9 +457,9 @@ class ItemSource:
         if self.api:
             yield ItemStream(iter_items(self._pages()), as_lines=False)
             return
+        others = [sys.stdin.buffer if file == _STDIN else Path(file) for file in self.files[1:]]
         with _opened(self.files[0]) as first:
-            items = chain(first.items, _items_of(self.files[1:]))
-            yield ItemStream(items, first.as_lines)
+            yield ItemStream(chain(first.items, iter_items(others)), first.as_lines)
 
     def _pages(self) -> Iterator[dict[str, Any]]:
         from pystac import STACError
@@ -491,12 +491,6 @@ def _opened(file: str) -> Iterator[ItemStream]:
     else:
         with open_items(file) as stream:
             yield stream
-
-
-def _items_of(files: Sequence[str]) -> Iterator[ItemDict]:
-    for file in files:
-        with _opened(file) as stream:
-            yield from stream.items
 
 
 def _matched(page: Mapping[str, Any], max_items: int | None) -> int | None:
