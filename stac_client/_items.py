@@ -26,7 +26,7 @@ from pystac_client.exceptions import APIError
 from pystac_client.stac_api_io import StacApiIO
 
 from stac_client.errors import AccessError, ConfigurationError, RequestError, UnreachableError
-from stac_policy.http import FetchError, GuardedAdapter, dismiss, parse_json, read_body
+from stac_policy.http import MAY_PASS, FetchError, GuardedAdapter, dismiss, parse_json, read_body
 from stac_policy.urls import DEFAULT_PORTS, absolute, link_href, mask, redact
 
 ItemDict = dict[str, Any]
@@ -256,6 +256,7 @@ def _geoparquet(first: bytes, lines: Iterable[bytes], name: str) -> Iterator[Ite
 
 _MOST_EMPTY = 1000
 """Documents or pages in a row without an item, which no catalogue needs."""
+_HINT = "is the URL right?"
 _UNREADABLE = (AttributeError, FetchError, KeyError, OSError, TypeError, ValueError)
 
 
@@ -414,18 +415,20 @@ def stac_errors(name: str, *others: type[Exception]) -> Iterator[None]:
         yield
     except (APIError, requests.RequestException) as error:
         status = getattr(error, "status_code", None)
+        if status is None:
+            said = f"{name} does not answer: {_cause(error)}"
+            raise UnreachableError(said, transient=True) from error
         if status in {401, 403}:
-            raise AccessError(
-                f"{name} answers {status}: it wants credentials, which headers can give"
-            ) from error
-        if status:
-            said = "is the URL right?" if status == requests.codes.not_found else _cause(error)
-            raise RequestError(f"{name} answers {status}: {said}") from error
-        raise UnreachableError(f"{name} does not answer: {_cause(error)}") from error
+            hint = "it wants credentials, which headers can give"
+            raise AccessError(f"{name} answers {status}", hint=hint) from error
+        if status == requests.codes.not_found:
+            raise RequestError(f"{name} answers {status}", hint=_HINT) from error
+        said = f"{name} answers {status}: {_cause(error)}"
+        raise RequestError(said, transient=status in MAY_PASS) from error
     except RecursionError as error:
         raise RequestError(f"{name} gives no STAC: nested too deeply") from error
     except (pystac.STACError, ClientTypeError, json.JSONDecodeError, *others) as error:  # type: ignore[misc]
-        raise RequestError(f"{name} gives no STAC: {_cause(error)}; is the URL right?") from error
+        raise RequestError(f"{name} gives no STAC: {_cause(error)}", hint=_HINT) from error
 
 
 def _named(url: str) -> str:

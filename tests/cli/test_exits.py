@@ -60,7 +60,7 @@ def test_what_pystac_client_can_not_search(run, stac_lake):
     ("url", "code", "said"),
     [
         (NO_SERVER, 3, "does not answer: Failed to establish"),
-        ("{api}/no-such-place", 1, "answers 404: is the URL right?"),
+        ("{api}/no-such-place", 1, "answers 404; is the URL right?"),
         ("{api}/collections", 1, "gives no STAC"),
     ],
 )

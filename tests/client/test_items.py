@@ -431,15 +431,16 @@ def search_at(url):
     return ItemSearch(url, method="GET", stac_io=StacApiIO(max_retries=0))
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 500, 503])
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 501, 503])
 def test_an_api_that_refuses(origin, status):
     """An API that answers with an error is told from one that does not answer, in one line."""
     url = origin.add("/search", Answer(b"no such\ncollection", status))
     kind = AccessError if status in {401, 403} else RequestError
-    said = {401: "it wants credentials", 403: "it wants credentials", 404: "is the URL right"}
-    said = f"^the STAC API {url} answers {status}: {said.get(status, 'no such$')}"
-    with pytest.raises(kind, match=said):
+    ends = {401: "; it wants credentials", 403: "; it wants credentials", 404: "; is the URL right"}
+    said = f"^the STAC API {url} answers {status}{ends.get(status, ': no such$')}"
+    with pytest.raises(kind, match=said) as caught:
         list(iter_items(search_at(url)))
+    assert caught.value.transient == (status == 503)
 
 
 def test_an_api_that_fails_later(origin):
