@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from http import HTTPStatus
@@ -330,7 +331,8 @@ def survey(
                 found.refused[selected.reason] += 1
         collection = item.get("collection")
         if isinstance(collection, str) and collection:
-            found.scopes.setdefault(collection, scope or collection_scope(collection))
+            with suppress(ValueError):  # what has no scope is among the refused
+                found.scopes.setdefault(collection, scope or collection_scope(collection))
     return found
 
 

@@ -16,18 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from urllib.parse import SplitResult
 
-__all__ = [
-    "DEFAULT_PORTS",
-    "PATH_LENGTH",
-    "absolute",
-    "is_allowed",
-    "link_href",
-    "mask",
-    "printable",
-    "redact",
-    "refusal",
-]
-
 DEFAULT_PORTS = {"http": 80, "https": 443}
 PATH_LENGTH = 1024  # characters; rucio.db.sqla.models.RSEFileAssociation.path
 

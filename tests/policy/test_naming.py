@@ -128,6 +128,16 @@ def test_scopes_fit_the_schema(schema, collection):
         assert scope == escape(collection)
 
 
+@pytest.mark.parametrize("collection", ["user.alice", "group.phys", "User.x", "user." + "x" * 50])
+def test_scopes_of_accounts_are_never_derived(collection):
+    """A collection that begins like an account's scope has none; its names are as ever."""
+    with pytest.raises(ValueError, match="account"):
+        collection_scope(collection)
+    assert item_name(collection, "i") == f"/{collection}/i"
+    assert collection_scope("user") == "user"
+    assert collection_scope("users.x") == "users.x"
+
+
 def test_long_scopes_have_a_digest():
     """Above 25 characters a scope is a head and a digest, so that no two collections meet."""
     names = [f"met-office-global-deterministic-{kind}" for kind in ("height", "pressure")]
