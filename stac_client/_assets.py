@@ -16,7 +16,7 @@ from stac_client._items import id_text
 from stac_client._results import Outcome, State
 from stac_client.errors import ConfigurationError
 from stac_policy.naming import DID, asset_name, collection_scope, item_name
-from stac_policy.urls import absolute, refusal
+from stac_policy.urls import absolute, link_href, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -265,11 +265,7 @@ def _roles(asset: Mapping[str, Any]) -> list[str]:
 
 def _absolute(item: ItemDict, href: str) -> str:
     """Resolve a relative href against the item's own URL, where the item names it."""
-    links = item.get("links")
-    for link in links if isinstance(links, list) else []:
-        if isinstance(link, dict) and link.get("rel") == "self":
-            return absolute(href, str(link.get("href") or ""))
-    return href
+    return absolute(href, link_href(item))
 
 
 def _size_bytes(asset: Mapping[str, Any]) -> int | None:

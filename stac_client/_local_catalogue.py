@@ -26,7 +26,7 @@ from stac_client._alternates import LOCAL, NAME, is_http, with_original, with_re
 from stac_client._results import State
 from stac_client.errors import ConfigurationError
 from stac_policy.naming import DID, asset_name
-from stac_policy.urls import absolute
+from stac_policy.urls import absolute, link_href
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -181,7 +181,7 @@ def as_registered(item: ItemDict) -> ItemDict:
     That is so where a modifier has put another one in its place, and where it
     lies beside the item of an earlier download.
     """
-    base = _link(item, "self")
+    base = link_href(item)
     assets, links = item.get("assets"), item.get("links")
     return {
         **item,
@@ -240,7 +240,7 @@ def _extensions(item: ItemDict, *, in_use: bool) -> list[str]:
 
 def original_collection(item: ItemDict) -> str:
     """URL of the collection that an item comes from, or nothing."""
-    href = _link(item, "collection")
+    href = link_href(item, "collection")
     return href if is_http(href) else ""
 
 
@@ -286,7 +286,7 @@ def _other_links(item: ItemDict) -> Iterable[Mapping[str, Any]]:
         for link in item["links"]
         if isinstance(link, Mapping) and link.get("rel") not in _STRUCTURE
     ]
-    own = _link(item, "self")
+    own = link_href(item)
     if is_http(own) and not any(link.get("rel") == "canonical" for link in links):
         links.append({"rel": "canonical", "href": own, "type": "application/geo+json"})
     return links
@@ -302,14 +302,6 @@ def _absolute(fields: Any, base: str) -> Any:
     if not isinstance(href, str) or not base:
         return fields
     return {**fields, "href": absolute(href, base)}
-
-
-def _link(item: ItemDict, rel: str) -> str:
-    links = item.get("links")
-    for link in links if isinstance(links, list) else []:
-        if isinstance(link, Mapping) and link.get("rel") == rel:
-            return str(link.get("href") or "")
-    return ""
 
 
 _JSON = "application/json"

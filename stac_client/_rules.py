@@ -20,7 +20,7 @@ from stac_client._items import iter_items
 from stac_client._rucio import batched, grouped, list_files
 from stac_client._tables import Table, html_bar, html_block, html_table
 from stac_client.errors import ConfigurationError, RequestError, rucio_errors
-from stac_policy.naming import DID, split_name, unescape
+from stac_policy.naming import DID, ITEM_PARTS, split_name, unescape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
@@ -315,9 +315,6 @@ def _rule(entry: dict[str, Any]) -> Rule:
 # How far rules have come: by rule, item and RSE, with the reason for every file that is stuck.
 
 
-_ITEM_PARTS = 2
-
-
 @dataclass(frozen=True)
 class StuckFile:
     """A file that a rule could not bring to an RSE so far."""
@@ -379,7 +376,7 @@ def item_status(client: Client, rules: Iterable[Rule]) -> list[ItemStatus]:
 
 def _item_and_rse(lock: dict[str, Any]) -> tuple[tuple[str, str], str]:
     parts = split_name(lock["name"])
-    if len(parts) < _ITEM_PARTS:
+    if len(parts) < ITEM_PARTS:
         return (lock["scope"], lock["name"]), lock["rse"]  # a rule over other files too
     return (readable(parts[0]), readable(parts[1])), lock["rse"]
 

@@ -46,7 +46,7 @@ from stac_policy import SUPPORTED_VERSION
 from stac_policy.http import make_session, open_url
 from stac_policy.naming import collection_scope
 from stac_policy.settings import Settings, configured_options, parse
-from stac_policy.urls import is_allowed, redact
+from stac_policy.urls import DEFAULT_PORTS, is_allowed, redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -805,7 +805,7 @@ def _answers(url: str) -> bool:
     """Whether something listens there; without a certificate FTS says no more."""
     try:
         parts = urlsplit(url)
-        port = parts.port or {"http": 80}.get(parts.scheme, 443)
+        port = parts.port or DEFAULT_PORTS.get(parts.scheme, 443)
         with socket.create_connection((parts.hostname or "", port), _TIMEOUT_S):
             return True
     except (OSError, ValueError):

@@ -277,7 +277,7 @@ REPORTED = [
         "a URL that no parser takes",
         _one("c", "i", "b", "http://[::1/b.tif"),
         "b",
-        "can not be parsed",
+        "cannot be parsed",
     ),
     Reported(
         "a relative href where the item's own URL is none",
