@@ -92,26 +92,16 @@ def _children(collection: Any, session: Any) -> list[Any]:
     from rucio.db.sqla.models import DataIdentifier, DataIdentifierAssociation
     from sqlalchemy import and_, select
 
-    statement = (
-        select(
-            DataIdentifier.scope,
-            DataIdentifier.name,
-            DataIdentifier.did_type,
-            DataIdentifier.is_open,
-        )
-        .join(
-            DataIdentifierAssociation,
-            and_(
-                DataIdentifierAssociation.child_scope == DataIdentifier.scope,
-                DataIdentifierAssociation.child_name == DataIdentifier.name,
-            ),
-        )
-        .where(
-            DataIdentifierAssociation.scope == collection.scope,
-            DataIdentifierAssociation.name == collection.name,
-        )
+    content = DataIdentifierAssociation
+    is_child = and_(
+        content.child_scope == DataIdentifier.scope, content.child_name == DataIdentifier.name
     )
-    return list(session.execute(statement))
+    statement = (
+        select(DataIdentifier)
+        .join(content, is_child)
+        .where(content.scope == collection.scope, content.name == collection.name)
+    )
+    return list(session.execute(statement).scalars())
 
 
 def lfn2pfn(

@@ -66,15 +66,14 @@ def _path(did: str) -> tuple[str, str] | None:
         return None  # Rucio's default finds a scope before the dot, as in `user.alice.x/y`
     if ":" in did or len(ids) not in {ITEM_PARTS, ASSET_PARTS} or not all(ids):
         return None
-    parts = split_name("/" + typed)
-    if not parts:
-        if len(ids) == ITEM_PARTS:
-            return ids[0], item_name(*ids)
-        return ids[0], asset_name(ids[0], ids[1], ids[2], href=None)
-    try:
-        return unescape(parts[0]), "/" + typed
-    except ValueError:  # a shortened collection id gives no scope
-        return None
+    if parts := split_name(f"/{typed}"):
+        try:
+            return unescape(parts[0]), f"/{typed}"
+        except ValueError:  # a shortened collection id gives no scope
+            return None
+    if len(ids) == ITEM_PARTS:
+        return ids[0], item_name(*ids)
+    return ids[0], asset_name(ids[0], ids[1], ids[2], href=None)
 
 
 def _item_url(did: str) -> tuple[str, str] | None:
