@@ -44,6 +44,7 @@ _UNQUOTED = re.compile(r"(?:(?:basic|bearer)[ \t]+)?[^\s&]*", re.IGNORECASE)
 _WORD = re.compile(r"\S+")
 _CLOSING = "'\")]}>,;:."
 _WHOLE_LINE = ("authorization", "cookie")  # headers whose values have spaces in them
+_NAME_LENGTH = 40  # characters of a scheme or parameter that are shown
 _SHOWN_LENGTH = 4096  # characters of a URL or a line; the rest is cut
 
 
@@ -69,7 +70,7 @@ def refusal(  # noqa: C901, PLR0911 - one return a reason
     except ValueError:
         return "the URL cannot be parsed"
     if parts.scheme not in {"http", "https"}:
-        return f"{parts.scheme or 'no'} scheme where http or https is needed"
+        return f"{parts.scheme[:_NAME_LENGTH] or 'no'} scheme where http or https is needed"
     if not parts.hostname:
         return "the URL names no host"
     if parts.username is not None or parts.password is not None:
@@ -248,5 +249,5 @@ def _secret_parameter(query: str) -> str | None:
     # Some servers take a semicolon for a separator, and some catalogues write `&amp;`.
     for name, _ in parse_qsl(query.replace(";", "&"), keep_blank_values=True):
         if _SECRET_PARAMETER.fullmatch(name):
-            return name
+            return name[:_NAME_LENGTH]
     return None

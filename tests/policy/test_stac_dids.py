@@ -108,7 +108,7 @@ def test_scopes_of_others(name):
     ],
 )
 def test_derived_scope(name, scope):
-    """The derived scope comes from the collection, unless it can not be read from the name."""
+    """The derived scope comes from the collection, unless it cannot be read from the name."""
     assert derived_scope(name) == scope
 
 
