@@ -111,7 +111,7 @@ def collection_scope(collection: str) -> str:
             group (`user.`, `group.`), which is never derived.
     """
     scope = escape(collection)
-    if scope.lower().startswith(_ACCOUNTS):
+    if "." in scope and scope.lower().startswith(_ACCOUNTS):
         raise ValueError(f"collection {collection!r} would get an account's scope; give another")
     if len(scope) <= SCOPE_LENGTH:
         return scope

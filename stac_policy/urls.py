@@ -162,7 +162,9 @@ def redact(url: str) -> str:
             return "(URL that is too long)"
         path = "/…"
     host = parts.netloc.rpartition("@")[2]
-    path = "/".join(map(_without_user, path.split("/"))) if parts.netloc else _without_users(path)
+    if "@" in path:
+        segments = map(_without_user, path.split("/"))
+        path = "/".join(segments) if parts.netloc else _without_users(path)
     return printable(f"{parts.scheme}://{host}{path}" if parts.scheme else path)
 
 
