@@ -203,6 +203,14 @@ def test_other_actions(action):
     assert allowed(action, **did(ITEM, type="DATASET", dids=[did(ASSET)], rse_id=SOURCE)) is None
 
 
+def test_registrars_alone(monkeypatch):
+    """Other policy packages can ask for the registrar's permissions alone, with several VOs too."""
+    monkeypatch.setattr(permission, "vos", lambda: ("eoc",))
+    for name, may in ((ITEM, True), ("x.root", False)):
+        kwargs = {"dids": [did(name, type="DATASET")]}
+        assert permission.may_register("registrar", "add_dids", kwargs, session=None) is may
+
+
 def test_who_is_no_registrar(monkeypatch):
     """Nothing of this is allowed to other accounts, and foreign names are not looked up at all."""
     registrars = []
