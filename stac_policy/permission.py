@@ -30,7 +30,7 @@ _CHILD_FIELDS = frozenset({"scope", "name"})
 _NEW_FIELDS = frozenset({"scope", "name", "type"})
 _ATTACHMENT_FIELDS = frozenset({"scope", "name", "dids"})
 _METADATA_FIELDS = frozenset({"scope", "name", "meta", "issuer"})
-_KNOWN_S = 60.0
+_KNOWN_S = 15.0  # so that who has just set one up need not wait for long
 _source_rses: dict[str, tuple[bool, float]] = {}
 """Whether an RSE is a source RSE, and until when that is not asked again."""
 
