@@ -10,15 +10,7 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from stac_policy.naming import (
-    ASSET_PARTS,
-    ITEM_PARTS,
-    asset_name,
-    collection_scope,
-    item_name,
-    split_name,
-    unescape,
-)
+from stac_policy import naming
 from stac_policy.settings import settings
 
 if TYPE_CHECKING:
@@ -64,16 +56,16 @@ def _path(did: str) -> tuple[str, str] | None:
     ids = typed.split("/")
     if typed == did and "." in ids[0]:
         return None  # Rucio's default finds a scope before the dot, as in `user.alice.x/y`
-    if ":" in did or len(ids) not in {ITEM_PARTS, ASSET_PARTS} or not all(ids):
+    if ":" in did or len(ids) not in {naming.ITEM_PARTS, naming.ASSET_PARTS} or not all(ids):
         return None
-    if parts := split_name(f"/{typed}"):
+    if parts := naming.split_name(f"/{typed}"):
         try:
-            return unescape(parts[0]), f"/{typed}"
+            return naming.unescape(parts[0]), f"/{typed}"
         except ValueError:  # a shortened collection id gives no scope
             return None
-    if len(ids) == ITEM_PARTS:
-        return ids[0], item_name(*ids)
-    return ids[0], asset_name(ids[0], ids[1], ids[2], href=None)
+    if len(ids) == naming.ITEM_PARTS:
+        return ids[0], naming.item_name(*ids)
+    return ids[0], naming.asset_name(ids[0], ids[1], ids[2], href=None)
 
 
 def _item_url(did: str) -> tuple[str, str] | None:
@@ -85,13 +77,13 @@ def _item_url(did: str) -> tuple[str, str] | None:
         collection, item = (unquote(part, errors="strict") for part in match.groups())
     except UnicodeDecodeError:
         return None
-    return collection, item_name(collection, item)
+    return collection, naming.item_name(collection, item)
 
 
 def _scope(collection: str, scopes: Collection[str] | None) -> str | None:
     """Return the scope of a collection, or None if it has none."""
     try:
-        derived = collection_scope(collection)
+        derived = naming.collection_scope(collection)
     except ValueError:  # an account's scope is never derived
         derived = None
     if scopes and derived not in scopes:
