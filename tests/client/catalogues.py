@@ -280,6 +280,12 @@ REPORTED = [
         "cannot be parsed",
     ),
     Reported(
+        "a collection called like the scope of an account",
+        _one("user.alice", "i", "b", "https://data.example.org/b.tif"),
+        "b",
+        "would get an account's scope",
+    ),
+    Reported(
         "a relative href where the item's own URL is none",
         item("c", "i", {"b": {"href": "b.tif"}}, "http://[::1/i.json"),
         "b",

@@ -67,6 +67,13 @@ def test_reported(case):
     assert "SECRET" not in str(outcome)
 
 
+def test_a_collection_called_like_the_scope_of_an_account():
+    """It can be registered in another scope."""
+    (case,) = [case for case in REPORTED if "account" in case.case]
+    asset = by_key(select_assets(case.item, scope="earth"))[case.key]
+    assert asset.did == DID("earth", "/user.alice/i/b.tif")
+
+
 def test_collections_that_meet_when_cut():
     """Collection ids that are equal in their first 25 characters have scopes of their own."""
     ids = [
