@@ -57,7 +57,7 @@ def main() -> int:
 
 
 def findings() -> Iterator[Finding]:
-    """Look at everything: package, version, modules, algorithms and settings."""
+    """Yield what is active: package, version, modules, algorithms and settings."""
     for what, look in _looks():
         try:
             yield Finding(what, ok=True, found=look())
@@ -88,7 +88,7 @@ def _looks() -> Iterator[tuple[str, Callable[[], str]]]:
 def _package() -> str:
     from rucio.common.config import is_client
 
-    where = _module()
+    where = str(importlib.import_module(_PACKAGE).__file__)
     sharing = None if is_client() else vos()
     if sharing:
         return f"{where} for VO {', '.join(sharing)}"
@@ -115,7 +115,7 @@ def _version() -> str:
     return str(current_version())
 
 
-def _module(name: str = "__init__") -> str:
+def _module(name: str) -> str:
     return str(importlib.import_module(f"{_PACKAGE}.{name}").__file__)
 
 
