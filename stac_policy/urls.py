@@ -39,11 +39,10 @@ _SECRET_WORD = re.compile(
     "api[-_]?key|authorization|cookie|credential|passw|secret|signature|token", re.IGNORECASE
 )
 _NAMED = re.compile(r"(?<![\w-])([\w-]+)['\"]?[ \t]*([:=])[ \t]*")
-_QUOTED = re.compile(r"\"[^\"]*\"?|'[^']*'?")
-_UNQUOTED = re.compile(r"(?:(?:basic|bearer)[ \t]+)?[^\s&]*", re.IGNORECASE)
+_VALUE = re.compile(r"\"[^\"]*\"?|'[^']*'?|(?:(?:basic|bearer)[ \t]+)?[^\s&]*", re.IGNORECASE)
+_WHOLE_LINE = re.compile(r"\"[^\"]*\"?|'[^']*'?|.*")  # of headers whose values have spaces
 _WORD = re.compile(r"\S+")
 _CLOSING = "'\")]}>,;:."
-_WHOLE_LINE = ("authorization", "cookie")  # headers whose values have spaces in them
 _NAME_LENGTH = 40  # characters of a scheme or parameter that are shown
 _SHOWN_LENGTH = 4096  # characters of a URL or a line; the rest is cut
 
@@ -201,8 +200,13 @@ def mask(text: str) -> str:
     for name in _NAMED.finditer(words):
         if name.start() < position or not _is_secret(name):
             continue
+        is_header = name[2] == ":" and name[1].lower().endswith(("authorization", "cookie"))
+        value = (_WHOLE_LINE if is_header else _VALUE).match(words, name.end())
+        hidden = value[0] if value else ""
+        if not hidden.startswith(("'", '"')):
+            hidden = hidden.rstrip(_CLOSING)
         shown += [words[position : name.end()], "…"]
-        position = _end_of_value(words, name)
+        position = name.end() + len(hidden)
     return printable("".join([*shown, words[position:]]))
 
 
@@ -235,16 +239,6 @@ def _is_secret(name: re.Match[str]) -> bool:
     is_path = name[2] == ":" and name.string[: name.start()].endswith("/")  # `/etc/passwd: …`
     is_word = _SECRET_WORD.search(name[1]) or _SECRET_PARAMETER.fullmatch(name[1])
     return bool(is_word) and not is_path
-
-
-def _end_of_value(text: str, name: re.Match[str]) -> int:
-    if quoted := _QUOTED.match(text, name.end()):
-        return quoted.end()
-    if name[2] == ":" and name[1].lower().endswith(_WHOLE_LINE):
-        line = text.find("\n", name.end())
-        return len(text) if line < 0 else line
-    value = _UNQUOTED.match(text, name.end())
-    return name.end() + len(value[0].rstrip(_CLOSING)) if value else name.end()
 
 
 def _secret_parameter(query: str) -> str | None:
