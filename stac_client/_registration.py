@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from stac_client._assets import Asset, AssetSelection
     from stac_client._items import ItemDict, ItemsLike
     from stac_client._journal import Entry, Journal
-    from stac_client._lookup import LearnFrom, Lookups
+    from stac_client._lookup import Lookups, Probe
     from stac_client._results import FileTally, Progress
     from stac_client._rucio import Rucio, RucioFile
 
@@ -55,7 +55,7 @@ class Options:
     assets: AssetSelection
     scope: str | None
     """A fixed scope instead of those derived from the collections."""
-    learn_from: LearnFrom
+    probe: Probe
     """How far to go for sizes and checksums."""
     containers: bool
     """Whether collections get containers that hold their items' datasets."""
@@ -225,7 +225,7 @@ class Registrar:
             return
         protocols = self._rucio.rse(self._rse, f"registering at RSE {self._rse}")["protocols"]
         # What is left in the middle gives its look-ups up first: batches wait for them.
-        with threads(_BATCHES) as executor, lookups(self._options.learn_from) as looking_up:
+        with threads(_BATCHES) as executor, lookups(self._options.probe) as looking_up:
             try:
                 for batch in self._batches(chain(first, reading), protocols):
                     yield from self._ended()

@@ -12,7 +12,6 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import requests
 from packaging.specifiers import SpecifierSet
 from rucio.common.exception import (
     AccessDenied,
@@ -43,7 +42,7 @@ from stac_client._source_rse import (
 )
 from stac_client.errors import AccessError, ConfigurationError, StacRucioError, rucio_errors
 from stac_policy import SUPPORTED_VERSION
-from stac_policy.http import make_session, open_url
+from stac_policy.http import FetchError, make_session, open_url
 from stac_policy.naming import collection_scope
 from stac_policy.settings import Settings, configured_options, parse
 from stac_policy.urls import DEFAULT_PORTS, is_allowed, redact
@@ -895,8 +894,8 @@ def _origin(url: str) -> Finding:
         try:
             with open_url(session, url, (), _TIMEOUT_S_RESOLUTION, method="HEAD") as response:
                 status = response.status_code
-        except requests.RequestException as reason:  # whose text may repeat a signed redirect
-            return _origin_fails(url, type(reason).__name__)
+        except FetchError as reason:
+            return _origin_fails(url, str(reason))
     # Not every origin answers HEAD.
     if status in {HTTPStatus.OK, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED}:
         return ok("origin", f"{redact(url)} answers")

@@ -14,9 +14,9 @@ from stac_policy.non_deterministic_pfn import non_deterministic_pfn, original_ur
 from stac_policy.stac_api import _cache
 from stac_policy.urls import refusal
 from tests.items import assets_of
+from tests.origin import redirect, status
 
 from .catalogue import item_json, item_path
-from .origin import redirect, status
 from .server import run_with_server
 from .support import configured
 
