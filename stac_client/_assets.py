@@ -203,7 +203,10 @@ def _dataset(item: ItemDict, scope: str | None) -> DID | str:
         return "the item belongs to no collection, which its name needs"
     if not isinstance(item_id, str) or not item_id:
         return "the item has no id"
-    return DID(scope or collection_scope(collection), item_name(collection, item_id))
+    try:
+        return DID(scope or collection_scope(collection), item_name(collection, item_id))
+    except ValueError as error:  # an account's scope is never derived
+        return str(error)
 
 
 def _assets(item: ItemDict, source_rse: str | None) -> dict[str, Mapping[str, Any]]:

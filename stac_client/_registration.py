@@ -25,7 +25,7 @@ from stac_client._rucio import REQUEST_DIDS, batched, grouped
 from stac_client._source_rse import with_pfn
 from stac_client.errors import AccessError, StacRucioError
 from stac_policy.naming import DID, collection_name
-from stac_policy.urls import redact, refusal
+from stac_policy.urls import link_href, redact, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator, Mapping
@@ -620,9 +620,5 @@ def _is_coordinate(value: object) -> bool:
 
 def _url(item: ItemDict) -> str | None:
     """The URL of an item, unless it carries a secret or is none of HTTP."""
-    links = item.get("links")
-    for link in links if isinstance(links, list) else []:
-        if isinstance(link, dict) and link.get("rel") == "self":
-            href = link.get("href")
-            return href if isinstance(href, str) and not refusal(href) else None
-    return None
+    href = link_href(item)
+    return None if refusal(href) else href

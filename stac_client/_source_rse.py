@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from stac_client._results import Outcome, State
+from stac_policy.urls import DEFAULT_PORTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -23,7 +24,6 @@ SUPPORTED_CHECKSUMS = "supported_checksums"
 """The attribute that must be `none`: an HTTP origin answers no checksum queries, and FTS
 then verifies the destination alone."""
 
-_PORTS = {"https": 443, "http": 80}
 _NONE_IS_OFF = 39  # version of Rucio
 _DOMAINS: dict[str, dict[str, int | None]] = {
     "lan": {"read": 1, "write": None, "delete": None},
@@ -36,7 +36,7 @@ _DOMAINS: dict[str, dict[str, int | None]] = {
         "third_party_copy_write": None,
     },
 }
-SCHEMES = tuple(_PORTS)
+SCHEMES = ("https", "http")
 """The schemes that URLs can have."""
 
 
@@ -46,7 +46,7 @@ def source_protocol(scheme: str) -> dict[str, Any]:
         "scheme": scheme,
         # The protocol takes any host and port; Rucio wants one.
         "hostname": "localhost",
-        "port": _PORTS[scheme],
+        "port": DEFAULT_PORTS[scheme],
         "prefix": "/",
         "impl": SOURCE_PROTOCOL,
         "domains": {domain: dict(operations) for domain, operations in _DOMAINS.items()},
@@ -107,9 +107,6 @@ def wrong_priorities(protocol: Mapping[str, Any], version: str) -> Iterator[tupl
 # `//` (`rucio.rse.protocols.protocol.RSEProtocol.parse_pfns`).
 
 
-_DEFAULT_PORTS = {"http": 80, "https": 443}
-
-
 class NoPfnError(Exception):
     """None of an RSE's protocols can hold a URL; the message says why."""
 
@@ -151,7 +148,7 @@ def pfn_of(url: str, protocols: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _obstacle(parts: SplitResult, protocol: Mapping[str, Any]) -> str | None:
-    port = parts.port or _DEFAULT_PORTS.get(parts.scheme)
+    port = parts.port or DEFAULT_PORTS.get(parts.scheme)
     prefix = f"/{protocol['prefix'].strip('/')}/".replace("//", "/")
     if (parts.hostname, port) != (protocol["hostname"], protocol["port"]):
         return f"is for {protocol['hostname']}:{protocol['port']} alone"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from http import HTTPStatus
@@ -44,7 +45,7 @@ from stac_policy import SUPPORTED_VERSION
 from stac_policy.http import FetchError, make_session, open_url
 from stac_policy.naming import collection_scope
 from stac_policy.settings import Settings, configured_options, parse
-from stac_policy.urls import is_allowed, redact
+from stac_policy.urls import DEFAULT_PORTS, is_allowed, redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -329,7 +330,8 @@ def survey(
                 found.refused[selected.reason] += 1
         collection = item.get("collection")
         if isinstance(collection, str) and collection:
-            found.scopes.setdefault(collection, scope or collection_scope(collection))
+            with suppress(ValueError):  # what has no scope is among the refused
+                found.scopes.setdefault(collection, scope or collection_scope(collection))
     return found
 
 
@@ -802,7 +804,7 @@ def _answers(url: str) -> bool:
     """Whether something listens there; without a certificate FTS says no more."""
     try:
         parts = urlsplit(url)
-        port = parts.port or {"http": 80}.get(parts.scheme, 443)
+        port = parts.port or DEFAULT_PORTS.get(parts.scheme, 443)
         with socket.create_connection((parts.hostname or "", port), _TIMEOUT_S):
             return True
     except (OSError, ValueError):

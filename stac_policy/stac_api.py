@@ -12,7 +12,7 @@ from urllib.parse import quote, urljoin, urlsplit
 
 from stac_policy import http
 from stac_policy.observability import Reporter, count, observe_s
-from stac_policy.urls import absolute, redact
+from stac_policy.urls import absolute, link_href, redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -151,11 +151,7 @@ def _item(answer: Any, item: str, url: str) -> Item:
 
 
 def _base_url(answer: dict[str, Any], url: str) -> str:
-    links = answer.get("links")
-    for link in links if isinstance(links, list) else []:
-        if isinstance(link, dict) and link.get("rel") == "self":
-            try:
-                return urljoin(url, str(link.get("href") or ""))
-            except ValueError:  # it is no URL
-                break
-    return url
+    try:
+        return urljoin(url, link_href(answer))
+    except ValueError:  # it is no URL
+        return url

@@ -253,7 +253,11 @@ def scope(
     if bool(collections) == bool(api):
         raise click.UsageError("give the ids of collections, or --api URL for all of an API")
     ids = collections or list(_collections(str(api)))
-    found = collection_scopes(rucio.client, {name: collection_scope(name) for name in ids})
+    try:
+        scopes = {name: collection_scope(name) for name in ids}
+    except ValueError as error:
+        raise Failure(str(error)) from error
+    found = collection_scopes(rucio.client, scopes)
     notes = [
         f"scope {entry.scope} of collection {entry.collection} is there"
         for entry in found

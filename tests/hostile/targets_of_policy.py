@@ -12,7 +12,7 @@ from rucio.common.exception import RucioException
 
 from stac_policy import http, naming
 from stac_policy.algorithms import collocation_hints, lfn2pfn, pfn2lfn
-from stac_policy.dids import is_asset, is_stac
+from stac_policy.dids import is_asset, stac_parts
 from stac_policy.scope import scope
 from stac_policy.settings import Settings, _text, parse
 from stac_policy.stac_api import StacApiError, _item
@@ -91,7 +91,7 @@ def dids(made: Material) -> None:
     # Rucio's own algorithm `hash` takes no lone surrogates.
     scope_text, text = (made.text().encode("utf-8", "ignore").decode() for _ in range(2))
     did = naming.DID(scope_text, made.choice([text, "/" + text]))
-    assert is_asset(did) <= is_stac(did)
+    assert is_asset(did) <= bool(stac_parts(did))
     assert collocation_hints({"scope": did.scope, "name": did.name}) is not None
     assert lfn2pfn(did.scope, did.name, "RSE", {}, {})
     for part in naming.split_name(did.name):

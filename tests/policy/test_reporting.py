@@ -128,7 +128,7 @@ def test_a_server(tmp_path):
     told = run_with_server(_SERVER, tmp_path)
     assert told["failed"] == [True] * 100
     unresolved, refused = told["heard"]
-    assert unresolved.startswith("WARNING stac_policy.resolver c:/c/i/0.tif is a STAC asset")
+    assert unresolved.startswith("WARNING stac_policy.non_deterministic_pfn c:/c/i/0.tif is a STAC")
     assert "name the STAC API" in unresolved
     assert refused.startswith("WARNING stac_policy.protocol RSE STAC refuses https://example.net/0")
     assert "S3CRET" not in refused
