@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 
     from rucio.client import Client
 
-    from stac_client.admin import Change, Finding, Setup
+    from stac_client.admin import CatalogueSummary, Change, Setup
     from stac_rucio.options import AssetOptions, Connection, ItemSource
     from stac_rucio.output import Output
 
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
 
 
 def must_be_answerable(*, yes: bool) -> None:
-    """See to it that questions can be answered.
+    """Check that questions can be answered.
 
     Args:
         yes: Whether they were on the command line already.
@@ -44,9 +43,7 @@ def must_be_answerable(*, yes: bool) -> None:
         click.UsageError: Nobody can be asked.
     """
     if not yes and not sys.stdin.isatty():
-        raise click.UsageError(
-            "this deletes or changes something, and nobody can be asked here: give --yes"
-        )
+        raise click.UsageError("refusing to change anything without a terminal; pass --yes")
 
 
 def confirm(question: str, *, yes: bool) -> None:
@@ -62,7 +59,7 @@ def confirm(question: str, *, yes: bool) -> None:
     """
     must_be_answerable(yes=yes)
     if not yes and not click.confirm(question, err=True):
-        raise Failure("nothing was deleted")
+        raise Failure("nothing was changed")
 
 
 # Changes to a Rucio server: shown, confirmed, made.
@@ -85,7 +82,7 @@ def make_changes(setup: Setup, client: Client, output: Output, *, dry_run: bool,
         _show(change, output)
     if dry_run or not setup.changes:
         if output.for_people and not setup.changes:
-            click.echo("All is as it should be: there is nothing to change.")
+            click.echo("Nothing to change.")
         return
     confirm(f"Make {counted(len(setup.changes), 'change')}?", yes=yes)
     resumable("The same command does what is left.")
@@ -110,6 +107,18 @@ sample = option(
     show_default=True,
     help="How many of the items to look at.",
 )
+
+
+def _summarise(
+    items: ItemSource | None, sample: int, assets: AssetOptions, rucio: Connection
+) -> CatalogueSummary | None:
+    from stac_client import summarise_catalogue
+
+    if items is None:
+        return None
+    return summarise_catalogue(
+        items.items(), sample=sample, assets=assets.selection, scope=rucio.scope
+    )
 
 
 @verb(
@@ -158,18 +167,15 @@ def setup_rse(  # noqa: PLR0917 - click gives them by name
 
     Lines: the changes.
     """
-    from stac_client import plan_setup, survey
-    from stac_client.admin import server_options
+    from stac_client import plan_setup
 
-    found = None
-    if items is not None:
-        found = survey(items.items(), sample=sample, assets=assets.selection, scope=rucio.scope)
+    found = _summarise(items, sample, assets, rucio)
     setup = plan_setup(
-        rucio.rucio, rse, destinations=destinations, fts=fts, survey=found, owner=owner
+        rucio.rucio, rse, destinations=destinations, fts=fts, catalogue=found, owner=owner
     )
     make_changes(setup, rucio.rucio, output, dry_run=dry_run, yes=yes)
     if output.for_people and found is not None and items is not None:
-        options = server_options(found, api=items.api or "", scope=rucio.scope)
+        options = found.server_options(api=items.api or "", scope=rucio.scope)
         click.echo("\nThe rucio.cfg of the server and its daemons should have:\n")
         click.echo("\n".join(f"    {line}".rstrip() for line in options.splitlines()))
 
@@ -182,7 +188,7 @@ _FINDINGS = (
     Column("code", "code"),
     Column("what", "what"),
     Column("why", "why"),
-    Column("mend", "mend"),
+    Column("fix", "fix"),
 )
 _LEVEL_WIDTH = 8
 _COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}
@@ -222,27 +228,25 @@ def doctor(  # noqa: PLR0917 - click gives them by name
     real resolution. Changes nothing. Exit code 1 if there are errors; warnings are
     none.
 
-    Lines: level, code, what, why, mend.
+    Lines: level, code, what, why, fix.
     """
-    from stac_client import survey
     from stac_client.admin import examine
 
-    found = None
-    if items is not None:
-        found = survey(items.items(), sample=sample, assets=assets.selection, scope=rucio.scope)
+    found = _summarise(items, sample, assets, rucio)
     errors = 0
-    for finding in examine(rucio.connect, rse, destinations=destinations, survey=found):
-        level = finding.level.value
-        errors += level == "error"
+    for check in examine(rucio.connect, rse, destinations=destinations, catalogue=found):
+        row = {"level": check.level.value, "fix": check.command}
+        row |= {name: getattr(check, name) for name in ("code", "what", "why")}
+        errors += row["level"] == "error"
         if output.for_people:
-            _show_doctor(finding, level)
+            _show_check(**row)
         else:
-            output.row(_FINDINGS, {**asdict(finding), "level": level})
+            output.row(_FINDINGS, row)
     if errors:
         raise Failure(f"{counted(errors, 'error')} found")
 
 
-def _show_doctor(finding: Finding, level: str) -> None:
+def _show_check(*, level: str, what: str, why: str, fix: str, **_: str) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -251,14 +255,14 @@ def _show_doctor(finding: Finding, level: str) -> None:
     table = Table.grid(padding=(0, 1))
     table.add_column(width=_LEVEL_WIDTH)
     table.add_column(overflow="fold")
-    table.add_row(Text(level, style=_COLOURS[level]), Text(printable(finding.what)))
-    if finding.why:
-        table.add_row("", Text(printable(finding.why), style="dim"))
+    table.add_row(Text(level, style=_COLOURS[level]), Text(printable(what)))
+    if why:
+        table.add_row("", Text(printable(why), style="dim"))
     console.print(table)
-    for line in finding.mend.splitlines():
+    for line in fix.splitlines():
         # Not broken into lines: it is to be pasted.
-        mend = f"{' ' * (_LEVEL_WIDTH + 1)}{printable(line)}"
-        console.print(Text(mend, style="cyan"), soft_wrap=True)
+        text = f"{' ' * (_LEVEL_WIDTH + 1)}{printable(line)}"
+        console.print(Text(text, style="cyan"), soft_wrap=True)
 
 
 # `stac-rucio admin scope`.
@@ -290,19 +294,14 @@ def scope(
 
     Lines: the changes.
     """
-    from stac_client.admin import Setup, collection_scopes, missing_scopes
+    from stac_client.admin import plan_scopes
     from stac_policy.naming import collection_scope
 
     if bool(collections) == bool(api):
         raise click.UsageError("give the ids of collections, or --api URL for all of an API")
     ids = collections or list(_collections(str(api)))
-    found = collection_scopes(rucio.rucio, {name: collection_scope(name) for name in ids})
-    notes = [
-        f"scope {entry.scope} of collection {entry.collection} is there"
-        for entry in found
-        if entry.exists
-    ]
-    setup = Setup(missing_scopes(found, owner or rucio.rucio.account), notes)
+    scopes = {name: collection_scope(name) for name in ids}
+    setup = plan_scopes(rucio.rucio, scopes, owner=owner)
     make_changes(setup, rucio.rucio, output, dry_run=dry_run, yes=yes)
 
 

@@ -35,7 +35,7 @@ RULE = "0123456789abcdef0123456789abcdef"
         (["plan", "--rse", "STAC", "--api", "u", "--filter", "{"], "not JSON"),
         (["wait"], "no rules"),
         (["wait", "nonsense"], "32 hex digits"),
-        (["rules", "delete", RULE], "give --yes"),
+        (["rules", "delete", RULE], "pass --yes"),
         (["admin", "scope"], "--api URL"),
         (["no-such-verb"], "No such command"),
     ],

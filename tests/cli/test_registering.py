@@ -147,6 +147,6 @@ def test_deregister(run, items_file, stac_lake, said):
         assert result.exit_code == 0
     else:
         assert result.exit_code == 2
-        assert "give --yes" in result.stderr
+        assert "pass --yes" in result.stderr
     left = "0" if said else "2"
     assert ["registered", left] in rows(run(*deregister, "--dry-run"))
