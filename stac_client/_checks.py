@@ -197,11 +197,11 @@ def wrong(code: str, what: str, fix: Change | str) -> Check:
     return Check(code, Level.WARNING, what, WARNINGS[code], fix)
 
 
-def _admin(*words: str) -> str:
+def _rucio_admin(*words: str) -> str:
     return shlex.join(["rucio-admin", *words])
 
 
-def _setup(rse: str, *more: str) -> str:
+def _setup_rse(rse: str, *more: str) -> str:
     words = ("stac-rucio", "admin", "setup-rse", rse, "--destinations", "RSE-EXPRESSION", *more)
     return shlex.join(words)
 
@@ -209,14 +209,14 @@ def _setup(rse: str, *more: str) -> str:
 def _set(rse: str, setting: str, *, value: bool) -> Change:
     words = ("rse", "update", "--rse", rse, "--setting", setting, "--value", str(value))
     text = f"set {setting}={value} on {rse}"
-    return Change(text, _admin(*words), "update_rse", (rse, {setting: value}))
+    return Change(text, _rucio_admin(*words), "update_rse", (rse, {setting: value}))
 
 
 def _set_attribute(rse: RSE, key: str, value: str) -> Change:
     old = rse.attributes.get(key)
     text = f"set attribute {key}={value} on {rse.name}" + ("" if old is None else f" (was {old})")
     words = ("rse", "set-attribute", "--rse", rse.name, "--key", key, "--value", value)
-    return Change(text, _admin(*words), "add_rse_attribute", (rse.name, key, value))
+    return Change(text, _rucio_admin(*words), "add_rse_attribute", (rse.name, key, value))
 
 
 # What a catalogue needs of Rucio, from a sample of its items.
@@ -290,7 +290,8 @@ def summarise_catalogue(
                 found.refused[selected.reason] += 1
         collection = item.get("collection")
         if isinstance(collection, str) and collection:
-            found.scopes.setdefault(collection, scope or collection_scope(collection))
+            with suppress(ValueError):  # what has no scope is among the refused
+                found.scopes.setdefault(collection, scope or collection_scope(collection))
     return found
 
 
@@ -353,7 +354,7 @@ def source_rse(rucio: Rucio, name: str, version: str) -> tuple[RSE, Check | None
             raise
     settings = {"deterministic": False, **dict(_AVAILABILITY.values())}
     text = f"add RSE {name}, non-deterministic, not available for writing or deletion"
-    change = Change(text, _setup(name), "add_rse", (name,), settings)
+    change = Change(text, _setup_rse(name), "add_rse", (name,), settings)
     missing = wrong("rse-missing", f"there is no RSE {name}", change)
     return RSE(name, version, settings, [], {}), missing
 
@@ -477,7 +478,7 @@ def account(rucio: Rucio) -> Check:
     what = f"account {name} is neither an administrator nor a registrar"
     attribute = ("--key", Settings().registrar_attribute, "--value", "true")
     return wrong(
-        "account-not-registrar", what, _admin("account", "add-attribute", *attribute, name)
+        "account-not-registrar", what, _rucio_admin("account", "add-attribute", *attribute, name)
     )
 
 
@@ -509,7 +510,7 @@ def scopes(
             trusted[has] = bool(_roles(rucio, has))
         if scope not in there:
             text = f"add scope {scope} for account {owner}"
-            command = _admin("scope", "add", "--account", owner, "--scope", scope)
+            command = _rucio_admin("scope", "add", "--account", owner, "--scope", scope)
             change = Change(text, command, "add_scope", (owner, scope))
             yield wrong("scope-missing", f"{named} does not exist", change)
         elif has is None or trusted[has]:
@@ -576,7 +577,7 @@ def _protocols(rse: RSE, catalogue: CatalogueSummary | None) -> Iterator[Check]:
     for scheme in sorted(wanted - there):
         text = f"add protocol {SOURCE_PROTOCOL} for {scheme} to {rse.name}"
         protocol = source_protocol(scheme)
-        add = Change(text, _setup(rse.name), "add_protocol", (rse.name, protocol))
+        add = Change(text, _setup_rse(rse.name), "add_protocol", (rse.name, protocol))
         yield wrong("protocol-missing", f"RSE {rse.name} has no protocol for {scheme}", add)
     # What has to be deleted is the last: until then it shows that the RSE is to be a source RSE.
     for protocol in sorted(rse.protocols, key=lambda protocol: protocol["scheme"] not in SCHEMES):
@@ -589,7 +590,7 @@ def _protocol(rse: RSE, protocol: Mapping[str, Any]) -> Iterator[Check]:
 
     def change(text: str, method: str, *arguments: object) -> Change:
         address = (protocol["hostname"], protocol["port"])
-        return Change(text, _setup(rse.name), method, (rse.name, scheme, *arguments, *address))
+        return Change(text, _setup_rse(rse.name), method, (rse.name, scheme, *arguments, *address))
 
     if scheme not in SCHEMES:
         delete = change(f"delete {named}, {impl}", "delete_protocols")
@@ -609,7 +610,7 @@ def _protocol(rse: RSE, protocol: Mapping[str, Any]) -> Iterator[Check]:
 
 
 def _stock(rse: RSE, catalogue: CatalogueSummary | None) -> Iterator[Check]:
-    fix = _setup("ANOTHER-RSE")
+    fix = _setup_rse("ANOTHER-RSE")
     for protocol in rse.protocols:
         host = f"{protocol['impl']}, for {protocol['hostname']}:{protocol['port']} alone"
         what = f"the protocol for {protocol['scheme']} of {rse.name} is {host}"
@@ -631,7 +632,7 @@ def _source_fts(rse: RSE, destinations: Sequence[RSE], wanted: str | None) -> It
     change = _set_attribute(rse, "fts", servers)
     named = ",".join(rse.fts)
     if not named:
-        fix = change if servers else _setup(rse.name, "--fts", _FTS)
+        fix = change if servers else _setup_rse(rse.name, "--fts", _FTS)
         yield wrong("source-fts-missing", f"RSE {rse.name} has no attribute fts", fix)
     elif wanted and named != wanted:
         yield wrong("fts-differs", f"RSE {rse.name} has fts={named}, not {wanted}", change)
@@ -655,7 +656,7 @@ def distance(rucio: Rucio, source: str, destination: str) -> Iterator[Check]:
     way = f"from {source} to {destination}"
     known = _or_none(lambda client: client.get_distance(source, destination), exception.RSENotFound)
     if not rucio.ask(f"asking for the distance {way}", known):
-        command = _admin("rse", "add-distance", "--distance", "1", source, destination)
+        command = _rucio_admin("rse", "add-distance", "--distance", "1", source, destination)
         arguments = (source, destination, {"distance": 1})
         change = Change(f"add distance 1 {way}", command, "add_distance", arguments)
         yield wrong("distance-missing", f"there is no distance {way}", change)
@@ -696,7 +697,7 @@ def _destination(rse: RSE, source: RSE, schemes: set[str]) -> Iterator[Check]:
         fix = _set_attribute(rse, "fts", ",".join(source.fts) or _FTS).command
         yield wrong("destination-fts-missing", f"RSE {name} has no attribute fts", fix)
     writes = {*rse.schemes("third_party_copy_write")}
-    info = _admin("rse", "info", name)
+    info = _rucio_admin("rse", "info", name)
     if not writes:
         what = f"RSE {name} has no protocol for third_party_copy_write"
         fix = f"{info}  # then give a protocol this operation (wan)"
@@ -715,7 +716,7 @@ def _families(schemes: set[str]) -> set[str]:
 
 
 def _limit(name: str, rse: str, limit: float | None, used: int) -> Iterator[Check]:
-    fix = _admin("account", "set-limits", name, rse, "infinity")
+    fix = _rucio_admin("account", "set-limits", name, rse, "infinity")
     if limit is None:
         yield wrong("limit-missing", f"account {name} has no limit at RSE {rse}", fix)
     elif used >= limit:

@@ -300,7 +300,10 @@ def scope(
     if bool(collections) == bool(api):
         raise click.UsageError("give the ids of collections, or --api URL for all of an API")
     ids = collections or list(_collections(str(api)))
-    scopes = {name: collection_scope(name) for name in ids}
+    try:
+        scopes = {name: collection_scope(name) for name in ids}
+    except ValueError as error:
+        raise Failure(str(error)) from error
     setup = plan_scopes(rucio.rucio, scopes, owner=owner)
     make_changes(setup, rucio.rucio, output, dry_run=dry_run, yes=yes)
 
