@@ -25,7 +25,7 @@ except ModuleNotFoundError as error:
 from stac_client._alternates import EXTENSION as ALTERNATE_ASSETS
 from stac_client._alternates import write_back
 from stac_client._assets import by_media_type, by_role
-from stac_client._history import History, plot_map, to_geodataframe
+from stac_client._history import History, to_geodataframe
 from stac_client._lookup import LearnFrom
 from stac_client._modifier import AlternatesWarning, Candidate, Explanation, Modifier
 from stac_client._plan import Plan
@@ -82,7 +82,6 @@ __all__ = [
     "by_media_type",
     "by_role",
     "plan_setup",
-    "plot_map",
     "summarise_catalogue",
     "to_geodataframe",
     "write_back",

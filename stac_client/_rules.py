@@ -20,7 +20,7 @@ from rucio.common.exception import (
 from stac_client._assets import registrable
 from stac_client._items import iter_items
 from stac_client._rucio import batched, grouped
-from stac_client._tables import Table, html_bar, html_block, html_table
+from stac_client._tables import Bar, Table
 from stac_client.errors import ConfigurationError, RequestError, StacRucioError
 from stac_policy.naming import DID, split_name, unescape
 
@@ -455,10 +455,9 @@ _STATES = ("STUCK", "REPLICATING", "SUSPENDED", "WAITING_APPROVAL", "INJECT", "O
 class ReplicationRules(Table[Rule]):
     """Replication rules, as they were when Rucio was asked."""
 
-    def _repr_html_(self) -> str:
-        """For notebooks: how far they are, then the rules."""
+    def _headline(self) -> Bar:
         done, total = sum(rule.locks_ok for rule in self), sum(map(_locks, self))
-        return html_block(html_bar(done, total, self._summary()), html_table(self._shown()))
+        return Bar(done, total, self._summary())
 
     def _summary(self) -> str:
         found = Counter(rule.state for rule in self)

@@ -13,46 +13,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from stac_policy.urls import mask, redact
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import IO, Any
-
-
-# Text for terminals and logs: nothing that a catalogue or a server says controls either; pure.
-
-
-# What follows the question mark of a URL may be a signature.
-_QUERY = re.compile(r"(?<=[^\s?])\?[^\s'\"<>)\]]+")
-_USER = re.compile(r"(?<=://)[^\s/@]+@")
-_SECRET = re.compile(
-    r"""((?:authorization|cookie|password|passwd|secret|signature|token|api[-_]?key)[\w-]*
-        ['"]?\s*[:=]\s*['"]?(?:(?:basic|bearer)\s+)?)[^\s'",;&}]+""",
-    re.IGNORECASE | re.VERBOSE,
-)
-_KILO = 1000
-_TEN = 9.95
-
-
-def printable(text: str) -> str:
-    """Give text in one line, with escapes in place of what a terminal would obey."""
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
-    )
-
-
-def without_secrets(text: str) -> str:
-    """Give text without queries and users of URLs, and without what is said to be a secret."""
-    return _SECRET.sub(r"\1…", _USER.sub("", _QUERY.sub("?…", text)))
-
-
-def human_bytes(size_bytes: int) -> str:
-    """Give a number of bytes as people read it: `1.2 GB`, in powers of 1,000 as Rucio does."""
-    size, units = float(size_bytes), ["PB", "TB", "GB", "MB", "kB"]
-    if size_bytes < _KILO:
-        return f"{size_bytes} B"
-    while size >= _KILO - 0.5 and units:  # half less would be shown as 1000
-        size, unit = size / _KILO, units.pop()
-    return f"{size:.1f} {unit}" if size < _TEN else f"{size:,.0f} {unit}"
 
 
 def counted(count: int, noun: str) -> str:
@@ -113,7 +78,7 @@ class Failure(click.ClickException):
     """Ends a command with a line on standard error and an exit code."""
 
     def __init__(self, message: str, exit_code: ExitCode = ExitCode.FAILED) -> None:
-        super().__init__(printable(without_secrets(message)))
+        super().__init__(mask(message))
         self.exit_code = int(exit_code)  # type: ignore[misc] # click does so itself
 
     def show(self, file: IO[Any] | None = None) -> None:
@@ -173,7 +138,7 @@ def _failure(error: Exception, verbosity: int) -> Failure:
     message, exit_code = _said(error)
     if verbosity:
         for line in _causes(error, whole=exit_code is ExitCode.DEFECT):
-            click.echo(printable(without_secrets(line)), err=True)
+            click.echo(mask(line), err=True)
     return Failure(message, exit_code)
 
 
@@ -192,7 +157,7 @@ def _said(error: Exception) -> tuple[str, ExitCode]:
     except OSError as told:  # as when the disk is full: a temporary file is made on import
         return f"Rucio's client can not be loaded: {told}", ExitCode.CONFIGURATION
     if not expected:
-        text = f"unexpected {type(error).__name__}: {without_secrets(str(error))} (-v says more)"
+        text = f"unexpected {type(error).__name__}: {mask(str(error))} (-v says more)"
         return text, ExitCode.DEFECT
     kinds = {
         errors.UnreachableError: ExitCode.UNREACHABLE,
@@ -261,7 +226,7 @@ def set_up_logs(verbosity: int) -> None:
 class _SafeFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         text = super().format(record)
-        return "\n".join(printable(without_secrets(line)) for line in text.splitlines())
+        return "\n".join(map(mask, text.splitlines()))
 
 
 # Errors of a STAC API, in one line that names it and the cause.
@@ -291,7 +256,6 @@ def stac_errors(api: str) -> Iterator[None]:
     from requests import RequestException
 
     from stac_client.errors import AccessError, RequestError, UnreachableError
-    from stac_policy.urls import redact
 
     name = f"the STAC API {redact(api)}"
     try:
@@ -314,4 +278,4 @@ def cause(error: Exception) -> str:
     """The end of what a chain of libraries says."""
     text = _OBJECT.sub("", " ".join(str(error).split())) or type(error).__name__
     found = _CAUSE.search(text)
-    return without_secrets(found[1] if found else text[:300])
+    return mask(found[1] if found else text[:300])

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
-from stac_rucio.errors import Failure, OutputClosedError, counted, human_bytes, printable, verbosity
+from stac_policy.urls import printable
+from stac_rucio.errors import Failure, OutputClosedError, counted, verbosity
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -57,7 +58,14 @@ class Output:
             kind: First word of each line for programs, where several kinds of lines come.
         """
         if self.for_people:
-            self._table(columns, list(rows))
+            from rich.console import Console
+
+            from stac_client._tables import table
+
+            shown = [{column.title: row.get(column.name) for column in columns} for row in rows]
+            made = table(shown, {column.title: column.kind for column in columns})
+            if made.row_count:
+                Console().print(made)
             return
         for row in rows:
             self.row(columns, row, kind=kind)
@@ -80,9 +88,11 @@ class Output:
         from rich.table import Table
         from rich.text import Text
 
+        from stac_client._tables import cell
+
         table = Table.grid(padding=(0, 2))
         for column in columns:
-            value = Text(_shown(row.get(column.name), column.kind))
+            value = Text(cell(row.get(column.name), column.kind))
             table.add_row(Text(f" {column.title}"), value)
         Console().print(table)
 
@@ -99,31 +109,6 @@ class Output:
             line = f"{counted(count, 'asset')} {state}: {printable(reason)}"
             console.print(Padding(Text(line), (0, 0, 0, 1)))
             console.print(Padding(Text(f"such as {printable(example)}", style="dim"), (0, 0, 0, 3)))
-
-    @staticmethod
-    def _table(columns: Sequence[Column], rows: Sequence[Row]) -> None:
-        from rich import box
-        from rich.console import Console
-        from rich.table import Table
-        from rich.text import Text
-
-        shown = [
-            (column, [_shown(row.get(column.name), column.kind) for row in rows])
-            for column in columns
-        ]
-        shown = [(column, cells) for column, cells in shown if any(cells)]
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), collapse_padding=True)
-        for column, _ in shown:
-            table.add_column(
-                Text(column.title),
-                justify="right" if column.kind in {"number", "bytes"} else "left",
-                no_wrap=column.kind != "text",
-                overflow="fold",
-            )
-        for cells in zip(*(cells for _, cells in shown)):
-            table.add_row(*map(Text, cells))
-        if table.row_count:
-            Console().print(table)
 
 
 def write_json(value: object) -> None:
@@ -148,16 +133,6 @@ def _plain(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return "" if value is None else printable(str(value))
-
-
-def _shown(value: object, kind: str) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
-        return human_bytes(value) if kind == "bytes" else f"{value:,}"
-    return printable(str(value))
 
 
 # What became of assets: line by line for programs, counted and explained for people.

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stac_rucio.errors import Failure, counted, printable, resumable, stac_errors
+from stac_policy.urls import printable
+from stac_rucio.errors import Failure, counted, resumable, stac_errors
 from stac_rucio.options import (
     dry_run,
     option,

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from stac_rucio.errors import counted, human_bytes, resumable
+from stac_rucio.errors import counted, resumable
 from stac_rucio.options import (
     dry_run,
     option,
@@ -91,10 +91,7 @@ class _Bar:
         self._update()
 
     def on_progress(self, now: Progress) -> None:
-        self._files = f", {now.files_done:,} of {now.files_total:,} files"
-        if now.bytes_total:
-            sizes = f"{human_bytes(now.bytes_done)} of {human_bytes(now.bytes_total)}"
-            self._files += f", {sizes} downloaded"
+        self._files = f", {now}"
         self._update()
 
     def _update(self) -> None:

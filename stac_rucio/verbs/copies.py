@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stac_rucio.errors import ExitCode, Failure, human_bytes, resumable
+from stac_rucio.errors import ExitCode, Failure, resumable
 from stac_rucio.options import (
     option,
     takes_assets,
@@ -153,9 +153,7 @@ def download(  # noqa: PLR0917 - click gives them by name
     with progress() as show:
 
         def on_progress(now: Progress) -> None:
-            sizes = f"{human_bytes(now.bytes_done)} of {human_bytes(now.bytes_total)}"
-            said = f"{now.files_done:,} of {now.files_total:,} files, {sizes}"
-            show("downloading", now.bytes_done, now.bytes_total, said)
+            show("downloading", now.bytes_done, now.bytes_total, str(now))
 
         downloads = rucio.stac.download(
             items.items(),

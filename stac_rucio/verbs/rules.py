@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stac_client._items import read_stream
-from stac_rucio.errors import ExitCode, Failure, counted, printable, resumable
+from stac_policy.urls import printable
+from stac_rucio.errors import ExitCode, Failure, counted, resumable
 from stac_rucio.options import (
     dry_run,
     option,

@@ -124,7 +124,7 @@ def test_parsed_parts(protocol):
     [
         ("s3://bucket/x.tif", "s3 scheme"),
         ("https:///x.tif", "names no host"),
-        ("https://data.example.org:99999/x", "can not be parsed"),
+        ("https://data.example.org:99999/x", "cannot be parsed"),
         ("https://u:s3cr3t@data.example.org/x.tif", "credentials"),
         ("https://data.example.org/x.tif?sig=s3cr3t", "is signed"),
         ("https://data.example.org/a b.tif", "percent-escaped"),

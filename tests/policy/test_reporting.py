@@ -35,7 +35,8 @@ def refused(act, *arguments):
 protocol = Default({"auth_token": None}, {"rse": "STAC", "id": "1", "deterministic": False})
 failed = [refused(construct_non_deterministic_pfn, "d", "c", f"/c/i/{n}.tif") for n in range(50)]
 failed += [
-    refused(protocol.parse_pfns, f"https://u:S3CRET@example.net/{n}?sig=S3CRET") for n in range(50)
+    refused(protocol.parse_pfns, f"https://u:S3CRET@example.net/{n}\x1b[31m?sig=S3CRET")
+    for n in range(50)
 ]
 print(json.dumps({
     "failed": failed, "heard": heard, "metrics": generate_latest(REGISTRY).decode(),
@@ -130,6 +131,7 @@ def test_a_server(tmp_path):
     assert "name the STAC API" in unresolved
     assert refused.startswith("WARNING stac_policy.protocol RSE STAC refuses https://example.net/0")
     assert "S3CRET" not in refused
+    assert refused.isprintable()
     metrics = told["metrics"].splitlines()
     assert "stac_policy_unresolved_assets_total 50.0" in metrics
     assert 'stac_policy_refused_urls_total{where="rse"} 50.0' in metrics

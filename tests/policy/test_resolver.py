@@ -167,7 +167,7 @@ def test_failing_api(api):
         ("s3://bucket/k", "s3 scheme where http or https is needed"),
         ("https://data.example.org/a b", "characters that must be percent-escaped"),
         ("https://data.example.org/\ud800", "characters that must be percent-escaped"),
-        ("http://[", "can not be parsed"),
+        ("http://[", "cannot be parsed"),
         ("https://elsewhere.example.net/k", "elsewhere.example.net is not in allowed_hosts"),
     ],
 )
