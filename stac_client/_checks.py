@@ -24,7 +24,6 @@ from stac_client._assets import Asset, select_assets
 from stac_client._items import iter_items
 from stac_client._rucio import Rucio
 from stac_client._source_rse import (
-    DEFAULT_PORTS,
     SCHEMES,
     NoPfnError,
     is_enabled,
@@ -40,7 +39,7 @@ from stac_policy import SUPPORTED_VERSION
 from stac_policy.http import make_session, open_url
 from stac_policy.naming import collection_scope
 from stac_policy.settings import SOURCE_PROTOCOL, Settings, configured_options, parse
-from stac_policy.urls import is_allowed, redact
+from stac_policy.urls import DEFAULT_PORTS, is_allowed, redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from stac_client._results import Outcome, State
 from stac_policy.settings import SOURCE_PROTOCOL
+from stac_policy.urls import DEFAULT_PORTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
     from stac_client._assets import Asset
 
-DEFAULT_PORTS = {"http": 80, "https": 443}
 SCHEMES = tuple(DEFAULT_PORTS)
 """The schemes that URLs can have."""
 

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from rucio.common.exception import AccessDenied, ReplicaNotFound, RSENotFound
 
 from stac_client import ConfigurationError, _checks, plan_setup, summarise_catalogue
-from stac_client._source_rse import SOURCE_PROTOCOL, source_protocol
+from stac_client._source_rse import source_protocol
 from stac_client.admin import CatalogueSummary, Level, examine
+from stac_policy.settings import SOURCE_PROTOCOL
 from tests.fake_rucio import FakeRucio
 from tests.items import make_asset, make_item, many_items
 

@@ -7,13 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stac_client._source_rse import (
-    SOURCE_PROTOCOL,
     NoPfnError,
     pfn_of,
     source_domains,
     source_protocol,
     wrong_priorities,
 )
+from stac_policy.settings import SOURCE_PROTOCOL
 
 
 def protocol(**changed):
