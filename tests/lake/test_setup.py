@@ -77,25 +77,27 @@ def test_setup_goes_on_where_it_stopped(rucio, made):
     assert len(changes) == 8
 
 
-def test_what_was_changed_is_mended(rucio):
+def test_what_was_changed_is_fixed(rucio):
     """Priorities, attributes and availability of a source RSE are set as they should be."""
-    apply(rucio, "SETUP-MEND", destinations=[DISK])
-    rucio.add_rse_attribute("SETUP-MEND", "supported_checksums", "adler32")
-    rucio.update_rse("SETUP-MEND", {"availability_write": True, "availability_read": False})
+    apply(rucio, "SETUP-FIX", destinations=[DISK])
+    rucio.add_rse_attribute("SETUP-FIX", "supported_checksums", "adler32")
+    changed = {"availability_write": True, "availability_read": False, "availability_delete": True}
+    rucio.update_rse("SETUP-FIX", changed)
     disabled = disabled_priority(rucio.ping()["version"])
     wan = {"read": 1, "write": disabled, "third_party_copy_write": 2}
     domains = {"wan": wan | {"third_party_copy_read": 1}}
-    rucio.update_protocols("SETUP-MEND", "https", {"domains": domains}, "localhost", 443)
-    assert apply(rucio, "SETUP-MEND", destinations=[DISK]) == [
-        "set availability_write=False on SETUP-MEND",
-        "set availability_read=True on SETUP-MEND",
+    rucio.update_protocols("SETUP-FIX", "https", {"domains": domains}, "localhost", 443)
+    assert apply(rucio, "SETUP-FIX", destinations=[DISK]) == [
+        "set availability_write=False on SETUP-FIX",
+        "set availability_read=True on SETUP-FIX",
+        "set availability_delete=False on SETUP-FIX",
         (
-            "set priorities of the protocol for https of SETUP-MEND: "
+            "set priorities of the protocol for https of SETUP-FIX: "
             "wan write on, wan third_party_copy_write off"
         ),
-        "set attribute supported_checksums=none on SETUP-MEND (was adler32)",
+        "set attribute supported_checksums=none on SETUP-FIX (was adler32)",
     ]
-    assert apply(rucio, "SETUP-MEND", destinations=[DISK]) == []
+    assert apply(rucio, "SETUP-FIX", destinations=[DISK]) == []
 
 
 def test_a_storage_is_no_source_rse(rucio):
