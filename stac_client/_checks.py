@@ -632,7 +632,8 @@ def _source_fts(rse: RSE, destinations: Sequence[RSE], wanted: str | None) -> It
     named = ",".join(rse.fts)
     if not named:
         fix = change if servers else _setup_rse(rse.name, "--fts", _FTS)
-        yield wrong("source-fts-missing", f"RSE {rse.name} has no attribute fts", fix)
+        what = f"RSE {rse.name} has no attribute fts" + ("" if servers else ", nor any destination")
+        yield wrong("source-fts-missing", what, fix)
     elif wanted and named != wanted:
         yield wrong("fts-differs", f"RSE {rse.name} has fts={named}, not {wanted}", change)
     for to in [] if wanted or not named else destinations:
