@@ -140,7 +140,7 @@ class ShellSync(Shell):
         """Sync a collection into the run's scope."""
         return (
             *("sync", "--api", self.run.api.url, "-c", "alpine-optical", "--limit", "3"),
-            *("--rse", "STAC", "--scope", self.plan.tag, "--learn-from", "item"),
+            *("--rse", "STAC", "--scope", self.plan.tag, "--probe", "item"),
             *("--journal", self.run.folder / "journal"),
         )
 

@@ -26,7 +26,7 @@ from stac_client._alternates import EXTENSION as ALTERNATE_ASSETS
 from stac_client._alternates import write_back
 from stac_client._assets import by_media_type, by_role
 from stac_client._history import History, to_geodataframe
-from stac_client._lookup import LearnFrom
+from stac_client._lookup import Probe
 from stac_client._modifier import AlternatesWarning, Candidate, Explanation, Modifier
 from stac_client._plan import Plan
 from stac_client._registration import MetadataWarning
@@ -61,11 +61,11 @@ __all__ = [
     "Explanation",
     "History",
     "ItemStatus",
-    "LearnFrom",
     "MetadataWarning",
     "Modifier",
     "Outcome",
     "Plan",
+    "Probe",
     "Progress",
     "Registration",
     "ReplicationAvailability",

@@ -16,7 +16,7 @@ from stac_client._items import id_text
 from stac_client._results import Outcome, State
 from stac_client.errors import ConfigurationError
 from stac_policy.naming import DID, asset_name, collection_scope, item_name
-from stac_policy.urls import absolute, refusal
+from stac_policy.urls import absolute, link_href, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -218,7 +218,10 @@ def _dataset(item: ItemDict, scope: str | None) -> DID | str:
         return "the item belongs to no collection, which its name needs"
     if not isinstance(item_id, str) or not item_id:
         return "the item has no id"
-    return DID(scope or collection_scope(collection), item_name(collection, item_id))
+    try:
+        return DID(scope or collection_scope(collection), item_name(collection, item_id))
+    except ValueError as error:  # an account's scope is never derived
+        return str(error)
 
 
 def _assets(item: ItemDict, source_rse: str | None) -> dict[str, Mapping[str, Any]]:
@@ -262,11 +265,7 @@ def _roles(asset: Mapping[str, Any]) -> list[str]:
 
 def _absolute(item: ItemDict, href: str) -> str:
     """Resolve a relative href against the item's own URL, where the item names it."""
-    links = item.get("links")
-    for link in links if isinstance(links, list) else []:
-        if isinstance(link, dict) and link.get("rel") == "self":
-            return absolute(href, str(link.get("href") or ""))
-    return href
+    return absolute(href, link_href(item))
 
 
 def _size_bytes(asset: Mapping[str, Any]) -> int | None:

@@ -16,7 +16,6 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
-import requests
 from packaging.specifiers import SpecifierSet
 from rucio.common import exception
 
@@ -36,7 +35,7 @@ from stac_client._source_rse import (
 )
 from stac_client.errors import AccessError, ConfigurationError, StacRucioError
 from stac_policy import SUPPORTED_VERSION
-from stac_policy.http import make_session, open_url
+from stac_policy.http import FetchError, make_session, open_url
 from stac_policy.naming import collection_scope
 from stac_policy.settings import SOURCE_PROTOCOL, Settings, configured_options, parse
 from stac_policy.urls import DEFAULT_PORTS, is_allowed, redact
@@ -820,10 +819,9 @@ def _origin(url: str) -> Check:
     with make_session() as session:
         try:
             with open_url(session, url, (), _ORIGIN_TIMEOUT_S, method="HEAD") as response:
-                status = response.status_code
-            reason = f"HTTP {status}"
-        except requests.RequestException as error:  # whose text may repeat a signed redirect
-            status, reason = 0, type(error).__name__
+                reason, status = f"HTTP {response.status_code}", response.status_code
+        except FetchError as error:
+            reason, status = str(error), 0
     # Not every origin answers HEAD.
     if status in {HTTPStatus.OK, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED}:
         return ok("origin", f"{shown} answers")

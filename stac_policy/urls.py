@@ -16,18 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from urllib.parse import SplitResult
 
-__all__ = [
-    "DEFAULT_PORTS",
-    "PATH_LENGTH",
-    "absolute",
-    "is_allowed",
-    "link_href",
-    "mask",
-    "printable",
-    "redact",
-    "refusal",
-]
-
 DEFAULT_PORTS = {"http": 80, "https": 443}
 PATH_LENGTH = 1024  # characters; rucio.db.sqla.models.RSEFileAssociation.path
 
@@ -51,11 +39,11 @@ _SECRET_WORD = re.compile(
     "api[-_]?key|authorization|cookie|credential|passw|secret|signature|token", re.IGNORECASE
 )
 _NAMED = re.compile(r"(?<![\w-])([\w-]+)['\"]?[ \t]*([:=])[ \t]*")
-_QUOTED = re.compile(r"\"[^\"]*\"?|'[^']*'?")
-_UNQUOTED = re.compile(r"(?:(?:basic|bearer)[ \t]+)?[^\s&]*", re.IGNORECASE)
+_VALUE = re.compile(r"\"[^\"]*\"?|'[^']*'?|(?:(?:basic|bearer)[ \t]+)?[^\s&]*", re.IGNORECASE)
+_WHOLE_LINE = re.compile(r"\"[^\"]*\"?|'[^']*'?|.*")  # of headers whose values have spaces
 _WORD = re.compile(r"\S+")
 _CLOSING = "'\")]}>,;:."
-_WHOLE_LINE = ("authorization", "cookie")  # headers whose values have spaces in them
+_NAME_LENGTH = 40  # characters of a scheme or parameter that are shown
 _SHOWN_LENGTH = 4096  # characters of a URL or a line; the rest is cut
 
 
@@ -81,7 +69,7 @@ def refusal(  # noqa: C901, PLR0911 - one return a reason
     except ValueError:
         return "the URL cannot be parsed"
     if parts.scheme not in {"http", "https"}:
-        return f"{parts.scheme or 'no'} scheme where http or https is needed"
+        return f"{parts.scheme[:_NAME_LENGTH] or 'no'} scheme where http or https is needed"
     if not parts.hostname:
         return "the URL names no host"
     if parts.username is not None or parts.password is not None:
@@ -173,7 +161,9 @@ def redact(url: str) -> str:
             return "(URL that is too long)"
         path = "/…"
     host = parts.netloc.rpartition("@")[2]
-    path = "/".join(map(_without_user, path.split("/"))) if parts.netloc else _without_users(path)
+    if "@" in path:
+        segments = map(_without_user, path.split("/"))
+        path = "/".join(segments) if parts.netloc else _without_users(path)
     return printable(f"{parts.scheme}://{host}{path}" if parts.scheme else path)
 
 
@@ -210,8 +200,13 @@ def mask(text: str) -> str:
     for name in _NAMED.finditer(words):
         if name.start() < position or not _is_secret(name):
             continue
+        is_header = name[2] == ":" and name[1].lower().endswith(("authorization", "cookie"))
+        value = (_WHOLE_LINE if is_header else _VALUE).match(words, name.end())
+        hidden = value[0] if value else ""
+        if not hidden.startswith(("'", '"')):
+            hidden = hidden.rstrip(_CLOSING)
         shown += [words[position : name.end()], "…"]
-        position = _end_of_value(words, name)
+        position = name.end() + len(hidden)
     return printable("".join([*shown, words[position:]]))
 
 
@@ -246,19 +241,9 @@ def _is_secret(name: re.Match[str]) -> bool:
     return bool(is_word) and not is_path
 
 
-def _end_of_value(text: str, name: re.Match[str]) -> int:
-    if quoted := _QUOTED.match(text, name.end()):
-        return quoted.end()
-    if name[2] == ":" and name[1].lower().endswith(_WHOLE_LINE):
-        line = text.find("\n", name.end())
-        return len(text) if line < 0 else line
-    value = _UNQUOTED.match(text, name.end())
-    return name.end() + len(value[0].rstrip(_CLOSING)) if value else name.end()
-
-
 def _secret_parameter(query: str) -> str | None:
     # Some servers take a semicolon for a separator, and some catalogues write `&amp;`.
     for name, _ in parse_qsl(query.replace(";", "&"), keep_blank_values=True):
         if _SECRET_PARAMETER.fullmatch(name):
-            return name
+            return name[:_NAME_LENGTH]
     return None

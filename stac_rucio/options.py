@@ -387,7 +387,7 @@ def takes_registration() -> Decorator:
         "registration",
         dict,
         option(
-            "--learn-from",
+            "--probe",
             type=click.Choice(["item", "head", "download"]),
             default="download",
             show_default=True,

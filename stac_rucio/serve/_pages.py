@@ -20,6 +20,7 @@ from starlette.responses import Response
 
 from stac_client.errors import AccessError, ConfigurationError, StacRucioError, UnreachableError
 from stac_policy.http import BYTES_A_VALUE, values_in
+from stac_policy.urls import DEFAULT_PORTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -93,7 +94,6 @@ def _read_integer(text: str) -> int | Number:
 # Links that led to the API behind and now lead to this server; pure.
 
 
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 _PAGING = frozenset({"next", "prev", "previous", "first", "last"})
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|//")
 # What a `Link` header consists of. A quote that is never closed goes on to the end: whoever
@@ -115,7 +115,7 @@ class Links:
         host = re.escape((parts.hostname or "").lower())
         host = rf"\[{host}\]" if ":" in host else host
         # An API behind a proxy that ends TLS often gives links with the other scheme.
-        default = parts.port in {None, _DEFAULT_PORTS[parts.scheme]}
+        default = parts.port in {None, DEFAULT_PORTS[parts.scheme]}
         port = "(?::80|:443)?" if default else f":{parts.port}"
         end = r"(?=[/?#]|$)"
         path = re.escape(parts.path)
@@ -502,7 +502,7 @@ class Root:
             raise Refusal(500, "the operator of this server must give its root URL")
         host = f"[{host}]" if ":" in host else host
         scheme = scope["scheme"]
-        port_part = "" if port == _DEFAULT_PORTS.get(scheme) else f":{port}"
+        port_part = "" if port == DEFAULT_PORTS.get(scheme) else f":{port}"
         return f"{scheme}://{host}{port_part}{prefix}"
 
 
@@ -513,6 +513,6 @@ def _forwarded(scope: Scope) -> str | None:
     host = said.get(b"x-forwarded-host", said.get(b"host", "")).split(",")[0].strip()
     scheme = said.get(b"x-forwarded-proto", str(scope["scheme"])).split(",")[0].strip().lower()
     prefix = said.get(b"x-forwarded-prefix", "").split(",")[0].strip()
-    if not (_HOST.fullmatch(host) and scheme in _DEFAULT_PORTS and _PREFIX.fullmatch(prefix)):
+    if not (_HOST.fullmatch(host) and scheme in DEFAULT_PORTS and _PREFIX.fullmatch(prefix)):
         return None
     return f"{scheme}://{host}{prefix.rstrip('/')}"

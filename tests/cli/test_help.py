@@ -109,7 +109,7 @@ def test_completion_can_be_printed(shell):
     [
         ("stac-rucio reg", "register"),
         ("stac-rucio admin set", "setup-rse"),
-        ("stac-rucio register --learn-from he", "head"),
+        ("stac-rucio register --probe he", "head"),
         ("stac-rucio download --wor", "--workers"),
     ],
 )

@@ -81,6 +81,15 @@ def test_what_scenes_say_of_sizes_and_checksums():
     }
 
 
+def test_a_collection_called_like_the_scope_of_an_account():
+    """It can be registered in another scope."""
+    item = make_item("user.alice", "i", {"b": {"href": "https://data.example.org/b.tif"}})
+    (refused,) = select_assets(item)
+    assert "would get an account's scope" in refused.reason
+    asset = by_key(select_assets(item, scope="earth"))["b"]
+    assert asset.did == DID("earth", "/user.alice/i/b.tif")
+
+
 def test_collections_that_meet_when_cut():
     """Collection ids that are equal in their first 25 characters have scopes of their own."""
     ids = [

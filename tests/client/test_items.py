@@ -15,8 +15,7 @@ from pystac_client import ItemSearch
 from stac_client import ConfigurationError, RequestError, UnreachableError
 from stac_client._items import iter_items
 from tests.items import HREF, make_item
-
-from .origin import Answer
+from tests.origin import Answer
 
 CONFORMS_TO = [
     "https://api.stacspec.org/v1.0.0/core",

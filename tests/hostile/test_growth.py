@@ -37,6 +37,9 @@ PIECES = [
 ]
 
 
+SEPARATORS = ["a", ":", "@", "/", " ", "=", "?", "'"]
+
+
 @dataclass(frozen=True)
 class Expression:
     """A regular expression, and how it is used."""
@@ -136,10 +139,10 @@ def assert_linear(function, make):
             assert long < 2.5 * FACTOR * short + PASSES_S, make(40)
 
 
-def texts(literals):
+def texts(literals, others=()):
     """Give makers of texts that repeat one or two pieces, with ends that fit and do not."""
     pieces = dict.fromkeys([*literals, *PIECES])
-    for first, second in product(pieces, ["", *pieces]):
+    for first, second in product(pieces, ["", *(others or pieces)]):
         piece = first + second
         yield lambda size, piece=piece: piece * (size // len(piece))
     for start, piece, end in product(literals[:4], pieces, ("", "\n", "!")):
@@ -207,7 +210,7 @@ FUNCTIONS = [
 def test_functions(function):
     """So does what is made of them."""
     with configured():
-        for make in texts(["token", "collections/", "items/", "-.41", "user:"]):
+        for make in texts(["token", "collections/", "items/", "-.41", "user:"], SEPARATORS):
             assert_linear(function, make)
 
 
