@@ -160,7 +160,7 @@ class ShellDownload(Shell, Download):
 
     def arguments(self):
         """Download the items of the file."""
-        return "download", self.path, "--dir", self.folder
+        return "download", self.path, "--folder", self.folder
 
     def check(self, result, *, whole):
         """Compare the folder with what was printed."""

@@ -471,7 +471,7 @@ def patch_url(items: ItemsLike, modifier: Modifier) -> Callable[[str], str]:
             f"nothing would be left of this {type(items).__name__} of items for the tool that "
             "reads them next; make a list of it first"
         )
-    page = [copy.deepcopy(item) for item in iter_items(items)]
+    page = [copy.deepcopy(item) for item in iter_items(items) if item.get("type") == "Feature"]
     bases = [link_href(item) for item in page]
     before = [_hrefs(item) for item in page]
     modifier({"type": "FeatureCollection", "features": page})

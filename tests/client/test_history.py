@@ -120,7 +120,7 @@ def test_no_items():
 
 def test_what_is_no_item():
     """What holds no items is refused as everywhere else."""
-    with pytest.raises(StacRucioError, match="not a STAC item"):
+    with pytest.raises(StacRucioError, match="neither a STAC item"):
         to_geodataframe([5])
 
 
