@@ -40,7 +40,7 @@ from stac_client._rules import (
     RuleStatus,
     StuckFile,
 )
-from stac_client.admin import plan_setup, survey
+from stac_client.admin import plan_setup, summarise_catalogue
 from stac_client.client import StacClient
 from stac_client.errors import (
     AccessError,
@@ -82,7 +82,7 @@ __all__ = [
     "by_media_type",
     "by_role",
     "plan_setup",
-    "survey",
+    "summarise_catalogue",
     "to_geodataframe",
     "write_back",
 ]

@@ -38,8 +38,8 @@ from stac_client._results import (
     State,
     Tally,
 )
-from stac_client._rucio import Rucio
-from stac_client.errors import ConfigurationError, StacRucioError, details
+from stac_client._rucio import Rucio, details
+from stac_client.errors import ConfigurationError, StacRucioError
 from stac_policy.http import Attempts, FetchError, Incoming, make_session, strong_etag
 from stac_policy.urls import redact
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -24,11 +23,11 @@ if TYPE_CHECKING:
     from rucio.client import Client
 
     from stac_client._assets import AssetSelection
-    from stac_client.admin import Finding, Setup, Survey
+    from stac_client.admin import CatalogueSummary, Check, Setup
     from stac_rucio.options import Connection, ItemSource
     from stac_rucio.output import Output
 
-_FINDING = ("level", "code", "what", "why", "mend")
+_FINDING = ("level", "code", "what", "why", "fix")
 _INDENT = 9
 _COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}
 
@@ -110,14 +109,14 @@ def _destinations(**attributes: Any) -> click.Option:
     return option("--destinations", text, "EXPRESSION", **attributes)
 
 
-def _survey(
+def _summarise(
     items: ItemSource | None, sample: int, assets: AssetSelection, rucio: Connection
-) -> Survey | None:
-    from stac_client import survey
+) -> CatalogueSummary | None:
+    from stac_client import summarise_catalogue
 
     if items is None:
         return None
-    return survey(items, sample=sample, assets=assets, scope=rucio.scope)
+    return summarise_catalogue(items, sample=sample, assets=assets, scope=rucio.scope)
 
 
 @verb(
@@ -155,13 +154,12 @@ def setup_rse(
             --api https://stac.example.org/v1 -c alps --fts https://fts.example.org:8446
     """
     from stac_client import plan_setup
-    from stac_client.admin import server_options
 
-    found = _survey(items, sample, assets, rucio)
-    setup = plan_setup(rucio.client, rse, survey=found, **options)
+    found = _summarise(items, sample, assets, rucio)
+    setup = plan_setup(rucio.client, rse, catalogue=found, **options)
     _make_changes(setup, rucio.client, output, dry_run=dry_run, yes=yes)
     if output.for_people and found is not None and items is not None:
-        lines = server_options(found, api=items.api or "", scope=rucio.scope)
+        lines = found.server_options(api=items.api or "", scope=rucio.scope)
         click.echo("\nThe rucio.cfg of the server and its daemons should have:\n")
         click.echo("\n".join(f"    {line}".rstrip() for line in lines.splitlines()))
 
@@ -190,7 +188,7 @@ def doctor(
     real resolution. Changes nothing. Exit code 1 if there are errors; warnings are
     none.
 
-    Lines: level, code, what, why, mend.
+    Lines: level, code, what, why, fix.
 
     Examples:
         stac-rucio admin doctor STAC --destinations tier=disk
@@ -199,25 +197,26 @@ def doctor(
     """
     from stac_client.admin import examine
 
-    found = _survey(items, sample, assets, rucio)
+    found = _summarise(items, sample, assets, rucio)
     errors = 0
-    for finding in examine(rucio.connect, rse, destinations=destinations, survey=found):
-        level = finding.level.value
+    for check in examine(rucio.connect, rse, destinations=destinations, catalogue=found):
+        level = check.level.value
         errors += level == "error"
         if output.for_people:
-            _show_finding(finding, level)
+            _show_check(check, level)
         else:
-            output.row(_FINDING, {**asdict(finding), "level": level})
+            row = {name: getattr(check, name) for name in ("code", "what", "why")}
+            output.row(_FINDING, {"level": level, **row, "fix": check.command})
     if errors:
         raise Failure(f"{counted(errors, 'error')} found")
 
 
-def _show_finding(finding: Finding, level: str) -> None:
+def _show_check(check: Check, level: str) -> None:
     click.secho(level.ljust(_INDENT), nl=False, fg=_COLOURS[level])
-    say_wrapped(finding.what, _INDENT, hanging=True)
-    if finding.why:
-        say_wrapped(finding.why, _INDENT, dim=True)
-    for line in finding.mend.splitlines():
+    say_wrapped(check.what, _INDENT, hanging=True)
+    if check.why:
+        say_wrapped(check.why, _INDENT, dim=True)
+    for line in check.command.splitlines():
         # Not broken into lines: it is to be pasted.
         say(f"{' ' * _INDENT}{line}", fg="cyan")
 
@@ -247,7 +246,7 @@ def scope(
         stac-rucio admin scope sentinel-2-l2a landsat-c2-l2
         stac-rucio admin scope --api https://stac.example.org/v1 --dry-run
     """
-    from stac_client.admin import Setup, collection_scopes, missing_scopes
+    from stac_client.admin import plan_scopes
     from stac_policy.naming import collection_scope
 
     if bool(collections) == bool(api):
@@ -257,13 +256,7 @@ def scope(
         scopes = {name: collection_scope(name) for name in ids}
     except ValueError as error:
         raise Failure(str(error)) from error
-    found = collection_scopes(rucio.client, scopes)
-    notes = [
-        f"scope {entry.scope} of collection {entry.collection} is there"
-        for entry in found
-        if entry.exists
-    ]
-    setup = Setup(missing_scopes(found, owner or rucio.client.account), notes)
+    setup = plan_scopes(rucio.client, scopes, owner=owner)
     _make_changes(setup, rucio.client, output, dry_run=dry_run, yes=yes)
 
 
