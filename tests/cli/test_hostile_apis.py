@@ -8,11 +8,11 @@ import json
 import pytest
 from pystac_client import Client
 
-from stac_client.errors import StacRucioError
 from stac_client import _items as api_io
+from stac_client.errors import StacRucioError
 from stac_rucio.errors import stac_errors
 from tests.lake.conftest import make_asset, make_item
-from tests.serving.behind import running_behind
+from tests.serving.upstream import running_upstream
 
 SECRET = "S3CRET"  # noqa: S105 - no output may hold it
 HEADERS = {"Authorization": f"Bearer {SECRET}", "X-Key": SECRET}
@@ -23,7 +23,7 @@ MOST_PAGES = 30
 @pytest.fixture
 def behind():
     """An API with a landing page and a search that finds what a test puts there."""
-    with running_behind() as server:
+    with running_upstream() as server:
         links = [{"rel": rel, "href": server.url} for rel in ("self", "root")]
         for method in ("POST", "GET"):
             search = {"rel": "search", "href": f"{server.url}/search", "method": method}
@@ -175,7 +175,7 @@ def test_all_pages(behind):
 @pytest.mark.parametrize("by", ["link", "redirect"])
 def test_headers_for_one_host(behind, by):
     """The user's headers go to the API's host, and not where it sends us."""
-    with running_behind() as other:
+    with running_upstream() as other:
         elsewhere = other.url.replace("127.0.0.1", "localhost") + "/2"
         other.add("/2", page("c"))
         if by == "link":
