@@ -1,6 +1,6 @@
 # make demo    the whole journey on this machine, in a minute
 # make test    all tests
-# make check   lint, types, tests, built wheel, older versions of Rucio
+# make check   lint, types, tests, built wheels, older versions of Rucio
 
 PYTHON ?= python3
 VENV := .venv
@@ -13,7 +13,7 @@ IN_PARALLEL := --numprocesses logical --maxprocesses 4 --dist loadfile
 # Majors of Rucio that are supported besides the newest, which all else is tested with.
 OLDER_RUCIOS := 38 39 40
 
-.PHONY: bench browser check clean demo docs faults lint load lower-bounds notebook \
+.PHONY: bench browser check clean coverage demo docs extension faults lint load lower-bounds notebook \
   older-rucios postgresql reproducible-wheel same-tests sbom soak test types wheel xrootd \
   xrootd-in-its-own-network
 
@@ -37,12 +37,25 @@ same-tests: $(VENV)/installed-test
 	PYTHONHASHSEED=2 $(COLLECT) | grep :: >$(VENV)/collected-2
 	cmp $(VENV)/collected-1 $(VENV)/collected-2
 
+# What the tests run of the packages, in their own processes and in those that they start.
+# It shows what was run whether or not tests fail: one lets its process write no file at all.
+COVERED := tests/client tests/policy tests/serving tests/cli tests/lake
+
+coverage: $(VENV)/installed-test
+	rm -rf $(VENV)/coverage
+	-$(BIN)/coverage run -m pytest $(IN_PARALLEL) $(COVERED)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage html --quiet
+	$(BIN)/coverage report
+
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/codespell
 
 types: $(VENV)/installed-test
 	$(BIN)/mypy
+	$(BIN)/mypy extensions/pystac/extensions/*.py
 
 # Runs the example notebook on a lake of its own, and stores its outputs.
 notebook: $(VENV)/installed-test
@@ -73,6 +86,20 @@ $(STAC_BROWSER)/dist/index.html:
 
 wheel: $(VENV)/installed-test
 	$(BIN)/python tests/wheel.py
+
+# The extension for pystac, from its wheel, with each pystac that registers it otherwise.
+PYSTACS := 1.12 1.14 1
+
+extension: $(addprefix $(VENV)/pystac-,$(PYSTACS))
+
+$(VENV)/pystac-%: $(VENV)/extension FORCE
+	$(BIN)/uv venv --quiet --clear $@
+	$(INSTALL) --python $@/bin/python $</*.whl 'pystac==$*.*' hypothesis jsonschema pytest
+	$@/bin/python -m pytest extensions/tests
+
+$(VENV)/extension: FORCE | $(BIN)/uv
+	rm -rf $@
+	$(BIN)/uv build --quiet --wheel --out-dir $@ extensions
 
 # The main tests on production parts, from Debian's packages postgresql and xrootd-server.
 postgresql: $(VENV)/installed-test
@@ -127,25 +154,26 @@ older-rucios: $(addprefix $(VENV)/rucio-,$(OLDER_RUCIOS))
 
 $(VENV)/rucio-%: FORCE | $(BIN)/uv
 	$(PYTHON) -m venv $@
-	$(INSTALL) --python $@/bin/python --editable '.[testbed,test]' 'rucio==$*.*'
+	$(INSTALL) --python $@/bin/python --editable '.[test]' --editable testbed 'rucio==$*.*'
 	$@/bin/python -m pytest $(IN_PARALLEL) tests/lake tests/access tests/policy/test_multi_vo.py
 
 FORCE:
 
-check: lint types test docs wheel older-rucios
+check: lint types test docs wheel extension older-rucios
 
 clean:
-	rm -rf $(VENV) build dist
+	rm -rf $(VENV) build dist testbed/dist
 
 # pip takes minutes to agree with itself about what Rucio and the tools of the tests need.
 $(BIN)/uv:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 
-$(VENV)/installed: pyproject.toml | $(BIN)/uv
-	$(INSTALL) --python $(BIN)/python --editable '.[testbed]'
+$(VENV)/installed: pyproject.toml testbed/pyproject.toml | $(BIN)/uv
+	$(INSTALL) --python $(BIN)/python --editable . --editable testbed
 	touch $@
 
-$(VENV)/installed-test: pyproject.toml | $(BIN)/uv
-	$(INSTALL) --python $(BIN)/python --editable '.[testbed,test]'
+$(VENV)/installed-test: pyproject.toml testbed/pyproject.toml $(wildcard extensions/pystac/extensions/*.py) | $(BIN)/uv
+	$(INSTALL) --python $(BIN)/python --editable '.[test]' --editable testbed
+	$(INSTALL) --python $(BIN)/python --reinstall-package pystac-ext-alternate-assets ./extensions
 	touch $@ $(VENV)/installed

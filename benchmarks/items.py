@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tests.items import make_asset, make_item
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SIZE_BYTES = 10_000_000
-ADLER32 = "0000000a"
 
 
 def make_items(collection: str, items: int, assets: int) -> Iterator[dict[str, Any]]:
-    """Give items with the metadata that real ones have, some 6 kB each with 12 assets.
+    """Yield items with the metadata that real ones have, some 6 kB each with 12 assets.
 
     Args:
         collection: Id of their collection.
@@ -22,38 +23,33 @@ def make_items(collection: str, items: int, assets: int) -> Iterator[dict[str, A
     for number in range(items):
         item = f"S2B_32TPS_{number:07}_0_L2A"
         base = f"https://data.example.org/{collection}/32/T/PS/{item}"
-        yield {
-            "type": "Feature",
-            "stac_version": "1.1.0",
-            "stac_extensions": [],
-            "id": item,
-            "collection": collection,
-            "geometry": {
+        yield make_item(
+            collection,
+            item,
+            {f"band-{band:02}": _asset(base, band) for band in range(assets)},
+            stac_extensions=[],
+            geometry={
                 "type": "Polygon",
                 "coordinates": [[[10.0, 46.0], [11.4, 46.0], [11.4, 47.0], [10.0, 46.0]]],
             },
-            "bbox": [10.0, 46.0, 11.4, 47.0],
-            "properties": {
+            bbox=[10.0, 46.0, 11.4, 47.0],
+            properties={
                 "datetime": "2025-06-01T00:00:00Z",
                 "eo:cloud_cover": 4.25,
                 "proj:code": "EPSG:32632",
                 "platform": "sentinel-2b",
                 "instruments": ["msi"],
             },
-            "links": [{"rel": "self", "href": f"https://stac.example.org/{item}"}],
-            "assets": {f"band-{band:02}": _asset(base, band) for band in range(assets)},
-        }
+            links=[{"rel": "self", "href": f"https://stac.example.org/{item}"}],
+        )
 
 
 def _asset(base: str, band: int) -> dict[str, Any]:
-    return {
-        "href": f"{base}/B{band:02}.tif",
+    return make_asset(f"{base}/B{band:02}.tif", SIZE_BYTES) | {
         "type": "image/tiff; application=geotiff; profile=cloud-optimized",
         "title": f"Band {band}",
         "roles": ["data", "reflectance"],
         "proj:shape": [10980, 10980],
         "proj:transform": [10, 0, 600000, 0, -10, 5200020],
         "raster:bands": [{"data_type": "uint16", "nodata": 0, "scale": 0.0001, "offset": -0.1}],
-        "file:size": SIZE_BYTES,
-        "rucio:adler32": ADLER32,
     }

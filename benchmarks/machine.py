@@ -9,8 +9,7 @@ import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
-from stac_testbed import postgresql
-from stac_testbed.errors import TestbedError
+from stac_testbed import TestbedError, postgresql
 
 _PACKAGES = ("stac-rucio", "rucio", "SQLAlchemy", "requests", "pystac", "gunicorn", "Flask")
 

@@ -6,11 +6,13 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from stac_client import StacClient
+from tests.fake_rucio import FakeRucio
 
 from .harness import Goal, Row, counted, seconds, side_by_side
+from .items import make_items
 from .setting import SOURCE_RSE, peak_mb
 
 if TYPE_CHECKING:
@@ -18,7 +20,14 @@ if TYPE_CHECKING:
 
     from .setting import Setting
 
-_REAL = Path(__file__).parent.parent / "tests" / "data"
+_ASSETS = 20
+_BAND = {
+    "name": "B04",
+    "common_name": "red",
+    "description": "Band 4 - Red",
+    "center_wavelength": 0.665,
+    "full_width_half_max": 0.038,
+}
 _PART = 20
 """The ratio is measured on so many times fewer items, in several rounds."""
 
@@ -29,7 +38,7 @@ def run(setting: Setting) -> Iterator[Row]:
     large, small = setting.folder / "large.ndjson", setting.folder / "small.ndjson"
     _write(large, planned)
     _write(small, planned // _PART)
-    instant = StacClient(InstantRucio())
+    instant = StacClient(FakeRucio())
     rounds = side_by_side(
         lambda _: instant.plan(small, SOURCE_RSE),
         lambda _: _loads(small),
@@ -57,31 +66,19 @@ def run(setting: Setting) -> Iterator[Row]:
     small.unlink()
 
 
-class InstantRucio:
-    """A Rucio that has nothing, and says so at once: what is left is the client's own time."""
-
-    account = "root"
-    host = "instant"
-
-    def get_rse(self, _: str) -> dict[str, Any]:
-        """The source RSE."""
-        return {"protocols": [{"scheme": "https", "impl": "stac_policy.protocol.Default"}]}
-
-    def list_replicas(self, *_: Any, **__: Any) -> list[Any]:
-        """No replicas."""
-        return []
-
-
 def _write(path: Path, items: int) -> None:
-    """Write real items, again and again under other ids."""
-    lines = [
-        json.dumps({**item, "id": "<id>"})
-        for file in sorted(_REAL.glob("*-*.json"))
-        for item in json.loads(file.read_text(encoding="utf-8"))["features"]
-    ]
+    """Write items as public catalogues have them: 13 kB, no sizes, two assets of five no data."""
     with path.open("w", encoding="utf-8") as file:
-        for number in range(items):
-            file.write(lines[number % len(lines)].replace("<id>", f"item-{number}", 1) + "\n")
+        for item in make_items("bench-planning", items, _ASSETS):
+            for number, asset in enumerate(item["assets"].values()):
+                del asset["file:size"], asset["rucio:adler32"]
+                asset |= {
+                    "roles": ["metadata"] if number % 5 in {1, 3} else ["data", "reflectance"],
+                    "gsd": 10.0,
+                    "proj:bbox": [600000.0, 5090220.0, 709800.0, 5200020.0],
+                    "eo:bands": [_BAND],
+                }
+            file.write(json.dumps(item) + "\n")
 
 
 def _loads(path: Path) -> None:
@@ -91,7 +88,7 @@ def _loads(path: Path) -> None:
 
 
 def _main(path: Path) -> None:
-    stac = StacClient(InstantRucio())
+    stac = StacClient(FakeRucio())
     took_s = seconds(lambda: stac.plan(path, SOURCE_RSE))
     print(json.dumps({"seconds": took_s, "peak_mb": peak_mb()}))  # noqa: T201 - the answer
 

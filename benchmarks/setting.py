@@ -11,9 +11,10 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stac_testbed.provision import STORAGE_RSES
+from stac_testbed import STORAGE_RSES
+from tests.items import ADLER32
 
-from .items import ADLER32, SIZE_BYTES
+from .items import SIZE_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -49,6 +49,7 @@ from stac_client.errors import (
     StacRucioError,
     UnreachableError,
 )
+from stac_policy import __version__
 
 __all__ = [
     "ALTERNATE_ASSETS",
@@ -77,6 +78,7 @@ __all__ = [
     "State",
     "StuckFile",
     "UnreachableError",
+    "__version__",
     "by_media_type",
     "by_role",
     "plan_setup",

@@ -16,12 +16,15 @@ from stac_client._alternates import Copies, editable_items, find_assets, locatio
 from stac_client._items import iter_items
 from stac_client._preference import Mounts, allowed, choose, expressions, is_expression, preferences
 from stac_client._replicas import SCHEMES, ReplicaSource
+from stac_client._rucio import Rucio
 from stac_client.errors import ConfigurationError, StacRucioError
 from stac_policy.urls import absolute, redact
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Mapping, Sequence
+
+    from rucio.client import Client
 
     from stac_client._alternates import Asset
     from stac_client._preference import Choice, Preference, Resolved
@@ -32,8 +35,6 @@ if TYPE_CHECKING:
     RSEs = str | Sequence[str]
     Prefixes = Mapping[str, str | os.PathLike[str]]
     from collections.abc import Callable, Iterable, Mapping, Sequence
-
-    from rucio.client import Client
 
     from stac_client._alternates import EditableItem
     from stac_client._items import ItemDict, ItemsLike
@@ -245,7 +246,7 @@ class Modifier:
 
     def __init__(
         self,
-        client: Client,
+        rucio: Client | Rucio,
         *,
         prefer: Prefer = (),
         only: RSEs = (),
@@ -261,7 +262,7 @@ class Modifier:
         """Make one.
 
         Args:
-            client: A Rucio client.
+            rucio: A Rucio client.
             prefer: What is wanted, the most wanted first: RSEs, RSE expressions,
                 URL schemes (`davs`; `file` is what is mounted), or functions
                 that get the hrefs of an asset's copies by RSE and give the RSE
@@ -304,8 +305,8 @@ class Modifier:
         }
         self._options = make_options(**self._given)
         self._scope = scope
-        self._client = client
-        self._source = ReplicaSource(client)
+        self._rucio = Rucio.of(rucio)
+        self._source = ReplicaSource(self._rucio)
         self._lock = threading.Lock()
         self._warned = False
 
@@ -361,7 +362,7 @@ class Modifier:
         }
         given = {name: value for name, value in options.items() if value is not _KEEP}
         if thing is _KEEP:
-            other = Modifier(self._client, scope=self._scope, **{**self._given, **given})
+            other = Modifier(self._rucio, scope=self._scope, **{**self._given, **given})
             other._source = self._source
             return other
         if given:

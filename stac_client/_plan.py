@@ -11,19 +11,16 @@ from stac_client._assets import select_assets
 from stac_client._items import iter_items
 from stac_client._registration import difference
 from stac_client._results import Outcome, State
-from stac_client._rucio import batched, list_files
+from stac_client._rucio import batched
 from stac_client._source_rse import with_pfn
 from stac_client._tables import html_block, html_headline, html_note, html_table, size, text_table
-from stac_client.errors import rucio_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from rucio.client import Client
-
     from stac_client._assets import Asset, AssetSelection
     from stac_client._items import ItemDict, ItemsLike
-    from stac_client._rucio import RucioFile
+    from stac_client._rucio import Rucio, RucioFile
     from stac_policy.naming import DID
 
 
@@ -46,7 +43,7 @@ class Plan:
     already_there: int = 0
     """Files that the RSE has already."""
     rejected: Counter[str] = field(default_factory=Counter)
-    """Assets that can not be registered, by reason."""
+    """Assets that cannot be registered, by reason."""
     examples: dict[str, list[str]] = field(default_factory=dict)
     """The first few assets that are rejected for each reason."""
 
@@ -81,7 +78,7 @@ class Plan:
         )
 
     def reject(self, outcome: Outcome) -> None:
-        """Count an asset that can not be registered."""
+        """Count an asset that cannot be registered."""
         self.rejected[outcome.reason] += 1
         examples = self.examples.setdefault(outcome.reason, [])
         if len(examples) < _EXAMPLES:
@@ -102,19 +99,18 @@ def _host(asset: Asset) -> str:
 
 
 def make_plan(
-    client: Client, items: ItemsLike, rse: str, assets: AssetSelection, scope: str | None
+    rucio: Rucio, items: ItemsLike, rse: str, assets: AssetSelection, scope: str | None
 ) -> Plan:
     """Look at all items, and ask Rucio what it has of them, once for each 1,000 assets.
 
     Raises:
-        StacRucioError: There is no such RSE, or Rucio or the STAC API can not be reached.
+        StacRucioError: There is no such RSE, or Rucio or the STAC API cannot be reached.
     """
-    with rucio_errors(f"planning a registration at RSE {rse}"):
-        protocols = client.get_rse(rse)["protocols"]
+    protocols = rucio.rse(rse, f"planning a registration at RSE {rse}")["protocols"]
     plan = Plan()
     select = partial(select_assets, selection=assets, scope=scope, source_rse=rse)
     for batch in batched(_registrable(items, plan, select, protocols)):
-        files = list_files(client, [asset.did for asset in batch], all_states=True)
+        files = rucio.files((asset.did for asset in batch), all_states=True)
         plan.add([*_same(batch, files, rse, plan)] if files else batch)
     return plan
 
@@ -122,7 +118,7 @@ def make_plan(
 def _same(
     assets: list[Asset], files: Mapping[DID, RucioFile], rse: str, plan: Plan
 ) -> Iterator[Asset]:
-    """Give the assets that do not differ from the files that Rucio has."""
+    """Return the assets that do not differ from the files that Rucio has."""
     for asset in assets:
         file = files.get(asset.did)
         drift = difference(asset, file, rse) if file is not None else None

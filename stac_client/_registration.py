@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import warnings
 from concurrent.futures import FIRST_COMPLETED, wait
-from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain, islice
@@ -22,43 +21,118 @@ from stac_client._items import iter_items
 from stac_client._journal import entry_of
 from stac_client._lookup import lookups, threads
 from stac_client._results import REPORT_S, Outcome, Reporter, State, Tally
-from stac_client._rucio import REQUEST_DIDS, batched, grouped, list_files, patiently
+from stac_client._rucio import REQUEST_DIDS, batched, grouped
 from stac_client._source_rse import with_pfn
-from stac_client.errors import AccessError, RequestError, StacRucioError, rucio_errors
+from stac_client.errors import AccessError, StacRucioError
 from stac_policy.naming import DID, collection_name
 from stac_policy.urls import redact, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator, Mapping
-    from concurrent.futures import Executor, Future
+    from concurrent.futures import Future
 
     from rucio.client import Client
 
     from stac_client._assets import Asset, AssetSelection
     from stac_client._items import ItemDict, ItemsLike
-    from stac_client._journal import Entry
+    from stac_client._journal import Entry, Journal
     from stac_client._lookup import LearnFrom, Lookups
     from stac_client._results import FileTally, Progress
-    from stac_client._rucio import RucioFile, Sender
+    from stac_client._rucio import Rucio, RucioFile
 
     Found = Union[Asset, Outcome]
-    from stac_client._journal import Journal
-
-
-# Items and their selected assets, as many at a time as one request to Rucio can hold.
-
 
 FoundT = TypeVar("FoundT")
+
+_BATCHES = 4
+"""On their way to Rucio at a time; with one that is being read, all that is held in memory."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a registration shall be like."""
+
+    assets: AssetSelection
+    scope: str | None
+    """A fixed scope instead of those derived from the collections."""
+    learn_from: LearnFrom
+    """How far to go for sizes and checksums."""
+    containers: bool
+    """Whether collections get containers that hold their items' datasets."""
+    metadata: bool
+    """Whether the datasets get metadata from their items."""
+
+
+class MetadataWarning(UserWarning):
+    """Assets were registered, but not all of their metadata was written."""
+
+
+class Registered(NamedTuple):
+    """Items that have been dealt with, as the registration goes on."""
+
+    entries: list[Entry]
+    outcomes: list[Outcome]
+    """One for each selected asset of the items."""
+
+
+def sync(items: ItemsLike, journal: Journal, registrar: Registrar) -> Iterator[Outcome]:
+    """Register the assets of items that the journal does not have yet, in their version of now.
+
+    An item is written down when none of its assets has failed.
+
+    Raises:
+        StacRucioError: As `Registrar.register`. What was done by then is in the
+            journal.
+    """
+    new = (item for item in iter_items(items) if not journal.has(entry_of(item)))
+    for entries, outcomes in registrar.register(new):
+        yield from outcomes
+        failed = {
+            (outcome.collection, outcome.item)
+            for outcome in outcomes
+            if outcome.state is State.FAILED
+        }
+        journal.add(entry for entry in entries if (entry.collection, entry.item) not in failed)
+
+
+def deregister(
+    rucio: Rucio, items: ItemsLike, rse: str, selection: AssetSelection, scope: str | None
+) -> Iterator[Outcome]:
+    """Delete the replicas of assets at an RSE; copies elsewhere stay.
+
+    Raises:
+        StacRucioError: The RSE does not exist, or Rucio or the STAC API cannot
+            be reached. What concerns single assets is in their outcomes.
+    """
+    doing = f"deregistering at RSE {rse}"
+    rucio.rse(rse, doing)
+
+    def delete(client: Client, part: list[Asset]) -> None:
+        client.delete_replicas(rse, [_as_dict(asset.did) for asset in part])
+
+    selected = {asset.did: asset for asset in registrable(iter_items(items), selection, scope, rse)}
+    for batch in batched(selected.values()):
+        files = rucio.files((asset.did for asset in batch), all_states=True)
+        registered = {did for did, file in files.items() if rse in file.states}
+        there = [asset for asset in batch if asset.did in registered]
+        refused = {asset.did: str(error) for asset, error in rucio.send(doing, there, delete)}
+        for asset in batch:
+            if asset.did not in registered:
+                yield asset.outcome(State.SKIPPED, f"not registered at {rse}")
+            elif asset.did in refused:
+                yield asset.outcome(State.FAILED, refused[asset.did])
+            else:
+                yield asset.outcome(State.DEREGISTERED)
 
 
 def item_batches(
     items: Iterable[ItemDict], select: Callable[[ItemDict], Iterable[FoundT]]
 ) -> Iterator[list[tuple[ItemDict, list[FoundT]]]]:
-    """Give items with their assets in batches; no item is divided, nothing more is held.
+    """Put items and their assets into batches; no item is divided, nothing more is held.
 
     Args:
         items: The items, read as they are needed.
-        select: Gives what is selected of an item.
+        select: Returns what is selected of an item.
 
     Yields:
         Up to 1,000 items with up to 1,000 assets in all; more only where one item
@@ -77,160 +151,243 @@ def item_batches(
         yield batch
 
 
-# Datasets of items, and containers of collections: made where missing, filled in bulk.
+@dataclass
+class _Batch:
+    """Whole items whose assets are registered by the same requests."""
+
+    entries: list[Entry] = field(default_factory=list)
+    """The items."""
+    assets: dict[DID, Asset] = field(default_factory=dict)
+    """The assets to register."""
+    outcomes: list[Outcome] = field(default_factory=list)
+    """Those of all other assets."""
+    tallies: dict[DID, FileTally] = field(default_factory=dict)
+    """The share in the progress of each asset to register."""
+    metadata: dict[DID, dict[str, Any]] = field(default_factory=dict)
+    """That of the items' datasets, if it is wanted."""
+
+    @property
+    def datasets(self) -> set[DID]:
+        """The datasets of the assets to register."""
+        return {asset.dataset for asset in self.assets.values()}
 
 
-class Datasets:
-    """Attaches files to their items' datasets, and these to their collections' containers."""
+class Registrar:
+    """Registers assets at one source RSE.
 
-    def __init__(self, client: Client, sender: Sender, *, containers: bool) -> None:
-        """Make one.
+    For each 1,000 assets it sends one request that asks what is there, one for
+    each scope and scheme that registers what is not, two for the datasets, and
+    one for metadata if that is wanted.
+    """
+
+    def __init__(
+        self,
+        rucio: Rucio,
+        rse: str,
+        options: Options,
+        on_progress: Callable[[Progress], None] = lambda _: None,
+    ) -> None:
+        """Prepare a registration.
 
         Args:
-            client: A Rucio client.
-            sender: Knows how much this Rucio server takes in one request.
-            containers: Whether collections get containers, which hold the datasets
-                of their items.
+            rucio: Rucio, as an account sees it that may add replicas at the RSE.
+            rse: The source RSE.
+            options: What the registration shall be like.
+            on_progress: Called in the thread that asks for outcomes.
         """
-        self._client = client
-        self._sender = sender
-        self._containers = containers
-        self._filled: set[DID] = set()
-        """The containers that Rucio is known to have."""
+        self._rucio = rucio
+        self._rse = rse
+        self._options = options
+        self._tally = Tally()
+        self._reporter = Reporter(self._tally, on_progress)
+        self._datasets = _Datasets(rucio, containers=options.containers)
+        self._metadata = _MetadataWriter(rucio) if options.metadata else None
+        self._under_way: dict[Future[list[Outcome]], _Batch] = {}
 
-    def attach(self, assets: Iterable[Asset], presumed: Container[DID]) -> dict[DID, Outcome]:
-        """Attach registered assets, with two requests for each 1,000 items of a scope.
+    def register(self, items: ItemsLike) -> Iterator[Registered]:
+        """Register the assets of items and attach them to their items' datasets.
 
-        What is attached already stays so. Which datasets Rucio has is not asked, unless
-        it turns out to be other than presumed.
+        Items are read as they are needed, while those before them are on their way.
 
         Args:
-            assets: The assets.
-            presumed: Datasets that Rucio seems to have.
+            items: The items.
 
-        Returns:
-            The outcomes of those that could not be attached.
+        Yields:
+            Some items with their outcomes, as they come to an end.
+
+        Raises:
+            StacRucioError: The RSE does not exist, or Rucio or the STAC API can
+                not be reached. What concerns single assets is in their outcomes.
         """
-        failed = {}
-        attach = partial(self._attach, presumed=presumed)
-        items = grouped(assets, lambda asset: asset.dataset).values()
-        for same in grouped(items, lambda members: members[0].dataset.scope).values():
-            for members, error in self._sender.send(same, attach):
-                reason = f"registered, but not attached to {members[0].dataset}: {error}"
-                for asset in members:
-                    failed[asset.did] = asset.outcome(State.FAILED, reason)
+        reading = iter_items(items)
+        first = [*islice(reading, 1)]
+        if not first:
+            return
+        protocols = self._rucio.rse(self._rse, f"registering at RSE {self._rse}")["protocols"]
+        # What is left in the middle gives its look-ups up first: batches wait for them.
+        with threads(_BATCHES) as executor, lookups(self._options.learn_from) as looking_up:
+            try:
+                for batch in self._batches(chain(first, reading), protocols):
+                    yield from self._ended()
+                    while not self._takes(batch):
+                        self._wait()
+                        yield from self._ended()
+                    self._under_way[executor.submit(self._outcomes, batch, looking_up)] = batch
+                    self._reporter.report()
+            except StacRucioError:
+                # The items end too early; what is on its way is told all the same.
+                yield from self._rest()
+                raise
+            yield from self._rest()
+        if self._metadata is not None and self._metadata.problem is not None:
+            warnings.warn(f"no metadata: {self._metadata.problem}", MetadataWarning, stacklevel=2)
+
+    def _batches(
+        self, items: Iterable[ItemDict], protocols: list[dict[str, Any]]
+    ) -> Iterator[_Batch]:
+        options = self._options
+        unseen = named_keys(options.assets)
+        select = partial(
+            select_assets, selection=options.assets, scope=options.scope, source_rse=self._rse
+        )
+        for group in item_batches(items, select):
+            unseen.difference_update(found.key for _, selected in group for found in selected)
+            yield self._batch(group, protocols)
+        if unseen:
+            reason = "no item has an asset with this key"
+            missing = [Outcome("", "", key, State.SKIPPED, reason) for key in sorted(unseen)]
+            yield _Batch(outcomes=missing)
+
+    def _batch(
+        self, group: list[tuple[ItemDict, list[Found]]], protocols: list[dict[str, Any]]
+    ) -> _Batch:
+        batch = _Batch(entries=[entry_of(item) for item, _ in group])
+        for item, selected in group:
+            for found in selected:
+                asset = with_pfn(found, protocols)
+                if isinstance(asset, Outcome):
+                    batch.outcomes.append(asset)
+                elif asset.did in batch.assets:
+                    batch.outcomes.append(_repeated(asset, batch.assets[asset.did]))
+                else:
+                    batch.assets[asset.did] = asset
+                    batch.tallies[asset.did] = self._tally.expect()
+                    if self._metadata is not None and asset.dataset not in batch.metadata:
+                        batch.metadata[asset.dataset] = item_metadata(item)
+        return batch
+
+    def _takes(self, batch: _Batch) -> bool:
+        """Return whether there is room for a batch, and no other one with the same item.
+
+        So what comes again is compared with what was registered of it before.
+        """
+        return len(self._under_way) < _BATCHES and all(
+            batch.datasets.isdisjoint(other.datasets) for other in self._under_way.values()
+        )
+
+    def _wait(self) -> None:
+        """Wait until a batch has come to its end."""
+        while not wait(self._under_way, timeout=REPORT_S, return_when=FIRST_COMPLETED).done:
+            self._reporter.report()
+        self._reporter.report()
+
+    def _ended(self) -> Iterator[Registered]:
+        """Return the batches that have come to their end."""
+        for future in [future for future in self._under_way if future.done()]:
+            yield Registered(self._under_way.pop(future).entries, future.result())
+
+    def _rest(self) -> Iterator[Registered]:
+        """Wait for all batches."""
+        while self._under_way:
+            self._wait()
+            yield from self._ended()
+
+    def _outcomes(self, batch: _Batch, looking_up: Lookups) -> list[Outcome]:
+        """Register a batch; whatever happens, each of its assets has an outcome."""
+        try:
+            registered = self._register(batch, looking_up) if batch.assets else []
+        except Exception as error:  # noqa: BLE001 - one batch must not stop the others
+            known = isinstance(error, StacRucioError)
+            reason = str(error) if known else f"unexpected {type(error).__name__}: {error}"
+            registered = [asset.outcome(State.FAILED, reason) for asset in batch.assets.values()]
+        for tally in batch.tallies.values():
+            tally.done(there=True)
+        return [*batch.outcomes, *registered]
+
+    def _register(self, batch: _Batch, looking_up: Lookups) -> list[Outcome]:
+        files = self._rucio.files(batch.assets, all_states=True)
+        same, drifted = self._compare(batch.assets.values(), files)
+        there, new = [], []
+        for asset in same:
+            if asset.did in files and self._rse in files[asset.did].states:
+                there.append(_as_in(asset, files[asset.did]))
+            else:
+                new.append(asset)
+        found = [asset for asset in new if asset.is_complete]
+        not_found = []
+        incomplete = (asset for asset in new if not asset.is_complete)
+        for result in looking_up.complete(incomplete, batch.tallies):
+            if isinstance(result, Outcome):
+                not_found.append(result)
+            else:
+                found.append(result)
+        # What was found may differ from what Rucio has of the same file from another RSE.
+        found, drifted_too = self._compare(found, files)
+        refused = self._add(found)
+        in_rucio = [*there, *(asset for asset in found if asset.did not in refused)]
+        # The dataset of a file that Rucio has is most often there, others most often are not.
+        presumed = {asset.dataset for asset in in_rucio if asset.did in files}
+        failed = refused | self._datasets.attach(in_rucio, presumed)
+        if self._metadata is not None:
+            attached = [asset for asset in in_rucio if asset.did not in failed]
+            self._metadata.write(attached, batch.metadata)
+        return [
+            *(*drifted, *not_found, *drifted_too),
+            *(failed.get(asset.did) or _in_rucio(asset, State.ALREADY_THERE) for asset in there),
+            *(failed.get(asset.did) or _in_rucio(asset, State.REGISTERED) for asset in found),
+        ]
+
+    def _compare(
+        self, assets: Iterable[Asset], files: Mapping[DID, RucioFile]
+    ) -> tuple[list[Asset], list[Outcome]]:
+        """Divide assets into those that are as the files in Rucio, if any, and the others."""
+        same, drifted = [], []
+        for asset in assets:
+            file = files.get(asset.did)
+            drift = difference(asset, file, self._rse) if file is not None else None
+            if drift is None:
+                same.append(asset)
+            else:
+                drifted.append(asset.outcome(State.FAILED, drift))
+        return same, drifted
+
+    def _add(self, assets: list[Asset]) -> dict[DID, Outcome]:
+        """Add replicas, and return what failed."""
+
+        def add(client: Client, part: list[Asset]) -> None:
+            client.add_replicas(self._rse, [_replica(asset) for asset in part])
+
+        failed: dict[DID, Outcome] = {}
+        # Rucio refuses a request for one scope in it, and takes the PFNs of https
+        # for those of http where both are in it (rucio.core.replica.add_replicas).
+        groups = grouped(assets, lambda asset: (asset.did.scope, asset.url.partition(":")[0]))
+        for (scope, _), alike in groups.items():
+            doing = f"registering in scope {scope} at RSE {self._rse}"
+            for asset, error in self._rucio.send(doing, alike, add):
+                failed[asset.did] = asset.outcome(State.FAILED, str(error))
         return failed
 
-    def _attach(self, items: list[list[Asset]], presumed: Container[DID]) -> None:
-        """Attach the assets of items that have the same scope."""
-        content: dict[DID, list[DID]] = {}
-        types = {}
-        containers = set()
-        for members in items:
-            dataset = members[0].dataset
-            types[dataset] = "DATASET"
-            content[dataset] = [asset.did for asset in members]
-            if self._containers:
-                container = DID(dataset.scope, collection_name(members[0].collection))
-                types[container] = "CONTAINER"
-                content.setdefault(container, []).append(dataset)
-                containers.add(container)
-        with rucio_errors(f"attaching to datasets in scope {items[0][0].dataset.scope}"):
-            try:
-                self._add(types, [did for did in types if not self._is_there(did, presumed)])
-                self._fill(content)
-            except (DataIdentifierAlreadyExists, DataIdentifierNotFound):
-                self._add_missing(types)
-                self._fill(content)
-        self._filled |= containers
 
-    def _is_there(self, did: DID, presumed: Container[DID]) -> bool:
-        return did in presumed or did in self._filled
-
-    def _add_missing(self, types: Mapping[DID, str]) -> None:
-        """Ask which DIDs Rucio does not have, and add these."""
-        while missing := self._missing(types):
-            try:
-                self._add(types, missing)
-            except DataIdentifierAlreadyExists:
-                continue  # another client was faster with one of them
-            return
-
-    def _add(self, types: Mapping[DID, str], dids: list[DID]) -> None:
-        """Add DIDs; in one request Rucio adds all or none."""
-        if dids:
-            self._client.add_dids([{**_as_dict(did), "type": types[did]} for did in dids])
-
-    def _fill(self, content: Mapping[DID, list[DID]]) -> None:
-        attachments = [
-            {**_as_dict(did), "dids": [_as_dict(each) for each in held]}
-            for did, held in content.items()
-        ]
-        self._client.attach_dids_to_dids(attachments, ignore_duplicate=True)
-
-    def _missing(self, dids: Iterable[DID]) -> list[DID]:
-        known = self._client.get_metadata_bulk([_as_dict(did) for did in dids])
-        there = {DID(entry["scope"], entry["name"]) for entry in known}
-        return [did for did in dids if did not in there]
-
-
-def _as_dict(did: DID) -> dict[str, Any]:
-    return {"scope": did.scope, "name": did.name}  # in a third of the time of _asdict
-
-
-# Taking the assets of items out of Rucio again, at one RSE.
-
-
-def deregister(  # noqa: PLR0917 - as many things are needed
-    client: Client,
-    items: ItemsLike,
-    rse: str,
-    selection: AssetSelection,
-    scope: str | None,
-    sender: Sender,
-) -> Iterator[Outcome]:
-    """Delete the replicas of assets at an RSE; copies elsewhere stay.
-
-    Raises:
-        StacRucioError: The RSE does not exist, or Rucio or the STAC API can not
-            be reached. What concerns single assets is in their outcomes.
-    """
-    with rucio_errors(f"deregistering at RSE {rse}"):
-        client.get_rse(rse)
-
-    def delete(part: list[Asset]) -> None:
-        with rucio_errors(f"deregistering at RSE {rse}"):
-            client.delete_replicas(rse, [asset.did._asdict() for asset in part])
-
-    for batch in batched(_selected(items, rse, selection, scope)):
-        files = list_files(client, [asset.did for asset in batch], all_states=True)
-        registered = {did for did, file in files.items() if rse in file.states}
-        there = [asset for asset in batch if asset.did in registered]
-        refused = {asset.did: str(error) for asset, error in sender.send(there, delete)}
-        for asset in batch:
-            if asset.did not in registered:
-                yield asset.outcome(State.SKIPPED, f"not registered at {rse}")
-            elif asset.did in refused:
-                yield asset.outcome(State.FAILED, refused[asset.did])
-            else:
-                yield asset.outcome(State.DEREGISTERED)
-
-
-def _selected(
-    items: ItemsLike, rse: str, selection: AssetSelection, scope: str | None
-) -> Iterator[Asset]:
-    seen = set()
-    for asset in registrable(iter_items(items), selection, scope, rse):
-        if asset.did not in seen:
-            seen.add(asset.did)
-            yield asset
-
-
-# What differs between an asset and the file in Rucio that has its DID; pure.
+def _repeated(asset: Asset, first: Asset) -> Outcome:
+    """What becomes of an asset whose DID another one before it has, as in overlapping pages."""
+    if first.url == asset.url:
+        return asset.outcome(State.SKIPPED, "the same asset came before")
+    reason = f"the same asset came before, with another URL: {redact(first.url)}"
+    return asset.outcome(State.FAILED, reason)
 
 
 def difference(asset: Asset, file: RucioFile, rse: str) -> str | None:
-    """Say how an asset differs from the file that has its DID, as far as both are known.
+    """Describe how an asset differs from the file that has its DID, as far as both are known.
 
     Rucio's DIDs stand for the same bytes for ever; it answers a second
     registration with other bytes with success, and ignores it.
@@ -250,262 +407,6 @@ def difference(asset: Asset, file: RucioFile, rse: str) -> str | None:
     if pfns and asset.url not in pfns:
         return f"{asset.did} is registered at {rse} with another URL: {redact(pfns[0])}"
     return None
-
-
-# Metadata of datasets and files in Rucio, from the items; optional, and never a failure.
-
-
-_TIMES = ("datetime", "start_datetime", "end_datetime")
-_TIME_LENGTH = 40  # characters; more than RFC 3339 needs
-_BBOX_LENGTHS = frozenset({4, 6})
-_COORDINATES = 1e9
-
-
-class MetadataWarning(UserWarning):
-    """Assets were registered, but not all of their metadata was written."""
-
-
-def item_metadata(item: ItemDict) -> dict[str, Any]:
-    """What the dataset of an item gets as metadata; pure.
-
-    Returns:
-        `stac_collection` and `stac_item` (ids), `stac_datetime`, `stac_start_datetime`
-        and `stac_end_datetime` as the item has them, `stac_bbox` (a list of numbers)
-        and `stac_url` (the item itself), as far as the item says something usable.
-    """
-    properties = item.get("properties")
-    times = properties if isinstance(properties, dict) else {}
-    found: dict[str, Any] = {
-        "stac_collection": item.get("collection"),
-        "stac_item": item.get("id"),
-        **{f"stac_{name}": _time(times.get(name)) for name in _TIMES},
-        "stac_bbox": _bbox(item.get("bbox")),
-        "stac_url": _url(item),
-    }
-    return {key: value for key, value in found.items() if value}
-
-
-class MetadataWriter:
-    """Writes metadata, with one request for each batch; for several threads.
-
-    Whether a server takes metadata depends on its plugins
-    (`rucio.core.did_meta_plugins`): what its own plugin has no columns for needs
-    another one, of which `json_meta` works on all databases but SQLite.
-    """
-
-    def __init__(self) -> None:
-        self.problem: str | None = None
-        """Why metadata could not be written, the first time."""
-        self._refused = False
-
-    def write(
-        self, client: Client, assets: Iterable[Asset], of_datasets: Mapping[DID, dict[str, Any]]
-    ) -> None:
-        """Write the metadata of registered assets and of their items' datasets.
-
-        What there is already under these keys is replaced. Nothing more is sent
-        once the server has refused on principle.
-
-        Args:
-            client: A Rucio client.
-            assets: The assets; of those whose item gives a SHA-256, it becomes the
-                file's `sha256`.
-            of_datasets: The metadata of datasets.
-        """
-        metadata = {asset.dataset: of_datasets[asset.dataset] for asset in assets}
-        metadata |= {
-            asset.did: {"sha256": asset.checksums.sha256}
-            for asset in assets
-            if asset.checksums.sha256
-        }
-        entries = [{**did._asdict(), "meta": meta} for did, meta in metadata.items()]
-        if not entries or self._refused:
-            return
-
-        def send() -> None:
-            with rucio_errors("writing metadata of datasets"):
-                client.set_dids_metadata_bulk(entries)
-
-        try:
-            patiently(send)
-        except StacRucioError as error:
-            self._refused |= _is_on_principle(error)
-            self.problem = self.problem or str(error)
-
-
-def _is_on_principle(error: StacRucioError) -> bool:
-    if isinstance(error, RequestError):
-        return isinstance(error.__cause__, InvalidMetadata)
-    return isinstance(error, AccessError)
-
-
-def _time(value: object) -> str | None:
-    return value if isinstance(value, str) and len(value) <= _TIME_LENGTH else None
-
-
-def _bbox(value: object) -> list[float] | None:
-    if not isinstance(value, (list, tuple)) or len(value) not in _BBOX_LENGTHS:
-        return None
-    return [*value] if all(map(_is_coordinate, value)) else None
-
-
-def _is_coordinate(value: object) -> bool:
-    """Tell whether it is a number that can stand for a degree or a height; NaN is none."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return False
-    return abs(value) < _COORDINATES
-
-
-def _url(item: ItemDict) -> str | None:
-    """The URL of an item, unless it carries a secret or is none of HTTP."""
-    links = item.get("links")
-    for link in links if isinstance(links, list) else []:
-        if isinstance(link, dict) and link.get("rel") == "self":
-            href = link.get("href")
-            return href if isinstance(href, str) and not refusal(href) else None
-    return None
-
-
-# Registration of one batch of assets: what is there is recognised, what is new is added.
-
-
-@dataclass
-class Batch:
-    """Whole items whose assets are registered by the same requests."""
-
-    entries: list[Entry] = field(default_factory=list)
-    """The items."""
-    assets: list[Asset] = field(default_factory=list)
-    """The assets to register, each DID once."""
-    outcomes: list[Outcome] = field(default_factory=list)
-    """Those of all other assets."""
-    tallies: dict[DID, FileTally] = field(default_factory=dict)
-    """The share in the progress of each asset to register."""
-    metadata: dict[DID, dict[str, Any]] = field(default_factory=dict)
-    """That of the items' datasets, if it is wanted."""
-
-    @property
-    def datasets(self) -> set[DID]:
-        """The datasets of the assets to register."""
-        return {asset.dataset for asset in self.assets}
-
-
-class BatchRegistrar:
-    """Registers batches at a source RSE, one after the other; for one thread at a time.
-
-    For each 1,000 assets it sends one request that asks what is there, one for
-    each scope and scheme that registers what is not, two for the datasets, and
-    one for metadata if that is wanted.
-    """
-
-    def __init__(
-        self,
-        client: Client,
-        rse: str,
-        *,
-        sender: Sender,
-        lookups: Lookups,
-        containers: bool,
-        metadata: MetadataWriter | None,
-    ) -> None:
-        """Make one.
-
-        Args:
-            client: A Rucio client that no other thread uses.
-            rse: The source RSE.
-            sender: Knows how much this Rucio server takes in one request.
-            lookups: Finds out sizes and checksums.
-            containers: Whether collections get containers.
-            metadata: Writes metadata, if that is wanted.
-        """
-        self._client = client
-        self._rse = rse
-        self._sender = sender
-        self._lookups = lookups
-        self._datasets = Datasets(client, sender, containers=containers)
-        self._metadata = metadata
-
-    def register(self, batch: Batch) -> list[Outcome]:
-        """Register a batch; whatever happens, each of its assets has an outcome."""
-        try:
-            registered = self._register(batch) if batch.assets else []
-        except Exception as error:  # noqa: BLE001 - one batch must not stop the others
-            known = isinstance(error, StacRucioError)
-            reason = str(error) if known else f"unexpected {type(error).__name__}: {error}"
-            registered = [asset.outcome(State.FAILED, reason) for asset in batch.assets]
-        for tally in batch.tallies.values():
-            tally.done(there=True)
-        return [*batch.outcomes, *registered]
-
-    def _register(self, batch: Batch) -> list[Outcome]:
-        dids = [asset.did for asset in batch.assets]
-        files = patiently(lambda: list_files(self._client, dids, all_states=True))
-        same, drifted = self._compare(batch.assets, files)
-        there = [_as_in(asset, files[asset.did]) for asset in same if self._is_there(asset, files)]
-        new = [asset for asset in same if not self._is_there(asset, files)]
-        incomplete = [asset for asset in new if not asset.is_complete]
-        looked_up, not_found = _divided(self._lookups.complete(incomplete, batch.tallies))
-        found = [*(asset for asset in new if asset.is_complete), *looked_up]
-        # What was found may differ from what Rucio has of the same file from another RSE.
-        found, drifted_too = self._compare(found, files)
-        refused = self._add(found)
-        in_rucio = [*there, *(asset for asset in found if asset.did not in refused)]
-        # The dataset of a file that Rucio has is most often there, others most often are not.
-        presumed = {asset.dataset for asset in in_rucio if asset.did in files}
-        failed = refused | self._datasets.attach(in_rucio, presumed)
-        if self._metadata is not None:
-            attached = [asset for asset in in_rucio if asset.did not in failed]
-            self._metadata.write(self._client, attached, batch.metadata)
-        return [
-            *(*drifted, *not_found, *drifted_too),
-            *(failed.get(asset.did) or _in_rucio(asset, State.ALREADY_THERE) for asset in there),
-            *(failed.get(asset.did) or _in_rucio(asset, State.REGISTERED) for asset in found),
-        ]
-
-    def _is_there(self, asset: Asset, files: Mapping[DID, RucioFile]) -> bool:
-        return asset.did in files and self._rse in files[asset.did].states
-
-    def _compare(
-        self, assets: Iterable[Asset], files: Mapping[DID, RucioFile]
-    ) -> tuple[list[Asset], list[Outcome]]:
-        """Divide assets into those that are as the files in Rucio, if any, and the others."""
-        same, drifted = [], []
-        for asset in assets:
-            file = files.get(asset.did)
-            drift = difference(asset, file, self._rse) if file is not None else None
-            if drift is None:
-                same.append(asset)
-            else:
-                drifted.append(asset.outcome(State.FAILED, drift))
-        return same, drifted
-
-    def _add(self, assets: list[Asset]) -> dict[DID, Outcome]:
-        """Add replicas; gives what failed."""
-
-        def add(part: list[Asset]) -> None:
-            with rucio_errors(f"registering in scope {part[0].did.scope} at RSE {self._rse}"):
-                self._client.add_replicas(self._rse, [_replica(asset) for asset in part])
-
-        failed: dict[DID, Outcome] = {}
-        # Rucio refuses a request for one scope in it, and takes the PFNs of https
-        # for those of http where both are in it (rucio.core.replica.add_replicas).
-        for alike in grouped(
-            assets, lambda asset: (asset.did.scope, asset.url.partition(":")[0])
-        ).values():
-            for asset, error in self._sender.send(alike, add):
-                failed[asset.did] = asset.outcome(State.FAILED, str(error))
-        return failed
-
-
-def _divided(results: Iterable[Asset | Outcome]) -> tuple[list[Asset], list[Outcome]]:
-    assets: list[Asset] = []
-    outcomes: list[Outcome] = []
-    for result in results:
-        if isinstance(result, Outcome):
-            outcomes.append(result)
-        else:
-            assets.append(result)
-    return assets, outcomes
 
 
 def _as_in(asset: Asset, file: RucioFile) -> Asset:
@@ -542,237 +443,186 @@ def _replica(asset: Asset) -> dict[str, Any]:
     }
 
 
-_BATCHES = 4
-"""On their way to Rucio at a time; with one that is being read, all that is held in memory."""
+class _Datasets:
+    """Attaches files to their items' datasets, and these to their collections' containers."""
 
+    def __init__(self, rucio: Rucio, *, containers: bool) -> None:
+        self._rucio = rucio
+        self._containers = containers
+        self._filled: set[DID] = set()
+        """The containers that Rucio is known to have."""
 
-@dataclass(frozen=True)
-class Options:
-    """What a registration shall be like."""
+    def attach(self, assets: Iterable[Asset], presumed: Container[DID]) -> dict[DID, Outcome]:
+        """Attach registered assets, with two requests for each 1,000 items of a scope.
 
-    assets: AssetSelection
-    scope: str | None
-    """A fixed scope instead of those derived from the collections."""
-    learn_from: LearnFrom
-    """How far to go for sizes and checksums."""
-    containers: bool
-    """Whether collections get containers that hold their items' datasets."""
-    metadata: bool
-    """Whether the datasets get metadata from their items."""
-
-
-class Registered(NamedTuple):
-    """Items that have been dealt with, as the registration goes on."""
-
-    entries: list[Entry]
-    outcomes: list[Outcome]
-    """One for each selected asset of the items."""
-
-
-class Registrar:
-    """Registers assets at one source RSE."""
-
-    def __init__(
-        self,
-        client: Client,
-        rse: str,
-        sender: Sender,
-        on_progress: Callable[[Progress], None] = lambda _: None,
-    ) -> None:
-        """Make one.
+        What is attached already stays so. Which datasets Rucio has is not asked, unless
+        it turns out to be other than presumed.
 
         Args:
-            client: A Rucio client whose account may add replicas at the RSE.
-            rse: The source RSE.
-            sender: Knows how much this Rucio server takes in one request.
-            on_progress: Called in the thread that asks for outcomes.
+            assets: The assets.
+            presumed: Datasets that Rucio seems to have.
+
+        Returns:
+            The outcomes of those that could not be attached.
         """
-        self._client = client
-        self._rse = rse
-        self._sender = sender
-        self._tally = Tally()
-        self._reporter = Reporter(self._tally, on_progress)
+        failed = {}
+        attach = partial(self._attach, presumed=presumed)
+        items = grouped(assets, lambda asset: asset.dataset).values()
+        for scope, same in grouped(items, lambda members: members[0].dataset.scope).items():
+            doing = f"attaching to datasets in scope {scope}"
+            for members, error in self._rucio.send(doing, same, attach):
+                reason = f"registered, but not attached to {members[0].dataset}: {error}"
+                for asset in members:
+                    failed[asset.did] = asset.outcome(State.FAILED, reason)
+        return failed
 
-    def register(self, items: ItemsLike, options: Options) -> Iterator[Registered]:
-        """Register the assets of items and attach them to their items' datasets.
+    def _attach(self, client: Client, items: list[list[Asset]], presumed: Container[DID]) -> None:
+        """Attach the assets of items that have the same scope."""
+        content: dict[DID, list[DID]] = {}
+        types = {}
+        containers = set()
+        for members in items:
+            dataset = members[0].dataset
+            types[dataset] = "DATASET"
+            content[dataset] = [asset.did for asset in members]
+            if self._containers:
+                container = DID(dataset.scope, collection_name(members[0].collection))
+                types[container] = "CONTAINER"
+                content.setdefault(container, []).append(dataset)
+                containers.add(container)
+        new = [did for did in types if not (did in presumed or did in self._filled)]
+        try:
+            _add_dids(client, types, new)
+            _fill(client, content)
+        except (DataIdentifierAlreadyExists, DataIdentifierNotFound):
+            _add_missing(client, types)
+            _fill(client, content)
+        self._filled |= containers
 
-        Items are read as they are needed, while those before them are on their way.
+
+def _add_missing(client: Client, types: Mapping[DID, str]) -> None:
+    """Ask which DIDs Rucio does not have, and add these."""
+    while True:
+        known = client.get_metadata_bulk([_as_dict(did) for did in types])
+        there = {DID(entry["scope"], entry["name"]) for entry in known}
+        try:
+            _add_dids(client, types, [did for did in types if did not in there])
+        except DataIdentifierAlreadyExists:
+            continue  # another client was faster with one of them
+        return
+
+
+def _add_dids(client: Client, types: Mapping[DID, str], dids: list[DID]) -> None:
+    """Add DIDs; in one request Rucio adds all or none."""
+    if dids:
+        client.add_dids([{**_as_dict(did), "type": types[did]} for did in dids])
+
+
+def _fill(client: Client, content: Mapping[DID, list[DID]]) -> None:
+    attachments = [
+        {**_as_dict(did), "dids": [_as_dict(each) for each in held]}
+        for did, held in content.items()
+    ]
+    client.attach_dids_to_dids(attachments, ignore_duplicate=True)
+
+
+def _as_dict(did: DID) -> dict[str, Any]:
+    return {"scope": did.scope, "name": did.name}  # in a third of the time of _asdict
+
+
+_TIMES = ("datetime", "start_datetime", "end_datetime")
+_TIME_LENGTH = 40  # characters; more than RFC 3339 needs
+_BBOX_LENGTHS = frozenset({4, 6})
+_COORDINATES = 1e9
+
+
+def item_metadata(item: ItemDict) -> dict[str, Any]:
+    """What the dataset of an item gets as metadata; pure.
+
+    Returns:
+        `stac_collection` and `stac_item` (ids), `stac_datetime`, `stac_start_datetime`
+        and `stac_end_datetime` as the item has them, `stac_bbox` (a list of numbers)
+        and `stac_url` (the item itself), as far as the item says something usable.
+    """
+    properties = item.get("properties")
+    times = properties if isinstance(properties, dict) else {}
+    found: dict[str, Any] = {
+        "stac_collection": item.get("collection"),
+        "stac_item": item.get("id"),
+        **{f"stac_{name}": _time(times.get(name)) for name in _TIMES},
+        "stac_bbox": _bbox(item.get("bbox")),
+        "stac_url": _url(item),
+    }
+    return {key: value for key, value in found.items() if value}
+
+
+class _MetadataWriter:
+    """Writes metadata, with one request for each batch; for several threads.
+
+    Whether a server takes metadata depends on its plugins
+    (`rucio.core.did_meta_plugins`): what its own plugin has no columns for needs
+    another one, of which `json_meta` works on all databases but SQLite.
+    """
+
+    def __init__(self, rucio: Rucio) -> None:
+        self._rucio = rucio
+        self.problem: str | None = None
+        """Why metadata could not be written, the first time."""
+        self._refused = False
+
+    def write(self, assets: Iterable[Asset], of_datasets: Mapping[DID, dict[str, Any]]) -> None:
+        """Write the metadata of registered assets and of their items' datasets.
+
+        What there is already under these keys is replaced. Nothing more is sent
+        once the server has refused on principle.
 
         Args:
-            items: The items.
-            options: What the registration shall be like.
-
-        Yields:
-            Some items with their outcomes, as they come to an end.
-
-        Raises:
-            StacRucioError: The RSE does not exist, or Rucio or the STAC API can
-                not be reached. What concerns single assets is in their outcomes.
+            assets: The assets; of those whose item gives a SHA-256, it becomes the
+                file's `sha256`.
+            of_datasets: The metadata of datasets.
         """
-        reading = iter_items(items)
-        first = [*islice(reading, 1)]
-        if not first:
-            return
-        with rucio_errors(f"registering at RSE {self._rse}"):
-            protocols = self._client.get_rse(self._rse)["protocols"]
-        metadata = MetadataWriter() if options.metadata else None
-        # What is left in the middle gives its look-ups up first: batches wait for them.
-        with threads(_BATCHES) as executor, lookups(options.learn_from) as looking_up:
-            registrars = [
-                BatchRegistrar(
-                    _twin(self._client),
-                    self._rse,
-                    sender=self._sender,
-                    lookups=looking_up,
-                    containers=options.containers,
-                    metadata=metadata,
-                )
-                for _ in range(_BATCHES)
-            ]
-            under_way = _UnderWay(executor, registrars, self._reporter)
-            try:
-                for batch in self._batches(chain(first, reading), options, protocols):
-                    yield from under_way.ended()
-                    while not under_way.takes(batch):
-                        under_way.wait()
-                        yield from under_way.ended()
-                    under_way.add(batch)
-            except StacRucioError:
-                # The items end too early; what is on its way is told all the same.
-                yield from under_way.rest()
-                raise
-            yield from under_way.rest()
-        if metadata is not None and metadata.problem is not None:
-            warnings.warn(f"no metadata: {metadata.problem}", MetadataWarning, stacklevel=2)
-
-    def _batches(
-        self, items: Iterable[ItemDict], options: Options, protocols: list[dict[str, Any]]
-    ) -> Iterator[Batch]:
-        unseen = named_keys(options.assets)
-        select = partial(
-            select_assets, selection=options.assets, scope=options.scope, source_rse=self._rse
-        )
-        for group in item_batches(items, select):
-            unseen.difference_update(found.key for _, selected in group for found in selected)
-            yield self._batch(group, options, protocols)
-        if unseen:
-            reason = "no item has an asset with this key"
-            missing = [Outcome("", "", key, State.SKIPPED, reason) for key in sorted(unseen)]
-            yield Batch(outcomes=missing)
-
-    def _batch(
-        self,
-        group: list[tuple[ItemDict, list[Found]]],
-        options: Options,
-        protocols: list[dict[str, Any]],
-    ) -> Batch:
-        batch = Batch(entries=[entry_of(item) for item, _ in group])
-        first: dict[DID, Asset] = {}
-        for item, selected in group:
-            for found in selected:
-                asset = with_pfn(found, protocols)
-                if isinstance(asset, Outcome):
-                    batch.outcomes.append(asset)
-                elif asset.did in first:
-                    batch.outcomes.append(_repeated(asset, first[asset.did]))
-                else:
-                    first[asset.did] = asset
-                    batch.assets.append(asset)
-                    batch.tallies[asset.did] = self._tally.expect()
-                    if options.metadata and asset.dataset not in batch.metadata:
-                        batch.metadata[asset.dataset] = item_metadata(item)
-        return batch
-
-
-class _UnderWay:
-    """Batches on their way to Rucio, each with a thread and a Rucio client of its own."""
-
-    def __init__(
-        self, executor: Executor, registrars: Iterable[BatchRegistrar], reporter: Reporter
-    ) -> None:
-        self._executor = executor
-        self._reporter = reporter
-        self._idle = [*registrars]
-        self._batches: dict[Future[list[Outcome]], tuple[Batch, BatchRegistrar]] = {}
-
-    def takes(self, batch: Batch) -> bool:
-        """Tell whether there is room for a batch, and no other one with the same item.
-
-        So what comes again is compared with what was registered of it before.
-        """
-        others = (other for other, _ in self._batches.values())
-        return bool(self._idle) and all(
-            batch.datasets.isdisjoint(other.datasets) for other in others
-        )
-
-    def add(self, batch: Batch) -> None:
-        """Send a batch on its way."""
-        registrar = self._idle.pop()
-        future = self._executor.submit(registrar.register, batch)
-        self._batches[future] = (batch, registrar)
-        self._reporter.report()
-
-    def wait(self) -> None:
-        """Wait until one has come to its end."""
-        while not wait(self._batches, timeout=REPORT_S, return_when=FIRST_COMPLETED).done:
-            self._reporter.report()
-        self._reporter.report()
-
-    def ended(self) -> Iterator[Registered]:
-        """Give those that have come to their end."""
-        for future in [future for future in self._batches if future.done()]:
-            batch, registrar = self._batches.pop(future)
-            self._idle.append(registrar)
-            yield Registered(batch.entries, future.result())
-
-    def rest(self) -> Iterator[Registered]:
-        """Wait for all, and give them as they come to their end."""
-        while self._batches:
-            self.wait()
-            yield from self.ended()
-
-
-def _repeated(asset: Asset, first: Asset) -> Outcome:
-    """What becomes of an asset whose DID another one before it has, as in overlapping pages."""
-    if first.url == asset.url:
-        return asset.outcome(State.SKIPPED, "the same asset came before")
-    reason = f"the same asset came before, with another URL: {redact(first.url)}"
-    return asset.outcome(State.FAILED, reason)
-
-
-def _twin(client: Client) -> Client:
-    """A Rucio client like another one, for another thread.
-
-    A session of requests is not safe to share: answers change its cookies, and
-    the client replaces it when its token has expired. Connections are shared.
-    """
-    twin = copy(client)
-    twin.headers = dict(client.headers)
-    twin.session = copy(client.session)
-    twin.session.cookies = client.session.cookies.copy()
-    return twin
-
-
-# Whole collections into Rucio, resumably: what a journal has is not looked at again.
-
-
-def sync(
-    items: ItemsLike, journal: Journal, registrar: Registrar, options: Options
-) -> Iterator[Outcome]:
-    """Register the assets of items that the journal does not have yet, in their version of now.
-
-    An item is written down when none of its assets has failed.
-
-    Raises:
-        StacRucioError: As `Registrar.register`. What was done by then is in the
-            journal.
-    """
-    new = (item for item in iter_items(items) if not journal.has(entry_of(item)))
-    for entries, outcomes in registrar.register(new, options):
-        yield from outcomes
-        failed = {
-            (outcome.collection, outcome.item)
-            for outcome in outcomes
-            if outcome.state is State.FAILED
+        metadata = {asset.dataset: of_datasets[asset.dataset] for asset in assets}
+        metadata |= {
+            asset.did: {"sha256": asset.checksums.sha256}
+            for asset in assets
+            if asset.checksums.sha256
         }
-        journal.add(entry for entry in entries if (entry.collection, entry.item) not in failed)
+        entries = [{**_as_dict(did), "meta": meta} for did, meta in metadata.items()]
+        if not entries or self._refused:
+            return
+        try:
+            self._rucio.ask(
+                "writing metadata of datasets",
+                lambda client: client.set_dids_metadata_bulk(entries),
+            )
+        except StacRucioError as error:
+            on_principle = isinstance(error.__cause__, InvalidMetadata)
+            self._refused |= on_principle or isinstance(error, AccessError)
+            self.problem = self.problem or str(error)
+
+
+def _time(value: object) -> str | None:
+    return value if isinstance(value, str) and len(value) <= _TIME_LENGTH else None
+
+
+def _bbox(value: object) -> list[float] | None:
+    if not isinstance(value, (list, tuple)) or len(value) not in _BBOX_LENGTHS:
+        return None
+    return [*value] if all(map(_is_coordinate, value)) else None
+
+
+def _is_coordinate(value: object) -> bool:
+    """Return whether it is a number that can stand for a degree or a height; NaN is none."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return abs(value) < _COORDINATES
+
+
+def _url(item: ItemDict) -> str | None:
+    """The URL of an item, unless it carries a secret or is none of HTTP."""
+    links = item.get("links")
+    for link in links if isinstance(links, list) else []:
+        if isinstance(link, dict) and link.get("rel") == "self":
+            href = link.get("href")
+            return href if isinstance(href, str) and not refusal(href) else None
+    return None

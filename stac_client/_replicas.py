@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import copy
 import threading
 import time
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
-from stac_client._rucio import batched, list_readable
+from stac_client._rucio import batched
 from stac_client.errors import (
     ConfigurationError,
-    RequestError,
     StacRucioError,
     UnreachableError,
-    rucio_errors,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 
-    from rucio.client import Client
-
-    from stac_client._rucio import PFNs
+    from stac_client._rucio import PFNs, Rucio
     from stac_policy.naming import DID
 
 MOUNTED = "file"
@@ -275,20 +270,20 @@ class ReplicaSource:
     time limit. After a failure, the same failure is the answer for some seconds.
     """
 
-    def __init__(self, client: Client, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, rucio: Rucio, clock: Callable[[], float] = time.monotonic) -> None:
         """Make one.
 
         Args:
-            client: A Rucio client.
+            rucio: Rucio.
             clock: Gives the time in seconds.
         """
-        self._client = client
+        self._rucio = rucio
         self._clock = clock
         self._best: Cache[DID, PFNs | None] = Cache(_REPLICAS_KEPT, clock)
         self._all: Cache[DID, PFNs | None] = Cache(_REPLICAS_KEPT, clock)
         self._resolved: Cache[str, frozenset[str]] = Cache(_RSES_KEPT, clock)
         self._schemes: Cache[str, dict[str, Any]] = Cache(_RSES_KEPT, clock)
-        self._clients: dict[float | None, Client] = {}
+        self._by_timeout: dict[float | None, Rucio] = {}
         # Not the error itself, which would keep alive all that it passes through.
         self._failed: tuple[float, type[StacRucioError], str] | None = None
 
@@ -322,9 +317,9 @@ class ReplicaSource:
         unknown = [did for did in wanted if did not in known]
         resolved = self._resolved.get(expressions, _RSES_FOR_S)
         unresolved = [each for each in dict.fromkeys(expressions) if each not in resolved]
-        client = self._with_timeout(timeout_s)
-        listings = [partial(list_readable, client, batch, schemes) for batch in batched(unknown)]
-        resolutions = [partial(_resolve, client, each) for each in unresolved]
+        rucio = self._limited(timeout_s)
+        listings = [partial(rucio.readable, batch, schemes) for batch in batched(unknown)]
+        resolutions = [partial(_resolve, rucio, each) for each in unresolved]
         if listings or resolutions:
             answers = self._ask([*resolutions, *listings], timeout_s, insist=insist)
             new_resolved = dict(zip(unresolved, answers))
@@ -350,9 +345,9 @@ class ReplicaSource:
         known = self._schemes.get(wanted, _RSES_FOR_S)
         unknown = [rse for rse in wanted if rse not in known]
         if unknown:
-            client = self._with_timeout(timeout_s)
+            rucio = self._limited(timeout_s)
             jobs: list[Callable[[], Any]] = [
-                partial(_storage_scheme, client, rse) for rse in unknown
+                partial(_storage_scheme, rucio, rse) for rse in unknown
             ]
             new = dict(zip(unknown, self._ask(jobs, timeout_s)))
             self._schemes.put(new)
@@ -383,20 +378,11 @@ class ReplicaSource:
         self._failed = None
         return answers
 
-    def _with_timeout(self, timeout_s: float | None) -> Client:
-        """The client, with a time limit of its own for each of its requests.
-
-        So the threads that are no longer waited for come to an end, and nobody
-        else who uses the client gets the limit. The session is the same: its
-        connections may be used by many threads at once.
-        """
-        client = self._clients.get(timeout_s)
-        if client is None:
-            client = copy.copy(self._client)
-            if timeout_s is not None:
-                client.timeout = timeout_s
-            self._clients[timeout_s] = client
-        return client
+    def _limited(self, timeout_s: float | None) -> Rucio:
+        """Rucio with a time limit for each request, so that threads nobody waits for end."""
+        if timeout_s not in self._by_timeout:
+            self._by_timeout[timeout_s] = self._rucio.limited(timeout_s)
+        return self._by_timeout[timeout_s]
 
 
 def _run(jobs: Sequence[Callable[[], Any]], timeout_s: float | None) -> list[Any]:
@@ -407,23 +393,16 @@ def _run(jobs: Sequence[Callable[[], Any]], timeout_s: float | None) -> list[Any
             f"listing replicas: the Rucio server did not answer within {timeout_s:g} s; "
             "is it well? timeout_s gives it more time"
         ) from error
-    except ValueError as error:  # no JSON
-        raise RequestError(
-            "listing replicas: the answer is none of Rucio's; is rucio_host right?"
-        ) from error
 
 
-def _resolve(client: Client, expression: str) -> frozenset[str]:
+def _resolve(rucio: Rucio, expression: str) -> frozenset[str]:
     try:
-        with rucio_errors(f"resolving the RSE expression {expression!r}"):
-            return frozenset(entry["rse"] for entry in client.list_rses(expression))
+        return frozenset(rucio.rses(expression))
     except ConfigurationError as error:
         if _NO_RSE in str(error):
             return frozenset()
         raise
 
 
-def _storage_scheme(client: Client, rse: str) -> dict[str, Any]:
-    with rucio_errors(f"asking for RSE {rse}"):
-        settings, attributes = client.get_rse(rse), client.list_rse_attributes(rse)
-    return storage_scheme(rse, client.host, settings, attributes)
+def _storage_scheme(rucio: Rucio, rse: str) -> dict[str, Any]:
+    return storage_scheme(rse, rucio.host, rucio.rse(rse), rucio.rse_attributes(rse))

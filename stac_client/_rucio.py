@@ -1,20 +1,32 @@
-"""Bulk requests to Rucio: as large as the server takes, and one bad entry spoils no other."""
+"""Rucio as this package asks it: every request to a Rucio server goes through here."""
 
 from __future__ import annotations
 
+import copy
+import logging
+import os
 import random
 import re
 import time
 from collections.abc import Iterable, Mapping
+from configparser import Error as ConfigParserError
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from json import JSONDecodeError
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from rucio.common.exception import DatabaseException, RucioException
+import requests
+from rucio.common import exception
 
-from stac_client.errors import RequestError, StacRucioError, rucio_errors
+from stac_client.errors import (
+    AccessError,
+    ConfigurationError,
+    RequestError,
+    StacRucioError,
+    UnreachableError,
+)
 from stac_policy.naming import DID
 
 if TYPE_CHECKING:
@@ -22,17 +34,31 @@ if TYPE_CHECKING:
 
     from rucio.client import Client
 
-
-# Patience with a Rucio server that is too busy, or in trouble: what may pass is asked again.
-
-
 T = TypeVar("T")
+K = TypeVar("K", bound="Hashable")
 
-_PAUSES_S = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+PFNs = Mapping[str, "tuple[str, ...]"]
+"""PFNs of available replicas by RSE, the best first."""
+
+REQUEST_DIDS = 1000
+"""The most DIDs in one request (`rucio.common.schema.generic`, `maxItems`)."""
+
+RETRY_S = 90.0
+"""How long a server that is away or too busy is asked again, in seconds, unless the environment
+variable `STAC_RUCIO_RETRY_S` says otherwise."""
+
+_LOGGER = logging.getLogger(__name__)
+_LEAST = 50
+_FIRST_PAUSE_S = 0.25
+_LONGEST_PAUSE_S = 8.0
+
+# By default Rucio sorts by the distance between addresses (GeoIP), which is several times slower
+# than all the rest where it has no database for that; and it looks for archives with the files.
+_QUICKLY = {"sort": "random", "domain": "wan", "resolve_archives": False}
 
 # What SQLite, PostgreSQL, MySQL, Oracle and SQLAlchemy say when others are in the way, or a
 # connection has gone. Whatever else a database says lies in the request.
-_PASSING = (
+_TRANSIENT = (
     "database is locked",
     "database table is locked",
     "deadlock",
@@ -51,64 +77,426 @@ _PASSING = (
     "ora-00060",
     "ora-08177",
 )
-
-
 # What Rucio's client says of an answer that is not Rucio's own, but of what stands before it.
-_TROUBLED = re.compile(
-    r"no error information passed \(http status code: (408|425|429|500|502|503)\)"
+_IN_TROUBLE = re.compile(
+    r"no error information passed \(http status code: (?:408|425|429|500|502|503|504)\)"
 )
 # What takes too long may be too much for one request.
 _TOO_LONG = "Details: no error information passed (http status code: 504)"
+# Where asking again changes nothing: a name that leads nowhere, a certificate, a URL.
+_FINAL = (
+    requests.exceptions.InvalidURL,
+    requests.exceptions.MissingSchema,
+    requests.exceptions.InvalidSchema,
+    requests.exceptions.SSLError,
+    requests.exceptions.TooManyRedirects,
+)
+_UNKNOWN_HOST = ("NameResolutionError", "Name or service not known", "nodename nor servname")
 
 
-def patiently(request: Callable[[], T]) -> T:
-    """Send a request, and again after a pause while the server is too busy for it.
+class _WrongAnswerError(Exception):
+    """An answer is not of the form that Rucio's have."""
+
+
+@dataclass(frozen=True)
+class RucioFile:
+    """A file in Rucio and its replicas."""
+
+    did: DID
+    size_bytes: int
+    adler32: str | None
+    md5: str | None
+    pfns: PFNs
+    """PFNs by RSE, the best first. Of RSEs with the same PFN, Rucio lists but one."""
+    states: Mapping[str, str]
+    """State of the replica by RSE: AVAILABLE, COPYING, … Names every RSE that has one."""
+
+
+class Rucio:
+    """Asks a Rucio server, and asks again for a while where the request may succeed later.
+
+    For any number of threads and for processes that fork: each request has a client, and so
+    connections, for itself. It remembers how large a request the server takes.
+    """
+
+    def __init__(
+        self, client: Client, *, retry_s: float | None = None, timeout_s: float | None = None
+    ) -> None:
+        """Take a client of Rucio, of which copies are used where one does not suffice.
+
+        Args:
+            client: The client.
+            retry_s: How long to ask again where a request may succeed later, in seconds from its
+                first failure; by default `RETRY_S`.
+            timeout_s: The longest silence of the server, in seconds; by default the client's.
+        """
+        self._client = client
+        self._retry_s = _default_retry_s() if retry_s is None else retry_s
+        self._timeout_s = timeout_s
+        self._largest = REQUEST_DIDS
+        self._pid = os.getpid()
+        self._free: list[Client] = [] if timeout_s is not None else [client]
+
+    @classmethod
+    def of(cls, client: Client | Rucio) -> Rucio:
+        """Return a client of Rucio as one of this class."""
+        return client if isinstance(client, cls) else cls(client)
+
+    @classmethod
+    def connect(cls, make: Callable[[], Client], *, retry_s: float | None = None) -> Rucio:
+        """Make a client, which asks Rucio for a token.
+
+        Args:
+            make: Makes it; `rucio.client.Client` makes one as rucio.cfg says.
+            retry_s: As in the constructor.
+
+        Raises:
+            StacRucioError: There is no usable rucio.cfg, or Rucio does not answer, or does not
+                accept the account or its credentials.
+        """
+        patience_s = _default_retry_s() if retry_s is None else retry_s
+        return cls(_retried("connecting to Rucio", make, patience_s), retry_s=patience_s)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out the copies of the client, whose connections are of this process."""
+        return {**self.__dict__, "_pid": 0, "_free": []}
+
+    def __deepcopy__(self, memo: object) -> Rucio:
+        """Return itself, which may be shared."""
+        return self
+
+    @property
+    def account(self) -> str:
+        """The account that asks."""
+        return str(self._client.account)
+
+    @property
+    def host(self) -> str:
+        """URL of the server."""
+        return str(self._client.host)
+
+    @property
+    def client(self) -> Client:
+        """The client itself, for what takes one of Rucio's."""
+        return self._client
+
+    def limited(self, timeout_s: float | None) -> Rucio:
+        """Return one that does not ask again, nor wait for an answer for longer than a time.
+
+        Args:
+            timeout_s: The time in seconds; by default that of the client.
+        """
+        return Rucio(self._client, retry_s=0.0, timeout_s=timeout_s)
+
+    def ask(self, doing: str, request: Callable[[Client], T], *, retry_s: float | None = None) -> T:
+        """Send a request, and again after a pause while the server is away or too busy for it.
+
+        Args:
+            doing: What is being done, for the beginning of the message.
+            request: Sends it with the client that it is given, and reads all of the answer. What
+                it does must bear doing twice.
+            retry_s: How long to ask again, in seconds; by default as long as always.
+
+        Returns:
+            What the request returns.
+
+        Raises:
+            StacRucioError: In place of what Rucio's client raised, the last time.
+        """
+        patience_s = self._retry_s if retry_s is None else retry_s
+        return _retried(doing, partial(self._with_client, request), patience_s)
+
+    def send(
+        self, doing: str, values: Iterable[T], request: Callable[[Client, list[T]], object]
+    ) -> list[tuple[T, StacRucioError]]:
+        """Send values in bulk requests, in halves where the server refuses one.
+
+        The size that the server's database takes (SQLite refuses statements well below 1,000
+        DIDs), and what a proxy in front of it leaves the time for, is remembered.
+
+        Args:
+            doing: What is being done, for the beginning of the messages.
+            values: What to send.
+            request: Sends some of them with the client that it is given; as in `ask`.
+
+        Returns:
+            The values that were refused, each with the reason. A refusal that
+            does not lie in a single value (no permission, say) concerns all that
+            were in the request. If the server needs too long even for few values,
+            the others are refused as well, without being sent.
+        """
+        refused: list[tuple[T, StacRucioError]] = []
+        pending = list(batched(values, self._largest))
+        while pending:
+            part = pending.pop()
+            try:
+                _retried(
+                    doing,
+                    partial(self._with_client, partial(_with_values, request, part)),
+                    self._retry_s,
+                    may_halve=True,
+                )
+            except RequestError as error:
+                slow = _took_too_long(error)
+                if slow and len(part) <= _LEAST:
+                    # The server is in trouble: smaller requests would only be more of them.
+                    reason = _too_slow(error, len(part))
+                    refused += [(value, reason) for left in (part, *pending) for value in left]
+                    break
+                if len(part) == 1 or (error.transient and not slow):
+                    refused += [(value, error) for value in part]
+                    continue
+                half = max((len(part) + 1) // 2, _LEAST if slow else 1)
+                if slow or isinstance(error.__cause__, exception.DatabaseException):
+                    self._largest = min(self._largest, max(half, _LEAST))
+                pending += [part[:half], part[half:]]
+            except StacRucioError as error:
+                refused += [(value, error) for value in part]
+        return refused
+
+    def files(self, dids: Iterable[DID], *, all_states: bool = False) -> dict[DID, RucioFile]:
+        """Ask for files and their replicas, in one request for each 1,000.
+
+        Args:
+            dids: The files; those that Rucio does not know cost nothing.
+            all_states: Not only replicas that are available, but also those on
+                their way.
+
+        Returns:
+            The files that Rucio knows.
+
+        Raises:
+            StacRucioError: Rucio cannot be reached or refuses.
+        """
+        files: dict[DID, RucioFile] = {}
+        for batch in batched(dict.fromkeys(dids)):
+            files.update(self._list(batch, _file, all_states=all_states))
+        return files
+
+    def readable(self, dids: Iterable[DID], schemes: Iterable[str] = ()) -> dict[DID, PFNs]:
+        """Ask, in one request, for the replicas that can be read now.
+
+        That leaves out RSEs whose operators have closed them for reading.
+
+        Args:
+            dids: The files, 1,000 at most; those that Rucio does not know cost nothing.
+            schemes: The schemes of the protocols; by default that of the best protocol
+                of each RSE.
+
+        Returns:
+            The replicas of the files that Rucio knows.
+
+        Raises:
+            StacRucioError: Rucio cannot be reached or refuses.
+        """
+        return self._list(dids, _pfns, ignore_availability=False, schemes=list(schemes))
+
+    def rse(self, rse: str, doing: str | None = None) -> dict[str, Any]:
+        """Ask for the settings and protocols of an RSE.
+
+        Raises:
+            ConfigurationError: There is no such RSE.
+            StacRucioError: Rucio cannot be reached or refuses.
+        """
+        return self.ask(doing or f"asking for RSE {rse}", lambda client: dict(client.get_rse(rse)))
+
+    def rse_attributes(self, rse: str) -> dict[str, Any]:
+        """Ask for the attributes of an RSE.
+
+        Raises:
+            StacRucioError: There is no such RSE, or Rucio cannot be reached or refuses.
+        """
+        return self.ask(
+            f"listing attributes of RSE {rse}",
+            lambda client: dict(client.list_rse_attributes(rse)),
+        )
+
+    def rses(self, expression: str) -> list[str]:
+        """Ask for the names of the RSEs that an RSE expression stands for, sorted.
+
+        Raises:
+            ConfigurationError: It is no RSE expression, or stands for none.
+            StacRucioError: Rucio cannot be reached or refuses.
+        """
+        return self.ask(
+            f"resolving the RSE expression {expression!r}",
+            lambda client: sorted(entry["rse"] for entry in client.list_rses(expression)),
+        )
+
+    def _list(
+        self, dids: Iterable[DID], read: Callable[[Mapping[str, Any]], T], **options: object
+    ) -> dict[DID, T]:
+        asked = [{"scope": scope, "name": name} for scope, name in dids]
+
+        def request(client: Client) -> dict[DID, T]:
+            entries = client.list_replicas(asked, **_QUICKLY, **options)
+            return {DID(entry["scope"], entry["name"]): read(entry) for entry in entries}
+
+        return self.ask("listing replicas", request)
+
+    def _with_client(self, request: Callable[[Client], T]) -> T:
+        """Run a request with a client that no other thread and no other process has meanwhile."""
+        if self._pid != os.getpid():  # after a fork: parent and child would share connections
+            self._free, self._pid = [], os.getpid()
+        try:
+            client = self._free.pop()
+        except IndexError:
+            client = self._copy()
+        try:
+            return request(client)
+        except (JSONDecodeError, requests.RequestException, exception.RucioException):
+            raise
+        # What reads an answer expects one of Rucio's.
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise _WrongAnswerError from error
+        finally:
+            self._free.append(client)
+
+    def _copy(self) -> Client:
+        client = copy.copy(self._client)
+        # Its adapters and headers are those of the original; its connections are its own.
+        client.session = copy.deepcopy(getattr(self._client, "session", None))
+        if self._timeout_s is not None:
+            client.timeout = self._timeout_s
+        return client
+
+
+def _default_retry_s() -> float:
+    text = os.environ.get("STAC_RUCIO_RETRY_S", "")
+    try:
+        return float(text) if text else RETRY_S
+    except ValueError:
+        raise ConfigurationError(f"STAC_RUCIO_RETRY_S is {text!r}, not a number") from None
+
+
+def _retried(doing: str, request: Callable[[], T], retry_s: float, *, may_halve: bool = False) -> T:
+    """Send a request until it succeeds, fails for good, or has failed for long enough."""
+    until_s = None
+    pause_s = _FIRST_PAUSE_S
+    while True:
+        try:
+            with rucio_errors(doing):
+                return request()
+        except StacRucioError as error:
+            now_s = time.monotonic()
+            until_s = now_s + retry_s if until_s is None else until_s
+            if not error.transient or now_s >= until_s or (may_halve and _took_too_long(error)):
+                raise
+            level = logging.INFO if pause_s < _LONGEST_PAUSE_S / 2 else logging.WARNING
+            _LOGGER.log(level, "%s (asked again for %.0f s more)", error, until_s - now_s)
+        # Several that were in each other's way must not come back all at once.
+        time.sleep(min(pause_s * random.uniform(0.5, 1.0), max(0.0, until_s - now_s)))  # noqa: S311 - no secret
+        pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+
+@contextmanager
+def rucio_errors(doing: str) -> Iterator[None]:
+    """Turn the errors of Rucio's client into those of this package.
 
     Args:
-        request: Sends it; what it does must bear doing twice.
-
-    Returns:
-        What it gives.
+        doing: What is being done, for the beginning of the message.
 
     Raises:
-        StacRucioError: What it raises, the last time in a quarter of a minute if that
-            may still pass.
+        StacRucioError: In place of what Rucio's client raised.
     """
-    for pause_s in _PAUSES_S:
-        try:
-            return request()
-        except RequestError as error:
-            if not may_pass(error):
-                raise
-        # Several that were in each other's way must not come back all at once.
-        time.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
-    return request()
+    try:
+        yield
+    except (exception.ServerConnectionException, requests.RequestException) as error:
+        final = isinstance(error, _FINAL) or any(text in str(error) for text in _UNKNOWN_HOST)
+        raise UnreachableError(
+            f"{doing}: the Rucio server does not answer",
+            hint="is it running, and is rucio_host right?",
+            transient=not final,
+        ) from error
+    except exception.RucioException as error:
+        raise _translated(doing, error) from error
+    except ConfigParserError as error:
+        raise _no_configuration(doing, error) from error
+    # Half an answer, or none at all: Rucio's client takes it for a whole one.
+    except (JSONDecodeError, StopIteration) as error:
+        raise _no_answer(doing, transient=True) from error
+    except _WrongAnswerError as error:
+        raise _no_answer(doing, transient=False) from error.__cause__
 
 
-def may_pass(error: RequestError) -> bool:
-    """Tell whether others were in the way, the server was in trouble, or its answer broke off."""
-    if isinstance(error.__cause__, (JSONDecodeError, StopIteration)):
+def _translated(doing: str, error: exception.RucioException) -> StacRucioError:
+    kind: type[StacRucioError] = RequestError
+    hint = ""
+    if isinstance(error, (exception.CannotAuthenticate, exception.NoAuthInformation)):
+        kind, hint = AccessError, "check account and credentials with `rucio whoami`"
+    elif isinstance(error, (exception.AccessDenied, exception.InsufficientAccountLimit)):
+        kind, hint = AccessError, "ask an administrator of this Rucio for it"
+    elif isinstance(error, exception.RSENotFound):
+        kind, hint = ConfigurationError, "`rucio rse list` shows the RSEs there are"
+    elif isinstance(error, exception.ScopeNotFound):
+        kind, hint = ConfigurationError, "ask an administrator of this Rucio to add it"
+    elif isinstance(error, (exception.InvalidRSEExpression, exception.InsufficientTargetRSEs)):
+        kind = ConfigurationError
+        hint = "check the RSE expression with `rucio rse list --rses EXPRESSION`"
+    elif isinstance(
+        error,
+        (
+            exception.ConfigNotFound,
+            exception.ConfigLoadingError,
+            exception.MissingClientParameter,
+            exception.ClientProtocolNotFound,
+            exception.ClientProtocolNotSupported,
+        ),
+    ):
+        return _no_configuration(doing, error)
+    return kind(f"{doing}: {details(error)}", hint=hint, transient=_may_pass(error))
+
+
+def _no_configuration(doing: str, error: Exception) -> ConfigurationError:
+    return ConfigurationError(
+        f"{doing}: no usable rucio.cfg ({details(error)})",
+        hint="set RUCIO_CONFIG to one with a [client] section, or give StacClient a "
+        "rucio.client.Client",
+    )
+
+
+def _no_answer(doing: str, *, transient: bool) -> RequestError:
+    return RequestError(
+        f"{doing}: incomplete or not a Rucio response",
+        hint="check rucio_host",
+        transient=transient,
+    )
+
+
+def _may_pass(error: exception.RucioException) -> bool:
+    """Return whether others were in the way, or the server was in trouble."""
+    if isinstance(error, exception.ReplicationRuleCreationTemporaryFailed):
         return True
     # Rucio has some errors of its database without a class of their own.
-    if type(error.__cause__) not in {DatabaseException, RucioException}:
+    if type(error) not in {exception.DatabaseException, exception.RucioException}:
         return False
     # After it stands the statement, with names that a catalogue chose.
-    said = str(error.__cause__).partition("[SQL")[0].lower()
-    return any(passing in said for passing in _PASSING) or bool(_TROUBLED.search(said))
+    said = str(error).partition("[SQL")[0].lower()
+    return any(text in said for text in _TRANSIENT) or bool(_IN_TROUBLE.search(said))
 
 
-def took_too_long(error: RequestError) -> bool:
-    """Tell whether a proxy in front of Rucio has waited for its answer for too long."""
+def _took_too_long(error: StacRucioError) -> bool:
+    """Return whether a proxy in front of Rucio has waited for its answer for too long."""
     cause = error.__cause__
-    return type(cause) is RucioException and str(cause).endswith(_TOO_LONG)
+    return type(cause) is exception.RucioException and str(cause).endswith(_TOO_LONG)
 
 
-K = TypeVar("K", bound="Hashable")
+def _too_slow(error: RequestError, count: int) -> RequestError:
+    """Say of an error what a proxy's time limit was too short for, and what to do."""
+    told = RequestError(
+        f"{error}: a proxy in front of Rucio does not wait as long as Rucio needs even for "
+        f"{count} at a time",
+        hint="raise its time limit, or ask again when Rucio is less busy",
+        transient=True,
+    )
+    told.__cause__ = error.__cause__
+    return told
 
-REQUEST_DIDS = 1000
-"""The most DIDs in one request (`rucio.common.schema.generic`, `maxItems`)."""
 
-_LEAST = 50
+def details(error: Exception) -> str:
+    """Return what an error of Rucio says, in one line."""
+    text = str(error).rpartition("Details: ")[2] or type(error).__name__
+    return " ".join(text.split())[:500].rstrip(".")
 
 
 def batched(values: Iterable[T], size: int = REQUEST_DIDS) -> Iterator[list[T]]:
@@ -126,158 +514,57 @@ def grouped(values: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
     return groups
 
 
-class Sender:
-    """Sends values in bulk requests, in halves where the server refuses one.
+def _with_values(
+    request: Callable[[Client, list[T]], object], values: list[T], client: Client
+) -> object:
+    return request(client, values)
 
-    It remembers the size that the server's database took (SQLite refuses
-    statements well below 1,000 DIDs), and what a proxy in front of the server
-    leaves the time for. Several threads may use it at a time.
-    """
+
+def _file(entry: Mapping[str, Any]) -> RucioFile:
+    return RucioFile(
+        did=DID(entry["scope"], entry["name"]),
+        size_bytes=entry["bytes"],
+        adler32=entry["adler32"],
+        md5=entry["md5"],
+        pfns=_pfns(entry),
+        states=entry.get("states", {}),
+    )
+
+
+def _pfns(entry: Mapping[str, Any]) -> PFNs:
+    return {rse: tuple(pfns) for rse, pfns in entry["rses"].items()}
+
+
+# What the chapters that have not been rewritten yet use.
+
+
+def patiently(request: Callable[[], T]) -> T:
+    """Send a request, and again while it may succeed later."""
+    return _retried("", request, _default_retry_s())
+
+
+class Sender:
+    """Sends values in bulk requests."""
 
     def __init__(self) -> None:
-        self._largest = REQUEST_DIDS
+        self._rucio = Rucio(self)
 
     def send(
         self, values: list[T], request: Callable[[list[T]], object]
     ) -> list[tuple[T, StacRucioError]]:
-        """Send all values.
-
-        Args:
-            values: What to send.
-            request: Sends some of them; raises a StacRucioError if that fails. It is
-                sent again while the server's database is busy.
-
-        Returns:
-            The values that were refused, each with the reason. A refusal that
-            does not lie in a single value (no permission, say) concerns all that
-            were in the request. If the server needs too long even for few values,
-            the others are refused as well, without being sent.
-        """
-        refused: list[tuple[T, StacRucioError]] = []
-        pending = list(batched(values, self._largest))
-        while pending:
-            part = pending.pop()
-            try:
-                patiently(partial(request, part))
-            except RequestError as error:
-                slow = took_too_long(error)
-                if slow and len(part) <= _LEAST:
-                    # The server is in trouble: smaller requests would only be more of them.
-                    reason = _too_slow(error, len(part))
-                    refused += [(value, reason) for left in (part, *pending) for value in left]
-                    break
-                if len(part) == 1 or may_pass(error):
-                    refused += [(value, error) for value in part]
-                    continue
-                half = max((len(part) + 1) // 2, _LEAST if slow else 1)
-                if slow or isinstance(error.__cause__, DatabaseException):
-                    self._largest = min(self._largest, max(half, _LEAST))
-                pending += [part[:half], part[half:]]
-            except StacRucioError as error:
-                refused += [(value, error) for value in part]
-        return refused
-
-
-def _too_slow(error: RequestError, count: int) -> RequestError:
-    """Say of an error what a proxy's time limit was too short for, and what to do."""
-    told = RequestError(
-        f"{error}: a proxy in front of Rucio does not wait as long as Rucio needs even for "
-        f"{count} at a time; raise its time limit, or ask again when Rucio is less busy"
-    )
-    told.__cause__ = error.__cause__
-    return told
-
-
-# What Rucio knows of files: their size, checksums, and where their replicas are.
-
-
-PFNs = Mapping[str, "tuple[str, ...]"]
-"""PFNs of available replicas by RSE, the best first."""
-
-# By default Rucio sorts by the distance between addresses (GeoIP), which is several times slower
-# than all the rest where it has no database for that; and it looks for archives with the files.
-_QUICKLY = {"sort": "random", "domain": "wan", "resolve_archives": False}
-
-
-@dataclass(frozen=True)
-class RucioFile:
-    """A file in Rucio and its replicas."""
-
-    did: DID
-    size_bytes: int
-    adler32: str | None
-    md5: str | None
-    pfns: PFNs
-    """PFNs by RSE, the best first. Of RSEs with the same PFN, Rucio lists but one."""
-    states: Mapping[str, str]
-    """State of the replica by RSE: AVAILABLE, COPYING, … Names every RSE that has one."""
+        """Send all values."""
+        return self._rucio.send("", values, lambda _, part: request(part))
 
 
 def list_files(
     client: Client, dids: Iterable[DID], *, all_states: bool = False
 ) -> dict[DID, RucioFile]:
-    """Ask Rucio for files and their replicas, in one request for each 1,000.
-
-    Args:
-        client: A Rucio client.
-        dids: The files; those that Rucio does not know cost nothing.
-        all_states: Not only replicas that are available, but also those on
-            their way.
-
-    Returns:
-        The files that Rucio knows.
-
-    Raises:
-        StacRucioError: Rucio can not be reached or refuses.
-    """
-    files = {}
-    for batch in batched(dict.fromkeys(dids)):
-        for entry in _list(client, batch, all_states=all_states):
-            did = DID(entry["scope"], entry["name"])
-            files[did] = RucioFile(
-                did=did,
-                size_bytes=entry["bytes"],
-                adler32=entry["adler32"],
-                md5=entry["md5"],
-                pfns=_pfns(entry),
-                states=entry.get("states", {}),
-            )
-    return files
+    """Ask for files."""
+    return Rucio.of(client).files(dids, all_states=all_states)
 
 
 def list_readable(
     client: Client, dids: Iterable[DID], schemes: Iterable[str] = ()
 ) -> dict[DID, PFNs]:
-    """Ask Rucio, in one request, for the replicas that can be read now.
-
-    That leaves out RSEs whose operators have closed them for reading.
-
-    Args:
-        client: A Rucio client.
-        dids: The files, 1,000 at most; those that Rucio does not know cost nothing.
-        schemes: The schemes of the protocols; by default that of the best protocol
-            of each RSE.
-
-    Returns:
-        The replicas of the files that Rucio knows.
-
-    Raises:
-        StacRucioError: Rucio can not be reached or refuses.
-    """
-    entries = _list(client, dids, ignore_availability=False, schemes=list(schemes))
-    return {DID(entry["scope"], entry["name"]): _pfns(entry) for entry in entries}
-
-
-def _list(client: Client, dids: Iterable[DID], **options: object) -> Iterator[dict[str, Any]]:
-    asked = [{"scope": scope, "name": name} for scope, name in dids]
-    with rucio_errors("listing replicas"):
-        for entry in client.list_replicas(asked, **_QUICKLY, **options):
-            if not (isinstance(entry, Mapping) and isinstance(entry.get("rses"), Mapping)):
-                raise RequestError(
-                    "listing replicas: the answer is none of Rucio's; is rucio_host right?"
-                )
-            yield dict(entry)
-
-
-def _pfns(entry: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-    return {rse: tuple(pfns) for rse, pfns in entry["rses"].items()}
+    """Ask for replicas."""
+    return Rucio(client, retry_s=0.0).readable(dids, schemes)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import Counter
+from collections.abc import Iterable
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Union
 
 from rucio.common.exception import (
     DataIdentifierAlreadyExists,
@@ -17,21 +19,19 @@ from rucio.common.exception import (
 
 from stac_client._assets import registrable
 from stac_client._items import iter_items
-from stac_client._rucio import batched, grouped, list_files
+from stac_client._rucio import batched, grouped
 from stac_client._tables import Table, html_bar, html_block, html_table
-from stac_client.errors import ConfigurationError, RequestError, rucio_errors
+from stac_client.errors import ConfigurationError, RequestError, StacRucioError
 from stac_policy.naming import DID, split_name, unescape
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from rucio.client import Client
 
     from stac_client._assets import AssetSelection
     from stac_client._items import ItemsLike
-
-
-# Where the assets of items are, item by item and RSE by RSE.
+    from stac_client._rucio import Rucio
 
 
 @dataclass(frozen=True)
@@ -55,15 +55,15 @@ class Availability:
 
 
 def replication_availability(
-    client: Client, items: ItemsLike, selection: AssetSelection, scope: str | None
+    rucio: Rucio, items: ItemsLike, selection: AssetSelection, scope: str | None
 ) -> list[Availability]:
     """Ask Rucio where the assets of items are, in one request for each 1,000 assets.
 
     Raises:
-        StacRucioError: Rucio or the STAC API can not be reached.
+        StacRucioError: Rucio or the STAC API cannot be reached.
     """
     assets = list(registrable(iter_items(items), selection, scope))
-    files = list_files(client, [asset.did for asset in assets], all_states=True)
+    files = rucio.files((asset.did for asset in assets), all_states=True)
     rows = []
     for members in grouped(assets, lambda asset: asset.dataset).values():
         states = [files[asset.did].states for asset in members if asset.did in files]
@@ -107,7 +107,7 @@ class Rule:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class RuleSpec:
     """What a new rule shall be like."""
 
     rse_expression: str
@@ -120,18 +120,23 @@ class Wanted:
     """DATASET, ALL or NONE: what is kept together at an RSE."""
 
 
+RulesLike = Union[Rule, str, Iterable[Union[Rule, str]]]
+"""Rules or ids of rules, one or many."""
+
+
+def rule_ids(rules: RulesLike) -> list[str]:
+    """Return the ids of rules."""
+    several = [rules] if isinstance(rules, (Rule, str)) else rules
+    return [rule if isinstance(rule, str) else rule.id for rule in several]
+
+
 class Rules:
     """The replication rules of an account."""
 
-    def __init__(self, client: Client) -> None:
-        """Make one.
+    def __init__(self, rucio: Rucio) -> None:
+        self._rucio = rucio
 
-        Args:
-            client: A Rucio client of the account that shall own the rules.
-        """
-        self._client = client
-
-    def over_files(self, files: Collection[DID], wanted: Wanted, scope: str | None) -> Rule:
+    def over_files(self, files: Collection[DID], wanted: RuleSpec, scope: str | None) -> Rule:
         """Make one rule over one dataset that holds the files.
 
         The dataset is named from its content: the same files again, and an
@@ -145,24 +150,28 @@ class Rules:
         self._fill(dataset, files)
         return self.over(dataset, wanted, asynchronous=len(files) > _ASYNCHRONOUS_FROM)
 
-    def over(self, did: DID, wanted: Wanted, *, asynchronous: bool = False) -> Rule:
-        """Make a rule over a DID, or give the equal one that is there.
+    def over(self, did: DID, wanted: RuleSpec, *, asynchronous: bool = False) -> Rule:
+        """Make a rule over a DID, or return the equal one that is there.
 
         Raises:
             StacRucioError: There is no such DID, or Rucio refuses the rule.
         """
+
+        def add(client: Client) -> str:
+            (rule_id,) = client.add_replication_rule(
+                [did._asdict()],
+                copies=wanted.copies,
+                rse_expression=wanted.rse_expression,
+                lifetime=wanted.lifetime_s,
+                activity=wanted.activity,
+                comment=wanted.comment,
+                grouping=wanted.grouping,
+                asynchronous=asynchronous,
+            )
+            return str(rule_id)
+
         try:
-            with rucio_errors(f"creating a rule over {did} to {wanted.rse_expression}"):
-                (rule_id,) = self._client.add_replication_rule(
-                    [did._asdict()],
-                    copies=wanted.copies,
-                    rse_expression=wanted.rse_expression,
-                    lifetime=wanted.lifetime_s,
-                    activity=wanted.activity,
-                    comment=wanted.comment,
-                    grouping=wanted.grouping,
-                    asynchronous=asynchronous,
-                )
+            rule_id = self._rucio.ask(f"creating a rule over {did} to {wanted.rse_expression}", add)
         except RequestError as error:
             if not isinstance(error.__cause__, DuplicateRule):
                 raise
@@ -176,75 +185,106 @@ class Rules:
         """Ask Rucio for a rule.
 
         Raises:
-            StacRucioError: There is none with this id, or Rucio can not be reached.
-        """
-        with rucio_errors(f"asking for rule {rule_id}"):
-            return _rule(self._client.get_replication_rule(rule_id))
-
-    def known(self, rule_id: str) -> Rule:
-        """Ask Rucio for a rule that somebody has named.
-
-        Raises:
             ConfigurationError: There is none with this id.
-            StacRucioError: Rucio can not be reached.
+            StacRucioError: Rucio cannot be reached.
         """
-        try:
-            return self.get(rule_id)
-        except RequestError as error:
-            if not isinstance(error.__cause__, RuleNotFound):
-                raise
-            raise ConfigurationError(f"there is no rule {rule_id}") from error
+        with _unknown(rule_id):
+            return self._rucio.ask(
+                f"asking for rule {rule_id}",
+                lambda client: _rule(client.get_replication_rule(rule_id)),
+            )
 
     def wait(
         self,
-        rules: Iterable[Rule],
+        rules: RulesLike,
         *,
         timeout_s: float,
         poll_s: float,
         on_update: Callable[[Sequence[Rule]], None],
     ) -> list[Rule]:
-        """Ask for rules until all are OK, or the time is over; gives them as they are then.
+        """Ask for rules until all are OK, or the time is over; return them as they are then.
 
         Raises:
-            StacRucioError: A rule has gone, or Rucio can not be reached.
+            StacRucioError: A rule has gone, or Rucio cannot be reached.
         """
         deadline = time.monotonic() + timeout_s
-        latest = list(rules)
+        latest = [self.get(rule_id) for rule_id in rule_ids(rules)]
         while True:
-            latest = [rule if rule.state == "OK" else self.get(rule.id) for rule in latest]
             on_update(latest)
             remaining_s = deadline - time.monotonic()
             if all(rule.state == "OK" for rule in latest) or remaining_s <= 0:
                 return latest
             time.sleep(min(poll_s, remaining_s))
+            latest = [rule if rule.state == "OK" else self.get(rule.id) for rule in latest]
 
-    def delete(self, rules: Iterable[Rule], *, at_once: bool) -> None:
+    def delete(self, rules: RulesLike, *, at_once: bool) -> None:
         """Delete rules.
 
         Args:
             rules: The rules; those that are gone already are no error.
-            at_once: As soon as Rucio's judge-cleaner comes by, instead of after
-                the hour that Rucio leaves for a change of mind.
+            at_once: As soon as Rucio's judge-cleaner comes by, without its grace
+                period of one hour.
 
         Raises:
-            StacRucioError: The account may not, or Rucio can not be reached.
+            StacRucioError: The account may not, or Rucio cannot be reached.
         """
-        for rule in rules:
+        for rule_id in rule_ids(rules):
+
+            def delete(client: Client, rule_id: str = rule_id) -> None:
+                if at_once:
+                    client.update_replication_rule(rule_id, {"lifetime": 0})
+                else:
+                    client.delete_replication_rule(rule_id)
+
             try:
-                with rucio_errors(f"deleting rule {rule.id} over {rule.did}"):
-                    if at_once:
-                        self._client.update_replication_rule(rule.id, {"lifetime": 0})
-                    else:
-                        self._client.delete_replication_rule(rule.id)
+                self._rucio.ask(f"deleting rule {rule_id}", delete)
             except RequestError as error:
                 if not isinstance(error.__cause__, RuleNotFound):
                     raise
 
+    def status(self, rules: RulesLike) -> list[ItemStatus]:
+        """Ask how far rules have come, with two requests for each, three if it is stuck.
+
+        Raises:
+            StacRucioError: A rule has gone, or Rucio cannot be reached.
+        """
+        return [row for rule_id in rule_ids(rules) for row in self._status(rule_id)]
+
+    def _status(self, rule_id: str) -> Iterator[ItemStatus]:
+        def request(
+            client: Client,
+        ) -> tuple[str, list[dict[str, Any]], dict[tuple[str, ...], StuckFile]]:
+            rule = client.get_replication_rule(rule_id)
+            locks = list(client.list_replica_locks(rule_id))
+            stuck = _stuck_files(client, rule) if rule["state"] == "STUCK" else {}
+            return rule["state"], locks, stuck
+
+        with _unknown(rule_id):
+            state, locks, stuck = self._rucio.ask(
+                f"asking for the state of rule {rule_id}", request
+            )
+        for ((collection, item), rse), of_item in grouped(locks, _item_and_rse).items():
+            states = Counter(lock["state"] for lock in of_item)
+            yield ItemStatus(
+                rule_id=rule_id,
+                rule_state=state,
+                collection=collection,
+                item=item,
+                rse=rse,
+                ok=states["OK"],
+                replicating=states["REPLICATING"],
+                stuck=tuple(
+                    _stuck_file(lock, stuck) for lock in of_item if lock["state"] == "STUCK"
+                ),
+            )
+
     def _own_scope(self, files: Collection[DID]) -> str:
         """The scope for a dataset of the account's own: by Rucio's convention `user.ACCOUNT`."""
-        account = self._client.account
-        with rucio_errors(f"asking for the scopes of account {account}"):
-            scopes = self._client.list_scopes_for_account(account)
+        account = self._rucio.account
+        scopes = self._rucio.ask(
+            f"asking for the scopes of account {account}",
+            lambda client: set(client.list_scopes_for_account(account)),
+        )
         personal = f"user.{account}"
         return personal if personal in scopes else min(files).scope
 
@@ -258,38 +298,63 @@ class Rules:
                 {**dataset._asdict(), "dids": [did._asdict() for did in batch]} for batch in others
             ]
             for several in batched(attachments, _ATTACHMENTS):
-                with rucio_errors(f"attaching files to {dataset}"):
-                    self._client.attach_dids_to_dids(several, ignore_duplicate=True)
+
+                def attach(client: Client, several: list[dict[str, Any]] = several) -> None:
+                    client.attach_dids_to_dids(several, ignore_duplicate=True)
+
+                self._rucio.ask(f"attaching files to {dataset}", attach)
         except RequestError as error:
-            if not isinstance(error.__cause__, DataIdentifierNotFound):
-                raise
-            raise RequestError(
-                f"{error} Register the assets first, with create_replicas"
-            ) from error
+            if isinstance(error.__cause__, DataIdentifierNotFound):
+                error.hint = "register the assets first, with create_replicas"
+            raise
 
     def _add_dataset(self, dataset: DID, files: Collection[DID]) -> bool:
-        """Add a dataset with its files in one request; tells whether it was new."""
+        """Add a dataset with its files in one request; return whether it was new."""
         try:
-            with rucio_errors(f"making the dataset {dataset} (scope= chooses another scope)"):
-                self._client.add_dataset(
+            self._rucio.ask(
+                f"making the dataset {dataset}",
+                lambda client: client.add_dataset(
                     dataset.scope, dataset.name, files=[did._asdict() for did in files]
-                )
-        except RequestError as error:
-            if not isinstance(error.__cause__, DataIdentifierAlreadyExists):
-                raise
-            return False
+                ),
+            )
+        except StacRucioError as error:
+            if isinstance(error.__cause__, DataIdentifierAlreadyExists):
+                return False
+            if not isinstance(error.__cause__, DataIdentifierNotFound):
+                error.hint = f"{error.hint}; dataset_scope= chooses another scope".lstrip("; ")
+            raise
         return True
 
-    def _equal(self, did: DID, wanted: Wanted) -> Rule:
-        with rucio_errors(f"asking for the rules over {did}"):
-            for found in self._client.list_did_rules(did.scope, did.name):
-                rule = _rule(found)
-                same = (wanted.rse_expression, wanted.copies) == (rule.rse_expression, rule.copies)
-                if same and found["account"] == self._client.account:
-                    return rule
-        raise RequestError(
-            f"the rule over {did} to {wanted.rse_expression} has just gone; try again"
+    def _equal(self, did: DID, wanted: RuleSpec) -> Rule:
+        found = self._rucio.ask(
+            f"asking for the rules over {did}",
+            lambda client: [
+                _rule(entry)
+                for entry in client.list_did_rules(did.scope, did.name)
+                if entry["account"] == self._rucio.account
+            ],
         )
+        for rule in found:
+            if (wanted.rse_expression, wanted.copies) == (rule.rse_expression, rule.copies):
+                return rule
+        raise RequestError(
+            f"the rule over {did} to {wanted.rse_expression} has just gone", hint="try again"
+        )
+
+
+@contextmanager
+def _unknown(rule_id: str) -> Iterator[None]:
+    """Say in words that there is no rule with an id.
+
+    Raises:
+        ConfigurationError: There is none.
+    """
+    try:
+        yield
+    except RequestError as error:
+        if not isinstance(error.__cause__, RuleNotFound):
+            raise
+        raise ConfigurationError(f"there is no rule {rule_id}") from error
 
 
 def selection_name(files: Collection[DID]) -> str:
@@ -310,9 +375,6 @@ def _rule(entry: dict[str, Any]) -> Rule:
         locks_stuck=entry["locks_stuck_cnt"],
         error=entry["error"],
     )
-
-
-# How far rules have come: by rule, item and RSE, with the reason for every file that is stuck.
 
 
 _ITEM_PARTS = 2
@@ -339,42 +401,13 @@ class ItemStatus:
     """OK, REPLICATING, STUCK, SUSPENDED, WAITING_APPROVAL or INJECT."""
     collection: str
     item: str
-    """Ids of collection and item; as they are in names where they can not be read back."""
+    """Ids of collection and item; as they are in names where they cannot be read back."""
     rse: str
     ok: int
     """Files that are there."""
     replicating: int
     """Files that are on their way."""
     stuck: tuple[StuckFile, ...]
-
-
-def item_status(client: Client, rules: Iterable[Rule]) -> list[ItemStatus]:
-    """Ask Rucio how far rules have come, with two requests for each rule, three if it is stuck.
-
-    Raises:
-        StacRucioError: A rule has gone, or Rucio can not be reached.
-    """
-    rows = []
-    for rule in rules:
-        with rucio_errors(f"asking for the state of rule {rule.id}"):
-            state = client.get_replication_rule(rule.id)
-            locks = list(client.list_replica_locks(rule.id))
-            stuck = _stuck_files(client, state) if state["state"] == "STUCK" else {}
-        for (item, rse), of_item in grouped(locks, _item_and_rse).items():
-            states = [lock["state"] for lock in of_item]
-            rows.append(
-                ItemStatus(
-                    rule_id=rule.id,
-                    rule_state=state["state"],
-                    collection=item[0],
-                    item=item[1],
-                    rse=rse,
-                    ok=states.count("OK"),
-                    replicating=states.count("REPLICATING"),
-                    stuck=tuple(_stuck_file(lock, stuck) for lock in of_item if _is_stuck(lock)),
-                )
-            )
-    return rows
 
 
 def _item_and_rse(lock: dict[str, Any]) -> tuple[tuple[str, str], str]:
@@ -385,20 +418,16 @@ def _item_and_rse(lock: dict[str, Any]) -> tuple[tuple[str, str], str]:
 
 
 def readable(part: str) -> str:
-    """Give the id that a part of a name stands for, or the part where it was shortened."""
+    """Return the id that a part of a name stands for, or the part where it was shortened."""
     try:
         return unescape(part)
     except ValueError:  # shortened: only the catalogue knows the original
         return part
 
 
-def _is_stuck(lock: dict[str, Any]) -> bool:
-    return bool(lock["state"] == "STUCK")
-
-
-def _stuck_files(client: Client, rule: dict[str, Any]) -> dict[tuple[str, str, str], StuckFile]:
+def _stuck_files(client: Client, rule: dict[str, Any]) -> dict[tuple[str, ...], StuckFile]:
     examined = client.examine_replication_rule(rule["id"])
-    files = {}
+    files: dict[tuple[str, ...], StuckFile] = {}
     for transfer in examined["transfers"]:
         did = DID(transfer["scope"], transfer["name"])
         last = str(transfer["last_error"]).rpartition(".")[2]
@@ -412,7 +441,7 @@ def _stuck_files(client: Client, rule: dict[str, Any]) -> dict[tuple[str, str, s
     return files
 
 
-def _stuck_file(lock: dict[str, Any], known: dict[tuple[str, str, str], StuckFile]) -> StuckFile:
+def _stuck_file(lock: dict[str, Any], known: dict[tuple[str, ...], StuckFile]) -> StuckFile:
     did = DID(lock["scope"], lock["name"])
     unknown = StuckFile(did, lock["rse"], 0, "it became stuck only now; ask again")
     return known.get((*did, lock["rse"]), unknown)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
-from stac_client import _rules as availability
+from stac_client import _rules
 from stac_client._assets import registrable
 from stac_client._items import iter_items
 from stac_client._journal import Journal, registration_purpose
@@ -13,19 +14,18 @@ from stac_client._modifier import Modifier, patch_url
 from stac_client._plan import Plan, make_plan
 from stac_client._registration import Options, Registrar, deregister, sync
 from stac_client._results import Registration
-from stac_client._rucio import Sender
+from stac_client._rucio import Rucio
 from stac_client._rules import (
     ReplicationAvailability,
     ReplicationRules,
     Rules,
+    RuleSpec,
     RuleStatus,
-    Wanted,
-    item_status,
 )
-from stac_client.errors import ConfigurationError, rucio_errors
+from stac_client.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from rucio.client import Client
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from stac_client._items import ItemsLike
     from stac_client._modifier import Prefer
     from stac_client._results import Downloads, Outcome, Progress
-    from stac_client._rules import Rule
+    from stac_client._rules import RulesLike
     from stac_policy.naming import DID
 
 DAY_S = 86_400.0
@@ -44,17 +44,29 @@ class StacClient:
     """Registers, replicates and finds the assets of STAC items in Rucio.
 
     Every method that takes `items` takes whatever holds items: a search of
-    pystac-client, an item collection, a collection, a page, or items as objects
-    or dicts. Every method raises a `StacRucioError` that says what to do.
+    pystac-client, an item collection, a collection, a page, items as objects or
+    dicts, or the path of a file of items. Every method that takes `rules` takes
+    rules or their ids, one or many. Every method raises a `StacRucioError` that
+    says what to do; a Rucio server that is away or too busy is asked again for a
+    while before.
     """
 
-    def __init__(self, rucio: Client | None = None, *, scope: str | None = None) -> None:
-        """Make one.
+    def __init__(
+        self,
+        rucio: Client | None = None,
+        *,
+        scope: str | None = None,
+        retry_s: float | None = None,
+    ) -> None:
+        """Connect to Rucio.
 
         Args:
             rucio: The Rucio client to use; by default one as rucio.cfg says.
             scope: A fixed scope for all assets, instead of those derived from
                 their collections.
+            retry_s: How long to ask a server again that is away or too busy, in
+                seconds; by default 90, or what `STAC_RUCIO_RETRY_S` says in
+                the environment.
 
         Raises:
             ConfigurationError: There is no usable rucio.cfg.
@@ -64,31 +76,33 @@ class StacClient:
         if rucio is None:
             from rucio.client import Client as RucioClient
 
-            with rucio_errors("connecting to Rucio"):
-                rucio = RucioClient()
-        self._rucio = rucio
+            self._rucio = Rucio.connect(RucioClient, retry_s=retry_s)
+        else:
+            self._rucio = Rucio(rucio, retry_s=retry_s)
         self._scope = scope
-        self._rules = Rules(rucio)
-        self._sender = Sender()
+        self._rules = Rules(self._rucio)
 
-    @property
+    @cached_property
     def modifier(self) -> Modifier:
         """For `pystac_client.Client.open(url, modifier=…)`: shows replicas as alternate assets.
 
-        `modifier(prefer=["RSE"])` puts the copy at an RSE into the `href`; docs/alternates.md
-        has all options. Each modifier remembers for some seconds what Rucio has said, and
-        shares that with those made from it: keep it to use it again.
+        It remembers for some seconds what Rucio has said. docs/alternates.md has
+        its options; `modifier(prefer=["RSE"])` puts the copy at an RSE into the `href`.
         """
         return Modifier(self._rucio, scope=self._scope)
 
     def patch_url(self, items: ItemsLike, *, prefer: Prefer) -> Callable[[str], str]:
-        """For tools that take a function from URL to URL: gives the URL of the preferred copy.
+        """Return a function from the URL of an asset to that of its preferred copy.
 
-        odc.stac.load(items, patch_url=rucio.patch_url(items, prefer=["RSE"]))
+        For tools that take one: `odc.stac.load(items, patch_url=stac.patch_url(items,
+        prefer=["RSE"]))`.
 
         Args:
             items: The items, in what can be gone through again, as a list can.
             prefer: The preferred copies, as in `modifier`.
+
+        Returns:
+            The function; a URL that is of none of the items stays as it is.
 
         Raises:
             ConfigurationError: The items can be gone through only once.
@@ -96,12 +110,19 @@ class StacClient:
         return patch_url(items, self.modifier(prefer=prefer))
 
     def plan(self, items: ItemsLike, rse: str, *, assets: AssetSelection = None) -> Plan:
-        """Say what `create_replicas` would do, without writing or downloading anything.
+        """Describe what `create_replicas` would do, without writing or downloading anything.
 
         Args:
             items: The items.
             rse: The source RSE.
             assets: The assets, as in `create_replicas`.
+
+        Returns:
+            Files, bytes and hosts, and what cannot be registered, and why.
+
+        Raises:
+            StacRucioError: The RSE does not exist, or Rucio or the STAC API does
+                not answer.
         """
         return make_plan(self._rucio, items, rse, assets, self._scope)
 
@@ -114,12 +135,12 @@ class StacClient:
         learn_from: LearnFrom | str = LearnFrom.DOWNLOAD,
         containers: bool = False,
         metadata: bool = False,
-        on_progress: Callable[[Progress], None] = lambda _: None,
+        on_progress: Callable[[Progress], None] | None = None,
     ) -> Registration:
         """Register assets in Rucio, as replicas at their original URLs; no bytes move.
 
-        Registering again changes nothing: what is there is recognised, and what
-        differs from what is there has failed.
+        Registering again changes nothing: what is there is recognised, and
+        differences are reported as failures.
 
         Args:
             items: The items.
@@ -146,9 +167,9 @@ class StacClient:
                 not answer.
         """
         options = Options(assets, self._scope, _learn_from(learn_from), containers, metadata)
-        registrar = Registrar(self._rucio, rse, self._sender, on_progress)
+        registrar = Registrar(self._rucio, rse, options, on_progress or _nothing)
         return Registration(
-            outcome for _, outcomes in registrar.register(items, options) for outcome in outcomes
+            outcome for _, outcomes in registrar.register(items) for outcome in outcomes
         )
 
     def sync(
@@ -161,7 +182,7 @@ class StacClient:
         learn_from: LearnFrom | str = LearnFrom.DOWNLOAD,
         containers: bool = False,
         metadata: bool = False,
-        on_progress: Callable[[Progress], None] = lambda _: None,
+        on_progress: Callable[[Progress], None] | None = None,
     ) -> Iterator[Outcome]:
         """Register a whole collection or search, and later what is new or has changed.
 
@@ -182,23 +203,34 @@ class StacClient:
         Yields:
             What became of each asset; those of items that are passed over are
             not among them.
+
+        Raises:
+            StacRucioError: As in `create_replicas`, or the journal is not one of a
+                registration at this RSE.
         """
         options = Options(assets, self._scope, _learn_from(learn_from), containers, metadata)
-        registrar = Registrar(self._rucio, rse, self._sender, on_progress)
+        registrar = Registrar(self._rucio, rse, options, on_progress or _nothing)
         with Journal(journal, registration_purpose(rse, self._rucio.host)) as opened:
-            yield from sync(items, opened, registrar, options)
+            yield from sync(items, opened, registrar)
 
     def delete_replicas(
         self, items: ItemsLike, rse: str, *, assets: AssetSelection = None
     ) -> Registration:
-        """Take assets out of Rucio again, at one RSE; copies elsewhere stay.
+        """Unregister assets from one RSE; copies elsewhere stay.
 
         Args:
             items: The items.
             rse: The source RSE.
             assets: The assets, as in `create_replicas`.
+
+        Returns:
+            What became of each asset.
+
+        Raises:
+            StacRucioError: The RSE does not exist, or Rucio or the STAC API does
+                not answer.
         """
-        return Registration(deregister(self._rucio, items, rse, assets, self._scope, self._sender))
+        return Registration(deregister(self._rucio, items, rse, assets, self._scope))
 
     def create_replication_rules(
         self,
@@ -211,75 +243,141 @@ class StacClient:
         activity: str | None = None,
         comment: str | None = None,
         grouping: str = "DATASET",
-        scope: str | None = None,
+        dataset_scope: str | None = None,
         per_item: bool = False,
     ) -> ReplicationRules:
         """Ask Rucio for copies of registered assets.
 
         One rule is made over one dataset that holds the selected files, or one
-        rule over the dataset of each item. Asking again gives the same rules.
+        rule over the dataset of each item. Asking again returns the same rules.
 
         Args:
-            items: The items, or what `create_replicas` gave: then the assets
+            items: The items, or what `create_replicas` returned: then the assets
                 that are in Rucio.
             rse_expression: Where the copies shall be.
             assets: The assets, as in `create_replicas`.
             copies: How many copies, each at another RSE.
             lifetime_s: Seconds until the rule ends; by default it does not.
             activity: The activity of the transfers; one of the server's.
-            comment: For people who look at the rule.
+            comment: Comment stored with the rule.
             grouping: What is kept together at an RSE: `DATASET`, `ALL` or `NONE`.
-            scope: Scope of the dataset; by default `user.ACCOUNT` if the account
-                has it, and otherwise that of the files.
+            dataset_scope: Scope of the dataset; by default `user.ACCOUNT` if the
+                account has it, and otherwise that of the files.
             per_item: One rule for each item, over all its registered assets.
+
+        Returns:
+            The rules, as they are now.
 
         Raises:
             StacRucioError: An asset is not registered, or Rucio refuses a rule.
         """
-        wanted = Wanted(rse_expression, copies, lifetime_s, activity, comment, grouping)
+        spec = RuleSpec(rse_expression, copies, lifetime_s, activity, comment, grouping)
         if per_item:
-            if assets is not None or scope is not None:
+            if assets is not None or dataset_scope is not None:
                 raise ConfigurationError(
-                    "per_item makes rules over whole items; it goes with neither assets nor scope"
+                    "per_item makes rules over whole items; it goes with neither assets nor "
+                    "dataset_scope"
                 )
             datasets = dict.fromkeys(dataset for _, dataset in self._dids(items, None))
-            return ReplicationRules(self._rules.over(dataset, wanted) for dataset in datasets)
+            return ReplicationRules(self._rules.over(dataset, spec) for dataset in datasets)
         files = {did for did, _ in self._dids(items, assets)}
         if not files:
             raise ConfigurationError("no assets are selected, so there is nothing to replicate")
-        return ReplicationRules([self._rules.over_files(files, wanted, scope)])
+        return ReplicationRules([self._rules.over_files(files, spec, dataset_scope)])
 
     def replication_availability(
         self, items: ItemsLike, *, assets: AssetSelection = None
     ) -> ReplicationAvailability:
-        """Say how much of each item is at each RSE.
+        """Return how much of each item is at each RSE.
 
         Args:
             items: The items.
             assets: The assets, as in `create_replicas`.
+
+        Returns:
+            A row for each item and RSE.
+
+        Raises:
+            StacRucioError: Rucio or the STAC API does not answer.
         """
         return ReplicationAvailability(
-            availability.replication_availability(self._rucio, items, assets, self._scope)
+            _rules.replication_availability(self._rucio, items, assets, self._scope)
         )
 
-    def replication_rules(self, ids: Iterable[str]) -> ReplicationRules:
+    def replication_rules(self, rules: RulesLike) -> ReplicationRules:
         """Ask Rucio for replication rules.
 
         Args:
-            ids: Their ids.
+            rules: The rules, or their ids.
+
+        Returns:
+            The rules, as they are now.
 
         Raises:
             ConfigurationError: There is no rule with one of these ids.
+            StacRucioError: Rucio does not answer.
         """
-        return ReplicationRules(self._rules.known(rule_id) for rule_id in ids)
+        return ReplicationRules(map(self._rules.get, _rules.rule_ids(rules)))
 
-    def rule_status(self, rules: Iterable[Rule]) -> RuleStatus:
-        """Say how far rules have come with each item at each RSE, and why files are stuck.
+    def rule_status(self, rules: RulesLike) -> RuleStatus:
+        """Return how far rules have come with each item at each RSE, and why files are stuck.
 
         Args:
-            rules: The rules.
+            rules: The rules, or their ids.
+
+        Returns:
+            A row for each rule, item and RSE.
+
+        Raises:
+            ConfigurationError: There is no rule with one of these ids.
+            StacRucioError: Rucio does not answer.
         """
-        return RuleStatus(item_status(self._rucio, rules))
+        return RuleStatus(self._rules.status(rules))
+
+    def wait(
+        self,
+        rules: RulesLike,
+        *,
+        timeout_s: float = DAY_S,
+        poll_s: float = 5.0,
+        on_update: Callable[[ReplicationRules], None] | None = None,
+    ) -> ReplicationRules:
+        """Follow rules until all are OK, or until the time is over.
+
+        Args:
+            rules: The rules, or their ids.
+            timeout_s: How long to follow them, in seconds.
+            poll_s: How long to wait before asking again, in seconds.
+            on_update: Called with the rules each time Rucio was asked.
+
+        Returns:
+            The rules as they were in the end; look at their `state`.
+
+        Raises:
+            ConfigurationError: There is no rule with one of these ids, or none any more.
+            StacRucioError: Rucio does not answer.
+        """
+        told = on_update or _nothing
+        return ReplicationRules(
+            self._rules.wait(
+                rules,
+                timeout_s=timeout_s,
+                poll_s=poll_s,
+                on_update=lambda latest: told(ReplicationRules(latest)),
+            )
+        )
+
+    def delete_replication_rules(self, rules: RulesLike, *, at_once: bool = False) -> None:
+        """Delete rules; Rucio then deletes the copies that no other rule wants.
+
+        Args:
+            rules: The rules, or their ids; those that are gone already are no error.
+            at_once: Skip Rucio's one-hour grace period.
+
+        Raises:
+            StacRucioError: The account may not, or Rucio does not answer.
+        """
+        self._rules.delete(rules, at_once=at_once)
 
     def download(
         self,
@@ -290,12 +388,11 @@ class StacClient:
         assets: AssetSelection = None,
         only_available: bool = False,
         workers: int = 8,
-        on_progress: Callable[[Progress], None] = lambda _: None,
+        on_progress: Callable[[Progress], None] | None = None,
     ) -> Downloads:
         """Download assets to `FOLDER/COLLECTION/ITEM/ASSET`, verified, as a catalogue of their own.
 
-        What is there and right stays, and what was interrupted goes on where it
-        stopped.
+        Valid files are kept; interrupted downloads resume.
 
         Args:
             items: The items.
@@ -312,57 +409,20 @@ class StacClient:
             What became of each asset, and the catalogue of the local files.
 
         Raises:
-            StacRucioError: The RSE does not exist, the folder can not be written,
+            StacRucioError: The RSE does not exist, the folder cannot be written,
                 or Rucio or the STAC API does not answer.
         """
         from stac_client._downloads import Downloader  # needs a POSIX system
 
-        return Downloader(self._rucio, workers=workers).download(
+        return Downloader(self._rucio.client, workers=workers).download(
             items,
             folder,
             rse=rse,
             assets=assets,
             scope=self._scope,
             only_available=only_available,
-            on_progress=on_progress,
+            on_progress=on_progress or _nothing,
         )
-
-    def wait(
-        self,
-        rules: Iterable[Rule],
-        *,
-        timeout_s: float = DAY_S,
-        poll_s: float = 5.0,
-        on_update: Callable[[ReplicationRules], None] = lambda _: None,
-    ) -> ReplicationRules:
-        """Follow rules until all are OK, or until the time is over.
-
-        Args:
-            rules: The rules.
-            timeout_s: How long to follow them, in seconds.
-            poll_s: How long to wait before asking again, in seconds.
-            on_update: Called with the rules each time Rucio was asked.
-
-        Returns:
-            The rules as they were in the end; look at their `state`.
-        """
-        return ReplicationRules(
-            self._rules.wait(
-                rules,
-                timeout_s=timeout_s,
-                poll_s=poll_s,
-                on_update=lambda latest: on_update(ReplicationRules(latest)),
-            )
-        )
-
-    def delete_replication_rules(self, rules: Iterable[Rule], *, at_once: bool = False) -> None:
-        """Delete rules; Rucio then deletes the copies that no other rule wants.
-
-        Args:
-            rules: The rules.
-            at_once: Do without the hour that Rucio leaves for a change of mind.
-        """
-        self._rules.delete(rules, at_once=at_once)
 
     def _dids(
         self, items: ItemsLike | Registration, selection: AssetSelection
@@ -373,6 +433,10 @@ class StacClient:
             return
         for asset in registrable(iter_items(items), selection, self._scope):
             yield asset.did, asset.dataset
+
+
+def _nothing(_: object) -> None:
+    """Take no notice."""
 
 
 def _learn_from(value: LearnFrom | str) -> LearnFrom:

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["SUPPORTED_VERSION", "get_algorithms"]
+__all__ = ["SUPPORTED_VERSION", "__version__", "get_algorithms"]
 
+__version__ = "0.1.0"
 SUPPORTED_VERSION = [">=38", "<42"]
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from importlib import import_module
+from importlib import import_module, metadata
 from typing import Any
 
 import click
 
-from stac_rucio.errors import MEANINGS, RootGroup
+from stac_rucio.errors import MEANINGS, ExitCode, Failure, RootGroup
 
 _VERBS = "stac_rucio.verbs"
+"""Package of the verbs, and group of the entry points that other distributions add some by."""
 
 _EXIT_CODES = "\n".join(f"  {code.value:3}  {meaning}" for code, meaning in MEANINGS.items())
 _EXAMPLE = """  stac-client search https://stac.example.org/v1 -c alps > alps.json
@@ -19,23 +20,21 @@ _EXAMPLE = """  stac-client search https://stac.example.org/v1 -c alps > alps.js
 
 
 class LazyCommand(click.Command):
-    """Stands for a command until it is used."""
+    """Stands for a command until it is used.
 
-    def __init__(self, name: str, text: str, where: str = "") -> None:
-        """Make one.
+    Args:
+        name: Of the command.
+        text: Its help in one line; the first of its own.
+        module: The module of verbs that it is in; by default one of its name.
+    """
 
-        Args:
-            name: Of the command.
-            text: Its help in one line; the first of its own.
-            where: Where it is, as MODULE:NAME, or the module of verbs.
-        """
+    def __init__(self, name: str, text: str, module: str = "") -> None:
         super().__init__(name, help=text)
-        self._where = where if ":" in where else f"{_VERBS}.{where or name}:{name}"
+        self._module = module or name
 
     def load(self) -> click.Command:
-        """Import it."""
-        module, _, name = self._where.partition(":")
-        command: click.Command = getattr(import_module(module), name)
+        """Import the command from the verb's module."""
+        command: click.Command = getattr(import_module(f"{_VERBS}.{self._module}"), str(self.name))
         return command
 
     def make_context(
@@ -47,6 +46,27 @@ class LazyCommand(click.Command):
     ) -> click.Context:
         """Let the command itself understand its arguments."""
         return self.load().make_context(info_name, args, parent, **extra)
+
+
+class TestbedCommand(LazyCommand):
+    """Stands for a command of the test bed, a distribution of its own with entry points."""
+
+    __test__ = False  # pytest takes it for a test case by its name
+
+    def load(self) -> click.Command:
+        """Import the command from the test bed.
+
+        Raises:
+            Failure: The test bed is not installed.
+        """
+        for entry_point in metadata.entry_points(group=_VERBS, name=str(self.name)):
+            command: click.Command = entry_point.load()
+            return command
+        raise Failure(
+            f"`stac-rucio {self.name}` belongs to the test bed; install it in a clone of "
+            "stac-rucio, with: pip install -e . -e testbed",
+            ExitCode.CONFIGURATION,
+        )
 
 
 @click.group(
@@ -74,10 +94,8 @@ for command in (
     LazyCommand("deregister", "Take assets out of Rucio again, at one RSE.", "catalogue"),
     LazyCommand("serve", "Serve another STAC API with every copy in its items.", "copies"),
     LazyCommand("admin", "Set up a Rucio server for STAC assets, and check it."),
-    LazyCommand(
-        "testbed", "Run a whole Rucio data lake on this machine.", "stac_testbed.__main__:main"
-    ),
-    LazyCommand("demo", "Show the whole journey on a test bed of its own."),
-    LazyCommand("completion", "Print what makes a shell complete the command line.", "copies"),
+    TestbedCommand("testbed", "Run a whole Rucio data lake on this machine."),
+    TestbedCommand("demo", "Show the whole journey on a test bed of its own."),
+    LazyCommand("completion", "Print a shell completion script.", "copies"),
 ):
     cli.add_command(command)

@@ -34,7 +34,7 @@ CHECKS = (
         ("client", "serve", "geoparquet"),
         "tests/client",
         # stac_testbed holds the schema of an extension that the tests validate with.
-        tools=("gunicorn", "jsonschema", "matplotlib", "numpy", "psutil", "rasterio"),
+        tools=("jsonschema", "matplotlib"),
         # Types are the same for all; pystac itself reads version 2 of an extension only lately.
         without=("test_typing.py", "test_modifier_storage.py::test_pystac_reads_it"),
     ),
@@ -69,7 +69,7 @@ def environment(folder: Path, check: Check) -> str:
     run(UV, "pip", "compile", "--quiet", *lowest, *extras, "pyproject.toml")
     install = (UV, "pip", "install", "--quiet", "--python", python)
     run(*install, "-r", str(oldest), "-c", str(oldest), *TOOLS, *check.tools)
-    run(*install, "--no-deps", "--editable", ".")
+    run(*install, "--no-deps", "--editable", ".", "--editable", "testbed")
     return python
 
 

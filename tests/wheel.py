@@ -1,4 +1,4 @@
-"""Builds the wheel and tests it as a user gets it: contents, and imports with each extra alone.
+"""Builds the wheels and tests them as a user gets them: contents, and imports with each extra.
 
 Run by `make wheel`. It makes virtual environments, which is why it is no test
 of the test suite.
@@ -6,6 +6,7 @@ of the test suite.
 
 from __future__ import annotations
 
+import importlib.metadata
 import subprocess
 import sys
 import tempfile
@@ -14,32 +15,54 @@ import zipfile
 from pathlib import Path
 
 PROJECT = Path(__file__).parent.parent
-PACKAGES = {"stac_client", "stac_policy", "stac_rucio", "stac_testbed"}
+TESTBED = PROJECT / "testbed"
+PACKAGES = {"stac_client", "stac_policy", "stac_rucio"}
 
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        run(sys.executable, "-m", "build", "--wheel", "--outdir", str(folder), str(PROJECT))
-        (wheel,) = folder.glob("*.whl")
-        check_contents(wheel)
+        wheel = build(PROJECT, folder / "product")
+        testbed = build(TESTBED, folder / "testbed")
+        check_contents(wheel, PACKAGES)
+        check_contents(testbed, {"stac_testbed"})
+        check_testbed(testbed, wheel)
         check_policy_alone(wheel, folder)
         check_client_extra(wheel, folder)
-    print("wheel: 3 passed, 0 failed")
+    print("wheel: 5 passed, 0 failed")
 
 
-def check_contents(wheel: Path) -> None:
-    """The three packages, each with py.typed, and nothing else: no tests."""
+def build(project: Path, folder: Path) -> Path:
+    run(sys.executable, "-m", "build", "--wheel", "--outdir", str(folder), str(project))
+    (wheel,) = folder.glob("*.whl")
+    return wheel
+
+
+def check_contents(wheel: Path, packages: set[str]) -> None:
+    """The packages, each with py.typed, and nothing else: no tests."""
     names = zipfile.ZipFile(wheel).namelist()
     top = {name.split("/")[0] for name in names if ".dist-info/" not in name}
-    expect(top == PACKAGES, f"the wheel holds {top}")
-    for package in PACKAGES:
+    expect(top == packages, f"the wheel holds {top}")
+    for package in packages:
         expect(f"{package}/py.typed" in names, f"{package} lacks py.typed")
-    expect("stac_testbed/alternate-assets.schema.json" in names, "the schema is missing")
     tests = [name for name in names if Path(name).name.startswith(("test_", "conftest"))]
     expect(not tests, f"the wheel holds tests: {tests}")
     licence = [name for name in names if name.endswith("licenses/LICENSE")]
     expect(bool(licence), "the wheel lacks the licence")
+
+
+def check_testbed(testbed: Path, wheel: Path) -> None:
+    """It has its schema, the version of the product, and never brings rucio-clients along."""
+    expect(
+        "stac_testbed/alternate-assets.schema.json" in zipfile.ZipFile(testbed).namelist(),
+        "the schema is missing",
+    )
+    (metadata,) = importlib.metadata.distributions(path=[str(testbed)])
+    (product,) = importlib.metadata.distributions(path=[str(wheel)])
+    expect(metadata.version == product.version, f"versions differ: {metadata.version}")
+    needed = metadata.requires or []
+    clients = [name for name in needed if name.startswith(("rucio-clients", "stac-rucio["))]
+    expect("stac-rucio" in needed and not clients, f"the test bed needs {needed}")
 
 
 def check_policy_alone(wheel: Path, folder: Path) -> None:
@@ -55,7 +78,9 @@ def check_client_extra(wheel: Path, folder: Path) -> None:
     python = environment(folder / "client", f"{wheel}[client]")
     run(python, "-W", "error", "-c", "from stac_client import StacClient")
     run(python, "-W", "error", "-m", "stac_rucio", "--help")
+    check_versions(python)
     check_hint("serve", python, "-c", "import stac_rucio.serve")
+    check_refusal("pip install -e . -e testbed", python, "-m", "stac_rucio", "demo")
     check_hint("serve", python, "-m", "stac_rucio", "serve", "--api", "http://127.0.0.1:9")
     result = run(python, "-m", "pip", "list", "--format", "freeze")
     installed = {line.partition("==")[0].lower() for line in result.splitlines()}
@@ -63,11 +88,29 @@ def check_client_extra(wheel: Path, folder: Path) -> None:
     expect("rucio" not in installed, "rucio and rucio-clients are installed together")
 
 
+def check_versions(python: str) -> None:
+    """The packages and the command give the version that pip shows."""
+    program = (
+        "import importlib.metadata, stac_client, stac_policy, stac_rucio\n"
+        "print(importlib.metadata.version('stac-rucio'))\n"
+        "print(*(each.__version__ for each in (stac_client, stac_policy, stac_rucio)))"
+    )
+    version, found = run(python, "-c", program).splitlines()
+    expect(found.split() == [version] * 3, f"version {version} is given as {found}")
+    said = run(python, "-m", "stac_rucio", "--version")
+    expect(said.split()[-1] == version, f"stac-rucio says {said}")
+
+
 def check_hint(extra: str, *command: str) -> None:
     """Without an extra, the command fails and says so."""
+    check_refusal(f"stac-rucio[{extra}]", *command)
+
+
+def check_refusal(hint: str, *command: str) -> None:
+    """The command fails and says what is missing."""
     result = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/")
     expect(result.returncode, f"{' '.join(command)} worked")
-    expect(f"stac-rucio[{extra}]" in result.stderr, f"no hint to the extra: {result.stderr}")
+    expect(hint in result.stderr, f"no hint to {hint}: {result.stderr}")
 
 
 def environment(folder: Path, requirement: str) -> str:

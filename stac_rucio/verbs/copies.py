@@ -92,7 +92,7 @@ def _opened(items: ItemSource) -> tuple[bool, Iterator[Item]]:
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(context: click.Context, shell: str) -> None:
-    """Print what makes a shell complete the command line."""
+    """Print a shell completion script."""
     from click.shell_completion import get_completion_class
 
     found = get_completion_class(shell)

@@ -256,7 +256,7 @@ def replicate(  # noqa: PLR0917 - click gives them by name
             activity=activity,
             comment=comment,
             grouping=grouping,
-            scope=dataset_scope,
+            dataset_scope=dataset_scope,
             per_item=per_item,
         )
     if output.as_json or output.for_people:

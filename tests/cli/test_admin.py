@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.lake.conftest import many_items
+from tests.items import many_items
 
 from .conftest import rows
 

@@ -11,7 +11,7 @@ import pytest
 from stac_client import AccessError
 from stac_rucio.options import Connection
 from tests.faults.proxy import Proxy, Strike
-from tests.lake.conftest import many_items
+from tests.items import many_items
 
 START = "from stac_rucio.__main__ import main; main()"
 
@@ -155,7 +155,7 @@ def test_an_answer_of_rucio_that_never_comes(  # noqa: PLR0917 - pytest gives th
                 "--rse",
                 "STAC",
             ],
-            env={**environment, "RUCIO_CONFIG": str(cfg)},
+            env={**environment, "RUCIO_CONFIG": str(cfg), "STAC_RUCIO_RETRY_S": "0"},
             capture_output=True,
             text=True,
             check=False,

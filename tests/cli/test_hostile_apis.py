@@ -11,7 +11,7 @@ from pystac_client import Client
 from stac_client import _items as api_io
 from stac_client.errors import StacRucioError
 from stac_rucio.errors import stac_errors
-from tests.lake.conftest import make_asset, make_item
+from tests.items import make_asset, make_item
 from tests.serving.upstream import running_upstream
 
 SECRET = "S3CRET"  # noqa: S105 - no output may hold it

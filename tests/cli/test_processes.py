@@ -19,7 +19,7 @@ import pytest
 import requests
 
 from stac_testbed.processes import free_ports
-from tests.lake.conftest import many_items
+from tests.items import many_items
 
 from .conftest import PROGRAM
 

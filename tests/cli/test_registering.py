@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from stac_client._registration import MetadataWarning
-from tests.lake.conftest import make_asset, make_item, many_items
+from tests.items import make_asset, make_item, many_items
 
 from .conftest import rows
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.lake.conftest import many_items
+from tests.items import many_items
 
 from .conftest import rows
 

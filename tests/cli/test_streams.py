@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from stac_client import ConfigurationError
 from stac_client._items import read_stream
-from tests.lake.conftest import many_items
+from tests.items import many_items
 
 ITEMS = st.lists(
     st.fixed_dictionaries(

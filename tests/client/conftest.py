@@ -6,11 +6,12 @@ import hypothesis
 import pytest
 
 from stac_client._lookup import LookupFailedError, complete, make_session
+from tests.fake_rucio import FakeRucio
+from tests.items import HREF
 from tests.policy.origin import running_origin as running_storage
 
-from .downloading import Rucio
 from .files import DOWNLOAD, asset_at
-from .modifying import Clock, Server
+from .modifying import COPY, Clock
 from .origin import running_origin
 
 # The machine may be busy; how long an example takes says nothing here.
@@ -44,7 +45,7 @@ def storage():
 @pytest.fixture
 def rucio():
     """A Rucio that knows no file yet."""
-    return Rucio()
+    return FakeRucio()
 
 
 @pytest.fixture
@@ -87,9 +88,10 @@ def failure(session):
 @pytest.fixture
 def server():
     """A Rucio that answers, fails or hangs as it is told."""
-    made = Server()
+    made = FakeRucio(everywhere={"STAC": [HREF], "DISK": [COPY]})
+    made.attributes = {"DISK": {"tier": "disk"}}
     yield made
-    made.hang.set()
+    made.goes_on.set()
 
 
 @pytest.fixture

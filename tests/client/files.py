@@ -8,8 +8,8 @@ import zlib
 
 from stac_client._assets import Asset, select_assets
 from stac_client._lookup import LearnFrom
+from tests.items import make_item
 
-from .items import item
 from .origin import Answer
 
 BODY = bytes(range(256)) * 40
@@ -25,9 +25,15 @@ LOGIN = Answer(b"<html>Log in</html>", headers={"Content-Type": "text/html; char
 ITEM, HEAD, DOWNLOAD = LearnFrom.ITEM, LearnFrom.HEAD, LearnFrom.DOWNLOAD
 
 
+def only(asset, **fields):
+    """What becomes of the only asset of an item, with other fields of it changed."""
+    (found,) = select_assets(make_item(assets={"a": asset}) | fields)
+    return found
+
+
 def asset_at(url, **fields):
     """The asset of an item with this URL, which the item says this of."""
-    (asset,) = select_assets(item("c", "i", {"a": {"href": url, **fields}}))
+    asset = only({"href": url, **fields})
     assert isinstance(asset, Asset), asset
     return asset
 

@@ -1,51 +1,10 @@
-"""For tests of the modifier: a Rucio that does as it is told, a clock, pages."""
+"""For tests of the modifier: a clock, and pages."""
 
 from __future__ import annotations
 
-import threading
+from tests.items import HREF, make_item
 
-from rucio.common.exception import InvalidRSEExpression
-
-from .items import item
-
-HREF = "https://origin.example.org/x.tif"
 COPY = "https://disk.example.org/c/i/x.tif"
-
-
-class Server:
-    """A Rucio that answers, fails or hangs as it is told; copies of it are the same."""
-
-    def __init__(self):
-        self.state = {"error": None, "entries": None}
-        self.hang = threading.Event()
-        self.hang.set()
-        self.requests = []
-        self.timeout = 600
-
-    def __copy__(self):
-        other = Server()
-        vars(other).update(vars(self))
-        return other
-
-    def list_replicas(self, dids, **_):
-        """Answer as told."""
-        self.requests.append(len(dids))
-        assert self.hang.wait(10)
-        if self.state["error"]:
-            raise self.state["error"]
-        if self.state["entries"] is not None:
-            return iter(self.state["entries"])
-        rses = {"STAC": [HREF], "DISK": [COPY]}
-        return iter([{**did, "bytes": 1, "rses": rses} for did in dids])
-
-    def list_rses(self, expression):
-        """Answer with one RSE, with none, or with an error."""
-        self.requests.append(expression)
-        if expression == "tier=none":
-            raise InvalidRSEExpression("RSE Expression resulted in an empty set.")
-        if expression == "((":
-            raise InvalidRSEExpression("Problem with parentheses.")
-        return iter([{"rse": "DISK"}])
 
 
 class Clock:
@@ -62,7 +21,7 @@ class Clock:
 def page(number=0, assets=1):
     """A page of one item."""
     found = {f"a{each}": {"href": HREF} for each in range(assets)}
-    return {"type": "FeatureCollection", "features": [item("c", f"i{number}", found)]}
+    return {"type": "FeatureCollection", "features": [make_item("c", f"i{number}", found)]}
 
 
 def is_modified(found):

@@ -79,6 +79,7 @@ class Origin(http.server.ThreadingHTTPServer):
 
 class _Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
 
     def log_message(self, *_args):
         """Keep the output of the tests free of requests."""

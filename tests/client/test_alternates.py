@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stac_client._alternates import EXTENSION, ORIGINAL, locations, with_locations, with_replicas
+from tests.items import HREF
 
-HREF = "https://origin.example.org/x.tif"
 A, B, C = (f"https://{rse}.example.org/c/i/x.tif" for rse in "abc")
 
 RSES = st.sampled_from(["A", "B", "STAC", ORIGINAL, "s3"])

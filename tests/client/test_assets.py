@@ -2,36 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections import Counter
-from pathlib import Path
 
 import pytest
 
 from stac_client._assets import Asset, select_assets
 from stac_client._checksums import Checksums
 from stac_client._results import Outcome, State
-from stac_policy.naming import DID, NAME_LENGTH, SCOPE_LENGTH
+from stac_policy.naming import DID, SCOPE_LENGTH
+from tests.catalogues import SCENES, SHA256, SHA512
+from tests.items import HREF, make_item, url_of
 
-from .catalogues import (
-    EUMETSAT,
-    EUMETSAT_ENTRY,
-    EUMETSAT_ID,
-    MD5,
-    REGISTERED,
-    REPORTED,
-    SHA256,
-    SHA512,
-)
-from .items import TIF, item, only
+from .files import only
 
-DATA = Path(__file__).parents[1] / "data"
-
-
-def corpus():
-    """All real items."""
-    for name in ("earth-search.json", "planetary-computer.json"):
-        yield from json.loads((DATA / name).read_text())["features"]
+MD5 = "d50110" + hashlib.md5(b"B04", usedforsecurity=False).hexdigest()
 
 
 def by_key(found):
@@ -39,32 +24,61 @@ def by_key(found):
     return {each.key: each for each in found}
 
 
+def check(scene, found, registered):
+    """Exactly these keys are assets with the names, datasets and URLs that were written down."""
+    assert list(found) == list(scene.item["assets"])
+    assert {key for key, each in found.items() if isinstance(each, Asset)} == {*registered}
+    for key, last in registered.items():
+        asset = found[key]
+        assert str(asset.did) == f"{scene.dataset}/{last}"
+        assert str(asset.dataset) == scene.dataset
+        assert asset.url == scene.urls.get(key, scene.item["assets"][key]["href"])
+    for key in found.keys() - registered:
+        outcome = found[key]
+        assert isinstance(outcome, Outcome), outcome
+        assert outcome.state is State.SKIPPED
+        assert outcome.collection == scene.item.get("collection", "")
+        assert outcome.item == scene.item["id"]
+        assert (outcome.did, outcome.dataset) == (None, None)
+        assert "SECRET" not in str(outcome)
+
+
 # Rows of the catalogue of catalogues.
 
 
-@pytest.mark.parametrize("case", REGISTERED, ids=lambda case: case.case)
-def test_registered(case):
-    """What is a file has its DID and its own URL, unchanged."""
-    asset = by_key(select_assets(case.item))[case.key]
-    assert isinstance(asset, Asset), asset
-    assert str(asset.did) == case.did
-    assert asset.dataset == DID(asset.did.scope, asset.did.name.rpartition("/")[0])
-    assert asset.url == (case.url or case.item["assets"][case.key]["href"])
+@pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.case)
+def test_scenes(scene):
+    """Each asset has its DID and its own URL, or is reported with its item, key and reason."""
+    found = by_key(select_assets(scene.item))
+    check(scene, found, scene.registered)
+    assert scene.reported.keys() == found.keys() - scene.registered
+    for key, reason in scene.reported.items():
+        assert reason in found[key].reason
 
 
-@pytest.mark.parametrize("case", REPORTED, ids=lambda case: case.case)
-def test_reported(case):
-    """What can not be registered is reported with its item, its key, the reason, and no secret."""
-    outcome = by_key(select_assets(case.item))[case.key]
-    assert isinstance(outcome, Outcome), outcome
-    assert outcome.state is State.SKIPPED
-    assert case.reason in outcome.reason
-    assert (outcome.collection, outcome.item) == (
-        case.item.get("collection", ""),
-        case.item["id"],
-    )
-    assert (outcome.did, outcome.dataset) == (None, None)
-    assert "SECRET" not in str(outcome)
+@pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.case)
+def test_scenes_by_key(scene):
+    """By their keys all assets are registered that can be, whatever their roles."""
+    found = by_key(select_assets(scene.item, list(scene.item["assets"])))
+    check(scene, found, scene.registered | scene.on_request)
+    for key in scene.reported.keys() - scene.on_request:
+        assert "role" not in found[key].reason
+        assert "scheme" in found[key].reason or scene.reported[key] in found[key].reason
+
+
+def test_what_scenes_say_of_sizes_and_checksums():
+    """Sizes and multihashes are taken where they are some; a bare md5 and an ETag are none."""
+    found = [asset for scene in SCENES for asset in select_assets(scene.item)]
+    assert {
+        (asset.collection, asset.key): (asset.size_bytes, asset.checksums)
+        for asset in found
+        if isinstance(asset, Asset) and (asset.size_bytes, asset.checksums) != (None, Checksums())
+    } == {
+        ("sentinel-2-c1-l2a", "nir"): (205_931_957, Checksums(multihash=SHA256)),
+        ("landsat-c2l2-sr", "blue"): (None, Checksums(multihash=SHA512)),
+        ("sentinel-1-rtc", "vv"): (1024, Checksums()),
+        ("seed", "B04"): (1024, Checksums(adler32="0a1b2c3d")),
+    }
 
 
 def test_collections_that_meet_when_cut():
@@ -75,21 +89,10 @@ def test_collections_that_meet_when_cut():
         "noaa-cdr-sea-surface-temperature-optimum-interpolation",
         "noaa-cdr-sea-surface-temperature-whoi",
     ]
-    found = [next(select_assets(item(name, "i", {"a": {"href": TIF}}))) for name in ids]
+    found = [next(select_assets(make_item(name, "i", {"a": {"href": HREF}}))) for name in ids]
     scopes = {asset.did.scope for asset in found}
     assert len(scopes) == 4
     assert all(len(scope) <= SCOPE_LENGTH for scope in scopes)
-
-
-def test_name_above_250_characters():
-    """A name that is too long is shortened, to another one for each asset."""
-    keys = [EUMETSAT_ENTRY, EUMETSAT_ENTRY.replace("0040.nc", "0041.nc"), "EOPMetadata.xml"]
-    assets = {key: {"href": f"{EUMETSAT}/{EUMETSAT_ID}/entry?name={key}"} for key in keys}
-    found = list(select_assets(item("EO:EUM:DAT:0662", EUMETSAT_ID, assets)))
-    names = {asset.did.name for asset in found}
-    assert len(names) == 3
-    assert max(map(len, names)) <= NAME_LENGTH
-    assert [asset.url for asset in found] == [asset["href"] for asset in assets.values()]
 
 
 @pytest.mark.parametrize(
@@ -137,7 +140,7 @@ def test_name_above_250_characters():
 )
 def test_size_and_checksums_of_the_item(fields, size_bytes, checksums):
     """What the item says of size and checksums is taken; what only looks like it is not."""
-    asset = only({"href": TIF, **fields})
+    asset = only({"href": HREF, **fields})
     assert (asset.size_bytes, asset.checksums) == (size_bytes, checksums)
 
 
@@ -147,11 +150,11 @@ def test_size_and_checksums_of_the_item(fields, size_bytes, checksums):
 def test_assets_with_the_role_data():
     """Where assets have the role data, the others are left out with that reason."""
     assets = {
-        "red": {"href": TIF, "roles": ["data", "reflectance"]},
-        "thumb": {"href": TIF, "roles": ["thumbnail"]},
-        "metadata": {"href": TIF},
+        "red": {"href": HREF, "roles": ["data", "reflectance"]},
+        "thumb": {"href": HREF, "roles": ["thumbnail"]},
+        "metadata": {"href": HREF},
     }
-    found = by_key(select_assets(item("c", "i", assets)))
+    found = by_key(select_assets(make_item(assets=assets)))
     assert isinstance(found["red"], Asset)
     for key in ("thumb", "metadata"):
         assert found[key].reason == "its role is not data, as that of other assets is"
@@ -161,43 +164,45 @@ def test_assets_with_the_role_data():
 def test_without_the_role_data_all_files(roles):
     """Where no asset has the role data, all are selected that are files."""
     assets = {
-        "red": {"href": TIF, "roles": roles},
-        "thumb": {"href": TIF},
-        "tilejson": {"href": TIF, "roles": roles},
-        "rendered_preview": {"href": TIF, "roles": roles},
-        "map": {"href": TIF, "roles": ["tiles"]},
+        "red": {"href": HREF, "roles": roles},
+        "thumb": {"href": HREF},
+        "tilejson": {"href": HREF, "roles": roles},
+        "rendered_preview": {"href": HREF, "roles": roles},
+        "map": {"href": HREF, "roles": ["tiles"]},
     }
-    found = select_assets(item("c", "i", assets))
+    found = select_assets(make_item(assets=assets))
     assert [asset.key for asset in found if isinstance(asset, Asset)] == ["red", "thumb"]
 
 
 @pytest.mark.parametrize("key", ["tilejson", "rendered_preview"])
 def test_api_endpoints_are_not_data(key):
     """An API endpoint is not selected by default, even as data."""
-    outcome = only({"href": TIF, "roles": ["data"]}, assets={key: {"href": TIF, "roles": ["data"]}})
+    outcome = only(
+        {"href": HREF, "roles": ["data"]}, assets={key: {"href": HREF, "roles": ["data"]}}
+    )
     assert outcome.reason == "an API endpoint, not a file"
 
 
 def test_asked_for_by_key():
     """With keys only these are given, whatever their roles, and nothing is said of the others."""
     assets = {
-        "red": {"href": TIF, "roles": ["data"]},
-        "thumb": {"href": TIF, "roles": ["thumbnail"]},
-        "tilejson": {"href": TIF},
+        "red": {"href": HREF, "roles": ["data"]},
+        "thumb": {"href": HREF, "roles": ["thumbnail"]},
+        "tilejson": {"href": HREF},
         "none": {},
     }
-    found = by_key(select_assets(item("c", "i", assets), ["thumb", "tilejson", "none", "other"]))
+    found = by_key(select_assets(make_item(assets=assets), ["thumb", "tilejson", "none", "other"]))
     assert list(found) == ["thumb", "tilejson", "none"]
     assert isinstance(found["thumb"], Asset)
     assert isinstance(found["tilejson"], Asset)
     assert found["none"].reason == "no href"
-    assert list(select_assets(item("c", "i", assets), [])) == []
+    assert list(select_assets(make_item(assets=assets), [])) == []
 
 
 def test_fixed_scope():
     """A fixed scope takes the place of the derived one; the names stay."""
-    (derived,) = select_assets(item("alps", "i", {"a": {"href": TIF}}))
-    (fixed,) = select_assets(item("alps", "i", {"a": {"href": TIF}}), scope="user.alice")
+    (derived,) = select_assets(make_item("alps", "i", {"a": {"href": HREF}}))
+    (fixed,) = select_assets(make_item("alps", "i", {"a": {"href": HREF}}), scope="user.alice")
     assert derived.did == DID("alps", "/alps/i/a.tif")
     assert fixed.did == DID("user.alice", "/alps/i/a.tif")
     assert fixed.dataset == DID("user.alice", "/alps/i")
@@ -213,48 +218,70 @@ def test_fixed_scope():
 )
 def test_keys_that_would_meet(keys, names):
     """Two assets of an item never have the same DID, in whichever order they come."""
-    found = select_assets(item("c", "i", {key: {"href": TIF} for key in keys}))
+    found = select_assets(make_item(assets={key: {"href": HREF} for key in keys}))
     assert [asset.did.name.rpartition("/")[2] for asset in found] == names
 
 
-# The real items.
+# All items of our own, and real ones.
 
 
-def test_corpus_by_default():
-    """Of 1,212 real assets each gives an asset or a reason; counted from roles and schemes."""
-    found = [(each, next_) for each in corpus() for next_ in select_assets(each)]
-    assert len({(each["collection"], each["id"]) for each, _ in found}) == 63
-    counts = Counter(
-        (each["collection"], next_.reason.partition(" ")[0] if isinstance(next_, Outcome) else "")
-        for each, next_ in found
-    )
-    assert counts == {
-        ("sentinel-2-c1-l2a", ""): 102,
-        ("sentinel-2-c1-l2a", "its"): 36,
-        ("sentinel-2-l2a", ""): 105 + 480,
-        ("sentinel-2-l2a", "s3"): 117,
-        ("sentinel-2-l2a", "its"): 41 + 240,
-        ("cop-dem-glo-30", "s3"): 10,
-        ("aster-l1t", ""): 30,
-        ("aster-l1t", "its"): 51,
-    }
-    assert sum(counts.values()) == 1212
-
-
-def test_corpus_by_key():
-    """All real assets with an https URL can be registered, as they are, under DIDs of their own."""
+def test_every_asset_is_registered_or_reported(catalogue_items):
+    """Each asset is one under a DID of its own, with its own URL, or is reported; none is lost."""
     dids = {}
-    checksums = Counter()
-    for each in corpus():
-        before = json.dumps(each)
-        for found in select_assets(each, list(each["assets"])):
-            href = each["assets"][found.key]["href"]
-            assert (found.collection, found.item) == (each["collection"], each["id"])
-            assert isinstance(found, Asset) == href.startswith("https://")
-            if isinstance(found, Asset):
-                assert found.url == href
-                assert dids.setdefault(found.did, href) is href
-                checksums[found.size_bytes is not None, found.checksums.multihash is not None] += 1
-        assert json.dumps(each) == before
-    assert len(dids) == 1212 - 140  # s3 hrefs
-    assert checksums == {(True, True): 138, (False, False): len(dids) - 138}
+    for item in catalogue_items:
+        before = json.dumps(item)
+        ids = item.get("collection", ""), item["id"]
+        for selection in (None, list(item["assets"])):
+            found = list(select_assets(item, selection))
+            assert [each.key for each in found] == list(item["assets"])
+            for each in found:
+                assert (each.collection, each.item) == ids
+                if isinstance(each, Asset):
+                    assert each.url == url_of(item, each.key)
+                    assert dids.setdefault(each.did, (*ids, each.key)) == (*ids, each.key)
+                else:
+                    assert each.state is State.SKIPPED
+                    assert each.reason
+        assert json.dumps(item) == before
+    assert len({*dids.values()}) == len(dids) > 20
+
+
+def expected_of(item, key):
+    """What must become of an asset of the corpus by default: the beginning of its reason, or ""."""
+    roles = {key: asset.get("roles") or [] for key, asset in item["assets"].items()}
+    url = url_of(item, key)
+    if "data" not in roles[key] and any("data" in each for each in roles.values()):
+        return "its role"
+    if "tiles" in roles[key] or key == "rendered_preview" or "collection=" in url:
+        return "an API endpoint"
+    if not item.get("collection"):
+        return "the item belongs to no collection"
+    if not url.startswith(("https://", "http://")):
+        return f"{url.partition(':')[0] if '://' in url else 'no'} scheme"
+    return "the URL has a fragment" if "#" in url else ""
+
+
+def test_corpus(corpus):
+    """Each real asset is selected, or left out for its reason, as its role and scheme tell."""
+    registered = 0
+    for item in corpus:
+        for found in select_assets(item):
+            expected = expected_of(item, found.key)
+            assert isinstance(found, Asset) is not bool(expected), (item["id"], found)
+            assert isinstance(found, Asset) or found.reason.startswith(expected), found
+            registered += isinstance(found, Asset)
+    assert registered > 1000
+
+
+def test_sizes_and_checksums_of_the_corpus(corpus):
+    """What real items say of sizes and multihashes is taken as it is."""
+    known = 0
+    for item in corpus:
+        for found in select_assets(item, list(item["assets"])):
+            fields = item["assets"][found.key]
+            if isinstance(found, Asset) and "file:size" in fields:
+                assert found.size_bytes == fields["file:size"]
+                known += 1
+            if isinstance(found, Asset) and fields.get("file:checksum", "").startswith("1220"):
+                assert found.checksums.multihash == fields["file:checksum"]
+    assert known >= 138

@@ -12,8 +12,9 @@ from stac_client._assets import Asset, select_assets
 from stac_client._checksums import Checksums
 from stac_client._results import Outcome
 from stac_policy.urls import refusal
+from tests.items import HREF, make_item
 
-from .items import TIF, item, only
+from .files import only
 
 ODD = [None, True, -1, 0, 1.5, "", "x", [], ["x"], {}, {"x": None}]
 
@@ -22,7 +23,7 @@ ODD = [None, True, -1, 0, 1.5, "", "x", [], ["x"], {}, {"x": None}]
 @pytest.mark.parametrize("field", ["id", "collection", "assets", "links"])
 def test_odd_items(field, odd):
     """An item with a field of an odd type gives an asset or a reason, and never raises."""
-    found = list(select_assets(item("c", "i", {"a": {"href": TIF}}) | {field: odd}))
+    found = list(select_assets(make_item() | {field: odd}))
     if field == "assets":
         assert [each.key for each in found] == (list(odd) if isinstance(odd, dict) else [])
         assert not any(isinstance(each, Asset) for each in found)
@@ -36,7 +37,7 @@ def test_odd_items(field, odd):
 def test_assets_that_are_none(odd):
     """An asset that is no object has no href, and spoils no other."""
     found = {
-        each.key: each for each in select_assets(item("c", "i", {"a": odd, "b": {"href": TIF}}))
+        each.key: each for each in select_assets(make_item(assets={"a": odd, "b": {"href": HREF}}))
     }
     assert found["a"].reason == "no href"
     assert isinstance(found["b"], Asset)
@@ -46,8 +47,8 @@ def test_assets_that_are_none(odd):
 @pytest.mark.parametrize("field", ["file:size", "rucio:size"])
 def test_odd_sizes(field, size):
     """A size that is no size is not known; the next best one is taken."""
-    assert only({"href": TIF, field: size}).size_bytes is None
-    assert only({"href": TIF, field: size, "rucio:config": {"rucio:size": 9}}).size_bytes == 9
+    assert only({"href": HREF, field: size}).size_bytes is None
+    assert only({"href": HREF, field: size, "rucio:config": {"rucio:size": 9}}).size_bytes == 9
 
 
 @pytest.mark.parametrize("odd", ODD)
@@ -57,22 +58,22 @@ def test_odd_sizes(field, size):
 )
 def test_odd_fields_of_an_asset(field, odd):
     """A field of an odd type takes nothing from an asset but itself."""
-    asset = only({"href": TIF, field: odd})
+    asset = only({"href": HREF, field: odd})
     assert isinstance(asset, Asset)
-    assert (asset.url, asset.size_bytes, asset.checksums) == (TIF, None, Checksums())
+    assert (asset.url, asset.size_bytes, asset.checksums) == (HREF, None, Checksums())
 
 
 @pytest.mark.parametrize("odd", [*ODD, [None], [{"rel": "self"}], [{"rel": "self", "href": 5}]])
 def test_odd_links(odd):
     """Odd links resolve nothing, and disturb nothing."""
-    assert only({"href": TIF}, links=odd).url == TIF
+    assert only({"href": HREF}, links=odd).url == HREF
     assert "no scheme" in only({"href": "x.tif"}, links=odd).reason
 
 
 TEXT = st.text(st.characters(codec=None, exclude_categories=()), max_size=20)
 HREFS = TEXT | st.sampled_from(
     [
-        TIF,
+        HREF,
         "x.tif",
         "http://[::1",
         "http://[::g]/x",

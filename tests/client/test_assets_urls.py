@@ -6,7 +6,7 @@ import pytest
 
 from stac_client._results import Outcome
 
-from .items import only
+from .files import only
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import time
 import pytest
 
 from stac_client import RequestError
+from tests.fake_rucio import RED_HREF
 from tests.policy.origin import chunks_cut, redirect, running_origin, status
 
 from .downloading import (
@@ -14,13 +15,12 @@ from .downloading import (
     BODY,
     DOWNLOADED,
     FAILED,
-    HREF,
     OTHER,
     SKIPPED,
     download,
     files_in,
-    make_item,
     md5_multihash,
+    scene,
 )
 
 RED = "alps/i/red.tif"
@@ -50,7 +50,7 @@ def test_same_item_in_two_collections(rucio, storage, tmp_path):
     """Items with the same id in different collections do not meet."""
     rucio.add(BODY, {"DISK": storage.add("/a", BODY)})
     rucio.add(OTHER, {"DISK": storage.add("/b", OTHER)}, collection="andes")
-    download(rucio, tmp_path, make_item(), make_item(collection="andes"))
+    download(rucio, tmp_path, scene(), scene(collection="andes"))
     assert (tmp_path / "alps/i/red.tif").read_bytes() == BODY
     assert (tmp_path / "andes/i/red.tif").read_bytes() == OTHER
 
@@ -135,9 +135,9 @@ def test_md5_of_rucio_and_multihash_of_the_item(rucio, storage, tmp_path):
     rucio.add(BODY, {"A": url}, "j", adler32=None)
     rucio.add(BODY, {"A": url}, "k", adler32=None)
     items = [
-        make_item("i"),
-        make_item("j", **{"file:checksum": md5_multihash(OTHER)}),
-        make_item("k", **{"file:checksum": md5_multihash(BODY)}),
+        scene("i"),
+        scene("j", **{"file:checksum": md5_multihash(OTHER)}),
+        scene("k", **{"file:checksum": md5_multihash(BODY)}),
     ]
     by_item = {outcome.item: outcome for outcome in download(rucio, tmp_path, *items)}
     assert [by_item[item].state for item in "ijk"] == [FAILED, FAILED, DOWNLOADED]
@@ -191,9 +191,9 @@ def test_no_server(rucio, tmp_path):
 def test_selection(rucio, storage, tmp_path):
     """Every asset has an outcome: selected or not, known or not, and once where it comes twice."""
     rucio.add(BODY, {"A": storage.add("/a", BODY)})
-    item = make_item("i", "red", "nir")
-    item["assets"]["thumbnail"] = {"href": HREF, "roles": ["thumbnail"]}
-    outcomes = download(rucio, tmp_path, item, item, make_item("j", collection=None))
+    item = scene("i", "red", "nir")
+    item["assets"]["thumbnail"] = {"href": RED_HREF, "roles": ["thumbnail"]}
+    outcomes = download(rucio, tmp_path, item, item, scene("j", collection=None))
     assert [(each.key, each.state) for each in outcomes] == [
         ("red", DOWNLOADED),
         ("nir", FAILED),

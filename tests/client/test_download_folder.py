@@ -12,7 +12,7 @@ import pytest
 from stac_client import ConfigurationError
 from tests.policy.origin import stall
 
-from .downloading import BODY, DOWNLOADED, FAILED, LARGE, download, files_in, make_item
+from .downloading import BODY, DOWNLOADED, FAILED, LARGE, download, files_in, scene
 
 RED = "alps/i/red.tif"
 
@@ -62,7 +62,7 @@ def test_odd_ids(rucio, storage, tmp_path, odd):
     url = storage.add("/f", BODY)
     rucio.add(BODY, {"A": url}, odd, odd, collection=odd)
     folder = tmp_path / "folder"
-    (outcome,) = download(rucio, folder, make_item(odd, odd, collection=odd))
+    (outcome,) = download(rucio, folder, scene(odd, odd, collection=odd))
     assert outcome.state is DOWNLOADED
     assert outcome.path.relative_to(folder).parts[2:]
     assert len(files_in(tmp_path)) == 1
@@ -73,7 +73,7 @@ def test_places_of_the_catalogue(rucio, storage, tmp_path, ids):
     """Ids that would put folders in the place of the catalogue's files fail with the reason."""
     collection, item = ids
     rucio.add(BODY, {"A": storage.add("/f", BODY)}, item, collection=collection)
-    (outcome,) = download(rucio, tmp_path, make_item(item, collection=collection))
+    (outcome,) = download(rucio, tmp_path, scene(item, collection=collection))
     assert outcome.state is FAILED
     assert "catalogue's own file" in outcome.reason
 
@@ -94,7 +94,7 @@ def test_a_file_can_not_be_written(rucio, storage, tmp_path):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, limits[1]))
     try:
-        large, small = download(rucio, tmp_path, make_item("i"), make_item("j"))
+        large, small = download(rucio, tmp_path, scene("i"), scene("j"))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert (large.state, small.state) == (FAILED, DOWNLOADED)

@@ -7,9 +7,10 @@ import urllib.parse
 import pytest
 
 from stac_client._downloads import http_url
+from tests.fake_rucio import FakeRucio
 from tests.policy.origin import chunked
 
-from .downloading import BODY, DOWNLOADED, FAILED, Rucio, download, files_in
+from .downloading import BODY, DOWNLOADED, FAILED, download, files_in
 
 pytestmark = pytest.mark.usefixtures("_no_pauses")
 
@@ -53,7 +54,7 @@ def test_http_first(storage, tmp_path):
     """Of several PFNs at an RSE that of HTTP is taken; Rucio's own client is not even made."""
     asked = []
 
-    class Watched(Rucio):
+    class Watched(FakeRucio):
         def __getattr__(self, name):
             asked.append(name)
             raise AttributeError(name)

@@ -62,7 +62,8 @@ def test_a_killed_process(rucio, storage, tmp_path):
     rucio.add(LARGE, {"A": url})
     script = (
         "import sys; from pathlib import Path; from tests.client.downloading import *; "
-        "rucio = Rucio(); rucio.add(LARGE, {'A': sys.argv[1]}); "
+        "from tests.fake_rucio import FakeRucio; "
+        "rucio = FakeRucio(); rucio.add(LARGE, {'A': sys.argv[1]}); "
         "download(rucio, Path(sys.argv[2]))"
     )
     process = subprocess.Popen(  # noqa: S603 - a program of our own

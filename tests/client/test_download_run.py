@@ -12,12 +12,12 @@ from rucio.common.exception import ServerConnectionException
 from stac_client._downloads import Downloader
 from tests.policy.origin import stall
 
-from .downloading import BODY, DOWNLOADED, FAILED, LARGE, Crowd, download, make_item
+from .downloading import BODY, DOWNLOADED, FAILED, LARGE, Crowd, download, scene
 
 
 def test_requests_to_rucio(rucio, tmp_path):
     """Rucio is asked once for each 1,000 assets; items are not divided for that."""
-    items = [make_item(str(number), *map(str, range(7))) for number in range(150)]
+    items = [scene(str(number), *map(str, range(7))) for number in range(150)]
     downloads = download(rucio, tmp_path, *items)
     assert len(downloads) == 1050
     assert rucio.asked == [994, 56]
@@ -30,7 +30,7 @@ def test_items_are_not_piled_up(rucio, tmp_path):
     def items():
         for number in range(2500):
             read.append(number)
-            yield make_item(str(number))
+            yield scene(str(number))
 
     Downloader(rucio).download(
         items(), tmp_path, assets=["nir"], on_progress=lambda _: reports.append(len(read))
@@ -70,7 +70,7 @@ def test_rucio_does_not_answer(rucio, tmp_path, monkeypatch):
         raise ServerConnectionException
 
     monkeypatch.setattr(rucio, "list_replicas", refuse)
-    downloads = download(rucio, tmp_path, make_item("i", "red", "nir"))
+    downloads = download(rucio, tmp_path, scene("i", "red", "nir"))
     assert downloads.counts == {FAILED: 2}
     assert "the Rucio server does not answer" in downloads[0].reason
 
@@ -80,7 +80,7 @@ def test_the_unexpected(rucio, storage, tmp_path):
     url = storage.add("/f", BODY)
     rucio.add(BODY, {"A": url}, "i", adler32=7)
     rucio.add(BODY, {"A": url}, "j")
-    downloads = download(rucio, tmp_path, make_item("i"), make_item("j"))
+    downloads = download(rucio, tmp_path, scene("i"), scene("j"))
     assert [outcome.state for outcome in downloads] == [FAILED, DOWNLOADED]
     assert downloads[0].reason.startswith("unexpected AttributeError: ")
 
@@ -90,7 +90,7 @@ def test_workers(rucio, storage, tmp_path):
     crowd = Crowd()
     for number in range(9):
         rucio.add(BODY, {"A": storage.add(f"/{number}", BODY, crowd)}, str(number))
-    items = [make_item(str(number)) for number in range(9)]
+    items = [scene(str(number)) for number in range(9)]
     downloads = download(rucio, tmp_path, *items, workers=3)
     assert downloads.counts == {DOWNLOADED: 9}
     assert crowd.most == 3
@@ -113,7 +113,7 @@ def test_progress(rucio, storage, tmp_path):
     for number in range(3):
         rucio.add(LARGE, {"A": storage.add(f"/{number}", LARGE)}, str(number))
     rucio.add(LARGE, {"A": storage.url + "/none"}, "3")
-    items = [make_item(str(number)) for number in range(5)]
+    items = [scene(str(number)) for number in range(5)]
     events, threads = [], set()
 
     def follow(progress):
@@ -135,7 +135,7 @@ def test_an_interruption(rucio, storage, tmp_path):
     """What the progress function raises ends the download soon; the next one goes on with it."""
     for number in range(9):
         rucio.add(LARGE, {"A": storage.add(f"/{number}", LARGE, stall(2 << 20))}, str(number))
-    items = [make_item(str(number)) for number in range(9)]
+    items = [scene(str(number)) for number in range(9)]
 
     def interrupt(progress):
         if progress.bytes_done == 4 << 20:  # what two of them give at first

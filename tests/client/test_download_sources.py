@@ -7,14 +7,14 @@ import pytest
 from stac_client import ConfigurationError
 from tests.policy.origin import status
 
-from .downloading import BODY, DOWNLOADED, FAILED, SKIPPED, download, make_item
+from .downloading import BODY, DOWNLOADED, FAILED, SKIPPED, download, scene
 
 pytestmark = pytest.mark.usefixtures("_no_pauses")
 
 
 def test_an_rse_that_fails_again_and_again_comes_last(rucio, storage, tmp_path):
     """After three failures in a row an RSE is asked only when the others have failed."""
-    items = [make_item(str(number)) for number in range(8)]
+    items = [scene(str(number)) for number in range(8)]
     for number in range(8):
         bad = storage.add(f"/bad{number}", BODY, *[status(503)] * 9)
         good = storage.add(f"/good{number}", BODY)
@@ -52,7 +52,7 @@ def test_the_replica_of_the_items_href(rucio, storage, tmp_path, of_item, best):
     rucio.rses = {"SOURCE": {"deterministic": False}}
     pfns = {rse: storage.add(f"/{rse}.tif", BODY) for rse in ("SOURCE", "B", "C")}
     rucio.add(BODY, pfns)
-    (outcome,) = download(rucio, tmp_path, make_item(href=pfns[of_item]))
+    (outcome,) = download(rucio, tmp_path, scene(href=pfns[of_item]))
     assert (outcome.state, outcome.rse) == (DOWNLOADED, best)
 
 
@@ -62,7 +62,7 @@ def test_a_chosen_rse(rucio, storage, tmp_path):
     rucio.add(BODY, {"A": a, "B": b}, "0")
     rucio.add(BODY, {"A": a}, "1")
     rucio.add(BODY, {"A": a, "B": b}, "2", states={"A": "AVAILABLE", "B": "COPYING"})
-    items = [make_item(str(number)) for number in range(4)]
+    items = [scene(str(number)) for number in range(4)]
     downloads = download(rucio, tmp_path, *items, rse="B")
     assert [outcome.state for outcome in downloads] == [DOWNLOADED, FAILED, FAILED, FAILED]
     assert [outcome.reason for outcome in downloads] == [
@@ -79,7 +79,7 @@ def test_only_what_is_available(rucio, storage, tmp_path):
     rucio.add(BODY, {"A": storage.add("/a", BODY)}, "0")
     rucio.add(BODY, {"B": storage.add("/b", BODY)}, "1")
     rucio.add(BODY, {"B": storage.url + "/none"}, "2")
-    items = [make_item(str(number)) for number in range(4)]
+    items = [scene(str(number)) for number in range(4)]
     downloads = download(rucio, tmp_path, *items, rse="B", only_available=True)
     assert [outcome.state for outcome in downloads] == [SKIPPED, DOWNLOADED, FAILED, SKIPPED]
     assert downloads[0].reason == "no replica at B"

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from stac_client import Availability, ItemStatus, StacRucioError
 from stac_client._history import plot_map, to_geodataframe
 from stac_policy.naming import item_name, split_name
+from tests.items import make_item
 
 BOX = {"type": "Polygon", "coordinates": [[[6, 45], [7, 45], [7, 46], [6, 46], [6, 45]]]}
 JSON = st.recursive(
@@ -33,14 +34,7 @@ def _figures_are_closed():
 
 def item(name: str, geometry: object = BOX, **properties: object) -> dict[str, object]:
     """An item."""
-    return {
-        "type": "Feature",
-        "id": name,
-        "collection": "alps",
-        "geometry": geometry,
-        "properties": properties,
-        "assets": {},
-    }
+    return make_item("alps", name, {}, geometry=geometry, properties=properties)
 
 
 def available(name: str, rse: str, there: int = 2, coming: int = 0) -> Availability:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import types
 from datetime import datetime, timezone
+from functools import partial
 
 import pystac
 import pystac_client
@@ -13,8 +14,8 @@ from pystac_client import ItemSearch
 
 from stac_client import ConfigurationError, RequestError, UnreachableError
 from stac_client._items import iter_items
+from tests.items import HREF, make_item
 
-from .items import TIF, item
 from .origin import Answer
 
 CONFORMS_TO = [
@@ -25,14 +26,9 @@ CONFORMS_TO = [
 ]
 
 
-def make_item(name, **fields):
-    """An item with an asset, whose root nobody can reach."""
-    return item("c", name, {"a": {"href": TIF, "title": "x"}}) | fields
-
-
 def make_object(name):
     """An item as object."""
-    return pystac.Item.from_dict(make_item(name))
+    return pystac.Item.from_dict(make_item("c", name))
 
 
 def make_collection():
@@ -48,7 +44,7 @@ def page(*names, following=None):
     links = [{"rel": "next", "href": following}] if following else []
     body = {
         "type": "FeatureCollection",
-        "features": [make_item(name) for name in names],
+        "features": [make_item("c", name) for name in names],
         "links": links,
     }
     return as_json(body)
@@ -65,18 +61,23 @@ def ids(items):
 
 
 HOLDERS = {
-    "list of dicts": lambda: [make_item("1"), make_item("2")],
+    "list of dicts": lambda: [make_item("c", "1"), make_item("c", "2")],
     "list of objects": lambda: [make_object("1"), make_object("2")],
-    "mixed": lambda: [make_item("1"), make_object("2")],
-    "tuple": lambda: (make_item("1"), make_item("2")),
-    "generator": lambda: (make_item(name) for name in "12"),
-    "dict view": {"a": make_item("1"), "b": make_object("2")}.values,
+    "mixed": lambda: [make_item("c", "1"), make_object("2")],
+    "tuple": lambda: (make_item("c", "1"), make_item("c", "2")),
+    "generator": lambda: (make_item("c", name) for name in "12"),
+    "dict view": {"a": make_item("c", "1"), "b": make_object("2")}.values,
     "item collection": lambda: pystac.ItemCollection([make_object("1"), make_object("2")]),
-    "page": lambda: {"type": "FeatureCollection", "features": [make_item("1"), make_item("2")]},
+    "page": lambda: {
+        "type": "FeatureCollection",
+        "features": [make_item("c", "1"), make_item("c", "2")],
+    },
     "page of objects": lambda: {"features": [make_object("1"), make_object("2")]},
-    "read-only dicts": lambda: map(types.MappingProxyType, [make_item("1"), make_item("2")]),
+    "read-only dicts": lambda: map(
+        types.MappingProxyType, [make_item("c", "1"), make_item("c", "2")]
+    ),
     "read-only page": lambda: types.MappingProxyType(
-        {"features": [make_item("1"), make_item("2")]}
+        {"features": [make_item("c", "1"), make_item("c", "2")]}
     ),
 }
 
@@ -87,11 +88,11 @@ def test_holders_of_items(holder):
     found = list(iter_items(holder()))
     assert [each["id"] for each in found] == ["1", "2"]
     assert all(type(each) is dict for each in found)
-    assert {each["assets"]["a"]["href"] for each in found} == {TIF}
+    assert {each["assets"]["a"]["href"] for each in found} == {HREF}
     assert {each["collection"] for each in found} == {"c"}
 
 
-@pytest.mark.parametrize("make", [make_item, make_object])
+@pytest.mark.parametrize("make", [partial(make_item, "c"), make_object])
 def test_one_item(make):
     """An item by itself, as object or dict, gives itself."""
     assert ids(make("1")) == ["1"]
@@ -117,7 +118,7 @@ def test_collection_and_the_ones_below():
 
 def test_a_dict_is_given_as_it_is():
     """An item as dict is not copied."""
-    found = make_item("1")
+    found = make_item("c", "1")
     assert next(iter_items([found])) is found
 
 
@@ -127,7 +128,7 @@ def test_an_object_is_given_with_its_own_url():
         {"rel": "root", "href": "https://nowhere.invalid/"},
         {"rel": "self", "href": "https://data.example.org/c/1.json"},
     ]
-    original = make_item("1", links=links, assets={"a": {"href": "./x.tif"}})
+    original = make_item("c", "1", links=links, assets={"a": {"href": "./x.tif"}})
     (found,) = iter_items(pystac.Item.from_dict(original))
     assert found["assets"]["a"]["href"] == "./x.tif"
     assert [link["href"] for link in found["links"] if link["rel"] == "self"] == [links[1]["href"]]
@@ -143,7 +144,7 @@ def test_it_does_not_read_ahead():
     def items():
         for number in range(5):
             taken.append(number)
-            yield make_item(str(number))
+            yield make_item("c", str(number))
 
     found = iter_items(items())
     assert taken == []
@@ -154,7 +155,7 @@ def test_it_does_not_read_ahead():
 
 def test_items_before_a_wrong_one_are_given():
     """What is no item is an error only when its turn comes."""
-    found = iter_items([make_item("1"), "nonsense", make_item("2")])
+    found = iter_items([make_item("c", "1"), "nonsense", make_item("c", "2")])
     assert next(found)["id"] == "1"
     with pytest.raises(ConfigurationError, match="a str is not a STAC item"):
         next(found)
@@ -184,7 +185,7 @@ def test_items_before_a_wrong_one_are_given():
         {"features": {"id": "1"}},
         {"features": [None]},
         make_collection().to_dict(),
-        make_item("1", type="feature"),
+        make_item("c", "1", type="feature"),
     ],
     ids=lambda wrong: str(wrong)[:40],
 )

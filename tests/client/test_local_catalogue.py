@@ -14,19 +14,18 @@ from pystac.validation import validate_dict
 
 import stac_testbed
 from stac_client import ALTERNATE_ASSETS, ConfigurationError
+from tests.fake_rucio import RED_HREF, FakeRucio
 
 from .downloading import (
     ALREADY_THERE,
     BODY,
     DOWNLOADED,
     FAILED,
-    HREF,
     OTHER,
     SKIPPED,
-    Rucio,
     download,
-    make_item,
     md5_multihash,
+    scene,
 )
 
 SCHEMA = json.loads(
@@ -37,7 +36,7 @@ SCHEMA = json.loads(
 @pytest.fixture
 def rucio(storage):
     """A Rucio that knows `red` and `nir` of three items in two collections."""
-    rucio = Rucio()
+    rucio = FakeRucio()
     url = storage.add("/f", BODY)
     for key in ("red", "nir"):
         rucio.add(BODY, {"A": url}, "i", key)
@@ -68,7 +67,7 @@ def raw(folder, name="alps/i/i.json"):
 
 def test_items_point_to_their_files(rucio, tmp_path):
     """Items are valid, their assets lead to the files, and the original URLs are alternates."""
-    downloads = download(rucio, tmp_path, make_item(), make_item("j"))
+    downloads = download(rucio, tmp_path, scene(), scene("j"))
     assert downloads.catalogue == tmp_path / "catalog.json"
     assert downloads.catalogue_problems == ()
     items = opened(tmp_path)
@@ -80,7 +79,7 @@ def test_items_point_to_their_files(rucio, tmp_path):
     assert document["assets"]["red"] == {
         "href": "./red.tif",
         "roles": ["data"],
-        "alternate": {"original": {"href": HREF, "alternate:name": "original"}},
+        "alternate": {"original": {"href": RED_HREF, "alternate:name": "original"}},
         "alternate:name": "local",
         "file:size": len(BODY),
         "file:checksum": md5_multihash(BODY),
@@ -113,7 +112,7 @@ def test_the_source_rse_is_named(rucio, storage, tmp_path):
     """The original URL is the alternate of the RSE that it is registered at."""
     source = storage.add("/source.tif", BODY)
     rucio.add(BODY, {"A": storage.url + "/f", "STAC": source})
-    download(rucio, tmp_path, make_item(href=source))
+    download(rucio, tmp_path, scene(href=source))
     expected = {"STAC": {"href": source, "alternate:name": "STAC"}}
     assert raw(tmp_path)["assets"]["red"]["alternate"] == expected
 
@@ -121,7 +120,7 @@ def test_the_source_rse_is_named(rucio, storage, tmp_path):
 def test_what_the_item_says_is_kept(rucio, tmp_path):
     """Multihashes that were right, extensions, links and properties of the item stay."""
     sha256 = "1220" + hashlib.sha256(BODY).hexdigest()
-    item = make_item(**{"file:checksum": sha256, "title": "Red"})
+    item = scene(**{"file:checksum": sha256, "title": "Red"})
     item["links"].append({"rel": "license", "href": "../license.html"})
     item["stac_extensions"] = ["https://stac-extensions.github.io/file/v1.0.0/schema.json"]
     given = json.dumps(item)
@@ -138,15 +137,15 @@ def test_what_the_item_says_is_kept(rucio, tmp_path):
 
 def test_what_failed_keeps_its_url(rucio, tmp_path):
     """Assets that failed or were not selected keep their URLs, made absolute."""
-    item = make_item("i", "red", "blue", "preview", href="../red.tif")
+    item = scene("i", "red", "blue", "preview", href="../red.tif")
     item["assets"]["preview"]["roles"] = ["overview"]
-    downloads = download(rucio, tmp_path, item, make_item("k"))
+    downloads = download(rucio, tmp_path, item, scene("k"))
     assert [outcome.state for outcome in downloads] == [DOWNLOADED, FAILED, SKIPPED, FAILED]
     items = opened(tmp_path)
     base = "https://stac.example.org/collections/alps/red.tif"
     hrefs = {key: asset.href for key, asset in items["alps", "i"].assets.items()}
     assert hrefs == {"red": "./red.tif", "blue": base, "preview": base}
-    assert items["alps", "k"].assets["red"].href == HREF
+    assert items["alps", "k"].assets["red"].href == RED_HREF
     assert (
         "stac_extensions" not in raw(tmp_path, "alps/k/k.json")
         or not (raw(tmp_path, "alps/k/k.json")["stac_extensions"])
@@ -155,15 +154,15 @@ def test_what_failed_keeps_its_url(rucio, tmp_path):
 
 def test_what_was_skipped_is_left_out(rucio, tmp_path):
     """An item of which nothing was available is not in the catalogue."""
-    download(rucio, tmp_path, make_item(), make_item("k"), only_available=True)
+    download(rucio, tmp_path, scene(), scene("k"), only_available=True)
     assert list(opened(tmp_path)) == [("alps", "i")]
 
 
 def test_it_grows(rucio, tmp_path):
     """Other assets, items and collections are added by later downloads; nothing comes twice."""
-    download(rucio, tmp_path, make_item("i", "red", "nir"), assets=["red"])
-    download(rucio, tmp_path, make_item("i", "red", "nir"), assets=["nir"])
-    download(rucio, tmp_path, make_item("j"), make_item(collection="andes"))
+    download(rucio, tmp_path, scene("i", "red", "nir"), assets=["red"])
+    download(rucio, tmp_path, scene("i", "red", "nir"), assets=["nir"])
+    download(rucio, tmp_path, scene("j"), scene(collection="andes"))
     items = opened(tmp_path)
     assert sorted(items) == [("alps", "i"), ("alps", "j"), ("andes", "i")]
     assert {asset.href for asset in items["alps", "i"].assets.values()} == {
@@ -171,16 +170,16 @@ def test_it_grows(rucio, tmp_path):
         "./nir.tif",
     }
     before = {path: path.read_bytes() for path in tmp_path.rglob("*.json")}
-    download(rucio, tmp_path, make_item("i", "red", "nir"), make_item("j"))
+    download(rucio, tmp_path, scene("i", "red", "nir"), scene("j"))
     assert {path: path.read_bytes() for path in tmp_path.rglob("*.json")} == before
 
 
 def test_a_file_that_has_gone(rucio, tmp_path):
     """An asset whose file was removed by hand gets its URL back, unless it comes again."""
-    download(rucio, tmp_path, make_item("i", "red", "nir"))
+    download(rucio, tmp_path, scene("i", "red", "nir"))
     (tmp_path / "alps/i/red.tif").unlink()
-    download(rucio, tmp_path, make_item("i", "red", "nir"), assets=["nir"])
-    assert raw(tmp_path)["assets"]["red"]["href"] == HREF
+    download(rucio, tmp_path, scene("i", "red", "nir"), assets=["nir"])
+    assert raw(tmp_path)["assets"]["red"]["href"] == RED_HREF
 
 
 def test_a_file_that_can_not_be_repaired(rucio, storage, tmp_path):
@@ -190,7 +189,7 @@ def test_a_file_that_can_not_be_repaired(rucio, storage, tmp_path):
     storage.add("/f", OTHER)
     download(rucio, tmp_path)
     assert not (tmp_path / "alps/i/red.tif").exists()
-    assert raw(tmp_path)["assets"]["red"]["href"] == HREF
+    assert raw(tmp_path)["assets"]["red"]["href"] == RED_HREF
 
 
 def test_a_file_without_replicas(rucio, tmp_path):
@@ -204,7 +203,7 @@ def test_a_file_without_replicas(rucio, tmp_path):
 
 def test_repair_from_the_catalogue_itself(rucio, tmp_path):
     """The local catalogue can be given as the items: what is wrong in it is fetched again."""
-    download(rucio, tmp_path, make_item("i"), make_item("j"))
+    download(rucio, tmp_path, scene("i"), scene("j"))
     (tmp_path / "alps/j/red.tif").write_bytes(OTHER)
     before = raw(tmp_path) | {"stac_version": "1.1.0"}  # pystac brings items up to date
     catalogue = pystac.Catalog.from_file(str(tmp_path / "catalog.json"))
@@ -218,9 +217,9 @@ def test_repair_from_the_catalogue_itself(rucio, tmp_path):
 def test_items_with_preferred_copies(rucio, tmp_path):
     """An item whose href a modifier has made another protocol's is found by its original URL."""
     copy = "davs://storage.example.org/red.tif"
-    item = make_item(
+    item = scene(
         href=copy,
-        alternate={"STAC": {"href": HREF, "alternate:name": "STAC"}},
+        alternate={"STAC": {"href": RED_HREF, "alternate:name": "STAC"}},
         **{"alternate:name": "DISK"},
     )
     (outcome,) = download(rucio, tmp_path, item)
@@ -228,7 +227,7 @@ def test_items_with_preferred_copies(rucio, tmp_path):
     asset = raw(tmp_path)["assets"]["red"]
     assert asset["href"] == "./red.tif"
     assert {rse: place["href"] for rse, place in asset["alternate"].items()} == {
-        "STAC": HREF,
+        "STAC": RED_HREF,
         "DISK": copy,
     }
 
@@ -236,9 +235,9 @@ def test_items_with_preferred_copies(rucio, tmp_path):
 @pytest.mark.parametrize("key", ["i", "I"])
 def test_an_asset_with_the_name_of_the_item(storage, tmp_path, key):
     """An item's JSON never takes the place of an asset, whether case counts or not."""
-    rucio, href = Rucio(), "https://data.example.org/i.json"
+    rucio, href = FakeRucio(), "https://data.example.org/i.json"
     rucio.add(BODY, {"A": storage.add("/f", BODY)}, "i", key, href=href)
-    (outcome,) = download(rucio, tmp_path, make_item("i", key, href=href))
+    (outcome,) = download(rucio, tmp_path, scene("i", key, href=href))
     assert outcome.path == tmp_path / f"alps/i/{key}.json"
     assert outcome.path.read_bytes() == BODY
     assert (tmp_path / "alps/i/item-i.json").exists()
@@ -274,7 +273,7 @@ def test_problems_lose_nothing(rucio, tmp_path):
     (tmp_path / "alps/i/i.json").mkdir(parents=True)
     (tmp_path / "andes").mkdir()
     (tmp_path / "andes/collection.json").write_text("mine")
-    downloads = download(rucio, tmp_path, make_item(), make_item(collection="andes"))
+    downloads = download(rucio, tmp_path, scene(), scene(collection="andes"))
     assert downloads.counts == {DOWNLOADED: 2}
     item, collection = downloads.catalogue_problems
     assert item.startswith("item alps/i could not be written: ")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 
 from stac_client._local_catalogue import Extent
+from tests.items import make_item
 
 WORLD = [-180, -90, 180, 90]
 
 
 def item(bbox, **properties):
     """An item with a box and times."""
-    return {"bbox": bbox, "properties": properties}
+    return make_item(bbox=bbox, properties=properties)
 
 
 def of(*items, **earlier):

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from stac_client._checksums import Checksums
 from stac_client._registration import item_metadata
-
-from .items import item
+from tests.items import make_item
 
 URL = "https://stac.example.org/collections/alps/items/scene"
 JSON = st.recursive(
@@ -24,7 +23,7 @@ JSON = st.recursive(
 
 def test_a_whole_item():
     """Ids, times, place and URL are taken as the item has them."""
-    given_item = item("alps", "scene", {}, self_link=URL) | {"bbox": [9.5, 46, 17.0, 49]}
+    given_item = make_item("alps", "scene", {}, self_link=URL) | {"bbox": [9.5, 46, 17.0, 49]}
     given_item["properties"] = {
         "datetime": None,
         "start_datetime": "2025-06-01T00:00:00Z",
@@ -57,14 +56,14 @@ def test_a_whole_item():
 )
 def test_what_is_of_no_use(changed):
     """What is missing, odd, or carries a secret is left out, and nothing else with it."""
-    plain = item("alps", "scene", {}) | {"properties": {}}
+    plain = make_item("alps", "scene", {}) | {"properties": {}}
     assert item_metadata(plain | changed) == {"stac_collection": "alps", "stac_item": "scene"}
 
 
 @given(st.fixed_dictionaries({"properties": JSON, "bbox": JSON, "links": JSON}))
 def test_any_item(fields):
     """Whatever an item says, its metadata is JSON and of bounded size."""
-    metadata = item_metadata(item("alps", "scene", {}) | fields)
+    metadata = item_metadata(make_item("alps", "scene", {}) | fields)
     assert {"stac_collection", "stac_item"} <= metadata.keys()
     assert len(json.dumps(metadata, allow_nan=False)) < 2000
 

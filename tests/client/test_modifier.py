@@ -14,13 +14,10 @@ from rucio.common.exception import DatabaseException
 from stac_client import ALTERNATE_ASSETS, AlternatesWarning, Modifier, StacClient
 from stac_client._assets import Asset, select_assets
 from stac_policy.naming import DID
+from tests.fake_rucio import FakeRucio
+from tests.items import HREF, make_item
 
-from .items import item
-from .replicas import Replicas
-
-HREF = "https://origin.example.org/x.tif"
-COPY = "https://disk.example.org/c/i/x.tif"
-
+from .modifying import COPY
 
 PFNS = {DID("c", "/c/i/a.tif"): {"STAC": [HREF], "DISK": [COPY]}}
 
@@ -28,18 +25,13 @@ PFNS = {DID("c", "/c/i/a.tif"): {"STAC": [HREF], "DISK": [COPY]}}
 @pytest.fixture
 def replicas():
     """Replicas of one asset."""
-    return Replicas(PFNS)
+    return FakeRucio(PFNS)
 
 
 @pytest.fixture
 def modifier(replicas):
     """The modifier."""
     return Modifier(replicas)
-
-
-def make_item(**fields):
-    """The item of the asset that has replicas."""
-    return item("c", "i", {"a": {"href": HREF, "title": "x"}}) | fields
 
 
 EXPECTED = {
@@ -163,11 +155,11 @@ def make_collection():
         make_item(assets=[]),
         make_item(assets={"a": None, "b": "x", "c": {}, "d": {"href": None}, "e": {"href": 5}}),
         make_item(assets={"": {"href": HREF}}),
-        make_item(collection=None),
+        make_item() | {"collection": None},
         make_item(collection=""),
         make_item(id=5),
         make_item(id=None),
-        item(None, "i", {"a": {"href": HREF}}),
+        make_item(None, "i", {"a": {"href": HREF}}),
     ],
     ids=lambda thing: str(thing)[:40],
 )
@@ -184,7 +176,7 @@ def test_what_has_no_replicas(modifier, replicas, thing):
 
 def test_item_object_without_a_collection(modifier, replicas):
     """An item object without a collection is left alone."""
-    found = pystac.Item.from_dict(item(None, "i", {"a": {"href": HREF}}))
+    found = pystac.Item.from_dict(make_item(None, "i", {"a": {"href": HREF}}))
     modifier(found)
     assert found.assets["a"].extra_fields == {}
     assert replicas.asked == []
@@ -240,7 +232,7 @@ def test_prefer(replicas):
 def test_prefer_a_copy_without_suffix():
     """An asset is found again when its href is a copy with another suffix, or none."""
     pfns = {DID("c", "/c/i/a.tif"): {"STAC": [HREF], "TAPE": ["https://tape.example.org/0042"]}}
-    modifier = Modifier(Replicas(pfns), prefer=["TAPE"])
+    modifier = Modifier(FakeRucio(pfns), prefer=["TAPE"])
     found = make_item()
     modifier(found)
     once = copy.deepcopy(found)
@@ -252,14 +244,14 @@ def test_prefer_a_copy_without_suffix():
 def test_fixed_scope():
     """A fixed scope takes the place of the derived one, also in a modifier made from another."""
     pfns = {DID("user.alice", "/c/i/a.tif"): PFNS[DID("c", "/c/i/a.tif")]}
-    client = StacClient(Replicas(pfns), scope="user.alice")
+    client = StacClient(FakeRucio(pfns), scope="user.alice")
     for modifier in (client.modifier, client.modifier(prefer=["STAC"])):
         found = make_item()
         modifier(found)
         assert found["assets"]["a"] == EXPECTED
 
 
-HREFS = st.sampled_from([HREF, "https://origin.example.org/x.TIF", "https://origin.example.org/x"])
+HREFS = st.sampled_from([HREF, "https://data.example.org/x.TIF", "https://data.example.org/x"])
 FIELDS = st.fixed_dictionaries({}, optional={"href": HREFS | st.none()}) | st.none()
 KEYS = st.sampled_from(["a", "a.tif", "a.TIF", "a.tif.tif", "b", "b:c/d"])
 
@@ -267,12 +259,12 @@ KEYS = st.sampled_from(["a", "a.tif", "a.TIF", "a.tif.tif", "b", "b:c/d"])
 @given(st.dictionaries(KEYS, FIELDS, max_size=5))
 def test_it_asks_for_what_is_registered(assets):
     """Every asset that can be registered finds its replicas, whatever the keys beside it."""
-    found = item("c", "i", assets)
+    found = make_item(assets=assets)
     registered = {
         each.key: each.did for each in select_assets(found, assets) if isinstance(each, Asset)
     }
     pfns = {did: {"DISK": [f"https://disk.example.org{did.name}"]} for did in registered.values()}
-    Modifier(Replicas(pfns))(found)
+    Modifier(FakeRucio(pfns))(found)
     for key, did in registered.items():
         alternate = found["assets"][key]["alternate"]["DISK"]
         assert alternate["href"] == f"https://disk.example.org{did.name}"
@@ -281,12 +273,12 @@ def test_it_asks_for_what_is_registered(assets):
 def test_objects_and_dicts_alike():
     """An item gets the same alternates whether it is handed over as object or as dict."""
     assets = {key: {"href": HREF} for key in ("a", "a.tif", "b", "b:c/d")}
-    selected = list(select_assets(item("c", "i", assets)))
+    selected = list(select_assets(make_item(assets=assets)))
     pfns = {each.did: {"DISK": [f"https://disk.example.org{each.did.name}"]} for each in selected}
     assert len(pfns) == 4
-    as_dict = item("c", "i", assets)
+    as_dict = make_item(assets=assets)
     as_object = pystac.Item.from_dict(copy.deepcopy(as_dict))
-    modifier = Modifier(Replicas(pfns))
+    modifier = Modifier(FakeRucio(pfns))
     modifier(as_dict)
     modifier(as_object)
     assert as_object.to_dict(transform_hrefs=False)["assets"] == as_dict["assets"]
@@ -311,17 +303,10 @@ def test_the_same_item_twice(replicas, modifier):
 # When Rucio does not answer.
 
 
-class _Broken:
-    """Refuses to list."""
-
-    def list_replicas(self, *_, **__):
-        """Fail as Rucio's client does."""
-        raise DatabaseException("database is locked")
-
-
-def test_rucio_fails():
+def test_rucio_fails(modifier, replicas):
     """Where Rucio refuses, the items are as the catalogue gave them, and a warning says so."""
+    replicas.told["list_replicas"] = DatabaseException("database is locked")
     found = make_item()
     with pytest.warns(AlternatesWarning, match=r"no alternates: .*database is locked"):
-        assert Modifier(_Broken())(found) is None
+        assert modifier(found) is None
     assert found == make_item()

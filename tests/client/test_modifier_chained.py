@@ -32,4 +32,4 @@ def test_signed(server, prefer, order):
         assert {way.partition("?")[0] for way in ways} == {HREF, COPY}
         wanted = COPY if prefer == ("DISK",) else HREF
         assert asset["href"].partition("?")[0] == wanted
-    assert server.requests == [1]
+    assert server.asked == [1]

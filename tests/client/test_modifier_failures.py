@@ -17,8 +17,9 @@ from stac_client import (
     UnreachableError,
 )
 from stac_client._replicas import PAUSE_S
+from tests.fake_rucio import FakeRucio
 
-from .modifying import COPY, Server, is_modified, page
+from .modifying import COPY, is_modified, page
 
 FAILURES = [
     (DatabaseException("database is locked"), RequestError, "database is locked"),
@@ -31,7 +32,7 @@ FAILURES = [
 @pytest.mark.parametrize(("error", "kind", "message"), FAILURES)
 def test_one_warning_a_search(server, clock, error, kind, message):
     """Items come through unchanged, and one warning says why, however many pages there are."""
-    server.state["error"] = error
+    server.told["list_replicas"] = error
     modifier = Modifier(server)
     pages = [page(number, assets=3) for number in range(4)]
     before = copy.deepcopy(pages)
@@ -41,7 +42,7 @@ def test_one_warning_a_search(server, clock, error, kind, message):
     for each in pages[1:]:
         clock.now_s += PAUSE_S
         assert modifier(each) is None  # a warning would be an error here
-    assert len(server.requests) == len(pages)
+    assert len(server.asked) == len(pages)
     assert pages == before
     with pytest.raises(kind, match=message):
         modifier(strict=True)(pages[0])
@@ -50,30 +51,30 @@ def test_one_warning_a_search(server, clock, error, kind, message):
 
 def test_after_a_failure_rucio_is_left_alone(server, clock):
     """After a failure no look-up is made for a while; then Rucio is asked again."""
-    server.state["error"] = DatabaseException("database is locked")
+    server.told["list_replicas"] = DatabaseException("database is locked")
     modifier = Modifier(server)
     with pytest.warns(AlternatesWarning):
         modifier(page())
     clock.now_s += PAUSE_S - 1
     modifier(page())
-    assert server.requests == [1]
-    server.state["error"] = None
+    assert server.asked == [1]
+    server.told.clear()
     clock.now_s += 1
     found = page()
     modifier(found)
     assert is_modified(found)
-    assert server.requests == [1, 1]
+    assert server.asked == [1, 1]
 
 
 def test_warned_again_after_a_success(server, clock):
     """Once Rucio has answered, its next failure is worth another warning."""
     modifier = Modifier(server, cache_s=0)
     for _ in range(2):
-        server.state["error"] = DatabaseException("locked")
+        server.told["list_replicas"] = DatabaseException("locked")
         clock.now_s += PAUSE_S
         with pytest.warns(AlternatesWarning):
             modifier(page())
-        server.state["error"] = None
+        server.told.clear()
         clock.now_s += PAUSE_S
         modifier(page())
 
@@ -81,33 +82,33 @@ def test_warned_again_after_a_success(server, clock):
 def test_strict_leaves_rucio_alone_too(server):
     """A strict modifier says that it waits a while before it asks again; `clear` ends that."""
     modifier = Modifier(server, strict=True)
-    server.state["error"] = DatabaseException("locked")
+    server.told["list_replicas"] = DatabaseException("locked")
     with pytest.raises(RequestError, match=r"locked$"):
         modifier(page())
-    server.state["error"] = None
+    server.told.clear()
     with pytest.raises(RequestError, match=r"locked \(Rucio is asked again 15 s after that\)$"):
         modifier(page())
     modifier.clear()
     found = page()
     modifier(found)
     assert is_modified(found)
-    assert server.requests == [1, 1]
+    assert server.asked == [1, 1]
 
 
 def test_explaining_insists(server):
     """Who asks for an explanation wants it now."""
     modifier = Modifier(server)
-    server.state["error"] = DatabaseException("locked")
+    server.told["list_replicas"] = DatabaseException("locked")
     with pytest.warns(AlternatesWarning):
         modifier(page())
-    server.state["error"] = None
+    server.told.clear()
     (explanation,) = modifier.explain(page())
     assert [each.key for each in explanation.candidates] == ["DISK", "STAC"]
 
 
 def test_slow(server):
     """A Rucio that does not answer in time holds nobody up longer than that."""
-    server.hang.clear()
+    server.goes_on.clear()
     modifier = Modifier(server, timeout_s=0.05)
     found = page()
     with pytest.warns(AlternatesWarning, match=r"within 0\.05 s; .*timeout_s"):
@@ -115,7 +116,7 @@ def test_slow(server):
     assert not is_modified(found)
     with pytest.raises(UnreachableError):
         modifier(strict=True)(found)
-    server.hang.set()
+    server.goes_on.set()
     modifier.clear()
     modifier(timeout_s=10)(found)
     assert is_modified(found)
@@ -124,18 +125,18 @@ def test_slow(server):
 def test_the_limit_is_for_the_modifier_alone(server):
     """The Rucio client that was given keeps its own time limit."""
     seen = []
-    list_replicas = Server.list_replicas
+    list_replicas = FakeRucio.list_replicas
 
     def look(self, dids, **options):
         seen.append(self.timeout)
         return list_replicas(self, dids, **options)
 
-    Server.list_replicas = look
+    FakeRucio.list_replicas = look
     try:
         Modifier(server, timeout_s=7)(page())
         Modifier(server, timeout_s=None)(page())
     finally:
-        Server.list_replicas = list_replicas
+        FakeRucio.list_replicas = list_replicas
     assert seen == [7, 600]
     assert server.timeout == 600
 
@@ -143,7 +144,7 @@ def test_the_limit_is_for_the_modifier_alone(server):
 @pytest.mark.parametrize("entries", [["<html>"], [{}], [{"rses": None}], [None], [5]])
 def test_nonsense(server, entries):
     """An answer that is not Rucio's leaves the items as they are."""
-    server.state["entries"] = entries
+    server.told["list_replicas"] = entries
     found = page()
     with pytest.warns(AlternatesWarning, match="rucio_host"):
         Modifier(server)(found)
@@ -153,19 +154,19 @@ def test_nonsense(server, entries):
 def test_no_half_modified_page(server):
     """Where one of several requests fails, or a function does, the whole page stays."""
     found = page(assets=2500)
-    list_replicas = Server.list_replicas
+    list_replicas = FakeRucio.list_replicas
 
     def fail(self, dids, **options):
         if len(dids) < 1000:
             raise DatabaseException("locked")
         return list_replicas(self, dids, **options)
 
-    Server.list_replicas = fail
+    FakeRucio.list_replicas = fail
     try:
         with pytest.warns(AlternatesWarning):
             Modifier(server)(found)
     finally:
-        Server.list_replicas = list_replicas
+        FakeRucio.list_replicas = list_replicas
     assert not is_modified(found)
     calls = []
 
@@ -188,7 +189,8 @@ def test_expressions(server, clock):
         modifier(found)
         assert found["features"][0]["assets"]["a0"]["href"] == COPY
         clock.now_s += 100
-    assert sorted(server.requests, key=str) == [1, 1, 1, "tier=disk", "tier=none"]
+    assert server.asked == [1, 1, 1]
+    assert sorted(server.asked_rses) == ["tier=disk", "tier=none"]
 
 
 def test_a_wrong_expression(server):

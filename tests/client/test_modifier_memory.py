@@ -19,21 +19,21 @@ def test_the_second_pass_costs_nothing(server, clock):
         found = page()
         other(found)
         assert is_modified(found)
-    assert server.requests == [1]
+    assert server.asked == [1]
     clock.now_s += 31
     modifier(page())
-    assert server.requests == [1, 1]
+    assert server.asked == [1, 1]
 
 
 def test_unknown_assets_are_remembered_too(server):
     """That Rucio does not know an asset is remembered as well."""
-    server.state["entries"] = []
+    server.told["list_replicas"] = []
     modifier = Modifier(server)
     for _ in range(2):
         found = page()
         modifier(found)
         assert not is_modified(found)
-    assert server.requests == [1]
+    assert server.asked == [1]
 
 
 def test_forgetting(server):
@@ -44,15 +44,15 @@ def test_forgetting(server):
         modifier.clear()
     for _ in range(2):
         modifier(cache_s=0)(page())
-    assert server.requests == [1] * 4
+    assert server.asked == [1] * 4
 
 
-def test_modifiers_of_a_client_have_their_own_memory(server):
-    """A new modifier of the client asks Rucio anew."""
+def test_the_modifier_of_a_client_is_one_object_with_its_memory(server):
+    """Each use of `StacClient.modifier` is the same modifier, which remembers."""
     client = StacClient(server)
     for _ in range(2):
         client.modifier(page())
-    assert server.requests == [1, 1]
+    assert server.asked == [1]
 
 
 def test_a_cache_is_bounded():

@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 from stac_client import ConfigurationError, Modifier
 from stac_client._preference import Mounts
 from stac_policy.naming import DID
-
-from .items import item
-from .replicas import Replicas
+from tests.fake_rucio import FakeRucio
+from tests.items import make_item
 
 DAVS = "davs://host:443/rucio/"
 ROOT = "root://host:1094//eos/"
@@ -130,21 +129,21 @@ def test_the_closest_prefix():
 def test_wrong_mounts(prefix, folder):
     """A prefix that is no URL, or a folder that is not absolute, is refused at once."""
     with pytest.raises(ConfigurationError, match="mounts"):
-        Modifier(Replicas({}), mounts={prefix: folder})
+        Modifier(FakeRucio({}), mounts={prefix: folder})
 
 
 def test_modifier_with_mounts():
     """Of a preferred RSE that is mounted, the path is the href; otherwise it is an alternate."""
-    href, pfn = "https://origin.example.org/x.tif", f"{DAVS}c/i/a.tif"
-    replicas = Replicas({DID("c", "/c/i/a.tif"): {"STAC": [href], "DISK": [pfn]}})
+    href, pfn = "https://data.example.org/x.tif", f"{DAVS}c/i/a.tif"
+    replicas = FakeRucio({DID("c", "/c/i/a.tif"): {"STAC": [href], "DISK": [pfn]}})
     modifier = Modifier(replicas, mounts={DAVS: "/eos/rucio/"})
-    found = item("c", "i", {"a": {"href": href}})
+    found = make_item(assets={"a": {"href": href}})
     modifier(found)
     ways = {key: each["href"] for key, each in found["assets"]["a"]["alternate"].items()}
     assert found["assets"]["a"]["href"] == href
     assert ways == {"DISK": pfn, "DISK-file": "/eos/rucio/c/i/a.tif"}
     for prefer in ("DISK", "file"):
-        other = item("c", "i", {"a": {"href": href}})
+        other = make_item(assets={"a": {"href": href}})
         for _ in range(2):
             modifier(prefer=prefer)(other)
             asset = other["assets"]["a"]

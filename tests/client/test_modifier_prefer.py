@@ -10,11 +10,9 @@ from stac_client import ConfigurationError, Modifier
 from stac_client._alternates import locations
 from stac_client._preference import allowed, choose, is_expression
 from stac_policy.naming import DID
+from tests.fake_rucio import FakeRucio
+from tests.items import HREF, make_item
 
-from .items import item
-from .replicas import Replicas
-
-HREF = "https://origin.example.org/x.tif"
 PFNS = {
     "STAC": [HREF],
     "DISK-A": ["root://a.org:1094//x", "davs://a.org:443/x"],
@@ -140,20 +138,20 @@ def test_expressions(text, expression):
 def test_wrong_options(option, value):
     """What is neither an RSE nor an expression is refused at once."""
     with pytest.raises(ConfigurationError, match=option):
-        Modifier(Replicas({}), **{option: value})
+        Modifier(FakeRucio({}), **{option: value})
 
 
 @pytest.mark.parametrize("option", ["timeout_s", "cache_s"])
 def test_wrong_times(option):
     """A time that is none is refused at once."""
     with pytest.raises(ConfigurationError, match=option):
-        Modifier(Replicas({}), **{option: -1})
+        Modifier(FakeRucio({}), **{option: -1})
 
 
 def modified(**options):
     """The asset after a modifier with options."""
-    modifier = Modifier(Replicas({DID("c", "/c/i/a.tif"): PFNS}))
-    found = item("c", "i", {"a": {"href": HREF}})
+    modifier = Modifier(FakeRucio({DID("c", "/c/i/a.tif"): PFNS}))
+    found = make_item(assets={"a": {"href": HREF}})
     modifier(**options)(found)
     once = dict(found["assets"]["a"])
     modifier(**options)(found)
@@ -198,15 +196,15 @@ PREFERRED = """\
 i/a (c:/c/i/a.tif): DISK-A-davs becomes the href, because its scheme davs is preferred
     DISK-A  root://a.org:1094//x
     DISK-B  davs://b.org:443/x  (left out by only or exclude)
-    STAC  https://origin.example.org/x.tif
+    STAC  https://data.example.org/x.tif
     TAPE  srm://t.org/x
   * DISK-A-davs  davs://a.org:443/x"""
 
 
 def explained(assets=None, **options):
     """The explanation of the only asset."""
-    modifier = Modifier(Replicas({DID("c", "/c/i/a.tif"): PFNS}))(**options)
-    found = item("c", "i", assets or {"a": {"href": HREF}})
+    modifier = Modifier(FakeRucio({DID("c", "/c/i/a.tif"): PFNS}))(**options)
+    found = make_item(assets=assets or {"a": {"href": HREF}})
     before = str(found)
     (explanation,) = modifier.explain(found)
     assert str(found) == before
@@ -242,13 +240,13 @@ def test_reasons(options, reason):
 def test_reasons_without_replicas():
     """An asset that Rucio does not know, or that has no replica, is explained as well."""
     assert explained({"b": {"href": HREF}}).reason.endswith("Rucio does not know the asset")
-    modifier = Modifier(Replicas({DID("c", "/c/i/a.tif"): {}}))
-    (explanation,) = modifier.explain(item("c", "i", {"a": {"href": HREF}}))
+    modifier = Modifier(FakeRucio({DID("c", "/c/i/a.tif"): {}}))
+    (explanation,) = modifier.explain(make_item())
     assert explanation.reason.endswith("no replica is available")
 
 
 def test_no_secret_is_explained():
     """A signed URL is explained without its signature."""
-    replicas = Replicas({DID("c", "/c/i/a.tif"): {"S3": ["https://s3.org/x?sig=SECRET"]}})
-    (explanation,) = Modifier(replicas).explain(item("c", "i", {"a": {"href": HREF}}))
+    replicas = FakeRucio({DID("c", "/c/i/a.tif"): {"S3": ["https://s3.org/x?sig=SECRET"]}})
+    (explanation,) = Modifier(replicas).explain(make_item())
     assert "SECRET" not in str(explanation)

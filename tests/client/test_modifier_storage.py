@@ -13,12 +13,11 @@ from stac_client import AlternatesWarning, Modifier
 from stac_client._replicas import SCHEMES_STORAGE_FACTS as SCHEMES
 from stac_client._replicas import STORAGE, storage_scheme, with_schemes
 from stac_policy.naming import DID
+from tests.fake_rucio import FakeRucio
+from tests.items import HREF, make_item
 
-from .items import item
-from .replicas import Replicas
+from .modifying import COPY
 
-HREF = "https://origin.example.org/x.tif"
-COPY = "https://disk.example.org/c/i/x.tif"
 DISK = {
     "type": "rucio",
     "platform": "https://rucio.example.org/rses/{rse}",
@@ -29,43 +28,21 @@ DISK = {
 STAC = {key: DISK[key] for key in ("type", "platform", "rse_type")} | {"rse": "STAC"}
 
 
-class Rucio(Replicas):
-    """Knows two RSEs as well."""
-
-    host = "https://rucio.example.org/"
-    denies = False
-
-    def get_rse(self, rse):
-        """Give the settings of an RSE."""
-        self.asked.append(rse)
-        if self.denies:
-            raise AccessDenied("no")
-        return {"rse": rse, "rse_type": "DISK", "id": "x"}
-
-    def list_rse_attributes(self, rse):
-        """Give the attributes of an RSE."""
-        return {
-            rse: True,
-            "fts": "https://fts.example.org",
-            **({"region": "ch"} if rse == "DISK" else {}),
-        }
-
-
 @pytest.fixture
 def rucio():
-    """A Rucio that knows the asset."""
-    return Rucio({DID("c", "/c/i/a.tif"): {"STAC": [HREF], "DISK": [COPY]}})
+    """A Rucio that knows the asset and its RSEs."""
+    made = FakeRucio({DID("c", "/c/i/a.tif"): {"STAC": [HREF], "DISK": [COPY]}})
+    made.attributes = {
+        "STAC": {"fts": "https://fts.example.org"},
+        "DISK": {"fts": "https://fts.example.org", "region": "ch"},
+    }
+    return made
 
 
 @pytest.fixture
 def modifier(rucio):
     """A modifier that tells of storages."""
     return Modifier(rucio, storage=True)
-
-
-def make_item(**fields):
-    """The item of the asset."""
-    return item("c", "i", {"a": {"href": HREF}}) | fields
 
 
 def test_schemes(modifier, rucio):
@@ -78,7 +55,8 @@ def test_schemes(modifier, rucio):
             asset = thing["assets"]["a"]
             assert asset["storage:refs"] == ["STAC"]
             assert asset["alternate"]["DISK"]["storage:refs"] == ["DISK"]
-    assert sorted(map(str, rucio.asked)) == ["1", "DISK", "STAC"]
+    assert rucio.asked == [1]
+    assert sorted(rucio.asked_rses) == ["DISK", "STAC"]
 
 
 def test_the_preferred_copy(modifier):
@@ -103,7 +81,7 @@ def test_only_the_rses_that_are_shown(modifier, rucio):
     thing = make_item()
     modifier(only="DISK")(thing)
     assert thing["properties"][SCHEMES] == {"DISK": DISK}
-    assert rucio.asked == [1, "DISK"]
+    assert (rucio.asked, rucio.asked_rses) == ([1], ["DISK"])
 
 
 def test_schemes_of_others(modifier):
@@ -140,12 +118,12 @@ def test_without_it(rucio):
     thing = make_item()
     Modifier(rucio)(thing)
     assert SCHEMES not in thing["properties"]
-    assert rucio.asked == [1]
+    assert (rucio.asked, rucio.asked_rses) == ([1], [])
 
 
 def test_rucio_denies(modifier, rucio):
     """Where Rucio does not tell of its RSEs, the items stay as they are."""
-    rucio.denies = True
+    rucio.told["get_rse"] = AccessDenied("no")
     thing = make_item()
     with pytest.warns(AlternatesWarning, match="RSE"):
         modifier(thing)

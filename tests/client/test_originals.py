@@ -11,10 +11,8 @@ from hypothesis import strategies as st
 from stac_client import Outcome
 from stac_client._alternates import with_original, with_replicas
 from stac_client._assets import select_assets
+from tests.items import HREF, make_item
 
-from .items import item
-
-HREF = "https://data.example.org/x.tif"
 DAVS = "davs://disk-a.example.org/c/i/x.tif"
 NEAR = "https://disk-b.example.org/c/i/x.tif"
 PFNS = {"STAC": (HREF,), "DISK-A": (DAVS,), "DISK-B": (NEAR,)}
@@ -120,8 +118,8 @@ def test_any_asset(fields, source_rse):
 def test_names_and_urls_stay(href, prefer, registered):
     """Whatever copy a modifier prefers, the asset that is registered is the same."""
     pfns = {**PFNS, "STAC": (href,)} if registered else {"DISK-A": (DAVS,), "DISK-B": (NEAR,)}
-    (plain,) = select_assets(item("c", "i", {"x.tif": {"href": href}}), None, None, "STAC")
-    given_item = item("c", "i", {"x.tif": modified(href, pfns, *prefer)})
+    (plain,) = select_assets(make_item(assets={"x.tif": {"href": href}}), None, None, "STAC")
+    given_item = make_item(assets={"x.tif": modified(href, pfns, *prefer)})
     (found,) = select_assets(given_item, None, None, "STAC")
     assert not isinstance(found, Outcome)
     assert found == plain

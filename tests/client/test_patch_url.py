@@ -11,9 +11,8 @@ from rucio.common.exception import DatabaseException
 from stac_client import AlternatesWarning, ConfigurationError, Modifier, StacClient
 from stac_client._modifier import patch_url
 from stac_policy.naming import DID
-
-from .items import item
-from .replicas import Replicas
+from tests.fake_rucio import FakeRucio
+from tests.items import make_item
 
 RED, NIR = "https://origin.example.org/red.tif", "https://origin.example.org/nir.tif"
 NEAR, FAR = "https://near.example.org/red.tif", "https://far.example.org/red.tif"
@@ -22,13 +21,13 @@ NEAR, FAR = "https://near.example.org/red.tif", "https://far.example.org/red.tif
 @pytest.fixture
 def replicas():
     """Copies of one of two assets."""
-    return Replicas({DID("c", "/c/i/red.tif"): {"STAC": [RED], "NEAR": [NEAR], "FAR": [FAR]}})
+    return FakeRucio({DID("c", "/c/i/red.tif"): {"STAC": [RED], "NEAR": [NEAR], "FAR": [FAR]}})
 
 
 @pytest.fixture
 def items():
     """An item with two assets."""
-    return [item("c", "i", {"red": {"href": RED}, "nir": {"href": NIR}})]
+    return [make_item(assets={"red": {"href": RED}, "nir": {"href": NIR}})]
 
 
 def test_preferred_copy(items, replicas):
@@ -64,7 +63,9 @@ def test_items_that_prefer_already(items, replicas):
 
 def test_relative_hrefs(replicas):
     """A relative href is known as it stands in the item, and resolved, as tools resolve it."""
-    relative = item("c", "i", {"red": {"href": "./red.tif"}}, "https://origin.example.org/i.json")
+    relative = make_item(
+        assets={"red": {"href": "./red.tif"}}, self_link="https://origin.example.org/i.json"
+    )
     patch = patch_url([relative], Modifier(replicas, prefer=["NEAR"]))
     assert [patch(url) for url in ("./red.tif", RED)] == [NEAR, NEAR]
 
@@ -72,8 +73,8 @@ def test_relative_hrefs(replicas):
 def test_odd_items(replicas):
     """Items without usable assets, links or hrefs do no harm."""
     odd = [
-        item("c", "i", {"red": {"href": None}, "nir": None}),
-        {**item("c", "i", {}), "assets": None, "links": None},
+        make_item(assets={"red": {"href": None}, "nir": None}),
+        {**make_item(assets={}), "assets": None, "links": None},
     ]
     assert patch_url(odd, Modifier(replicas, prefer=["NEAR"]))(RED) == RED
 
@@ -84,15 +85,11 @@ def test_items_are_needed_again(items, replicas):
         patch_url(iter(items), Modifier(replicas, prefer=["NEAR"]))
 
 
-def test_rucio_is_down(items):
+def test_rucio_is_down(items, replicas):
     """URLs stay as they are where Rucio can not be asked, with the modifier's warning."""
-
-    class Down:
-        def list_replicas(self, *_, **__):
-            raise DatabaseException
-
+    replicas.told["list_replicas"] = DatabaseException()
     with pytest.warns(AlternatesWarning):
-        patch = patch_url(items, Modifier(Down(), prefer=["NEAR"]))
+        patch = patch_url(items, Modifier(replicas, prefer=["NEAR"]))
     assert patch(RED) == RED
 
 

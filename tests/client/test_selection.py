@@ -6,16 +6,15 @@ import pytest
 
 from stac_client import ConfigurationError, Outcome, by_media_type, by_role
 from stac_client._assets import named_keys, select_assets
+from tests.items import HREF, make_item
 
-from .items import TIF, item
-
-ITEM = item(
+ITEM = make_item(
     "c",
     "i",
     {
-        "red": {"href": TIF, "roles": ["data"], "type": "image/tiff"},
-        "r": {"href": TIF, "roles": ["metadata"]},
-        "thumbnail": {"href": TIF},
+        "red": {"href": HREF, "roles": ["data"], "type": "image/tiff"},
+        "r": {"href": HREF, "roles": ["metadata"]},
+        "thumbnail": {"href": HREF},
     },
 )
 

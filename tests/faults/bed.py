@@ -35,7 +35,7 @@ def be_quick():
     """Shorten the pauses and time limits of stac_client, and its batches: all else stays."""
     for module, name, value in (
         (stac_client._registration, "REQUEST_DIDS", 5),
-        (stac_client._rucio, "_PAUSES_S", (0.02, 0.05, 0.1, 0.2)),
+        (stac_client._rucio, "RETRY_S", 0.5),
         (stac_client._lookup, "_TIMEOUT_S", (10, 10)),
         (stac_client._downloads, "_TIMEOUT_S", (10, 10)),
         (stac_client._downloads, "_FIRST_PAUSE_S", 0.1),
@@ -143,7 +143,7 @@ class KillableServer:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(victim.pid, signal.SIGKILL)
         if not workers_only:
-            self._process.popen.wait()
+            processes.stop([self._process])
             self._process = processes.start(self._service, self._logs)
 
     def wait(self):

@@ -7,7 +7,7 @@ import json
 import zlib
 from dataclasses import dataclass
 
-from tests.lake.conftest import make_item
+from tests.items import make_item
 
 SHA256_MULTIHASH = "1220"
 MD5_MULTIHASH = "d50110"

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import random
 import re
-from functools import cache
-from pathlib import Path
 from typing import Any
 
+from tests.catalogues import ITEMS
+
 SECRET = "S3CRET"  # noqa: S105 - no output may hold it
-DATA = Path(__file__).parent.parent / "data"
 
 _HOSTS = [
     *["data.example.org", "DATA.example.org", "data.example.org:8443", "xn--bcher-kva.example"],
@@ -78,20 +77,10 @@ _SCALARS = [
     *[None, True, False, 0, -1, 1.5, 1e308, float("inf"), float("nan"), 10**30, -0.0],
     *["", "x", " ", "Feature", "FeatureCollection", "null", "[]", "..", "/", "\0", "\ud800"],
 ]
+_ITEMS = [*map(json.dumps, ITEMS)]
 _SCHEME = re.compile("[A-Za-z][A-Za-z0-9+.-]*:")
 _NOT_AFTER_A_HOST = str.maketrans("", "", "/?#\\")
 _CHARACTERS = "-.:/\\@%?#&=[]{}<>\"' \t\n\0\x7fabAB09~_é\u0301\u202e\ud800\udfff😀"
-
-
-@cache
-def _real_items() -> list[str]:
-    files = ("earth-search.json", "planetary-computer.json")
-    texts = []
-    for name in files:
-        for item in json.loads((DATA / name).read_text())["features"][:40]:
-            few = dict(list(item["assets"].items())[:4])
-            texts.append(json.dumps({**item, "assets": few, "properties": {}, "geometry": None}))
-    return texts
 
 
 class Material(random.Random):
@@ -156,8 +145,8 @@ class Material(random.Random):
         return found
 
     def item(self) -> dict[str, Any]:
-        """A real item, spoilt in some places."""
-        item: dict[str, Any] = json.loads(self.choice(_real_items()))
+        """An item of a catalogue, spoilt in some places."""
+        item: dict[str, Any] = json.loads(self.choice(_ITEMS))
         for asset in list(item["assets"].values()):
             if self.random() < 0.3:
                 asset["href"] = self.url()

@@ -10,15 +10,9 @@ from stac_client._journal import entry_of
 from stac_client.errors import ConfigurationError
 from stac_policy.settings import Settings, parse
 from stac_policy.urls import refusal
+from tests.items import make_item
 
 from .material import SECRET
-
-
-def item(**fields):
-    """An item with one asset."""
-    asset = {"href": "https://data.example.org/B04.tif"}
-    made = {"type": "Feature", "id": "i", "collection": "c", "assets": {"B04": asset}}
-    return made | fields
 
 
 def nested(levels):
@@ -53,8 +47,8 @@ def test_files_that_are_no_items(tmp_path, content, suffix):
 
 def test_sizes_that_no_database_holds():
     """A size above what Rucio's databases hold is none: it would fail the whole batch."""
-    made = item()
-    made["assets"]["B04"]["file:size"] = 2**63
+    made = make_item()
+    made["assets"]["a"]["file:size"] = 2**63
     (asset,) = select_assets(made)
     assert asset.size_bytes is None
 
@@ -62,14 +56,14 @@ def test_sizes_that_no_database_holds():
 def test_ids_that_are_no_text():
     """What stands in the place of an id, and is none, is not repeated."""
     for strange in ({"x": f"https://u:{SECRET}@h/"}, nested(10_000)):
-        (outcome,) = select_assets(item(id=strange))
+        (outcome,) = select_assets(make_item(id=strange))
         assert (outcome.item, outcome.reason) == ("", "the item has no id")
 
 
 def test_items_without_a_bottom():
     """An item that is nested too deeply to be compared is looked at each time."""
-    deep = item(properties={"updated": nested(10_000)})
-    assert entry_of(deep).identity == entry_of(item()).identity
+    deep = make_item(properties={"updated": nested(10_000)})
+    assert entry_of(deep).identity == entry_of(make_item()).identity
     assert entry_of(deep).version != entry_of(deep).version
 
 

@@ -50,46 +50,6 @@ def collection(rucio: Client) -> str:
     return name
 
 
-def make_item(collection: str, item: str, assets: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """A STAC item as a dict."""
-    return {
-        "type": "Feature",
-        "stac_version": "1.1.0",
-        "stac_extensions": [],
-        "id": item,
-        "collection": collection,
-        "geometry": None,
-        "properties": {"datetime": "2025-06-01T00:00:00Z"},
-        "links": [],
-        "assets": assets,
-    }
-
-
-def make_asset(url: str, size_bytes: int = 10, adler32: str = "0000000a") -> dict[str, Any]:
-    """An asset that says all that Rucio needs, so that nobody asks its origin."""
-    return {
-        "href": url,
-        "roles": ["data"],
-        "file:size": size_bytes,
-        "rucio:adler32": adler32,
-    }
-
-
-def many_items(collection: str, items: int, assets: int) -> list[dict[str, Any]]:
-    """Items whose assets say all that Rucio needs."""
-    return [
-        make_item(
-            collection,
-            f"item-{number}",
-            {
-                f"band-{band}": make_asset(f"https://data.example.org/{number}/{band}.tif")
-                for band in range(assets)
-            },
-        )
-        for number in range(items)
-    ]
-
-
 @dataclass
 class Requests:
     """The requests that a Rucio client has sent."""

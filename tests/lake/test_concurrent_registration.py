@@ -9,9 +9,8 @@ import pystac
 import pytest
 from rucio.common.exception import DatabaseException
 
-from stac_client import RequestError, State
-
-from .conftest import make_asset, make_item, many_items
+from stac_client import RequestError, StacClient, State
+from tests.items import make_asset, make_item, many_items
 
 pytestmark = pytest.mark.usefixtures("_small_batches")
 LOCKED = "(sqlite3.OperationalError) database is locked"
@@ -120,13 +119,13 @@ def test_a_bad_batch_harms_no_other(client, rucio, collection, tmp_path):
     assert len(failed) == 100
     assert {outcome.reason for outcome in failed} == {"unexpected ZeroDivisionError: odd"}
     rucio.list_replicas = list_replicas
-    again = list(client.sync(items, "STAC", tmp_path / "journal"))
+    again = list(StacClient(rucio).sync(items, "STAC", tmp_path / "journal"))
     assert [outcome.state for outcome in again] == [State.REGISTERED] * 100
 
 
 def test_a_busy_database(client, rucio, collection, monkeypatch):
     """While Rucio's database is locked it is asked again, with requests of the same size."""
-    monkeypatch.setattr("stac_client._rucio._PAUSES_S", (0.01,) * 5)
+    monkeypatch.setattr("stac_client._rucio._FIRST_PAUSE_S", 0.01)
     sizes = []
     for method in ("add_replicas", "list_replicas", "attach_dids_to_dids"):
         real = getattr(rucio, method)

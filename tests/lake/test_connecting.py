@@ -33,7 +33,7 @@ def connect(config, tmp_path, **overrides):
     environment = {name: value for name, value in os.environ.items() if "RUCIO" not in name}
     result = subprocess.run(  # noqa: S603 - this very Python
         [sys.executable, "-c", _CONNECT],
-        env=environment | {"RUCIO_CONFIG": str(path)},
+        env=environment | {"RUCIO_CONFIG": str(path), "STAC_RUCIO_RETRY_S": "0"},
         capture_output=True,
         text=True,
         check=False,

@@ -16,8 +16,8 @@ from stac_client import StacClient, plan_setup, survey
 from stac_client._source_rse import source_protocol
 from stac_client.admin import Level, examine
 from stac_testbed import STORAGE_RSES
+from tests.items import make_asset, make_item
 
-from .conftest import make_asset, make_item
 from .seeds import ALONE, COLLECTION, DISK, SOURCE, Healthy, attribute, changed
 
 STOCK = "rucio.rse.protocols.webdav.Default"

@@ -12,8 +12,7 @@ import pytest
 from stac_client import StacClient, survey
 from stac_client.admin import Level, examine, version_finding
 from stac_testbed import processes
-
-from .conftest import make_asset, make_item
+from tests.items import make_asset, make_item
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -21,8 +21,7 @@ from stac_client import StacClient
 from stac_client._downloads import Downloader, Part
 from stac_client._results import State
 from stac_testbed import STORAGE_RSES
-
-from .conftest import make_asset, make_item
+from tests.items import make_asset, make_item
 
 STORAGES = {rse: service for service, rse in STORAGE_RSES.items()}
 ORIGINS = ("origin-a", "origin-b")

@@ -16,8 +16,7 @@ import pytest
 from stac_client import AlternatesWarning, StacClient, UnreachableError
 from stac_client._replicas import SCHEMES_STORAGE_FACTS as SCHEMES
 from stac_policy.naming import DID, asset_name
-
-from .conftest import many_items
+from tests.items import many_items
 
 TWO_WAYS = "TWO-WAYS"
 DAVS = "davs://two-ways.example.org:443/rucio"
@@ -165,13 +164,13 @@ def test_large_pages(client, collection, requests_sent):
     assert named == ["item-0", "item-1", "item-248", "item-249"]
 
 
-def test_only_available_copies(items, client, rucio):
+def test_only_available_copies(items, rucio):
     """A copy that is lost, or at an RSE that is closed for reading, is not shown."""
     (did, *_) = dids_of(items)
     page = page_of(items)
     rucio.update_replicas_states("DISK-A", [{**did._asdict(), "state": "U"}])
     try:
-        client.modifier(page)
+        StacClient(rucio).modifier(page)
     finally:
         rucio.update_replicas_states("DISK-A", [{**did._asdict(), "state": "A"}])
     assert list(ways(page)) == ["STAC", TWO_WAYS]
@@ -179,7 +178,7 @@ def test_only_available_copies(items, client, rucio):
     rucio.update_rse(TWO_WAYS, {"availability_read": False})
     try:
         page = page_of(items)
-        client.modifier(prefer=TWO_WAYS)(page)
+        StacClient(rucio).modifier(prefer=TWO_WAYS)(page)
     finally:
         rucio.update_rse(TWO_WAYS, {"availability_read": True})
     assert list(ways(page)) == ["STAC", "DISK-A"]

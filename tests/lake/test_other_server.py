@@ -17,8 +17,7 @@ import requests
 from rucio.client import Client
 
 from stac_client import MetadataWarning, StacClient, State
-
-from .conftest import make_asset, make_item, many_items
+from tests.items import make_asset, make_item, many_items
 
 IDENTITY = "organizationName=example,commonName=scientist"
 SHA256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"

@@ -20,8 +20,7 @@ from stac_client import StacClient, State
 from stac_policy.algorithms import pfn2lfn
 from stac_policy.naming import DID, collection_scope, item_name
 from stac_testbed import STORAGE_RSES
-
-from .conftest import make_asset, make_item, many_items
+from tests.items import make_asset, make_item, many_items
 
 DISK = next(iter(STORAGE_RSES.values()))
 ITEM = "aletsch-20250611"

@@ -11,8 +11,9 @@ import requests
 
 from stac_client import ConfigurationError, RequestError, StacClient, State
 from stac_policy.naming import DID
+from tests.items import make_asset, make_item, many_items
 
-from .conftest import ASSETS, make_asset, make_item, many_items
+from .conftest import ASSETS
 
 
 def listed(rucio, outcomes):

@@ -15,8 +15,9 @@ import requests
 from stac_client import ALTERNATE_ASSETS, AccessError, ConfigurationError, RequestError, StacClient
 from stac_policy.naming import DID
 from stac_testbed import STORAGE_EXPRESSION, STORAGE_RSES
+from tests.items import many_items
 
-from .conftest import ASSETS, many_items
+from .conftest import ASSETS
 
 DISKS = list(STORAGE_RSES.values())
 
@@ -182,7 +183,7 @@ def test_deleting_rules(client, collection, rucio):
     client.delete_replication_rules(rules)  # Rucio's way: with an hour for a change of mind
     assert rucio.get_replication_rule(rules[0].id)["expires_at"]
     client.delete_replication_rules(rules, at_once=True)
-    with pytest.raises(RequestError, match=rules[0].id):
+    with pytest.raises(ConfigurationError, match=rules[0].id):
         client.wait(rules, timeout_s=30, poll_s=0.5)
     client.delete_replication_rules(rules)
 

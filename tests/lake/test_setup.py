@@ -8,8 +8,7 @@ from stac_client import AccessError, ConfigurationError, RequestError, State, pl
 from stac_client._source_rse import domains_of, off, source_protocol, wrong_priorities
 from stac_client.admin import Survey, collection_scopes, missing_scopes, server_options
 from stac_testbed import STORAGE_RSES
-
-from .conftest import make_asset, make_item, many_items
+from tests.items import make_asset, make_item, many_items
 
 DISK, *_ = STORAGE_RSES.values()
 

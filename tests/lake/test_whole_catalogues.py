@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
@@ -16,41 +15,64 @@ from stac_client import ConfigurationError, StacClient, State, by_media_type, by
 from stac_client._alternates import with_replicas
 from stac_policy.naming import collection_scope
 from stac_testbed import STORAGE_RSES
-
-from .conftest import make_asset, make_item, many_items
+from tests.catalogues import ITEMS, SCENES
+from tests.items import make_asset, make_item, many_items, url_of
 
 DISK = next(iter(STORAGE_RSES.values()))
-DATA = Path(__file__).parents[1] / "data"
 
 
-def corpus():
-    """Real items of Earth Search and the Planetary Computer."""
-    for name in ("earth-search", "planetary-computer"):
-        yield from json.loads((DATA / f"{name}.json").read_text())["features"]
+SIZELESS = "CBERS4MUX"
 
 
-def test_the_whole_corpus(client, rucio):
-    """Each of 1,212 real assets gets a DID in Rucio or a reason, and the plan says which before."""
-    items = list(corpus())
+def with_sizes(item):
+    """The item, saying a size of each of its assets unless it is of the collection without any."""
+    sizes = {} if item.get("collection") == SIZELESS else {"file:size": 10}
+    return item | {"assets": {key: sizes | asset for key, asset in item["assets"].items()}}
+
+
+def ids_of(item):
+    """The ids of an item, and of its collection if it has one."""
+    return item.get("collection", ""), item["id"]
+
+
+def test_whole_catalogues(client, rucio, catalogue_items):
+    """Each asset gets a DID in Rucio or a reason, and the plan says which before."""
+    if catalogue_items is ITEMS:
+        items = {ids_of(item): with_sizes(item) for item in ITEMS}
+    else:
+        there = {ids_of(item) for item in ITEMS}
+        items = {ids_of(item): item for item in catalogue_items if ids_of(item) not in there}
+    urls = {(*ids, key): url_of(item, key) for ids, item in items.items() for key in item["assets"]}
+    items = [*items.values()]
     there = set(rucio.list_scopes())
-    for collection in {item["collection"] for item in items}:
+    for collection in {item["collection"] for item in items if item.get("collection")}:
         if collection_scope(collection) not in there:
             rucio.add_scope("root", collection_scope(collection))
     plan = client.plan(items, "STAC")
     registration = client.create_replicas(items, "STAC", learn_from="item")
-    assert len(registration) == 1212
+    assert sorted((each.collection, each.item, each.key) for each in registration) == sorted(urls)
     counts = registration.counts
-    assert counts[State.REGISTERED] + counts[State.SKIPPED] == 1212
-    assert plan.files + sum(plan.rejected.values()) == 1212
-    assert plan.items == len(items) == 63
+    assert counts[State.REGISTERED] + counts[State.SKIPPED] == len(urls)
+    assert plan.files + sum(plan.rejected.values()) == len(urls)
+    assert plan.items == len(items)
     without_size = [outcome for outcome in registration if "size is not known" in outcome.reason]
     assert plan.files - plan.files_without_size == counts[State.REGISTERED]
     assert plan.files_without_size == len(without_size)
     assert all(outcome.reason for outcome in registration.by_state(State.SKIPPED))
     listed = list(rucio.list_replicas([did._asdict() for did in registration.dids]))
-    hrefs = {asset.get("href") for item in items for asset in item["assets"].values()}
     assert len(listed) == counts[State.REGISTERED]
-    assert all(file["rses"]["STAC"][0] in hrefs for file in listed)
+    assert {(file["scope"], file["name"]): file["rses"]["STAC"] for file in listed} == {
+        each.did: [urls[each.collection, each.item, each.key]]
+        for each in registration.by_state(State.REGISTERED)
+    }
+    if catalogue_items is ITEMS:
+        assert {str(did) for did in registration.dids} == {
+            f"{scene.dataset}/{last}"
+            for scene in SCENES
+            for last in scene.registered.values()
+            if scene.item.get("collection") != SIZELESS
+        }
+        assert [each.collection for each in without_size] == [SIZELESS]
     assert sum(file["bytes"] for file in listed) == plan.size_bytes
 
 
@@ -156,7 +178,6 @@ def test_a_journal_serves_one_purpose(client, collection, tmp_path):
 
 _SYNC = """
 import json, sys
-from pathlib import Path
 from stac_client import StacClient
 from stac_testbed import load
 folder, items, journal = map(Path, sys.argv[1:])
@@ -227,7 +248,7 @@ def test_one_rule_for_each_item(client, collection):
     again = client.create_replication_rules(many_items(collection, 3, 2), DISK, per_item=True)
     assert [rule.id for rule in again] == [rule.id for rule in rules]
     with pytest.raises(ConfigurationError, match="per_item"):
-        client.create_replication_rules(registration, DISK, per_item=True, scope="root")
+        client.create_replication_rules(registration, DISK, per_item=True, dataset_scope="root")
     client.delete_replication_rules(rules, at_once=True)
 
 

@@ -8,15 +8,15 @@ import pytest
 
 from stac_policy.settings import Settings
 from stac_policy.stac_api import StacApiError, fetch_item
+from tests.items import make_item
 
 HREF = "https://data.example.org/B04.tif"
 
 
 def item_json(assets, item="i", **fields):
     """Give a STAC item with the hrefs of its assets as the bytes of an answer."""
-    stac = {"type": "Feature", "id": item, "assets": assets, "links": []}
-    stac["assets"] = {key: {} if href is None else {"href": href} for key, href in assets.items()}
-    return json.dumps(stac | fields).encode()
+    made = {key: {} if href is None else {"href": href} for key, href in assets.items()}
+    return json.dumps(make_item(None, item, made, **fields)).encode()
 
 
 def item_path(collection="c", item="i"):

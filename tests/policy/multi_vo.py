@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import configparser
-import os
-import subprocess
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -86,8 +84,7 @@ def running_server(folder):
     layout = server.layout
     configuration.write_server(layout)  # for its alembic.ini
     server.write_cfg(layout.server_cfg)
-    environment = {**os.environ, "RUCIO_CONFIG": str(layout.server_cfg)}
-    subprocess.run(services.database_command(), env=environment, check=True)  # noqa: S603 - our own
+    processes.run(services.database(layout), layout.logs)
     service = services.rucio_server(layout)
     process = processes.start(service, layout.logs)
     try:

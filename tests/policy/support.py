@@ -1,4 +1,4 @@
-"""A configuration of Rucio for the tests, Rucio in a process of its own, and the real items."""
+"""A configuration of Rucio for the tests, and Rucio in a process of its own."""
 
 from __future__ import annotations
 
@@ -8,13 +8,10 @@ import os
 import subprocess
 import sys
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
 from stac_policy.settings import settings
-
-DATA = Path(__file__).parent.parent / "data"
 
 
 @contextmanager
@@ -50,11 +47,3 @@ def run_with_rucio(script, folder, **sections):
     )
     assert result.returncode == 0, result.stderr
     return json.loads(result.stdout)
-
-
-def real_assets():
-    """Give the collection, item, key and href of every real asset, and the keys of its item."""
-    for path in (DATA / "earth-search.json", DATA / "planetary-computer.json"):
-        for item in json.loads(path.read_text())["features"]:
-            for key, asset in item["assets"].items():
-                yield item["collection"], item["id"], key, asset.get("href"), list(item["assets"])

@@ -20,9 +20,10 @@ from stac_policy.naming import (
     split_name,
     unescape,
 )
+from tests.catalogues import SCENES
+from tests.items import assets_of
 
 from .strategies import anything, hrefs, ids, keys, names
-from .support import real_assets
 
 SUFFIXES = [".tif", ".tar.gz", ".TAR.zst", ".h5", "." + "a" * 16]
 
@@ -232,15 +233,37 @@ def test_shortening_cuts_no_escape_in_two():
         assert re.fullmatch(r"(-\.[0-9A-F]{2}|x)+", head)
 
 
-def test_real_names_are_readable():
-    """Of 1,212 real assets none needs an escape, and all are told apart by their name."""
-    found = {}
-    for collection, item, key, href, siblings in real_assets():
+def test_names_of_catalogues(catalogue_items):
+    """Names tell all assets apart, are read back, and readable wherever ids and keys are plain."""
+    dids, readable = {}, 0
+    for collection, item, key, href, siblings in assets_of(catalogue_items):
         name = asset_name(collection, item, key, href, siblings)
-        assert name == asset_name(collection, item, key, href)
-        assert name.startswith(f"/{collection}/{item}/{key}")
-        found[DID(collection_scope(collection), name)] = href
-    assert len(found) == 1212
+        asset = (collection, item, key)
+        assert dids.setdefault(DID(collection_scope(collection), name), asset) == asset
+        assert asset_key(name, collection, item, dict.fromkeys(siblings) | {key: href}) == key
+        if re.fullmatch(r"(/\w[\w.-]*){3}", "/" + "/".join(asset), re.ASCII):
+            assert name.startswith(f"/{collection}/{item}/{key}")
+            readable += 1
+        elif "-.H" not in name:
+            *ids, part = map(unescape, split_name(name))
+            assert ids == [collection, item]
+            assert part.startswith(key)
+    assert readable > len(dids) / 2
+
+
+def test_names_of_scenes():
+    """Registered assets of catalogues have the names that were written down."""
+    assert [
+        f"{collection_scope(collection)}:{asset_name(collection, item, key, href, siblings)}"
+        for scene in SCENES
+        for collection, item, key, href, siblings in assets_of([scene.item])
+        if key in scene.registered | scene.on_request
+    ] == [
+        f"{scene.dataset}/{(scene.registered | scene.on_request)[key]}"
+        for scene in SCENES
+        for key in scene.item["assets"]
+        if key in scene.registered | scene.on_request
+    ]
 
 
 def test_did_reads_as_rucio_writes_it():

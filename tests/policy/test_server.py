@@ -6,17 +6,21 @@ import json
 
 import pytest
 
-from .support import real_assets, run_with_rucio
+from stac_policy.urls import refusal
+from tests.catalogues import ITEMS
+from tests.items import assets_of
 
-URLS = [
+from .support import run_with_rucio
+
+ODD = [
     "https://data.example.org:8443/a//b/?x=1&y=/",
     "https://data.example.org/",
     "https://data.example.org",
     "https://[2001:db8::1]:8443/x",
     "https://umbra.example.org/Panama+Canal,+Panama/a%20b.tif",
     "https://catalogue.example.org/odata/v1/Products(0c6f1b1e)/$value",
-    *dict.fromkeys(href for *_, href, _ in real_assets() if href.startswith("https:")),
 ]
+MANY = [f"https://data.example.org/{number}/B04.tif" for number in range(1000)]
 
 _REGISTER = """
 import json
@@ -90,12 +94,21 @@ print(json.dumps({
 
 
 @pytest.fixture(scope="module")
-def registered(tmp_path_factory):
+def urls(catalogue_items):
+    """Odd URLs, and those of catalogues that may be registered: more than go into one request."""
+    hrefs = [href or "" for *_, href, _ in assets_of(catalogue_items)]
+    fine = (url for url in hrefs if url.startswith("https:") and refusal(url) is None)
+    more = MANY if catalogue_items is ITEMS else ()
+    return [*dict.fromkeys([*ODD, *fine, *more])]
+
+
+@pytest.fixture(scope="module")
+def registered(tmp_path_factory, urls):
     """What a server says after the registration of all URLs."""
     folder = tmp_path_factory.mktemp("server")
-    hosts = sorted({url.split("/")[2].rpartition("@")[2] for url in URLS})
+    hosts = sorted({url.split("/")[2].rpartition("@")[2] for url in urls})
     return run_with_rucio(
-        f"URLS = {json.dumps(URLS)!r}\n{_REGISTER}",
+        f"URLS = {json.dumps(urls)!r}\n{_REGISTER}",
         folder,
         database={"default": f"sqlite:///{folder}/rucio.db"},
         policy={"package": "stac_policy"},
@@ -103,20 +116,20 @@ def registered(tmp_path_factory):
     )
 
 
-def test_urls_are_listed_as_they_were_registered(registered):
+def test_urls_are_listed_as_they_were_registered(registered, urls):
     """Every URL comes back byte for byte from Rucio's own listing."""
-    assert registered["listed"] == [[url] for url in URLS]
-    assert len(URLS) > 1000
+    assert registered["listed"] == [[url] for url in urls]
+    assert len(urls) > 1000
 
 
-def test_a_server_finds_urls(registered):
+def test_a_server_finds_urls(registered, urls):
     """A server finds the URL of a replica for a client that asks with its DID alone."""
-    assert registered["found"] == {f"c:/c/i/{n}": url for n, url in enumerate(URLS[:20])}
+    assert registered["found"] == {f"c:/c/i/{n}": url for n, url in enumerate(urls[:20])}
 
 
-def test_the_path_of_an_asset_is_its_url(registered):
+def test_the_path_of_an_asset_is_its_url(registered, urls):
     """The default algorithm gives the URL that the source RSE holds."""
-    assert registered["pfns"] == URLS[:20]
+    assert registered["pfns"] == urls[:20]
 
 
 def test_what_must_not_be_stored_is_refused(registered):

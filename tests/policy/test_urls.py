@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stac_policy.urls import PATH_LENGTH, is_allowed, redact, refusal
+from tests.catalogues import ENDPOINT, ROLE, SCENES
+from tests.items import assets_of
 
 from .strategies import anything
-from .support import real_assets
 
 _UUID = "0c6f1b1e-1d0b-4d7c-9a51-0d7cc6a2c1b5"
 _EUMETSAT = "https://api.eumetsat.int/data/download/1.0.0/collections/EO%3AEUM%3ADAT%3A0662"
@@ -164,13 +165,23 @@ def test_the_longest_url():
     assert refusal(url + "x") is not None
 
 
-def test_real_urls():
-    """Of the real URLs all but those to buckets can be registered."""
-    hrefs = [href for *_, href, _ in real_assets()]
-    refused = [href for href in hrefs if refusal(href)]
-    assert len(hrefs) == 1212
-    assert len(refused) == 140
-    assert all(href.startswith("s3://") for href in refused)
+def test_urls_of_scenes():
+    """Hrefs of catalogues are registered, or refused for the reason that was written down."""
+    for scene in SCENES:
+        hrefs = {key: asset.get("href") for key, asset in scene.item["assets"].items()}
+        for key in (scene.registered | scene.on_request).keys() - scene.urls:
+            assert refusal(hrefs[key]) is None
+        for key, reason in scene.reported.items():
+            if reason not in {ROLE, ENDPOINT, "no href", "no collection"}:
+                assert reason in refusal(hrefs[key])
+
+
+def test_real_urls(corpus):
+    """Of the real URLs all of HTTP can be registered, except for a fragment, and no others."""
+    hrefs = [href for *_, href, _ in assets_of(corpus)]
+    assert len(hrefs) > 2000
+    for href in hrefs:
+        assert (refusal(href) is None) == (href.startswith("http") and "#" not in href), href
 
 
 @pytest.mark.parametrize(

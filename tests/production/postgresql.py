@@ -17,9 +17,8 @@ from sqlalchemy import create_engine, text
 
 from stac_client import StacClient, State
 from stac_testbed import STORAGE_EXPRESSION, TestbedError, load, processes, start
-from stac_testbed.postgresql import Cluster
-from stac_testbed.schema import Schema
-from tests.lake.conftest import many_items
+from stac_testbed.postgresql import Cluster, Schema
+from tests.items import many_items
 from tests.testbed.test_lake import stac_testbed
 
 
@@ -29,7 +28,7 @@ def server(tmp_path_factory):
     folder = tmp_path_factory.mktemp("postgresql")
     (port,) = processes.free_ports(1)
     cluster = Cluster.plan(folder / "cluster", port)
-    cluster.make()
+    cluster.make(folder)
     process = processes.start(cluster.service, folder)
     Schema(cluster.url).wait(30)
     yield cluster

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hypothesis
 import pytest
 
+from tests.items import make_item
+
 from .proxy import Marking, running_proxy
 from .upstream import running_upstream
 
@@ -56,19 +58,13 @@ def page_of(url, **fields):
     return {
         "type": "FeatureCollection",
         "features": [
-            {
-                "type": "Feature",
-                "stac_version": "1.1.0",
-                "id": "i",
-                "collection": "c",
-                "geometry": None,
-                "properties": {"datetime": "2025-06-01T00:00:00Z"},
-                "links": [
+            make_item(
+                assets={"data": {"href": f"{item_url}/data.tif"}},
+                links=[
                     {"rel": "self", "href": item_url},
                     {"rel": "collection", "href": f"{url}/collections/c"},
                 ],
-                "assets": {"data": {"href": f"{url}/collections/c/items/i/data.tif"}},
-            }
+            )
         ],
         "links": [{"rel": "root", "href": f"{url}/"}],
         **fields,

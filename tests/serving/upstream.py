@@ -53,6 +53,7 @@ class Upstream(http.server.ThreadingHTTPServer):
 
 class _Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
 
     def answer(self):
         length = int(self.headers.get("content-length", 0))

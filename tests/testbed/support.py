@@ -96,7 +96,7 @@ class Storage:
 def start_storage(base, *, third_party_copy):
     """Start a storage in a folder."""
     folder = base / "served"
-    application = f"stac_testbed.storage:create_app({str(folder)!r}, {third_party_copy=})"
+    application = f"stac_testbed.files:create_storage({str(folder)!r}, {third_party_copy=})"
     return Storage(Server(application, base), folder)
 
 

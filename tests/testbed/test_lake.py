@@ -6,11 +6,17 @@ import os
 import shlex
 import subprocess
 import sys
+import time
 
 import psutil
+import pystac_client
 import pytest
 
+from stac_client import StacClient
 from stac_testbed import TestbedError, load, running
+from stac_testbed.rucio_server import _BUSY_S, _IDLE_PAUSE_S
+
+from .support import wait_for
 
 
 def stac_testbed(*arguments, environment=None, timeout=120):
@@ -63,6 +69,32 @@ def test_logs(folder):
     result = stac_testbed("logs", "rucio-daemons", "--folder", folder)
     assert "rucio-daemons.log" in result.stdout
     assert "rucio-server" not in result.stdout
+
+
+def cpu_s(lake):
+    """The processor time that each process of a lake has taken."""
+    roots = [process.find() for process in lake.processes]
+    family = {*roots, *(child for root in roots for child in root.children(recursive=True))}
+    return {process: sum(process.cpu_times()[:2]) for process in family}
+
+
+def test_an_idle_lake_costs_next_to_nothing_and_awakes_at_once(folder):
+    """Without work a lake takes 2 % of a core at most; a rule is then seen at once all the same."""
+    lake = load(folder)
+    client = StacClient(lake.client())
+    items = list(pystac_client.Client.open(lake.stac_url).search(max_items=1).items())
+    registration = client.create_replicas(items, "STAC", assets=["red", "vv"])
+    time.sleep(_BUSY_S + 2)
+    before, began_s = cpu_s(lake), time.monotonic()
+    time.sleep(20)
+    passed_s = time.monotonic() - began_s
+    after = cpu_s(lake)
+    assert sum(after[process] - before.get(process, 0) for process in after) < 0.02 * passed_s
+    log = lake.layout.access_log("transfers")
+    assert "POST /jobs " not in log.read_text()
+    rules = client.create_replication_rules(registration, "DISK-A")
+    assert wait_for(lambda: "POST /jobs " in log.read_text(), seconds=_IDLE_PAUSE_S / 2)
+    client.delete_replication_rules(client.wait(rules, timeout_s=60, poll_s=1), at_once=True)
 
 
 def test_up_again_while_running(folder):

@@ -15,7 +15,7 @@ import rasterio
 import requests
 from rasterio.windows import Window
 
-from stac_testbed import rasters
+from stac_testbed import scenes
 
 CONTENT = bytes(range(256)) * 40
 SECRET = b"not to be served"
@@ -42,7 +42,7 @@ def url(folder, tmp_path_factory):
     """The origin's base URL while it runs."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    application = f"stac_testbed.origin:create_app({str(folder)!r})"
+    application = f"stac_testbed.files:create_origin({str(folder)!r})"
     log_path = tmp_path_factory.mktemp("log") / "origin.log"
     command = [sys.executable, "-m", "gunicorn", "--no-control-socket"]
     command += ["--bind", f"127.0.0.1:{port}", application]
@@ -195,9 +195,9 @@ def test_read_only(url, folder, method):
 
 def test_cog_over_http(url, folder):
     """GDAL reads a window of a scene over HTTP, and gets the pixels that were written."""
-    grid = rasters.georeference(8.053, 46.443)
-    (pixels,) = rasters.make_scene([rasters.Band(valley=400, summit=3600)], seed=(0, 0))
-    rasters.write_cog(folder / "scenes" / "red.tif", pixels, grid)
+    grid = scenes.georeference(8.053, 46.443)
+    (pixels,) = scenes.make_scene([scenes.Band(valley=400, summit=3600)], seed=(0, 0))
+    scenes.write_cog(folder / "scenes" / "red.tif", pixels, grid)
     window = Window(200, 300, 64, 32)
     with (
         rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR"),

@@ -13,7 +13,7 @@ from sqlalchemy.engine import make_url
 
 from stac_testbed import TestbedError, configuration, start
 from stac_testbed.layout import Layout
-from stac_testbed.schema import Schema, check
+from stac_testbed.postgresql import Schema, check_database
 
 # surrogates have no UTF-8; PostgreSQL's passwords have no null
 _TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1)
@@ -78,10 +78,10 @@ def test_no_password_is_ever_repeated(password):
     said = []
     for written in (password, quote(password, "")):
         with pytest.raises(TestbedError) as caught:
-            check(f"postgresql://me:{written}x@{_NOWHERE}/d")
+            check_database(f"postgresql://me:{written}x@{_NOWHERE}/d")
         said.append(str(caught.value))
     with pytest.raises(TestbedError) as caught:
-        check(f"postgresql://me:other@{_NOWHERE}/d")
+        check_database(f"postgresql://me:other@{_NOWHERE}/d")
     wanted = "give the database as postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
     assert said[1] == str(caught.value)
     assert said[0].startswith((str(caught.value), wanted))

@@ -8,7 +8,7 @@ import sys
 _OTHERS_WRITE_WHILE_ONE_READS = """
 import sys
 from sqlalchemy import create_engine, text
-from stac_testbed.sqlite import take_turns
+from stac_testbed.rucio_server import take_turns
 
 take_turns()
 engine = create_engine(f"sqlite:///{sys.argv[1]}")

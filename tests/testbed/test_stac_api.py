@@ -12,7 +12,7 @@ import pytest
 from pystac.validation import validate_dict
 
 from stac_testbed.scenes import Origin, make_catalogue
-from stac_testbed.stac_api import command
+from stac_testbed.services import stac_api_command as command
 
 READY_S = 20
 
@@ -190,7 +190,7 @@ def test_not_installed(catalogue, monkeypatch, tmp_path):
     """Without rustac the error names what to install."""
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(FileNotFoundError, match=r"stac-rucio\[testbed\]"):
+    with pytest.raises(FileNotFoundError, match="pip install rustac"):
         command(catalogue.items_path, catalogue.collection_paths, 8080)
 
 

@@ -8,7 +8,7 @@ import re
 import pytest
 import requests
 
-from stac_testbed.transfers.submission import job_state
+from stac_testbed.transfers._jobs import job_state
 
 from .support import CONTENT, entry, wait_for
 

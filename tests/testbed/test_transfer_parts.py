@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stac_testbed.transfers.digests import from_header, same_digest
-from stac_testbed.transfers.web import TransferError, http_url, readable
+from stac_testbed._http import TransferError, from_header, http_url, readable, same_digest
 
 
 def test_readable():

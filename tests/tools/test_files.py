@@ -13,11 +13,11 @@ import pytest
 import rasterio
 import requests
 import stac_asset.blocking
+from pystac.extensions.alternate_assets import AlternateAssetsExtension
 from pystac.validation import JsonSchemaSTACValidator
 from stac_asset import Config
 
 from stac_client import ALTERNATE_ASSETS
-from stac_client.alternate_assets import AlternateAssetsExtension
 from stac_testbed.scenes import FILE_EXTENSION, PROJECTION_EXTENSION
 
 from .conftest import ITEMS

@@ -1,0 +1,197 @@
+"""What an administrator sets up: configuration files; accounts, scopes, RSEs, distances."""
+
+from __future__ import annotations
+
+import configparser
+import getpass
+from importlib import metadata
+from itertools import permutations
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stac_client import plan_setup
+
+from .layout import (
+    ACCOUNTS,
+    SOURCE_RSE,
+    STORAGE_EXPRESSION,
+    STORAGE_PREFIX,
+    STORAGE_RSES,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from rucio.client import Client
+
+    from .layout import Layout
+
+# Nothing listens on the discard port: Rucio then does without the memcached
+# that it would otherwise share with whatever else runs on this machine.
+_NO_CACHE = "127.0.0.1:9"
+
+_AUTO_APPROVE_BYTES = 1_000_000
+
+_UNLIMITED = -1
+_ALL = {"read": 1, "write": 1, "delete": 1}
+
+
+def write_server(layout: Layout) -> None:
+    """Write rucio.cfg of the server and its daemons, and the alembic.ini that it names."""
+    sections = {
+        "common": {
+            "logdir": str(layout.logs),
+            "loglevel": "INFO",
+            "logformat": "%%(asctime)s\t%%(process)d\t%%(levelname)s\t%%(message)s",
+            "mailtemplatedir": str(_mail_templates()),
+        },
+        "database": {"default": _escaped(layout.database_url)},
+        "bootstrap": {
+            "userpass_identity": "root",
+            "userpass_pwd": layout.passwords["root"],
+            "userpass_email": "root@localhost",
+        },
+        "cache": {"url": _NO_CACHE},
+        "api": {"endpoints_add": "metrics"},
+        "policy": {"package": "stac_policy", "lfn2pfn_algorithm_default": "hash"},
+        "conveyor": {"transfertool": "fts3", "scheme": "davs,https,http"},
+        "rules": {"auto_approve": "stac"},
+        "stac": {
+            "api": layout.url("stac-api"),
+            "auto_approve_bytes": str(_AUTO_APPROVE_BYTES),
+        },
+        "transfers": {"fts3tape_metadata_plugins": "stac"},
+        "alembic": {"cfg": str(layout.etc / "alembic.ini")},
+        **_client_sections(layout, "root"),
+    }
+    _write(layout.server_cfg, sections)
+    _write(layout.etc / "alembic.ini", _alembic(layout))
+
+
+def write_client(layout: Layout, account: str) -> None:
+    """Write the rucio.cfg with which the clients of an account find the lake."""
+    sections = {
+        # Without this the download client of Rucio 38 takes names with a leading slash for
+        # absolute paths. It stands for that behaviour alone: no algorithm has this name.
+        "common": {"extract_scope": "belleii"},
+        "policy": {"package": "stac_policy"},
+        "stac": {"api": layout.url("stac-api")},
+        **_client_sections(layout, account),
+    }
+    _write(layout.client_cfg(account), sections)
+
+
+def provision(client: Client, layout: Layout, collection_scopes: Iterable[str]) -> None:
+    """Set up a new Rucio server.
+
+    Args:
+        client: Of the account root.
+        layout: The lake.
+        collection_scopes: Scopes of the collections that its catalogue holds.
+    """
+    for service, rse in STORAGE_RSES.items():
+        _add_storage_rse(client, layout, service, rse)
+    for source, destination in permutations(STORAGE_RSES.values(), 2):
+        client.add_distance(source, destination, {"distance": 1})
+    for change in plan_setup(client, SOURCE_RSE, destinations=STORAGE_EXPRESSION).changes:
+        change.apply(client)
+    for account in ACCOUNTS:
+        if account != "root":
+            _add_user(client, layout, account)
+        for rse in STORAGE_RSES.values():
+            client.set_local_account_limit(account, rse, _UNLIMITED)
+    client.add_account_attribute("registrar", "stac_registrar", "true")
+    for scope in collection_scopes:
+        client.add_scope("root", scope)
+
+
+def _client_sections(layout: Layout, account: str) -> dict[str, dict[str, str]]:
+    return {
+        "client": {
+            "rucio_host": layout.url("rucio-server"),
+            "auth_host": layout.url("rucio-server"),
+            "auth_type": "userpass",
+            "username": account,
+            "password": _escaped(layout.passwords[account]),
+            "account": account,
+            # By default the token is shared by every server that this user of the machine
+            # talks to: two lakes would overwrite each other's.
+            "auth_token_file_path": str(layout.tokens / f"{getpass.getuser()}-{account}"),
+        }
+    }
+
+
+def _mail_templates() -> Path:
+    """The folder into which Rucio's package has installed them."""
+    (template,) = [
+        file for file in metadata.files("rucio") or () if file.name == "rule_approved_user.tmpl"
+    ]
+    return Path(template.locate()).resolve().parent
+
+
+def _alembic(layout: Layout) -> dict[str, dict[str, str]]:
+    """Rucio's database functions need the logging sections too."""
+    return {
+        "alembic": {
+            "script_location": "rucio.db.sqla:migrate_repo",
+            "sqlalchemy.url": _escaped(layout.database_url),
+        },
+        "loggers": {"keys": "root"},
+        "handlers": {"keys": "console"},
+        "formatters": {"keys": "generic"},
+        "logger_root": {"level": "WARN", "handlers": "console"},
+        "handler_console": {
+            "class": "StreamHandler",
+            "args": "(sys.stderr,)",
+            "formatter": "generic",
+        },
+        "formatter_generic": {"format": "%%(levelname)s %%(name)s %%(message)s"},
+    }
+
+
+def _escaped(value: str) -> str:
+    """Rucio and alembic take a per cent sign for the start of a reference."""
+    return value.replace("%", "%%")
+
+
+def _write(path: Path, sections: Mapping[str, Mapping[str, str]]) -> None:
+    parser = configparser.RawConfigParser()
+    parser.read_dict(sections)
+    path.touch(mode=0o600)  # passwords are in it
+    with path.open("w") as file:
+        parser.write(file)
+
+
+def _add_storage_rse(client: Client, layout: Layout, service: str, rse: str) -> None:
+    client.add_rse(rse)
+    client.add_protocol(
+        rse,
+        {
+            "scheme": "http",
+            "hostname": "127.0.0.1",
+            "port": layout.ports[service],
+            "prefix": STORAGE_PREFIX,
+            "impl": "rucio.rse.protocols.webdav.Default",
+            "domains": {
+                "lan": _ALL,
+                "wan": {**_ALL, "third_party_copy_read": 1, "third_party_copy_write": 1},
+            },
+        },
+    )
+    attributes = {"fts": layout.url("transfers"), "tier": "disk", "lfn2pfn_algorithm": "stac"}
+    for key, value in attributes.items():
+        client.add_rse_attribute(rse, key, value)
+
+
+def _add_user(client: Client, layout: Layout, account: str) -> None:
+    email = f"{account}@localhost"
+    client.add_account(account, "USER", email)
+    client.add_identity(
+        account=account,
+        identity=account,
+        authtype="USERPASS",
+        email=email,
+        password=layout.passwords[account],
+        default=True,
+    )
+    client.add_scope(account, f"user.{account}")

@@ -1,0 +1,185 @@
+"""The servers of a lake's files: origins, which are read-only, and storages over WebDAV.
+
+An origin is a plain HTTP file server, as many archives run one. Everybody may read and write a
+storage; production storages are dCache, XRootD and the like. Run it with threads, because one
+that copies from itself answers its own request::
+
+    gunicorn "stac_testbed.files:create_origin('FOLDER')"
+    gunicorn --threads 8 "stac_testbed.files:create_storage('FOLDER', third_party_copy=True)"
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from http import HTTPStatus
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flask import Flask, abort, send_from_directory
+from wsgidav.wsgidav_app import WsgiDAVApp
+
+from ._http import (
+    ALGORITHMS,
+    CHUNK_BYTES,
+    TransferError,
+    chunks,
+    http_url,
+    new_digest,
+    refusal,
+    send,
+    to_header,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+    from flask import Response
+
+_MARKER_SECONDS = 1.0
+
+
+def create_origin(folder: str) -> Flask:
+    """Return the WSGI application that serves the files below a folder.
+
+    It answers GET and HEAD with Content-Length, ETag and byte ranges, and 404 for
+    everything that is not a file inside the folder. Query strings change nothing.
+
+    Args:
+        folder: What it serves; need not exist yet.
+    """
+    root = Path(folder).resolve()
+    app = Flask(__name__, static_folder=None)  # else Flask serves a folder of its own as well
+
+    @app.get("/<path:name>")
+    def serve(name: str) -> Response:
+        try:
+            relative = (root / name).resolve().relative_to(root)
+        except ValueError:  # outside, by ".." or by a link; or no possible name (a null byte)
+            abort(404)
+        return send_from_directory(root, relative)
+
+    return app
+
+
+def create_storage(folder: str, *, third_party_copy: bool) -> WSGIApplication:
+    """Return the WSGI application of a storage.
+
+    Args:
+        folder: What it serves at ``/``, to read and write; made if it does not exist.
+        third_party_copy: Whether it can do what a grid storage can and plain WebDAV cannot:
+            fetch a file from elsewhere (``COPY`` with a ``Source`` header) and tell the
+            checksum of a file (``HEAD`` with ``Want-Digest``).
+    """
+    root = Path(folder).resolve()
+    root.mkdir(parents=True, exist_ok=True)
+    dav: WSGIApplication = WsgiDAVApp(
+        {
+            "provider_mapping": {"/": str(root)},
+            "simple_dc": {"user_mapping": {"*": True}},
+            "lock_storage": False,
+            "verbose": 1,
+            "block_size": CHUNK_BYTES,
+        }
+    )
+    return _GridStorage(root, dav) if third_party_copy else dav
+
+
+class _GridStorage:
+    """What a grid storage adds to WebDAV, in front of an application that speaks WebDAV."""
+
+    def __init__(self, root: Path, dav: WSGIApplication) -> None:
+        self._root = root
+        self._dav = dav
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if environ["REQUEST_METHOD"] == "COPY" and "HTTP_SOURCE" in environ:
+            return self._pull(environ, start_response)
+        if environ["REQUEST_METHOD"] == "HEAD" and "HTTP_WANT_DIGEST" in environ:
+            return self._head(environ, start_response)
+        return self._dav(environ, start_response)
+
+    def _path(self, environ: WSGIEnvironment) -> Path | None:
+        """Return the file a request is about, or None if it cannot be one of this storage."""
+        try:
+            name = environ["PATH_INFO"].encode("latin-1").decode()  # WSGI's form of UTF-8
+            path = (self._root / name.lstrip("/")).resolve()
+        except (ValueError, OSError, RuntimeError):
+            return None
+        return path if self._root in path.parents else None
+
+    def _head(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        wanted = environ["HTTP_WANT_DIGEST"].lower().replace(";", ",").split(",")
+        algorithm = next((name.strip() for name in wanted if name.strip() in ALGORITHMS), None)
+        path = self._path(environ)
+
+        def with_digest(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+            if algorithm and path and path.is_file() and status.startswith("200"):
+                headers = [*headers, ("Digest", to_header(algorithm, _digest(path, algorithm)))]
+            return start_response(status, headers, exc_info)
+
+        return self._dav(environ, with_digest)
+
+    def _pull(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        path = self._path(environ)
+        status = None
+        if path is None or path.is_dir():
+            status = "403 Forbidden"
+        elif not path.parent.is_dir():
+            status = "409 Conflict"
+        elif path.exists() and environ.get("HTTP_OVERWRITE", "T").upper() == "F":
+            status = "412 Precondition Failed"
+        elif environ.get("HTTP_CREDENTIAL", "none") != "none":
+            status = "400 Bad Request"
+        if path is None or status:
+            start_response(status or "403 Forbidden", [("Content-Length", "0")])
+            return []
+        # Success is not known yet: it is the last line of the body.
+        start_response("201 Created", [("Content-Type", "text/perf-marker-stream")])
+        return _fetch(environ["HTTP_SOURCE"], path)
+
+
+def _digest(path: Path, algorithm: str) -> str:
+    digest = new_digest(algorithm)
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _fetch(source: str, path: Path) -> Iterator[bytes]:
+    """Write a URL to a file, all or nothing, and yield how it goes and how it went."""
+    part = path.with_name(f".{uuid.uuid4().hex}.part")
+    seen_bytes, reported = 0, time.monotonic()
+    yield _marker(seen_bytes)
+    try:
+        with send("GET", http_url(source)) as response, part.open("xb") as file:
+            if response.status_code != HTTPStatus.OK:
+                raise refusal(response)
+            for chunk in chunks(response, lambda: None):
+                seen_bytes += file.write(chunk)
+                if time.monotonic() - reported > _MARKER_SECONDS:
+                    reported = time.monotonic()
+                    yield _marker(seen_bytes)
+        yield _marker(seen_bytes)
+        part.replace(path)
+        yield b"success: Created\n"
+    except TransferError as error:
+        yield f"failure: {error}\n".encode()
+    except OSError as error:
+        yield f"failure: cannot write the file: {error.strerror}\n".encode()
+    finally:
+        part.unlink(missing_ok=True)  # also when the client has gone
+
+
+def _marker(seen_bytes: int) -> bytes:
+    lines = (
+        "Perf Marker",
+        f"    Timestamp: {int(time.time())}",
+        "    Stripe Index: 0",
+        f"    Stripe Bytes Transferred: {seen_bytes}",
+        "    Total Stripe Count: 1",
+        "End",
+    )
+    return "".join(f"{line}\n" for line in lines).encode()

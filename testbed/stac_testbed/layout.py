@@ -1,0 +1,185 @@
+"""Where everything of a lake is: one folder for all files, ports of the loopback interface."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from . import TestbedError, postgresql, xrootd
+from .postgresql import Cluster, Schema
+from .processes import free_ports
+from .xrootd import XRootD
+
+ORIGINS = ("origin-a", "origin-b")
+STORAGES = ("storage-a", "storage-b")
+SERVICES = ("rucio-server", "transfers", "stac-api", *ORIGINS, *STORAGES)
+ACCOUNTS = ("root", "alice", "registrar")
+"""The administrator, an ordinary user, and an account that may register STAC assets."""
+
+STORAGE_PREFIX = "/rucio/"
+"""The folder of a storage that is Rucio's."""
+
+SOURCE_RSE = "STAC"
+STORAGE_RSES = dict(zip(STORAGES, ("DISK-A", "DISK-B")))
+STORAGE_EXPRESSION = "tier=disk"
+"""RSE expression of all storages."""
+
+_FILE = "lake.json"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Folders, ports and passwords of a lake, kept in its `lake.json`."""
+
+    folder: Path
+    ports: dict[str, int]
+    passwords: dict[str, str] = field(repr=False)
+    schema: Schema | None = None
+    """Where the Rucio server keeps its data on PostgreSQL; without one, it is on SQLite."""
+    cluster: Cluster | None = None
+    """The PostgreSQL server that is the lake's own."""
+    xrootd: XRootD | None = None
+    """The XRootD server in the first storage's place."""
+
+    @classmethod
+    def create(
+        cls, folder: Path, *, database: str | None = None, storage: str | None = None
+    ) -> Layout:
+        """Lay out a new lake in a folder that is new or empty.
+
+        Args:
+            folder: Holds everything but what servers that refuse to run as root keep.
+            database: URL of a PostgreSQL database, or `postgresql` for a server of the
+                lake's own, or None for SQLite.
+            storage: `xrootd` for XRootD as the first storage, or None.
+
+        Raises:
+            TestbedError: The folder holds something, or there is no such database, or
+                what shall be used is not on this machine.
+        """
+        folder = folder.resolve()
+        if folder.exists() and any(folder.iterdir()):
+            raise TestbedError(
+                f"{folder} is not empty; choose another folder, or stop its lake with "
+                f"`python -m stac_testbed down --folder {folder}` and remove it"
+            )
+        database_port, *others = free_ports(1 + len(SERVICES))
+        ports = dict(zip(SERVICES, others))
+        passwords = {account: secrets.token_urlsafe(16) for account in ACCOUNTS}
+        cluster = None
+        if database == postgresql.NAME:
+            cluster = Cluster.plan(folder / "postgresql", database_port)
+        schema = Schema(cluster.url if cluster else database) if database else None
+        port = ports[STORAGES[0]]
+        server = XRootD.plan(folder / "xrootd", port) if storage == xrootd.NAME else None
+        layout = cls(folder, ports, passwords, schema, cluster, server)
+        for path in (layout.etc, layout.logs, layout.tokens, layout.catalogue):
+            path.mkdir(parents=True)
+        for name in (*ORIGINS, *STORAGES, "transfers"):
+            (folder / "data" / name).mkdir(parents=True)
+        file = folder / _FILE
+        file.touch(mode=0o600)  # passwords are in it
+        file.write_text(json.dumps(asdict(layout) | {"folder": str(folder)}, indent=2))
+        return layout
+
+    @staticmethod
+    def is_in(folder: Path) -> bool:
+        """Tell whether a lake lies in a folder."""
+        return (folder / _FILE).exists()
+
+    @classmethod
+    def load(cls, folder: Path) -> Layout:
+        """Find the lake that lies in a folder.
+
+        Raises:
+            TestbedError: There is none.
+        """
+        file = folder.resolve() / _FILE
+        if not file.exists():
+            raise TestbedError(
+                f"there is no lake in {folder}; make one with "
+                f"`python -m stac_testbed up --folder {folder}`"
+            )
+        content = json.loads(file.read_text())
+        schema, cluster, server = map(content.get, ("schema", "cluster", "xrootd"))
+        return cls(
+            Path(content["folder"]),
+            content["ports"],
+            content["passwords"],
+            Schema(**schema) if schema else None,
+            Cluster(**cluster) if cluster else None,
+            XRootD(**server) if server else None,
+        )
+
+    @property
+    def etc(self) -> Path:
+        """Configuration of the Rucio server and its clients."""
+        return self.folder / "etc"
+
+    @property
+    def logs(self) -> Path:
+        """Output and access logs of every service."""
+        return self.folder / "logs"
+
+    @property
+    def tokens(self) -> Path:
+        """Tokens of Rucio's clients."""
+        return self.folder / "tokens"
+
+    @property
+    def catalogue(self) -> Path:
+        """Items and collections that the STAC API serves."""
+        return self.folder / "catalogue"
+
+    @property
+    def items_file(self) -> Path:
+        """The items that the STAC API serves."""
+        return self.catalogue / "items.json"
+
+    @property
+    def collection_files(self) -> list[Path]:
+        """The collections that the STAC API serves, each in a file named for its id."""
+        return sorted(path for path in self.catalogue.glob("*.json") if path != self.items_file)
+
+    @property
+    def complete_file(self) -> Path:
+        """Exists as soon as the lake has been set up."""
+        return self.folder / "complete"
+
+    @property
+    def processes_file(self) -> Path:
+        """The running processes of the lake."""
+        return self.folder / "processes.json"
+
+    @property
+    def server_cfg(self) -> Path:
+        """The rucio.cfg of the server and its daemons."""
+        return self.etc / "server.cfg"
+
+    @property
+    def database_url(self) -> str:
+        """The database of the Rucio server, with the password that it asks for."""
+        if self.schema is not None:
+            return self.schema.url
+        # writers wait up to 60 s for each other
+        return f"sqlite:///{self.folder / 'rucio.db'}?timeout=60"
+
+    def client_cfg(self, account: str) -> Path:
+        """The rucio.cfg of an account's clients."""
+        return self.etc / f"{account}.cfg"
+
+    def data(self, service: str) -> Path:
+        """The folder that an origin or a storage serves, or that the transfer service keeps."""
+        if self.xrootd is not None and service == STORAGES[0]:
+            return self.xrootd.data
+        return self.folder / "data" / service
+
+    def url(self, service: str) -> str:
+        """The base URL of a service, without a slash at its end."""
+        return f"http://127.0.0.1:{self.ports[service]}"
+
+    def access_log(self, service: str) -> Path:
+        """The log of requests that a service has answered."""
+        return self.logs / f"{service}.access.log"

@@ -1,0 +1,228 @@
+"""Rucio's own server and daemons, unmodified, on an SQLite database that bears them.
+
+    RUCIO_CONFIG=…/etc/server.cfg gunicorn "stac_testbed.rucio_server:create_app()"
+    RUCIO_CONFIG=…/etc/server.cfg python -m stac_testbed.rucio_server database
+    RUCIO_CONFIG=…/etc/server.cfg python -m stac_testbed.rucio_server daemons
+
+The daemons are threads of one process, which spares the lake the imports and the memory of ten.
+Each is called as its `rucio-… --run-once` command would call it, again and again, without the
+ten seconds in which it waits for other instances of itself. (Looping by itself, the poller
+leaves a transfer that is under way alone for ten minutes.)
+
+Nothing needs to be done soon after nothing has changed for a while: server and daemons write
+down, in the file that `CHANGES` names, that they have changed the database, and the daemons
+run seldom until they have.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import signal
+import sqlite3
+import sys
+import threading
+import time
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+from sqlalchemy.pool import Pool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from flask import Flask
+
+CHANGES = "STAC_TESTBED_CHANGES"
+"""Environment variable with the path of a file that grows by a byte with each change."""
+
+_WAIT_S = 60.0
+_PAUSE_S = 1.0
+_BUSY_S = 15.0
+_IDLE_PAUSE_S = 20.0
+_FILES_PER_JOB = 50
+
+
+def create_app() -> Flask:
+    """Return Rucio's own WSGI application."""
+    _prepare()
+    from rucio.web.rest.main import application
+
+    app: Flask = application
+    return app
+
+
+def make_database() -> None:
+    """Create the tables, the base VO and the root account, by Rucio's own functions."""
+    from rucio.db.sqla.session import get_engine
+    from rucio.db.sqla.util import build_database, create_base_vo, create_root_account
+
+    engine = get_engine()
+    if engine.dialect.name == "sqlite":
+        # Kept in the file: readers no longer wait for the writer.
+        with engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+    build_database()
+    create_base_vo()
+    create_root_account()
+
+
+def daemons() -> dict[str, Callable[[], None]]:
+    """Return one run of each daemon, by the name of its command."""
+    from rucio.daemons.abacus import account, collection_replica, rse
+    from rucio.daemons.conveyor import finisher, poller, submitter
+    from rucio.daemons.judge import cleaner, evaluator, injector, repairer
+
+    at_once = {"partition_wait_time": 0}
+    return {
+        name: functools.partial(function, once=True, **options)
+        for name, (function, options) in {
+            "conveyor-submitter": (submitter.submitter, {**at_once, "group_bulk": _FILES_PER_JOB}),
+            "conveyor-poller": (poller.poller, {**at_once, "older_than": 0}),
+            "conveyor-finisher": (finisher.finisher, at_once),
+            "judge-evaluator": (evaluator.re_evaluator, {}),
+            "judge-injector": (injector.rule_injector, {}),
+            "judge-cleaner": (cleaner.rule_cleaner, {}),
+            "judge-repairer": (repairer.rule_repairer, {}),
+            "abacus-rse": (rse.rse_update, {}),
+            "abacus-account": (account.account_update, {}),
+            "abacus-collection-replica": (collection_replica.collection_replica_update, {}),
+        }.items()
+    }
+
+
+def run_daemons() -> None:
+    """Run all daemons until the process is told to stop."""
+    _prepare()
+    from rucio.common.logging import setup_logging
+
+    setup_logging(process_name="stac-testbed-daemons")
+    stopping = threading.Event()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signum, lambda *_: stopping.set())
+    for name, daemon in daemons().items():
+        # These threads end with the process; a transaction that is under way is then
+        # rolled back, as after any crash.
+        threading.Thread(target=_run, args=(daemon, stopping), name=name, daemon=True).start()
+    logging.getLogger(__name__).info("daemons started")
+    stopping.wait()
+
+
+def _run(daemon: Callable[[], None], stopping: threading.Event) -> None:
+    changes = Changes()
+    ran_s = float("-inf")
+    while not stopping.wait(_PAUSE_S):
+        if not changes.recent() and time.monotonic() < ran_s + _IDLE_PAUSE_S:
+            continue
+        ran_s = time.monotonic()
+        try:
+            daemon()
+        except Exception:
+            # As in production, where the next run of the command tries again.
+            logging.getLogger(__name__).exception("%s failed", threading.current_thread().name)
+
+
+def _prepare() -> None:
+    """Do what must be done before Rucio is imported, which connects to its database."""
+    take_turns()
+    announce_changes()
+
+
+class Changes:
+    """The changes of a database as the processes that make them announce them."""
+
+    def __init__(self) -> None:
+        self._path = os.environ.get(CHANGES)
+        self._seen = -1
+        self._changed_s = 0.0
+
+    def recent(self) -> bool:
+        """Return whether there were changes lately, or nobody announces any."""
+        if self._path is None:
+            return True
+        size = Path(self._path).stat().st_size if Path(self._path).exists() else 0
+        if size != self._seen:
+            self._seen, self._changed_s = size, time.monotonic()
+        return time.monotonic() < self._changed_s + _BUSY_S
+
+
+def announce_changes() -> None:
+    """Announce when a transaction of this process has ended that changed the database.
+
+    That daemons are alive is no change: they write it down with each run.
+    """
+    path = os.environ.get(CHANGES)
+    if path is None:
+        return
+    file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+
+    def note(connection: Any, cursor: Any, statement: str, *_: object) -> None:
+        verb = statement.lstrip()[:6].upper()
+        if verb in {"INSERT", "UPDATE", "DELETE"} and "heartbeats" not in statement.lower():
+            connection.info[CHANGES] = connection.info.get(CHANGES) or cursor.rowcount != 0
+
+    def announce(_: object, record: Any) -> None:
+        if record.info.pop(CHANGES, False):
+            os.write(file, b".")
+
+    event.listen(Engine, "after_cursor_execute", note)
+    event.listen(Pool, "checkin", announce)
+
+
+def take_turns() -> None:
+    """Let transactions that write wait for each other instead of failing.
+
+    SQLite has one writer at a time. A transaction that has read before it asks
+    to write is refused at once ("database is locked") if another one has
+    written meanwhile, however long it would wait. Here it asks with its first
+    statement that writes anything, be it to a temporary table as Rucio's do,
+    and no select that is not read to its end holds on to what was there before.
+    """
+    event.listen(Engine, "do_connect", _read_at_once)
+    event.listen(Engine, "checkout", _begin_immediate)
+
+
+def _read_at_once(dialect: Any, _record: object, _args: object, parameters: Any) -> None:
+    if dialect.name == "sqlite":
+        parameters.update(factory=_Connection, timeout=_WAIT_S)
+
+
+def _begin_immediate(connection: object, *_: object) -> None:
+    if isinstance(connection, sqlite3.Connection):
+        connection.isolation_level = "IMMEDIATE"
+
+
+class _Cursor(sqlite3.Cursor):
+    """A cursor that has read all rows when `execute` returns."""
+
+    _rows: Iterator[Any] = iter(())
+
+    def execute(self, *args: Any) -> _Cursor:
+        super().execute(*args)
+        self._rows = iter(super().fetchall())
+        return self
+
+    def fetchone(self) -> Any:
+        return next(self._rows, None)
+
+    def fetchmany(self, size: int | None = None) -> list[Any]:
+        return list(islice(self._rows, self.arraysize if size is None else size))
+
+    def fetchall(self) -> list[Any]:
+        return list(self._rows)
+
+    def __next__(self) -> Any:
+        return next(self._rows)
+
+
+class _Connection(sqlite3.Connection):
+    def cursor(self, factory: Any = _Cursor) -> Any:
+        return super().cursor(factory)
+
+
+if __name__ == "__main__":
+    {"database": make_database, "daemons": run_daemons}[sys.argv[1]]()

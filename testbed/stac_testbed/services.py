@@ -1,0 +1,129 @@
+"""The services of a lake, each as the command line of its process."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .layout import ORIGINS, STORAGE_PREFIX, STORAGES
+from .processes import Service
+from .rucio_server import CHANGES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .layout import Layout
+
+# One storage copies by itself, as those of grid sites do; through the other,
+# bytes are streamed: every transfer mode is used in every lake.
+_THIRD_PARTY_COPY = STORAGES[0]
+_RUCIO_PROGRAM = (sys.executable, "-m", "stac_testbed.rucio_server")
+
+
+def files(layout: Layout) -> list[Service]:
+    """Origins, storages and the transfer service, which need nothing else to start."""
+    services = [
+        _wsgi(
+            layout, name, f"stac_testbed.files:create_origin({str(layout.data(name))!r})", threads=8
+        )
+        for name in ORIGINS
+    ]
+    if layout.xrootd is not None:
+        services.append(layout.xrootd.service(_THIRD_PARTY_COPY, STORAGE_PREFIX))
+    for name in STORAGES if layout.xrootd is None else STORAGES[1:]:
+        application = (
+            f"stac_testbed.files:create_storage({str(layout.data(name))!r}, "
+            f"third_party_copy={name == _THIRD_PARTY_COPY})"
+        )
+        services.append(_wsgi(layout, name, application, threads=8))
+    application = f"stac_testbed.transfers:create_app({str(layout.data('transfers'))!r})"
+    services.append(_wsgi(layout, "transfers", application, threads=8, ready="/whoami"))
+    return services
+
+
+def rucio_server(layout: Layout) -> Service:
+    """The Rucio server, which needs its database."""
+    return _wsgi(
+        layout,
+        "rucio-server",
+        "stac_testbed.rucio_server:create_app()",
+        workers=1 if layout.schema is None else 2,  # SQLite has one writer at a time
+        threads=4,
+        ready="/ping",
+        environment=_rucio_environment(layout),
+    )
+
+
+def rucio_daemons(layout: Layout) -> Service:
+    """Rucio's daemons, which need the database and a provisioned server."""
+    return Service(
+        name="rucio-daemons",
+        command=(*_RUCIO_PROGRAM, "daemons"),
+        environment=_rucio_environment(layout),
+    )
+
+
+def stac(layout: Layout) -> Service:
+    """The STAC API, which needs the catalogue's files."""
+    command = stac_api_command(layout.items_file, layout.collection_files, layout.ports["stac-api"])
+    return Service("stac-api", tuple(command), url=layout.url("stac-api"))
+
+
+def stac_api_command(items: Path, collections: Sequence[Path], port: int) -> list[str]:
+    """Return the command line of a STAC API at ``127.0.0.1:port``: `rustac serve`.
+
+    It searches by collections, ids, bbox, intersects and datetime, in pages. It has
+    no filter, query, sortby or fields, and does not claim them: it answers a filter
+    or query with no items, and ignores the other two. A GET search by a list (as of
+    collections) that has a next page fails with 500; POST, pystac-client's default, works.
+
+    Args:
+        items: file of one STAC item collection; every item's collection is given too.
+        collections: a file of STAC JSON for each collection.
+        port: TCP port to listen on.
+
+    Raises:
+        FileNotFoundError: rustac is not installed.
+    """
+    # beside this interpreter first: its folder is not on PATH unless the environment is active
+    executable = shutil.which("rustac", path=Path(sys.executable).parent) or shutil.which("rustac")
+    if executable is None:
+        raise FileNotFoundError("no rustac executable: pip install rustac")
+    return [executable, "serve", "--addr", f"127.0.0.1:{port}", *map(str, (*collections, items))]
+
+
+def database(layout: Layout) -> Service:
+    """Return what makes the database of the Rucio server, and then ends."""
+    return Service("database", (*_RUCIO_PROGRAM, "database"), None, _rucio_environment(layout))
+
+
+def _rucio_environment(layout: Layout) -> dict[str, str]:
+    # Several processes: each writes its counters into a file, and `/metrics` adds them up.
+    return {
+        "RUCIO_CONFIG": str(layout.server_cfg),
+        "PROMETHEUS_MULTIPROC_DIR": str(layout.data("metrics")),
+        CHANGES: str(layout.data("changes")),
+    }
+
+
+def _wsgi(
+    layout: Layout,
+    name: str,
+    application: str,
+    *,
+    threads: int,
+    workers: int = 1,
+    ready: str = "/",
+    environment: dict[str, str] | None = None,
+) -> Service:
+    command = (
+        *(sys.executable, "-m", "gunicorn", "--no-control-socket"),
+        *("--bind", f"127.0.0.1:{layout.ports[name]}"),
+        *("--workers", str(workers), "--threads", str(threads)),
+        *("--graceful-timeout", "1", "--keep-alive", "30", "--timeout", "600"),
+        *("--access-logfile", str(layout.access_log(name))),
+        application,
+    )
+    return Service(name, command, f"{layout.url(name)}{ready}", environment or {})

@@ -1,0 +1,47 @@
+"""Real items, which the repository does not hold: those of the folder that STAC_CORPUS names.
+
+It has `earth-search.json` and `planetary-computer.json`, each a FeatureCollection, and
+`providers/*.ndjson`, an item a line. Without it no test over real items runs, and the end of
+the run says so; a folder that is named but is none fails them all.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+IS_GIVEN = bool(os.environ.get("STAC_CORPUS"))
+ABSENT = "the tests over real items did not run: STAC_CORPUS names no folder of them"
+
+
+def real_items() -> list[dict[str, Any]]:
+    """Return all items of the corpus."""
+    folder = Path(os.environ["STAC_CORPUS"])
+    lines = [
+        line
+        for path in sorted(folder.glob("providers/*.ndjson"))
+        for line in path.read_text().splitlines()
+        if line.strip()
+    ]
+    try:
+        collections = [
+            json.loads((folder / name).read_text())
+            for name in ("earth-search.json", "planetary-computer.json")
+        ]
+    except OSError as error:
+        pytest.fail(f"STAC_CORPUS does not name a folder of items: {error}")
+    if not lines:
+        pytest.fail(f"STAC_CORPUS: there is no item in {folder}/providers/*.ndjson")
+    return [item for each in collections for item in each["features"]] + [*map(json.loads, lines)]
+
+
+def needs_corpus(test: pytest.Item) -> bool:
+    """Return whether a test is one over real items."""
+    if "corpus" in getattr(test, "fixturenames", ()):
+        return True
+    parameters = getattr(test, "callspec", None)
+    return parameters is not None and parameters.params.get("catalogue_items") == "real"
