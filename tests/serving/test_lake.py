@@ -125,10 +125,16 @@ def test_rucio_down(stac_lake):
     assert items == direct
 
 
-def test_prefer_that_is_no_expression(near):
-    """A preference that Rucio can not read is the client's error."""
-    got = requests.get(f"{near}/search?ids={COPIED[0]}&prefer=%26%26", timeout=10)
+@pytest.mark.parametrize("wanted", ["%26%26", "rse_type%3DNOPE", "(", "a%3Db%7C", "%5C*", "*%3D1"])
+def test_prefer_that_is_no_expression(near, wanted):
+    """A preference that Rucio cannot read is its client's error, and nobody else's."""
+    url = f"{near}/search?ids={COPIED[0]}"
+    got = requests.get(f"{url}&prefer={wanted}", timeout=10)
     assert (got.status_code, got.json()["code"]) == (400, "BadRequest")
+    for prefer in ("", f"&prefer={DISK_B}", "&prefer=tier%3Dnone"):
+        got = requests.get(url + prefer, timeout=10)
+        assert "stac-rucio-warning" not in got.headers
+        assert set(got.json()["features"][0]["assets"]["red"]["alternate"]) >= {DISK_A}
 
 
 def test_validator(near, stac_lake):

@@ -26,6 +26,7 @@ class Upstream(http.server.ThreadingHTTPServer):
     """Answers as it was told, and remembers what it was asked."""
 
     daemon_threads = True
+    request_queue_size = 128  # the backlog
 
     def __init__(self):
         """Take a free port."""
