@@ -8,9 +8,9 @@ import sys
 
 import pytest
 
+from chaos.proxy import Proxy, Strike
 from stac_client import AccessError
 from stac_rucio.options import Connection
-from tests.faults.proxy import Proxy, Strike
 from tests.items import many_items
 
 START = "from stac_rucio.__main__ import main; main()"

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from stac_testbed import load, running
 
-from .bed import be_quick, made_in
+from .lake import be_quick, made_in
 from .plans import COMBINATIONS
 from .reading import SERVED
 from .runs import Run
@@ -30,7 +30,7 @@ _OFTEN_S = 60.0
 
 def main():
     """Run; the exit code is 1 if anything was wrong."""
-    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m chaos", description=__doc__)
     parser.add_argument("--runs", type=int, help="how many; by default, each fault once")
     parser.add_argument("--seconds", type=float, help="begin no run after so many seconds")
     parser.add_argument("--from", dest="first", type=int, default=0, help="the first seed")
@@ -124,7 +124,7 @@ def _tell(result):
 
 def _again(*plans):
     seeds = " ".join(f"--seed {plan.seed}" for plan in plans)
-    return f"  again: python -m tests.faults {seeds}"
+    return f"  again: python -m chaos {seeds}"
 
 
 def _tell_hanging(run):

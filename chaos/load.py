@@ -1,6 +1,6 @@
 """Load: many searches with the modifier and many registrations of the same items, for minutes.
 
-python -m tests.faults.load --seconds 600
+python -m chaos.load --seconds 600
 
 Each answer is right or an error that says so; in the end nothing is twice, nothing is
 lacking, and neither this process nor the Rucio server has grown.
@@ -112,7 +112,7 @@ class Load:
 
 def main():
     """Run; the exit code is 1 if anything was wrong."""
-    parser = argparse.ArgumentParser(prog="python -m tests.faults.load")
+    parser = argparse.ArgumentParser(prog="python -m chaos.load")
     parser.add_argument("--seconds", type=float, default=600)
     parser.add_argument("--searches", type=int, default=64, help="at a time")
     parser.add_argument("--registrations", type=int, default=16, help="at a time")

@@ -12,8 +12,8 @@ from functools import cached_property
 from stac_client import StacClient, StacRucioError
 
 from . import data
-from .bed import RSES
 from .check import FILES_THERE, THERE, Wrong, check_folder, check_outcomes, check_rucio, require_all
+from .lake import RSES
 from .scenario import IMPATIENT_S, Scenario
 from .scenarios import Download, Replicate
 

@@ -9,7 +9,6 @@ import pystac_client
 from stac_client import StacRucioError
 
 from . import data
-from .bed import PREFIX, RSES
 from .check import (
     FILES_THERE,
     Wrong,
@@ -19,6 +18,7 @@ from .check import (
     check_storage,
     require_all,
 )
+from .lake import PREFIX, RSES
 from .scenario import Scenario
 
 _OK_S = 300.0

@@ -1,6 +1,6 @@
 """Runs the notebook on a lake.
 
-python -m tests.examples.notebook
+python -m scripts.notebook
 
 stores it with its outputs, for those who only read it.
 """
@@ -21,7 +21,7 @@ from stac_testbed.lake import running
 if TYPE_CHECKING:
     from stac_testbed import Lake
 
-NOTEBOOK = Path(__file__).parents[2] / "examples" / "stac-rucio.ipynb"
+NOTEBOOK = Path(__file__).parents[1] / "examples" / "stac-rucio.ipynb"
 _TIMEOUT_S = 300
 
 

@@ -8,13 +8,12 @@ import re
 import pytest
 import requests
 
+from chaos.check import Wrong, check_folder, check_outcomes, check_rucio, check_storage, require_all
+from chaos.data import Truth
+from chaos.plans import COMBINATIONS, make_plan
+from chaos.proxy import ALWAYS, ANSWERS, Proxy, Strike
+from chaos.reading import check_search
 from tests.client.origin import Answer, running_origin
-
-from .check import Wrong, check_folder, check_outcomes, check_rucio, check_storage, require_all
-from .data import Truth
-from .plans import COMBINATIONS, make_plan
-from .proxy import ALWAYS, ANSWERS, Proxy, Strike
-from .reading import check_search
 
 A, B = (Truth("c", "i", key, "s", f"http://host/{key}", key.encode()) for key in "ab")
 TRUTHS = {truth.name: truth for truth in (A, B)}
