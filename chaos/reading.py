@@ -100,7 +100,7 @@ class Serve(Modifier):
     """A STAC API with copies, in front of the lake's."""
 
     def front(self):
-        """The running API; Rucio and the API behind have as much time as the modifier."""
+        """The running API; Rucio and the upstream API have as much time as the modifier."""
         limits = {"timeout_s": self.timeout_s + 1, "rucio_timeout_s": self.timeout_s + 1}
         return running_proxy(self.run.api.url, self.modifier(), **limits)
 

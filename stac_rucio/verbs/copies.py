@@ -181,7 +181,7 @@ def download(  # noqa: PLR0917 - click gives them by name
     "stac-rucio serve --api https://stac.example.org/v1",
     "stac-rucio serve --api https://stac.example.org/v1 --prefer DISK-A --port 9000 -v",
 )
-@option("--api", required=True, metavar="URL", help="The STAC API behind.")
+@option("--api", required=True, metavar="URL", help="The upstream STAC API.")
 @option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @option(
     "--port",
@@ -197,6 +197,14 @@ def download(  # noqa: PLR0917 - click gives them by name
     is_flag=True,
     help="Take this server's URL from a reverse proxy's headers.",
 )
+@option(
+    "--allow-origin",
+    "origins",
+    multiple=True,
+    metavar="ORIGIN",
+    help="Origin whose web pages may read answers, or *; by default the API says. Repeatable.",
+)
+@option("--allow-writes", is_flag=True, help="Pass on requests that may change the catalogue.")
 @takes_rucio()
 @verbose
 def serve(  # noqa: PLR0917 - click gives them by name
@@ -205,9 +213,11 @@ def serve(  # noqa: PLR0917 - click gives them by name
     port: int,
     copies: CopyOptions,
     root_url: str | None,
+    origins: tuple[str, ...],
     rucio: Connection,
     *,
     trust_forwarded: bool,
+    allow_writes: bool,
 ) -> None:
     """Serve another STAC API with every copy in its items.
 
@@ -219,7 +229,14 @@ def serve(  # noqa: PLR0917 - click gives them by name
     from stac_rucio.serve import serve as serve_app
 
     modifier = rucio.modifier(copies)
-    app = make_app(api, modifier, root_url=root_url, trust_forwarded=trust_forwarded)
+    app = make_app(
+        api,
+        modifier,
+        root_url=root_url,
+        trust_forwarded=trust_forwarded,
+        allow_origins=origins,
+        allow_writes=allow_writes,
+    )
     click.echo(f"Serving {redact(api)} at http://{host}:{port}; Ctrl-C ends it", err=True)
     try:
         serve_app(app, host=host, port=port)
@@ -228,6 +245,6 @@ def serve(  # noqa: PLR0917 - click gives them by name
     except SystemExit as error:
         if error.code:
             raise Failure(
-                f"port {port} of {host} can not be listened on; --port takes another",
+                f"cannot listen on {host}:{port}; choose another --port",
                 ExitCode.CONFIGURATION,
             ) from error

@@ -207,4 +207,4 @@ def test_a_port_in_use_is_told(start, stac_lake):
     server = start("serve", "--api", stac_lake.stac_url, "--port", port)
     _, errors = server.communicate(timeout=60)
     assert server.returncode == 5
-    assert f"port {port} of 127.0.0.1 can not be listened on".encode() in errors
+    assert f"cannot listen on 127.0.0.1:{port}; choose another --port".encode() in errors
