@@ -137,7 +137,7 @@ def make_app(
         allow_writes=allow_writes,
         own_cors=bool(allow_origins),
     )
-    middleware = [Middleware(Delivery, send_timeout_s)]
+    middleware = [Middleware(Delivery, timeout_s=send_timeout_s)]
     if allow_origins:
         cors = partial(CORSMiddleware, allow_headers=["*"], expose_headers=["*"])
         methods = [*_READS, "POST", *(_WRITES if allow_writes else ())]
