@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING
 
 import requests
 
-import stac_client._downloads
-import stac_client._lookup
 import stac_client._registration
 import stac_client._rucio
+import stac_policy.http
 from stac_testbed import Lake, processes, services
 
 from .check import Rucio
@@ -36,9 +35,8 @@ def be_quick():
     for module, name, value in (
         (stac_client._registration, "REQUEST_DIDS", 5),
         (stac_client._rucio, "RETRY_S", 0.5),
-        (stac_client._lookup, "_TIMEOUT_S", (10, 10)),
-        (stac_client._downloads, "_TIMEOUT_S", (10, 10)),
-        (stac_client._downloads, "_FIRST_PAUSE_S", 0.1),
+        (stac_policy.http, "TIMEOUT_S", (10, 10)),
+        (stac_policy.http, "_FIRST_PAUSE_S", 0.1),
     ):
         getattr(module, name)  # what is not there any more must not be set
         setattr(module, name, value)

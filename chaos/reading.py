@@ -34,12 +34,13 @@ class Modifier(Scenario):
         self.replicas = self.bed.rucio.replicas(SERVED, served_names(self.originals))
 
     def modifier(self):
-        """A modifier that remembers nothing."""
+        """A modifier that remembers no answers."""
         return self.stac.modifier(strict=True, timeout_s=self.timeout_s, cache_s=0)
 
     def act(self):
         """Search."""
         modifier = self.modifier()
+        modifier.clear()
         try:
             api = pystac_client.Client.open(self.run.api.url, modifier=modifier)
             search = api.search(collections=["alpine-optical"], limit=6)

@@ -67,7 +67,7 @@ class Sync(Scenario):
         except Exception as error:  # pystac-client's own
             raise StacRucioError(str(error)) from error
         journal = self.run.folder / "journal"
-        for outcome in self.stac.sync(search, "STAC", journal, learn_from="item"):
+        for outcome in self.stac.sync(search, "STAC", journal, probe="item"):
             self.seen.append(outcome)
         return self.seen
 

@@ -140,7 +140,7 @@ class ShellSync(Shell):
         """Sync a collection into the run's scope."""
         return (
             *("sync", "--api", self.run.api.url, "-c", "alpine-optical", "--limit", "3"),
-            *("--rse", "STAC", "--scope", self.plan.tag, "--learn-from", "item"),
+            *("--rse", "STAC", "--scope", self.plan.tag, "--probe", "item"),
             *("--journal", self.run.folder / "journal"),
         )
 
@@ -160,7 +160,7 @@ class ShellDownload(Shell, Download):
 
     def arguments(self):
         """Download the items of the file."""
-        return "download", self.path, "--dir", self.folder
+        return "download", self.path, "--folder", self.folder
 
     def check(self, result, *, whole):
         """Compare the folder with what was printed."""

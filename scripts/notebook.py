@@ -26,7 +26,7 @@ _TIMEOUT_S = 300
 
 
 def read() -> Any:
-    """Give the notebook as it is stored."""
+    """Return the notebook as it is stored."""
     return nbformat.read(NOTEBOOK, as_version=4)
 
 
@@ -59,10 +59,11 @@ def execute(notebook: Any, lake: Lake, folder: Path) -> None:
 
 
 def anonymous(notebook: Any, lake: Lake) -> Any:
-    """Give a notebook with names of hosts in place of the ports of a lake."""
+    """Return a notebook with names of hosts in place of the ports of a lake."""
     text = json.dumps(notebook)
     for name, port in lake.layout.ports.items():
-        text = text.replace(f"127.0.0.1:{port}", f"{name}.example.org")
+        # About as long, as it stands in aligned text.
+        text = text.replace(f"127.0.0.1:{port}", f"{name}.example")
     return nbformat.from_dict(json.loads(text))
 
 

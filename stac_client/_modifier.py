@@ -18,7 +18,7 @@ from stac_client._preference import Mounts, allowed, choose, expressions, is_exp
 from stac_client._replicas import SCHEMES, ReplicaSource
 from stac_client._rucio import Rucio
 from stac_client.errors import ConfigurationError, StacRucioError
-from stac_policy.urls import absolute, redact
+from stac_policy.urls import absolute, link_href, redact
 
 if TYPE_CHECKING:
     import os
@@ -471,8 +471,8 @@ def patch_url(items: ItemsLike, modifier: Modifier) -> Callable[[str], str]:
             f"nothing would be left of this {type(items).__name__} of items for the tool that "
             "reads them next; make a list of it first"
         )
-    page = [copy.deepcopy(item) for item in iter_items(items)]
-    bases = [_self_link(item) for item in page]
+    page = [copy.deepcopy(item) for item in iter_items(items) if item.get("type") == "Feature"]
+    bases = [link_href(item) for item in page]
     before = [_hrefs(item) for item in page]
     modifier({"type": "FeatureCollection", "features": page})
     urls: dict[str, str] = {}
@@ -487,11 +487,3 @@ def patch_url(items: ItemsLike, modifier: Modifier) -> Callable[[str], str]:
 def _hrefs(item: ItemDict) -> dict[str, str]:
     (editable,) = editable_items(item)
     return {key: asset["href"] for key, asset in editable.assets.items()}
-
-
-def _self_link(item: Mapping[str, object]) -> str:
-    links = item.get("links")
-    for link in links if isinstance(links, list) else ():
-        if isinstance(link, dict) and link.get("rel") == "self":
-            return str(link.get("href") or "")
-    return ""

@@ -24,8 +24,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from stac_policy.urls import redact
-from stac_rucio.serve._pages import DEFAULT_PORTS, Links, PageRewriter, split_query
+from stac_policy.urls import DEFAULT_PORTS, redact
+from stac_rucio.serve._pages import Links, PageRewriter, split_query
 from stac_rucio.serve._upstream import (
     WARNING,
     Upstream,

@@ -22,13 +22,12 @@ from starlette.exceptions import HTTPException
 
 from stac_client.errors import AccessError, ConfigurationError, StacRucioError, UnreachableError
 from stac_policy.http import BYTES_A_VALUE, values_in
+from stac_policy.urls import DEFAULT_PORTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 LOG = logging.getLogger("stac_rucio.serve")
-
-DEFAULT_PORTS = {"http": 80, "https": 443}
 
 _PAGING = frozenset({"next", "prev", "previous", "first", "last"})
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:|//")

@@ -13,7 +13,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 
 from stac_client.errors import ConfigurationError
-from stac_rucio.serve._pages import DEFAULT_PORTS
+from stac_policy.urls import DEFAULT_PORTS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping

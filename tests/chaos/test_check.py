@@ -13,7 +13,7 @@ from chaos.data import Truth
 from chaos.plans import COMBINATIONS, make_plan
 from chaos.proxy import ALWAYS, ANSWERS, Proxy, Strike
 from chaos.reading import check_search
-from tests.client.origin import Answer, running_origin
+from tests.origin import Answer, running_origin
 
 A, B = (Truth("c", "i", key, "s", f"http://host/{key}", key.encode()) for key in "ab")
 TRUTHS = {truth.name: truth for truth in (A, B)}

@@ -14,9 +14,9 @@ from stac_client import (
     ALTERNATE_ASSETS,
     Availability,
     History,
-    LearnFrom,
     Modifier,
     Outcome,
+    Probe,
     Registration,
     ReplicationRules,
     Rule,
@@ -72,8 +72,8 @@ def items_of_all_kinds(  # noqa: PLR0917 - one of each kind
 ) -> Registration:
     """Register whatever holds items."""
     client.create_replicas(found, "STAC")
-    client.create_replicas(collection, "STAC", learn_from="head")
-    client.create_replicas(collected, "STAC", learn_from=LearnFrom.ITEM)
+    client.create_replicas(collection, "STAC", probe="head")
+    client.create_replicas(collected, "STAC", probe=Probe.ITEM)
     client.create_replicas(objects, "STAC", assets=["red", "nir"])
     client.create_replicas(objects[0], "STAC", assets={"red"})
     client.create_replicas(page, "STAC")

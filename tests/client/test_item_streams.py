@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stac_client import ConfigurationError
-from stac_client._items import read_stream
+from stac_client._items import iter_items, read_stream
 from tests.items import many_items
 
 ITEMS = st.lists(
@@ -53,15 +53,26 @@ def test_one_item(indent):
     assert read(json.dumps(item, indent=indent).encode("utf-8-sig")) == [item]
 
 
+@pytest.mark.parametrize("indent", [None, 2])
+@given(ITEMS)
+def test_array(indent, items):
+    """An array of items, and of item collections, in one line or many."""
+    collection = {"type": "FeatureCollection", "features": items}
+    stream = read_stream(io.BytesIO(json.dumps([*items, collection], indent=indent).encode()), "x")
+    assert not stream.as_lines
+    assert [*stream.items] == items * 2
+
+
 def test_pages_in_lines():
     """NDJSON of pages gives the items of all of them."""
     items = many_items("c", 4, 1)
     pages = [{"type": "FeatureCollection", "features": items[:2]}, {"features": items[2:]}]
     assert read("\n".join(map(json.dumps, pages)).encode()) == items
+    assert read(f"{json.dumps(pages)}\n{json.dumps(items)}".encode()) == items * 2
 
 
 def test_geoparquet(tmp_path):
-    """stac-geoparquet is known by its first bytes, in a stream that can not be sought."""
+    """stac-geoparquet is known by its first bytes, in a file or a stream that cannot be sought."""
     items = [item | {"geometry": {"type": "Point", "coordinates": [7, 46]}, "bbox": [7, 46, 7, 46]}
              for item in many_items("c", 3, 2)]  # fmt: skip
     path = tmp_path / "items"
@@ -72,6 +83,7 @@ def test_geoparquet(tmp_path):
         pipe.write(path.read_bytes())
     with open(read_end, "rb") as stream:  # noqa: PTH123
         found = [*read_stream(stream, "x").items]
+    assert found == [*iter_items(path)]
     assert [item["id"] for item in found] == [item["id"] for item in items]
     assert found[0]["assets"]["band-0"]["href"] == items[0]["assets"]["band-0"]["href"]
 
@@ -97,11 +109,12 @@ def test_nothing():
     [
         (b"{", "x: neither JSON"),
         (b"\xff\xfe\n", "x: neither JSON"),
-        (b"[1, 2]", "x: neither an item"),
-        (b'"text"', "x: neither an item"),
-        (b'{"features": 3}', "x: neither an item"),
-        (b'{"id": 1}\n{"id"', "x, line 2: not JSON"),
-        (b'{"id": 1}\n\n[]', "x, line 3: neither an item"),
+        (b'"text"', "x is neither a STAC item nor"),
+        (b'{\n"a": 1}', "x is neither a STAC item nor"),
+        (b'{"features": 3}', "x is neither a STAC item nor"),
+        (b'{"id": 1}\n{"features": 3}', "x, line 2 is neither a STAC item nor"),
+        (b'{"id": 1}\n{"id"', "x, line 2: neither JSON"),
+        (b'{"id": 1}\n\n[', "x, line 3: neither JSON"),
     ],
 )
 def test_what_is_no_items_is_told(content, said):

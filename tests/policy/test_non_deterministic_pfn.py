@@ -10,14 +10,13 @@ import pytest
 from rucio.common.exception import ReplicaNotFound
 
 from stac_policy.naming import DID, asset_name, collection_scope
-from stac_policy.non_deterministic_pfn import non_deterministic_pfn
-from stac_policy.resolver import original_url
+from stac_policy.non_deterministic_pfn import non_deterministic_pfn, original_url
 from stac_policy.stac_api import _cache
 from stac_policy.urls import refusal
 from tests.items import assets_of
+from tests.origin import redirect, status
 
 from .catalogue import item_json, item_path
-from .origin import redirect, status
 from .server import run_with_server
 from .support import configured
 
@@ -112,12 +111,12 @@ def test_a_shortened_key(api):
 
 @pytest.mark.parametrize(("collection", "item"), [("c" * 300, "i"), ("c", "i" * 300)])
 def test_shortened_ids(origin, collection, item):
-    """An item whose id was too long for its name can not be asked for."""
+    """An item whose id was too long for its name cannot be asked for."""
     scope = "s"
     with configured(scopes=f"s={origin.url}"):
         message = error_of(asset_name(collection, item, "k", HREF), scope)
     assert message == (
-        f"{TRIED_RSES}; STAC API: {origin.url} can not be asked, "
+        f"{TRIED_RSES}; STAC API: {origin.url} cannot be asked, "
         "because the name holds a shortened id"
     )
     assert origin.seen == []
@@ -167,7 +166,7 @@ def test_failing_api(api):
         ("s3://bucket/k", "s3 scheme where http or https is needed"),
         ("https://data.example.org/a b", "characters that must be percent-escaped"),
         ("https://data.example.org/\ud800", "characters that must be percent-escaped"),
-        ("http://[", "can not be parsed"),
+        ("http://[", "cannot be parsed"),
         ("https://elsewhere.example.net/k", "elsewhere.example.net is not in allowed_hosts"),
     ],
 )

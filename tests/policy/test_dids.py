@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 
-from stac_policy.dids import derived_scope, is_asset, is_stac
+from stac_policy.dids import derived_scope, is_asset, stac_parts
 from stac_policy.naming import DID, asset_name, collection_name, collection_scope, item_name
 from tests.items import assets_of
 
@@ -61,7 +61,7 @@ def _fixed_scopes(_no_rucio_cfg):
 def test_dids(scope, name, asset, stac):
     """A DID is STAC's by its name's form together with its scope."""
     assert is_asset(DID(scope, name)) is asset
-    assert is_stac(DID(scope, name)) is stac
+    assert bool(stac_parts(DID(scope, name))) is stac
 
 
 def test_assets_of_catalogues(catalogue_items):
@@ -86,14 +86,14 @@ def test_any_ids(collection, item, key, href):
     for scope in {"user.alice", derived_scope(name)} - {None}:
         for other in (item_name(collection, item), collection_name(collection)):
             if derived_scope(other) == derived_scope(name):
-                assert is_stac(DID(scope, other))
+                assert stac_parts(DID(scope, other))
             assert not is_asset(DID(scope, other))
 
 
 @given(names)
 def test_scopes_of_others(name):
     """In a scope that is neither derived nor fixed there is nothing of STAC's."""
-    assert not is_stac(DID("user.bob", name)) or derived_scope(name) == "user.bob"
+    assert not stac_parts(DID("user.bob", name)) or derived_scope(name) == "user.bob"
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_scopes_of_others(name):
     ],
 )
 def test_derived_scope(name, scope):
-    """The derived scope comes from the collection, unless it can not be read from the name."""
+    """The derived scope comes from the collection, unless it cannot be read from the name."""
     assert derived_scope(name) == scope
 
 

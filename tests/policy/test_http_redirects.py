@@ -8,9 +8,8 @@ import pytest
 import requests
 
 from stac_policy.http import HostNotAllowedError
-
-from . import origin as answers
-from .origin import ranges
+from tests import origin as answers
+from tests.origin import ranges
 
 CONTENT = bytes(range(256)) * 1000
 OTHER = CONTENT[::-1]
@@ -48,8 +47,9 @@ def test_too_many_redirects(origin, fetch, fails, pauses):
     """Five redirects are followed; a sixth is taken for a loop, and not tried again."""
     for number in range(6):
         origin.add(f"/{number}", b"", *[answers.redirect(f"/{number + 1}")] * 2)
-    with fails(requests.TooManyRedirects):
+    with fails() as caught:
         fetch(origin.url + "/0")
+    assert "more than 5 times" in str(caught.value)
     assert [request.path for request in origin.seen] == [f"/{number}" for number in range(6)]
     assert pauses == []
     assert fetch(origin.add("/6", CONTENT).replace("/6", "/1")).read_bytes() == CONTENT

@@ -1,4 +1,4 @@
-"""PFNs at source RSEs with our protocol, and with Rucio's own."""
+"""Source RSEs: their protocols' priorities, and PFNs with them and with Rucio's own."""
 
 from __future__ import annotations
 
@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stac_client._source_rse import SOURCE_PROTOCOL, NoPfnError, pfn_of
+from stac_client._source_rse import (
+    NoPfnError,
+    pfn_of,
+    source_domains,
+    source_protocol,
+    wrong_priorities,
+)
+from stac_policy.settings import SOURCE_PROTOCOL
 
 
 def protocol(**changed):
@@ -59,7 +66,20 @@ def test_rucios_protocols_need_the_port(url, pfn):
         ("http://data.example.org/archive/b.tif", "no protocol for http"),
     ],
 )
-def test_what_rucios_protocols_can_not_hold(url, reason):
+def test_what_rucios_protocols_cannot_hold(url, reason):
     """What they would change is refused, with the reason."""
     with pytest.raises(NoPfnError, match=reason):
         pfn_of(url, [protocol()])
+
+
+def test_priorities_of_an_upgraded_server():
+    """A priority of 0 switches off before Rucio 39, and is the highest of all since."""
+    protocol = source_protocol("https") | {"domains": source_domains("38.6.4")}
+    assert [*wrong_priorities(protocol, "38.6.4")] == []
+    assert [*wrong_priorities(protocol, "39.0.0")] == [
+        ("lan", "write", False),
+        ("lan", "delete", False),
+        ("wan", "delete", False),
+        ("wan", "third_party_copy_write", False),
+    ]
+    assert source_domains("41.5.1") == source_protocol("https")["domains"]
