@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 from stac_client._rucio import batched
 from stac_client.errors import (
     ConfigurationError,
+    RequestError,
     StacRucioError,
     UnreachableError,
 )
@@ -248,6 +249,7 @@ PAUSE_S = 15.0
 _RSES_FOR_S = 600.0
 _REPLICAS_KEPT = 20_000
 _RSES_KEPT = 1_000
+_FAILURES_KEPT = 100
 _WORKERS = 4
 _NO_RSE = "resulted in an empty set"
 
@@ -267,7 +269,8 @@ class ReplicaSource:
     """Asks Rucio for replicas and RSEs, and remembers for a while what it said.
 
     For any number of threads. All requests of a call run together, under one
-    time limit. After a failure, the same failure is the answer for some seconds.
+    time limit. After a failure, the same failure is the answer to the same question for
+    some seconds, and to all others if no RSE expression was asked for.
     """
 
     def __init__(self, rucio: Rucio, clock: Callable[[], float] = time.monotonic) -> None:
@@ -278,14 +281,16 @@ class ReplicaSource:
             clock: Gives the time in seconds.
         """
         self._rucio = rucio
-        self._clock = clock
         self._best: Cache[DID, PFNs | None] = Cache(_REPLICAS_KEPT, clock)
         self._all: Cache[DID, PFNs | None] = Cache(_REPLICAS_KEPT, clock)
         self._resolved: Cache[str, frozenset[str]] = Cache(_RSES_KEPT, clock)
         self._schemes: Cache[str, dict[str, Any]] = Cache(_RSES_KEPT, clock)
         self._by_timeout: dict[float | None, Rucio] = {}
-        # Not the error itself, which would keep alive all that it passes through.
-        self._failed: tuple[float, type[StacRucioError], str] | None = None
+        # By the RSE expressions that were asked for: who asks for others gets answers. Not the
+        # errors themselves, which would keep alive all that they pass through.
+        self._failures: Cache[tuple[str, ...], tuple[type[StacRucioError], str]] = Cache(
+            _FAILURES_KEPT, clock
+        )
 
     def find(
         self,
@@ -321,7 +326,8 @@ class ReplicaSource:
         listings = [partial(rucio.readable, batch, schemes) for batch in batched(unknown)]
         resolutions = [partial(_resolve, rucio, each) for each in unresolved]
         if listings or resolutions:
-            answers = self._ask([*resolutions, *listings], timeout_s, insist=insist)
+            question = tuple(unresolved)
+            answers = self._ask([*resolutions, *listings], timeout_s, question, insist=insist)
             new_resolved = dict(zip(unresolved, answers))
             new: dict[DID, PFNs | None] = dict.fromkeys(unknown)
             for listed in answers[len(resolutions) :]:
@@ -360,22 +366,27 @@ class ReplicaSource:
         self._all.clear()
         self._resolved.clear()
         self._schemes.clear()
-        self._failed = None
+        self._failures.clear()
 
     def _ask(
-        self, jobs: Sequence[Callable[[], Any]], timeout_s: float | None, *, insist: bool = False
+        self,
+        jobs: Sequence[Callable[[], Any]],
+        timeout_s: float | None,
+        question: tuple[str, ...] = (),
+        *,
+        insist: bool = False,
     ) -> Any:
-        failed = self._failed
-        if failed is not None and not insist and self._clock() - failed[0] < PAUSE_S:
-            raise failed[1](f"{failed[2]} (Rucio is asked again {PAUSE_S:g} s after that)")
+        if not insist:
+            for kind, text in self._failures.get([(), question], PAUSE_S).values():
+                raise kind(f"{text} (Rucio is asked again {PAUSE_S:g} s after that)")
         try:
             answers = _run(jobs, timeout_s)
         except ConfigurationError:  # concerns this question only, and was answered
             raise
         except StacRucioError as error:
-            self._failed = (self._clock(), type(error), str(error))
+            self._failures.put({question: (type(error), str(error))})
             raise
-        self._failed = None
+        self._failures.clear()
         return answers
 
     def _limited(self, timeout_s: float | None) -> Rucio:
@@ -402,6 +413,10 @@ def _resolve(rucio: Rucio, expression: str) -> frozenset[str]:
         if _NO_RSE in str(error):
             return frozenset()
         raise
+    except RequestError as error:
+        if error.transient:
+            raise
+        raise ConfigurationError(f"{error}; is {expression!r} an RSE expression?") from error
 
 
 def _storage_scheme(rucio: Rucio, rse: str) -> dict[str, Any]:
