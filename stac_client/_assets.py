@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Union
 from urllib.parse import parse_qs
 
-from stac_client._alternates import is_http, with_original
+from stac_client._alternates import is_http, restore_original_href
 from stac_client._checksums import Checksums, checksums_of
 from stac_client._items import id_text
 from stac_client._results import Outcome, State
@@ -193,7 +193,7 @@ def _asset(
     href = fields.get("href")
     if not isinstance(href, str) or not href:
         return "no href"
-    url = href if is_http(href) else _absolute(item, href)
+    url = href if is_http(href) else absolute_href(item, href)
     if reason := refusal(url):
         return reason
     collection, item_id = item["collection"], item["id"]
@@ -227,7 +227,7 @@ def _assets(item: ItemDict, source_rse: str | None) -> dict[str, Mapping[str, An
     if not isinstance(assets, dict):
         return {}
     return {
-        key: (with_original(asset, source_rse) if "alternate" in asset else asset)
+        key: (restore_original_href(asset, source_rse) if "alternate" in asset else asset)
         if isinstance(asset, dict)
         else {}
         for key, asset in assets.items()
@@ -260,7 +260,7 @@ def _roles(asset: Mapping[str, Any]) -> list[str]:
     return roles if isinstance(roles, list) else []
 
 
-def _absolute(item: ItemDict, href: str) -> str:
+def absolute_href(item: ItemDict, href: str) -> str:
     """Resolve a relative href against the item's own URL, where the item names it."""
     links = item.get("links")
     for link in links if isinstance(links, list) else []:

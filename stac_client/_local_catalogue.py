@@ -22,7 +22,7 @@ import pystac
 from pystac.utils import datetime_to_str, str_to_datetime
 
 from stac_client._alternates import EXTENSION as ALTERNATES
-from stac_client._alternates import LOCAL, NAME, is_http, with_original, with_replicas
+from stac_client._alternates import LOCAL, NAME, is_http, restore_original_href, with_replicas
 from stac_client._results import State
 from stac_client.errors import ConfigurationError
 from stac_policy.naming import DID, asset_name
@@ -293,7 +293,7 @@ def _other_links(item: ItemDict) -> Iterable[Mapping[str, Any]]:
 
 
 def _as_registered(fields: Any) -> Any:
-    return with_original(fields) if isinstance(fields, Mapping) else fields
+    return restore_original_href(fields) if isinstance(fields, Mapping) else fields
 
 
 def _absolute(fields: Any, base: str) -> Any:

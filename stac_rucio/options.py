@@ -249,8 +249,8 @@ class Connection:
         Raises:
             StacRucioError: As for `rucio`, or there is no such RSE.
         """
-        modifier = self.stac.modifier(**asdict(copies), strict=True)
-        return modifier(timeout_s=None) if patient else modifier
+        modifier = self.stac.modifier.with_options(**asdict(copies), strict=True)
+        return modifier.with_options(timeout_s=None) if patient else modifier
 
 
 # The copies that a command line wants of assets.

@@ -12,7 +12,7 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass, replace
 from functools import cached_property
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Protocol, overload
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote, unquote_plus, urlsplit
 
 from anyio import CapacityLimiter, to_thread
@@ -240,10 +240,11 @@ class Modify(Protocol):
     items as they were, and is told to the client in a header.
     """
 
-    @overload
-    def __call__(self, thing: object, /) -> None: ...
-    @overload
-    def __call__(self, *, prefer: Sequence[str]) -> Modify: ...
+    def __call__(self, page: dict[str, Any], /) -> None:
+        """Write alternates into a page, in place."""
+
+    def with_options(self, *, prefer: Sequence[str]) -> Modify:
+        """Return one that prefers these replicas."""
 
 
 @dataclass(frozen=True)
@@ -363,7 +364,7 @@ class PageMaker:
 
     def _modify(self, page: dict[str, Any], preference: Preference) -> None:
         wanted = preference.wanted
-        modifier = self._modifier(prefer=list(wanted)) if wanted else self._modifier
+        modifier = self._modifier.with_options(prefer=list(wanted)) if wanted else self._modifier
         modifier(page)
 
 

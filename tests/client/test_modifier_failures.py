@@ -19,7 +19,7 @@ from stac_client import (
 from stac_client._replicas import PAUSE_S
 from tests.fake_rucio import FakeRucio
 
-from .modifying import COPY, is_modified, page
+from .modifying import COPY, is_modified, modifier_of, page
 
 FAILURES = [
     (DatabaseException("database is locked"), RequestError, "database is locked"),
@@ -45,7 +45,7 @@ def test_one_warning_a_search(server, clock, error, kind, message):
     assert len(server.asked) == len(pages)
     assert pages == before
     with pytest.raises(kind, match=message):
-        modifier(strict=True)(pages[0])
+        modifier.with_options(strict=True)(pages[0])
     assert pages == before
 
 
@@ -68,7 +68,7 @@ def test_after_a_failure_rucio_is_left_alone(server, clock):
 
 def test_warned_again_after_a_success(server, clock):
     """Once Rucio has answered, its next failure is worth another warning."""
-    modifier = Modifier(server, cache_s=0)
+    modifier = modifier_of(server, cache_s=0)
     for _ in range(2):
         server.told["list_replicas"] = DatabaseException("locked")
         clock.now_s += PAUSE_S
@@ -81,7 +81,7 @@ def test_warned_again_after_a_success(server, clock):
 
 def test_strict_leaves_rucio_alone_too(server):
     """A strict modifier says that it waits a while before it asks again; `clear` ends that."""
-    modifier = Modifier(server, strict=True)
+    modifier = modifier_of(server, strict=True)
     server.told["list_replicas"] = DatabaseException("locked")
     with pytest.raises(RequestError, match=r"locked$"):
         modifier(page())
@@ -109,16 +109,16 @@ def test_explaining_insists(server):
 def test_slow(server):
     """A Rucio that does not answer in time holds nobody up longer than that."""
     server.goes_on.clear()
-    modifier = Modifier(server, timeout_s=0.05)
+    modifier = modifier_of(server, timeout_s=0.05)
     found = page()
     with pytest.warns(AlternatesWarning, match=r"within 0\.05 s; .*timeout_s"):
         modifier(found)
     assert not is_modified(found)
     with pytest.raises(UnreachableError):
-        modifier(strict=True)(found)
+        modifier.with_options(strict=True)(found)
     server.goes_on.set()
     modifier.clear()
-    modifier(timeout_s=10)(found)
+    modifier.with_options(timeout_s=10)(found)
     assert is_modified(found)
 
 
@@ -133,8 +133,8 @@ def test_the_limit_is_for_the_modifier_alone(server):
 
     FakeRucio.list_replicas = look
     try:
-        Modifier(server, timeout_s=7)(page())
-        Modifier(server, timeout_s=None)(page())
+        modifier_of(server, timeout_s=7)(page())
+        modifier_of(server, timeout_s=None)(page())
     finally:
         FakeRucio.list_replicas = list_replicas
     assert seen == [7, 600]
@@ -177,13 +177,13 @@ def test_no_half_modified_page(server):
         return "DISK"
 
     with pytest.raises(KeyError, match="a bug"):
-        Modifier(server, prefer=choose)(found)
+        modifier_of(server, prefer=choose)(found)
     assert not is_modified(found)
 
 
 def test_expressions(server, clock):
     """An expression is resolved once in minutes; plain names and schemes cost nothing."""
-    modifier = Modifier(server, prefer=["DISK-X", "tier=none", "tier=disk"], exclude="tier=none")
+    modifier = modifier_of(server, prefer=["DISK-X", "tier=none", "tier=disk"], exclude="tier=none")
     for number in range(3):
         found = page(number)
         modifier(found)
@@ -198,9 +198,9 @@ def test_a_wrong_expression(server):
     modifier = Modifier(server)
     found = page()
     with pytest.warns(AlternatesWarning, match="parentheses"):
-        modifier(prefer="((")(found)
+        modifier.with_options(prefer="((")(found)
     assert not is_modified(found)
     with pytest.raises(ConfigurationError, match=r"'\(\('.*rucio rse list"):
-        modifier(prefer="((", strict=True)(found)
+        modifier.with_options(prefer="((", strict=True)(found)
     modifier(found)
     assert is_modified(found)

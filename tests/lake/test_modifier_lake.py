@@ -14,7 +14,7 @@ import pystac_client
 import pytest
 
 from stac_client import AlternatesWarning, StacClient, UnreachableError
-from stac_client._replicas import SCHEMES_STORAGE_FACTS as SCHEMES
+from stac_client._replicas import STORAGE_SCHEMES as SCHEMES
 from stac_policy.naming import DID, asset_name
 from tests.items import many_items
 
@@ -96,7 +96,7 @@ def test_protocols(items, client):
     """The best protocol of an RSE has its name, and on request every other has its own key."""
     best, everything = page_of(items), page_of(items)
     client.modifier(best)
-    client.modifier(protocols=True)(everything)
+    client.modifier.with_options(protocols=True)(everything)
     (did, *_) = dids_of(items)
     assert list(ways(best)) == ["STAC", "DISK-A", TWO_WAYS]
     assert ways(best)[TWO_WAYS] == f"{DAVS}{did.name}"
@@ -123,14 +123,14 @@ def test_protocols(items, client):
 def test_prefer(items, client, options, key):
     """The preferred copy becomes the href, the original goes to STAC, and twice is once."""
     page = page_of(items)
-    modifier = client.modifier(**options)
+    modifier = client.modifier.with_options(**options)
     modifier(page)
     once = copy.deepcopy(page)
     assert next(iter(ways(page))) == key
     assert ways(page)["STAC"] == items[0]["assets"]["band-0"]["href"]
     validate(page)
     modifier(page)
-    client.modifier(**options)(page)
+    client.modifier.with_options(**options)(page)
     assert page == once
     (explanation, *_) = modifier.explain(page)
     assert explanation.chosen.key == key
@@ -138,15 +138,15 @@ def test_prefer(items, client, options, key):
 
 def test_requests(items, client, requests_sent):
     """A page costs one request, an expression one in minutes, and the second pass none."""
-    modifier = client.modifier(prefer=["NOWHERE", "DISK-A"])
+    modifier = client.modifier.with_options(prefer=["NOWHERE", "DISK-A"])
     modifier(page_of(items))
     assert requests_sent.sent == [LIST]
     modifier(page_of(items))
     modifier.explain(page_of(items))
-    modifier(prefer=TWO_WAYS)(page_of(items))
+    modifier.with_options(prefer=TWO_WAYS)(page_of(items))
     assert requests_sent.sent == [LIST]
-    modifier(prefer="kind=test", cache_s=0)(page_of(items))
-    modifier(prefer="kind=test", cache_s=0)(page_of(items))
+    modifier.with_options(prefer="kind=test", cache_s=0)(page_of(items))
+    modifier.with_options(prefer="kind=test", cache_s=0)(page_of(items))
     assert sorted(requests_sent.sent) == ["GET /rses/?expression=kind%3Dtest", *[LIST] * 3]
 
 
@@ -178,7 +178,7 @@ def test_only_available_copies(items, rucio):
     rucio.update_rse(TWO_WAYS, {"availability_read": False})
     try:
         page = page_of(items)
-        StacClient(rucio).modifier(prefer=TWO_WAYS)(page)
+        StacClient(rucio).modifier.with_options(prefer=TWO_WAYS)(page)
     finally:
         rucio.update_rse(TWO_WAYS, {"availability_read": True})
     assert list(ways(page)) == ["STAC", "DISK-A"]
@@ -186,7 +186,7 @@ def test_only_available_copies(items, rucio):
 
 def test_storage(items, client, requests_sent):
     """What Rucio knows of the RSEs is written once an item, at two requests an RSE."""
-    modifier = client.modifier(storage=True, only=TWO_WAYS)
+    modifier = client.modifier.with_options(storage=True, only=TWO_WAYS)
     page = page_of(items)
     modifier(page)
     modifier(page_of(items))
@@ -200,7 +200,7 @@ def test_an_expired_token_and_many_threads(items, stac_lake):
     """Threads that share a modifier renew an expired token, and all get their copies."""
     rucio = stac_lake.client()
     rucio.auth_token = "expired"  # noqa: S105
-    modifier = StacClient(rucio).modifier(prefer="DISK-A", cache_s=0, strict=True)
+    modifier = StacClient(rucio).modifier.with_options(prefer="DISK-A", cache_s=0, strict=True)
     pages = [page_of(items) for _ in range(6)]
     threads = [threading.Thread(target=modifier, args=(page,)) for page in pages]
     for thread in threads:
@@ -221,7 +221,7 @@ def test_a_silent_rucio(stac_lake, silent):
     """A search goes on without copies, with one warning, where Rucio never answers."""
     rucio = stac_lake.client()
     rucio.list_hosts = [silent]
-    modifier = StacClient(rucio).modifier(timeout_s=0.3)
+    modifier = StacClient(rucio).modifier.with_options(timeout_s=0.3)
     collections = stac_lake.collections
     plain = pystac_client.Client.open(stac_lake.stac_url)
     expected = plain.search(collections=collections).item_collection().to_dict()
@@ -234,4 +234,4 @@ def test_a_silent_rucio(stac_lake, silent):
         each["assets"] for each in expected["features"]
     ]
     with pytest.raises(UnreachableError, match="timeout_s"):
-        modifier(strict=True)(many_items("c", 1, 1)[0])
+        modifier.with_options(strict=True)(many_items("c", 1, 1)[0])

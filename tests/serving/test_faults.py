@@ -15,7 +15,7 @@ from stac_rucio.serve import make_app
 
 from .behind import running_behind
 from .conftest import page_of
-from .front import running_front
+from .front import Marking, running_front
 
 ITEMS = {"Content-Type": "application/geo+json"}
 HIDDEN = "s3cr3t-t0ken"
@@ -306,12 +306,12 @@ def test_rucio_hangs(behind, make_front):
 def test_prefer_that_rucio_does_not_know(behind, make_front):
     """A client that prefers what is not there is told; all others are not."""
 
-    def modify(page=None, *, prefer=None):
-        if page is None:
+    class Preferring(Marking):
+        def with_options(self, *, prefer):
             raise ConfigurationError(f"no RSE {prefer} {HIDDEN}")
 
     behind.add("/search", page_of(behind.url), ITEMS)
-    with make_front(modify) as front:
+    with make_front(Preferring()) as front:
         got = front.ask("/search?prefer=NONE")
         assert error_of(got) == (400, "BadRequest")
         assert HIDDEN not in got.body.decode()

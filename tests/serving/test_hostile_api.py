@@ -100,14 +100,14 @@ class _Meeting(Marking):
         self._lock = threading.Lock()
         self._fifth = threading.Event()
 
-    def __call__(self, thing=None, *, prefer=None):
+    def __call__(self, thing):
         with self._lock:
             self._now += 1
             self.most = max(self.most, self._now)
             if self.most > 4:
                 self._fifth.set()
         self._fifth.wait(0.3)
-        super().__call__(thing, prefer=prefer)
+        super().__call__(thing)
         with self._lock:
             self._now -= 1
 
