@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Union
 from urllib.parse import unquote
@@ -154,13 +154,13 @@ class Selector:
             return None
         ordered = sorted(replicas, key=lambda each: (each.scheme != MOUNTED, each.rse))
         for preference in self.prefer:
-            if not isinstance(preference, str):
-                found = _chosen(preference, ordered)
+            found: Iterator[Replica]
+            if isinstance(preference, str):
+                found = (each for each in ordered if _meets(each, preference, resolved))
             else:
-                rses = resolved.get(preference, ())
-                found = [r for r in ordered if preference in {r.rse, r.scheme} or r.rse in rses]
-            if found:
-                return Choice(found[0], preference)
+                found = _chosen(ordered, preference)
+            if (replica := next(found, None)) is not None:
+                return Choice(replica, preference)
         return None
 
 
@@ -169,15 +169,21 @@ def is_expression(text: str) -> bool:
     return not _WORD.fullmatch(text)
 
 
-def _chosen(chooser: Chooser, ordered: Iterable[Replica]) -> list[Replica]:
-    by_rse = grouped(ordered, attrgetter("rse"))
-    rse = chooser({rse: [each.url for each in some] for rse, some in by_rse.items()})
-    if rse is not None and rse not in by_rse:
+def _meets(replica: Replica, preference: str, resolved: Resolved) -> bool:
+    if preference in resolved:
+        return replica.rse in resolved[preference]
+    return preference in (replica.rse, replica.scheme)
+
+
+def _chosen(ordered: Sequence[Replica], chooser: Chooser) -> Iterator[Replica]:
+    replicas = grouped(ordered, attrgetter("rse"))
+    rse = chooser({rse: [each.url for each in some] for rse, some in replicas.items()})
+    if rse is not None and rse not in replicas:
         raise ConfigurationError(
             f"a function given as prefer chose {rse!r}, where no replica is",
             hint="let it return one of the RSEs that it is given, or None",
         )
-    return by_rse.get(rse, []) if rse is not None else []
+    return (each for each in ordered if each.rse == rse)
 
 
 def _rses(terms: Iterable[str], resolved: Resolved) -> set[str]:

@@ -38,8 +38,13 @@ class Replica(NamedTuple):
     """Its key among alternates: the RSE, with the scheme where the RSE has several URLs."""
     rse: str
     pfn: str
-    url: str
-    """What tools read: a URL, or the path where the RSE is mounted."""
+    path: str | None = None
+    """The path of the file, where the RSE is mounted."""
+
+    @property
+    def url(self) -> str:
+        """What tools read; this is where a PFN becomes such a URL."""
+        return self.path or self.pfn
 
     @property
     def scheme(self) -> str:
@@ -61,20 +66,16 @@ def replicas_by_key(
         pfns: The PFNs of the available replicas by RSE, the best first.
         path_of: Returns the local path of a PFN, if there is one.
     """
-    urls = {rse: _urls(some, path_of) for rse, some in sorted(pfns.items()) if some}
-    found = {rse: Replica(rse, rse, pfns[rse][0], next(iter(some))) for rse, some in urls.items()}
-    for rse, some in urls.items():
-        for url in [*some][1:]:
-            replica = Replica("", rse, some[url], url)
-            key = _free_key(found, f"{rse}-{replica.scheme}")
-            found[key] = replica._replace(key=key)
+    found = {rse: Replica(rse, rse, some[0]) for rse, some in sorted(pfns.items()) if some}
+    for rse, best in tuple(found.items()):
+        further = [Replica(rse, rse, pfn) for pfn in pfns[rse][1:]]
+        if path_of:
+            further += [Replica(rse, rse, pfn, path_of(pfn)) for pfn in pfns[rse]]
+        for url, replica in {each.url: each for each in further}.items():
+            if url != best.url:
+                key = _free_key(found, f"{rse}-{replica.scheme}")
+                found[key] = replica._replace(key=key)
     return found
-
-
-def _urls(pfns: Sequence[str], path_of: Callable[[str], str | None] | None) -> dict[str, str]:
-    """The PFN of each URL that tools can read; the one place where PFNs become such URLs."""
-    paths = {path: pfn for pfn in pfns if path_of and (path := path_of(pfn))}
-    return {**{pfn: pfn for pfn in pfns}, **paths}
 
 
 def _free_key(taken: Container[str], wanted: str) -> str:
@@ -181,7 +182,7 @@ class Memory:
     """
 
     def __init__(self, size: int) -> None:
-        self._size = size
+        self._generation = size // 2
         self.clear()
 
     def clear(self) -> None:
@@ -204,7 +205,7 @@ class Memory:
 
     def keep(self, answers: Mapping[Any, Any]) -> None:
         """Keep answers that have just come."""
-        if len(self._young) + len(answers) > self._size:
+        if len(self._young) + len(answers) > self._generation:
             self._old, self._young = self._young, {}
         now = monotonic()
         self._young.update({key: (now, answer) for key, answer in answers.items()})

@@ -21,6 +21,7 @@ from tests.fake_rucio import FakeRucio
 
 from .modifying import COPY, is_modified, modifier_of, page
 
+KNOWN = {"scope": "c", "name": "/c/i0/a0.tif"}
 FAILURES = [
     (DatabaseException("database is locked"), RequestError, "database is locked"),
     (AccessDenied("no"), AccessError, "ask an administrator"),
@@ -141,13 +142,43 @@ def test_the_limit_is_for_the_modifier_alone(server):
     assert server.timeout == 600
 
 
-@pytest.mark.parametrize("entries", [["<html>"], [{}], [{"rses": None}], [None], [5]])
-def test_nonsense(server, entries):
+@pytest.mark.parametrize(
+    "entry",
+    [
+        *("<html>", {}, {"rses": None}, None, 5),
+        *(
+            KNOWN | {"rses": {"DISK": odd}}
+            for odd in (None, 5, [None], [5], [["x"]], {"x": 5}.items())
+        ),
+        *(KNOWN | {"scope": {}}, KNOWN | {"name": []}),
+    ],
+    ids=str,
+)
+def test_nonsense(server, entry):
     """An answer that is not Rucio's leaves the items as they are."""
-    server.told["list_replicas"] = entries
+    server.told["list_replicas"] = [entry]
     found = page()
     with pytest.warns(AlternatesWarning, match="rucio_host"):
         Modifier(server)(found)
+    assert not is_modified(found)
+    with pytest.raises(RequestError, match="rucio_host"):
+        modifier_of(server, strict=True)(found)
+
+
+@pytest.mark.parametrize(
+    ("method", "odd"),
+    [
+        *(("list_rses", odd) for odd in ([None], [{}], [{"rse": 5}], [{"rse": {}}], 5)),
+        *(("get_rse", odd) for odd in (None, [5], "x")),
+        *(("list_rse_attributes", odd) for odd in (None, [5], "x")),
+    ],
+)
+def test_nonsense_about_rses(server, monkeypatch, method, odd):
+    """So does nonsense about RSEs."""
+    monkeypatch.setattr(FakeRucio, method, lambda *_: odd)
+    found = page()
+    with pytest.warns(AlternatesWarning, match="rucio_host"):
+        modifier_of(server, prefer="tier=disk", storage=True)(found)
     assert not is_modified(found)
 
 

@@ -53,7 +53,7 @@ def test_a_job_is_late():
 
 def test_memory(clock):
     """A memory keeps the latest answers, each for as long as who asks accepts it."""
-    memory = Memory(3)
+    memory = Memory(6)
     memory.keep({"a": 1, "b": None})
     clock.now_s += 5
     memory.keep({"a": 4, "c": 3})
@@ -65,10 +65,10 @@ def test_memory(clock):
 
 
 def test_memory_is_bounded():
-    """However many answers come, no more are kept than twice the size, the latest among them."""
+    """However many answers come, no more are kept than the size, the latest among them."""
     memory = Memory(10)
     for number in range(100):
         memory.keep({number: number})
         found, _ = memory.recall(range(100), 60)
-        assert len(found) <= 20
-        assert {*found} >= {*range(max(0, number - 9), number + 1)}
+        assert len(found) <= 10
+        assert {*found} >= {*range(max(0, number - 4), number + 1)}

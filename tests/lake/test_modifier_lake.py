@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import copy
 import json
+import multiprocessing
 import socket
 import threading
 import warnings
+from concurrent.futures import ProcessPoolExecutor
 from importlib import resources
 
 import jsonschema
 import pystac_client
 import pytest
+from rucio.client import Client as RucioClient
 
 from stac_client import AlternatesWarning, StacClient, UnreachableError
 from stac_client._replicas import STORAGE_SCHEMES as SCHEMES
@@ -208,6 +211,67 @@ def test_an_expired_token_and_many_threads(items, stac_lake):
     for thread in threads:
         thread.join()
     assert [next(iter(ways(page))) for page in pages] == ["DISK-A"] * len(pages)
+
+
+def keys_of_replicas(modifier, pages):
+    """The keys of all replicas of the first asset of each item, in pages modified one by one."""
+    for page in pages:
+        modifier(page)
+    return [
+        [item["id"], *ways({"features": [item]})] for page in pages for item in page["features"]
+    ]
+
+
+def many_pages(items):
+    """Pages of one item and of all."""
+    return [page_of([item]) for item in items] * 5 + [page_of(items) for _ in range(5)]
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_fork(items, client):
+    """Children of forks go on with the modifier of their parent, and get every replica.
+
+    None reads the answer of another on a connection that both have, nor waits for a
+    lock that a thread of the parent held at the fork.
+    """
+    modifier = client.modifier.with_options(cache_s=0, strict=True)
+    pages = many_pages(items)
+    expected = keys_of_replicas(modifier, copy.deepcopy(pages))
+    assert {tuple(keys[1:]) for keys in expected} == {("STAC", "DISK-A", TWO_WAYS)}
+    context = multiprocessing.get_context("fork")
+    found, over = context.SimpleQueue(), threading.Event()
+
+    def go_on():
+        while not over.is_set():
+            modifier(page_of(items))
+
+    def annotate():
+        found.put(keys_of_replicas(modifier, copy.deepcopy(pages)))
+
+    thread = threading.Thread(target=go_on)
+    thread.start()
+    try:
+        children = [context.Process(target=annotate) for _ in range(4)]
+        for child in children:
+            child.start()
+        annotate()
+        for child in children:
+            child.join(60)
+            assert child.exitcode == 0
+    finally:
+        over.set()
+        thread.join()
+    assert [found.get() for _ in (*children, None)] == [expected] * 5
+
+
+def test_a_spawned_process(items, rucio):
+    """A modifier can be sent to another process, and gets every replica there, too."""
+    rucio.__class__ = RucioClient  # that of the lake is no class of a module
+    modifier = StacClient(rucio).modifier.with_options(prefer="DISK-A", strict=True)
+    expected = keys_of_replicas(modifier, [page_of(items)])
+    assert {tuple(keys[1:]) for keys in expected} == {("DISK-A", "STAC", TWO_WAYS)}
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        assert pool.submit(keys_of_replicas, modifier, [page_of(items)]).result(60) == expected
 
 
 @pytest.fixture
