@@ -22,7 +22,7 @@ from stac_client._rucio import grouped
 from stac_policy.naming import DID, asset_name, collection_scope
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Sequence
+    from collections.abc import Callable, Container, Iterable, Sequence
 
     from stac_client._preference import Choice
     from stac_client._results import Outcome
@@ -137,9 +137,8 @@ def item_views(thing: object) -> Iterator[ItemView]:
         yield from map(_ObjectView, thing)
     elif isinstance(thing, MutableMapping):
         features = thing.get("features", [thing] if thing.get("type") == "Feature" else [])
-        for feature in features if isinstance(features, list) else []:
-            if isinstance(feature, MutableMapping):
-                yield ItemView(feature)
+        if isinstance(features, list):
+            yield from (ItemView(each) for each in features if isinstance(each, MutableMapping))
     elif isinstance(thing, Collection) and not isinstance(thing, (str, bytes, Mapping)):
         for each in thing:
             yield from item_views(each)
@@ -329,26 +328,6 @@ class AssetReplicas(NamedTuple):
     """The replica that becomes the href, if any."""
 
 
-class Edit(NamedTuple):
-    """What is to be written into an item."""
-
-    item: ItemView
-    assets: Mapping[str, Mapping[str, Any]]
-    """New fields by asset key."""
-    schemes: Mapping[str, Any]
-    """New storage schemes, if any."""
-
-    def write(self) -> None:
-        """Write it."""
-        for key, fields in self.assets.items():
-            self.item.write(key, fields)
-            if NAME in fields or "alternate" in fields:
-                self.item.declare(EXTENSION)
-        if self.schemes:
-            self.item.write_property(STORAGE_SCHEMES, self.schemes)
-            self.item.declare(STORAGE_EXTENSION)
-
-
 def find_assets(items: Iterable[ItemView], scope: str | None) -> Iterator[AssetView]:
     """Yield the assets of items that have an href.
 
@@ -381,8 +360,8 @@ def _names(item: ItemView, key: str) -> Iterable[str]:
 
 def make_edits(
     found: Iterable[AssetReplicas], storage: Mapping[str, Mapping[str, Any]]
-) -> list[Edit]:
-    """Return what is to be written, one edit for each item.
+) -> list[Callable[[], None]]:
+    """Return functions that write replicas into their items; until then nothing changes.
 
     Args:
         found: The replicas of assets.
@@ -394,18 +373,27 @@ def make_edits(
 
 def _edit(
     item: ItemView, found: Sequence[AssetReplicas], storage: Mapping[str, Mapping[str, Any]]
-) -> Edit:
-    schemes: dict[str, Any] = {}
-    refs: dict[str, str] = {}
+) -> Callable[[], None]:
+    here = {}
     if storage and not uses_another_version(item.extensions):
         here = {rse: storage[rse] for each in found for rse in each.shown}
-        schemes, refs = with_schemes(item.properties.get(STORAGE_SCHEMES), here)
+    schemes, refs = with_schemes(item.properties.get(STORAGE_SCHEMES), here)
     assets = {}
     for asset, _, replicas, shown, choice in found:
         chosen = choice.replica if choice else None
         fields = item.assets[asset.key]
         assets[asset.key] = with_alternates(fields, replicas, chosen, shown=shown, refs=refs)
-    return Edit(item, assets, schemes if refs else {})
+
+    def write() -> None:
+        for key, fields in assets.items():
+            item.write(key, fields)
+            if NAME in fields or "alternate" in fields:
+                item.declare(EXTENSION)
+        if refs:
+            item.write_property(STORAGE_SCHEMES, schemes)
+            item.declare(STORAGE_EXTENSION)
+
+    return write
 
 
 # What was learned of assets at their registration.

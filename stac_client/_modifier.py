@@ -19,7 +19,7 @@ from stac_client._alternates import AssetReplicas, ItemView, find_assets, item_v
 from stac_client._assets import absolute_href
 from stac_client._items import iter_items
 from stac_client._preference import Selector, is_expression
-from stac_client._replicas import SCHEMES, ReplicaSource
+from stac_client._replicas import ReplicaSource
 from stac_client._rucio import Rucio
 from stac_client.errors import ConfigurationError, StacRucioError
 from stac_policy.urls import redact
@@ -118,9 +118,8 @@ def _because(choice: Choice) -> str:
         return f"{text} chose it"
     if is_expression(text):
         return f"its RSE is the first by name that {text} gives"
-    return (
-        f"{text} is preferred" if text == choice.replica.rse else f"its scheme {text} is preferred"
-    )
+    whose = "" if text == choice.replica.rse else "its scheme "
+    return f"{whose}{text} is preferred"
 
 
 def _text(preference: Preference) -> str:
@@ -171,13 +170,9 @@ class ModifierOptions:
 
     def __post_init__(self) -> None:
         if self.timeout_s is not None and not self.timeout_s > 0:
-            raise ConfigurationError(
-                f"timeout_s is {self.timeout_s!r}; give seconds, or None for any time"
-            )
+            raise ConfigurationError(f"timeout_s is {self.timeout_s!r}, neither seconds nor None")
         if not self.cache_s >= 0:
-            raise ConfigurationError(
-                f"cache_s is {self.cache_s!r}; give seconds, or 0 for no cache"
-            )
+            raise ConfigurationError(f"cache_s is {self.cache_s!r}, but must be seconds, or 0")
         _ = self.selector  # checks the others
 
     @cached_property
@@ -222,7 +217,7 @@ class Modifier:
         self._scope = scope
         self._source = ReplicaSource(Rucio.of(rucio))
         self._failures = count()
-        """Since Rucio has answered; as `next` of it needs no lock, which a fork could break."""
+        """Counts those since Rucio has answered, without a lock that a fork could leave locked."""
 
     def __reduce__(self) -> tuple[type[Modifier], tuple[Any, ...]]:
         return type(self), (self._source.rucio, self.options, self._scope)
@@ -266,18 +261,17 @@ class Modifier:
 
         Raises:
             TypeError: It is none of these, or options are given.
-            StacRucioError: With `strict`, if Rucio cannot be asked.
-            ConfigurationError: A function given as `prefer` chose an RSE without a
-                replica.
+            StacRucioError: With `strict`, if Rucio cannot be asked, or a function given
+                as `prefer` chose an RSE without a replica.
         """
         if options:
             named = ", ".join(f"{name}=…" for name in options)
             raise TypeError(f"a modifier takes items alone; use modifier.with_options({named})")
-        views = list(item_views(items))
-        assets = [asset for asset in find_assets(views, self._scope) if asset.dids]
+        assets = [each for each in find_assets(item_views(items), self._scope) if each.dids]
         try:
             found = self._find(assets)
-            schemes = self._storage_schemes(found)
+            rses = (rse for each in found for rse in each.shown) if self.options.storage else ()
+            schemes = self._source.look_up(self._source.storages, rses, self.options.timeout_s)
         except StacRucioError as error:
             if self.options.strict:
                 raise
@@ -285,8 +279,8 @@ class Modifier:
                 warnings.warn(f"no alternates: {error}", AlternatesWarning, stacklevel=2)
             return
         # Nothing is written before everything is computed: no page is ever half modified.
-        for edit in make_edits(found, schemes):
-            edit.write()
+        for write in make_edits(found, schemes):
+            write()
 
     def explain(self, items: Modifiable | Collection[Modifiable]) -> list[Explanation]:
         """Return, for each asset, where its replicas are, which one is chosen, and why.
@@ -312,33 +306,26 @@ class Modifier:
 
     def _find(self, assets: Sequence[AssetView]) -> list[AssetReplicas]:
         """The replicas of those assets that Rucio knows, and the choice among them."""
-        selector = self.options.selector
-        answers = self._source.find(
-            (did for asset in assets for did in asset.dids),
-            selector.expressions if assets else (),
-            SCHEMES if self.options.protocols else selector.schemes,
-            timeout_s=self.options.timeout_s,
-            max_age_s=self.options.cache_s,
-        )
-        if answers.asked:
+        options, source = self.options, self._source
+        selector, answered = options.selector, source.answered
+        expressions = selector.expressions if assets else ()
+        resolved = source.look_up(source.resolved, expressions, options.timeout_s)
+        memory = source.replicas[options.protocols or selector.needs_protocols]
+        dids = (did for asset in assets for did in asset.dids)
+        known = source.look_up(memory, dids, options.timeout_s, options.cache_s)
+        if source.answered != answered:
             self._failures = count()
         found = []
         for asset in assets:
-            did = next((did for did in asset.dids if did in answers.pfns), None)
+            did = next((did for did in asset.dids if known[did] is not None), None)
             if did is not None:
-                pfns = answers.pfns[did]
+                pfns = known[did]
                 replicas = selector.replicas(pfns)
-                shown = selector.shown(pfns, answers.resolved)
+                shown = selector.shown(pfns, resolved)
                 wanted = (each for each in replicas.values() if each.rse in shown)
-                choice = selector.choose(wanted, answers.resolved)
+                choice = selector.choose(wanted, resolved)
                 found.append(AssetReplicas(asset, did, replicas, shown, choice))
         return found
-
-    def _storage_schemes(self, found: Sequence[AssetReplicas]) -> Mapping[str, Mapping[str, Any]]:
-        if not self.options.storage:
-            return {}
-        rses = (rse for each in found for rse in each.shown)
-        return self._source.storage_schemes(rses, timeout_s=self.options.timeout_s)
 
 
 # For tools that take a function from URL to URL.

@@ -32,6 +32,8 @@ _WORD = re.compile(r"[A-Za-z0-9_.+-]+")
 _PREFIX = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#]+/[^?#]*", re.IGNORECASE)
 _PERCENT_ENCODED = ("http://", "https://", "dav://", "davs://")
 """In URLs of these schemes, `%20` in the path stands for a space."""
+_NO_FILE = re.compile(r"[?#]|/\Z")
+_NO_NAME = re.compile(r"\A\.\.?\Z|[/\\\0]")
 
 
 class Mounts:
@@ -63,27 +65,19 @@ class Mounts:
 
     def path(self, pfn: str) -> str | None:
         """Return the local path of a PFN, or None if it has none."""
-        for prefix, folder in self._folders.items():
-            if pfn.startswith(prefix):
-                encoded = prefix.lower().startswith(_PERCENT_ENCODED)
-                below = _below(pfn[len(prefix) :], percent_encoded=encoded)
-                return None if below is None else folder + below
-        return None
-
-
-def _below(path: str, *, percent_encoded: bool) -> str | None:
-    """A path below a folder, or None if it is none."""
-    if "?" in path or "#" in path or path.endswith("/"):
-        return None
-    parts = [part for part in path.split("/") if part]
-    if percent_encoded:
-        try:
-            parts = [unquote(part, errors="strict") for part in parts]
-        except UnicodeDecodeError:
+        prefix = next((each for each in self._folders if pfn.startswith(each)), None)
+        if prefix is None:
             return None
-    if not parts or any(part in {".", ".."} or re.search(r"[/\\\0]", part) for part in parts):
-        return None
-    return "/".join(parts)
+        below = pfn[len(prefix) :]
+        parts = [part for part in below.split("/") if part]
+        if prefix.lower().startswith(_PERCENT_ENCODED):
+            try:
+                parts = [unquote(part, errors="strict") for part in parts]
+            except UnicodeDecodeError:
+                return None
+        if not parts or _NO_FILE.search(below) or any(map(_NO_NAME.search, parts)):
+            return None
+        return self._folders[prefix] + "/".join(parts)
 
 
 def _ended(prefix: str) -> str:
@@ -116,8 +110,8 @@ class Selector:
             each for each in (*texts, *self._only, *self._exclude) if is_expression(each)
         ]
         """The RSE expressions, which Rucio must resolve."""
-        self.schemes = SCHEMES if mounts or not {*SCHEMES}.isdisjoint(texts) else ()
-        """Those whose PFNs are needed; none where the best PFN of each RSE suffices."""
+        self.needs_protocols = bool(mounts) or not {*SCHEMES}.isdisjoint(texts)
+        """Whether the best PFN of each RSE does not suffice."""
 
     def replicas(self, pfns: Mapping[str, Sequence[str]]) -> dict[str, Replica]:
         """Return the replicas with these PFNs by RSE, and the paths where they are mounted."""
@@ -193,12 +187,8 @@ def _rses(terms: Iterable[str], resolved: Resolved) -> set[str]:
 def _terms(option: str, given: Any) -> tuple[Any, ...]:
     """The RSEs and RSE expressions of an option, and the functions of `prefer`."""
     several = [given] if isinstance(given, str) else given
-    if not isinstance(several, Sequence):
-        raise ConfigurationError(f"{option} is {given!r}; give RSEs or RSE expressions")
-    for each in several:
+    for each in several if isinstance(several, Sequence) else [several]:
         is_text = isinstance(each, str) and each.strip()
         if not is_text and not (option == "prefer" and callable(each)):
-            raise ConfigurationError(
-                f"{option} has {each!r}, which is neither an RSE nor an expression"
-            )
+            raise ConfigurationError(f"{option} has {each!r}, which is no RSE nor RSE expression")
     return tuple(several)

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import threading
-from collections import defaultdict, deque
+from collections import deque
+from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from contextlib import suppress
+from copy import copy
 from functools import cache, partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from stac_client._rucio import Rucio, batched
+from stac_client._rucio import REQUEST_DIDS, Rucio, batched
 from stac_client.errors import ConfigurationError, StacRucioError, UnreachableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
+    from collections.abc import Container, Iterable, Sequence
 
-    from stac_client._rucio import PFNs
-    from stac_policy.naming import DID
 
 MOUNTED = "file"
 """The scheme of a path below which an RSE is mounted."""
@@ -167,22 +167,34 @@ def _is_of(scheme: object, rse: str) -> bool:
 
 PAUSE_S = 15.0
 """After a failure, Rucio is left alone for so long."""
-_RSES_FOR_S = 600.0
+RSES_FOR_S = 600.0
+"""Answers about RSEs are repeated for so long."""
 _REPLICAS_KEPT = 20_000
 _RSES_KEPT = 1_000
 _WORKERS = 4
 _NO_RSE = "resulted in an empty set"
 
+Ask = Callable[[Rucio, list[Any]], Mapping[Any, Any]]
+
 
 class Memory:
-    """The latest answers; who asks for them says how old they may be.
+    """The latest answers to one question; who asks for them says how old they may be.
 
     They are kept in two generations of bounded size. That needs no lock, which a
     fork would leave locked in the child while another thread holds it.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, ask: Ask, batch: int = 1) -> None:
+        """Remember nothing yet.
+
+        Args:
+            size: How many answers it keeps at most.
+            ask: Asks Rucio for some keys, and returns the answers to those that it knows.
+            batch: How many keys it takes at a time.
+        """
         self._generation = size // 2
+        self.ask = ask
+        self.batch = batch
         self.clear()
 
     def clear(self) -> None:
@@ -211,95 +223,33 @@ class Memory:
         self._young.update({key: (now, answer) for key, answer in answers.items()})
 
 
-class Answers(NamedTuple):
-    """What Rucio says of files."""
-
-    pfns: Mapping[DID, PFNs]
-    """Of the files that it knows."""
-    resolved: Mapping[str, Collection[str]]
-    """The RSEs of each RSE expression."""
-    asked: bool
-    """Whether Rucio had to be asked."""
-
-
 class ReplicaSource:
     """Asks Rucio for replicas and RSEs, and remembers for a while what it said.
 
-    For any number of threads. All requests of a call run together, under one
+    For any number of threads. The requests of a look-up run together, under one
     time limit. After a failure, the same failure is the answer for some seconds.
     """
 
     def __init__(self, rucio: Rucio) -> None:
         self.rucio = rucio
-        # By the schemes that were asked for.
-        self._replicas: dict[tuple[str, ...], Memory] = defaultdict(partial(Memory, _REPLICAS_KEPT))
-        # Of storages by RSE, and of RSEs by expression, which no RSE has as its name.
-        self._rses = Memory(_RSES_KEPT)
+        self.replicas = {
+            False: Memory(_REPLICAS_KEPT, Rucio.readable, REQUEST_DIDS),
+            True: Memory(_REPLICAS_KEPT, partial(Rucio.readable, schemes=SCHEMES), REQUEST_DIDS),
+        }
+        """The PFNs of files, by whether those of all protocols are listed or of the best only."""
+        self.resolved = Memory(_RSES_KEPT, _resolve)
+        """The RSEs of RSE expressions."""
+        self.storages = Memory(_RSES_KEPT, _storage_schemes)
+        """The storage schemes of RSEs."""
+        self.answered = 0
+        """How often Rucio has answered, about."""
         # Requests have a time limit of their own, so that threads nobody waits for end.
         self._limited = cache(rucio.limited)
-        # Not the error itself, which would keep alive all that it passes through.
-        self._failed: tuple[float, type[StacRucioError], str, str] | None = None
-
-    def find(
-        self,
-        dids: Iterable[DID],
-        expressions: Iterable[str],
-        schemes: tuple[str, ...],
-        *,
-        timeout_s: float | None,
-        max_age_s: float,
-    ) -> Answers:
-        """Return the replicas of files, and the RSEs of RSE expressions.
-
-        Args:
-            dids: The files.
-            expressions: The RSE expressions.
-            schemes: `SCHEMES` for PFNs of all protocols, or none for those of the best only.
-            timeout_s: How long to wait for Rucio, in seconds, or None for any time.
-            max_age_s: How old an answer about replicas may be, in seconds.
-
-        Raises:
-            StacRucioError: Rucio cannot be reached, does not answer in time, or
-                refuses.
-        """
-        rucio = self._limited(timeout_s)
-        known, unknown = self._replicas[schemes].recall(dids, max_age_s)
-        resolved, unresolved = self._rses.recall(expressions, _RSES_FOR_S)
-        jobs: list[Callable[[], Any]] = [partial(_resolve, rucio, each) for each in unresolved]
-        jobs += [partial(rucio.readable, batch, schemes) for batch in batched(unknown)]
-        if jobs:
-            answers = self._ask(jobs, timeout_s)
-            rses = dict(zip(unresolved, answers))
-            listed = dict.fromkeys(unknown)
-            for each in answers[len(unresolved) :]:
-                listed.update(each)
-            self._rses.keep(rses)
-            self._replicas[schemes].keep(listed)
-            known |= listed
-            resolved |= rses
-        registered = {did: pfns for did, pfns in known.items() if pfns is not None}
-        return Answers(registered, resolved, asked=bool(jobs))
-
-    def storage_schemes(
-        self, rses: Iterable[str], *, timeout_s: float | None
-    ) -> dict[str, dict[str, Any]]:
-        """Return the storage schemes of RSEs.
-
-        Raises:
-            StacRucioError: As in `find`.
-        """
-        known, unknown = self._rses.recall(rses, _RSES_FOR_S)
-        if unknown:
-            rucio = self._limited(timeout_s)
-            jobs = [partial(_storage_scheme, rucio, rse) for rse in unknown]
-            schemes = dict(zip(unknown, self._ask(jobs, timeout_s)))
-            self._rses.keep(schemes)
-            known |= schemes
-        return known
+        self._failed: tuple[StacRucioError, float] | None = None
 
     def clear(self) -> None:
         """Forget what Rucio has said, and that it has failed."""
-        for memory in (*self._replicas.values(), self._rses):
+        for memory in (*self.replicas.values(), self.resolved, self.storages):
             memory.clear()
         self.forgive()
 
@@ -307,21 +257,51 @@ class ReplicaSource:
         """Ask Rucio again even if it has just failed."""
         self._failed = None
 
-    def _ask(self, jobs: Sequence[Callable[[], Any]], timeout_s: float | None) -> list[Any]:
-        if self._failed is not None:
-            failed_s, kind, message, hint = self._failed
-            if monotonic() - failed_s < PAUSE_S:
-                message += f" (Rucio is asked again {PAUSE_S:g} s after that)"
-                raise kind(message, hint=hint, transient=True)
-        try:
-            answers = run_together(jobs, timeout_s)
-        except ConfigurationError:  # concerns this question only, and was answered
-            raise
-        except StacRucioError as error:
-            self._failed = (monotonic(), type(error), error.message, error.hint)
-            raise
-        self._failed = None
-        return answers
+    def look_up(
+        self,
+        memory: Memory,
+        keys: Iterable[Any],
+        timeout_s: float | None,
+        max_age_s: float = RSES_FOR_S,
+    ) -> dict[Any, Any]:
+        """Return the answers to one question.
+
+        Args:
+            memory: One of this object's; it knows the question.
+            keys: What is asked for.
+            timeout_s: How long to wait for Rucio, in seconds, or None for any time.
+            max_age_s: How old an answer may be, in seconds.
+
+        Returns:
+            An answer for each key; None where Rucio knows none.
+
+        Raises:
+            StacRucioError: Rucio cannot be reached, does not answer in time, or
+                refuses.
+        """
+        found, missing = memory.recall(keys, max_age_s)
+        if missing:
+            if self._failed is not None and monotonic() - self._failed[1] < PAUSE_S:
+                raise copy(self._failed[0])
+            rucio = self._limited(timeout_s)
+            jobs = [partial(memory.ask, rucio, some) for some in batched(missing, memory.batch)]
+            try:
+                answers = run_together(jobs, timeout_s)
+            except ConfigurationError:  # concerns this question only, and was answered
+                raise
+            except StacRucioError as error:
+                failure = copy(error)  # without a traceback, which keeps alive what it passed
+                failure.args = (f"{error.message} (Rucio is asked again {PAUSE_S:g} s after that)",)
+                self._failed = failure, monotonic()
+                raise
+            self._failed = None
+            self.answered += 1
+            new = dict.fromkeys(missing)
+            for each in answers:
+                new.update(each)
+            memory.keep(new)
+            found |= new
+        return found
 
 
 def run_together(jobs: Sequence[Callable[[], Any]], timeout_s: float | None) -> list[Any]:
@@ -370,14 +350,18 @@ def run_together(jobs: Sequence[Callable[[], Any]], timeout_s: float | None) -> 
     return answers
 
 
-def _resolve(rucio: Rucio, expression: str) -> frozenset[str]:
+def _resolve(rucio: Rucio, expressions: list[str]) -> dict[str, frozenset[str]]:
+    (expression,) = expressions
     try:
-        return frozenset(rucio.rses(expression))
+        return {expression: frozenset(rucio.rses(expression))}
     except ConfigurationError as error:
         if _NO_RSE in str(error):
-            return frozenset()
+            return {expression: frozenset()}
         raise
 
 
-def _storage_scheme(rucio: Rucio, rse: str) -> dict[str, Any]:
-    return storage_scheme(rse, rucio.host, rucio.rse(rse), rucio.rse_attributes(rse))
+def _storage_schemes(rucio: Rucio, rses: list[str]) -> dict[str, dict[str, Any]]:
+    return {
+        rse: storage_scheme(rse, rucio.host, rucio.rse(rse), rucio.rse_attributes(rse))
+        for rse in rses
+    }
