@@ -1,14 +1,17 @@
-"""Look-ups: a memory that is bounded, and requests that run together within a time limit."""
+"""Look-ups: what is remembered, and requests that run together within a time limit."""
 
 from __future__ import annotations
 
 import threading
 import time
+import warnings
 
 import pytest
 
-from stac_client import UnreachableError
+from stac_client import Modifier, StacClient, UnreachableError
 from stac_client._replicas import Memory, run_together
+
+from .modifying import COPY, is_modified, modifier_of, page
 
 
 def test_jobs_run_together():
@@ -72,3 +75,63 @@ def test_memory_is_bounded():
         found, _ = memory.recall(range(100), 60)
         assert len(found) <= 10
         assert {*found} >= {*range(max(0, number - 4), number + 1)}
+
+
+def test_the_second_pass_costs_nothing(server, clock):
+    """What has just been asked is not asked again, nor by a modifier made from this one."""
+    modifier = Modifier(server)
+    modifier(page())
+    for other in (modifier, modifier.with_options(prefer="DISK")):
+        found = page()
+        other(found)
+        assert is_modified(found)
+    assert server.asked == [1]
+    clock.now_s += 31
+    modifier(page())
+    assert server.asked == [1, 1]
+
+
+def test_unknown_assets_are_remembered_too(server):
+    """That Rucio does not know an asset is remembered as well."""
+    server.told["list_replicas"] = []
+    modifier = Modifier(server)
+    for _ in range(2):
+        found = page()
+        modifier(found)
+        assert not is_modified(found)
+    assert server.asked == [1]
+
+
+def test_forgetting(server):
+    """The memory can be cleared, or not be used at all."""
+    modifier = Modifier(server)
+    for _ in range(2):
+        modifier(page())
+        modifier.clear()
+    for _ in range(2):
+        modifier.with_options(cache_s=0)(page())
+    assert server.asked == [1] * 4
+
+
+def test_the_modifier_of_a_client_is_one_object_with_its_memory(server):
+    """Each use of `StacClient.modifier` is the same modifier, which remembers."""
+    client = StacClient(server)
+    for _ in range(2):
+        client.modifier(page())
+    assert server.asked == [1]
+
+
+def test_many_threads(server):
+    """Any number of threads may use a modifier at the same time."""
+    modifier = modifier_of(server, prefer=["tier=disk"])
+    pages = [page(number % 5, assets=50) for number in range(40)]
+    threads = [threading.Thread(target=modifier, args=(each,)) for each in pages]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    for each in pages:
+        assert is_modified(each)
+        assert {a["href"] for a in each["features"][0]["assets"].values()} == {COPY}
