@@ -191,12 +191,14 @@ def with_alternates(
     fields = dict(asset)
     href = asset["href"]
     own = asset.get(NAME)
-    name = own if isinstance(own, str) else None
-    name = name or next((key for key, each in replicas.items() if each.url == href), None)
+    name = own if isinstance(own, str) and own else None
     alternates = _fields(asset.get("alternate"))
     for key, replica in replicas.items():
+        url = replica.url
+        if url == href and name is None:
+            name = key
         if shown is None or replica.rse in shown:
-            there: dict[str, Any] = {"href": replica.url, NAME: key}
+            there: dict[str, Any] = {"href": url, NAME: key}
             if refs and replica.rse in refs:
                 there["storage:refs"] = [refs[replica.rse]]
             alternates[key] = {**_fields(alternates[key]), **there} if key in alternates else there

@@ -172,6 +172,8 @@ RSES_FOR_S = 600.0
 _REPLICAS_KEPT = 20_000
 _RSES_KEPT = 1_000
 _WORKERS = 4
+_GRACE_S = 1.0
+"""So much longer than a look-up may a request take, which then is never what is reported."""
 _NO_RSE = "resulted in an empty set"
 
 Ask = Callable[[Rucio, list[Any]], Mapping[Any, Any]]
@@ -243,7 +245,7 @@ class ReplicaSource:
         """The storage schemes of RSEs."""
         self.answered = 0
         """How often Rucio has answered, about."""
-        # Requests have a time limit of their own, so that threads nobody waits for end.
+        # Requests have a time limit of their own, so that threads nobody waits for any more end.
         self._limited = cache(rucio.limited)
         self._failed: tuple[StacRucioError, float] | None = None
 
@@ -283,7 +285,7 @@ class ReplicaSource:
         if missing:
             if self._failed is not None and monotonic() - self._failed[1] < PAUSE_S:
                 raise copy(self._failed[0])
-            rucio = self._limited(timeout_s)
+            rucio = self._limited(timeout_s and timeout_s + _GRACE_S)
             jobs = [partial(memory.ask, rucio, some) for some in batched(missing, memory.batch)]
             try:
                 answers = run_together(jobs, timeout_s)

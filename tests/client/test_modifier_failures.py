@@ -138,7 +138,7 @@ def test_the_limit_is_for_the_modifier_alone(server):
         modifier_of(server, timeout_s=None)(page())
     finally:
         FakeRucio.list_replicas = list_replicas
-    assert seen == [7, 600]
+    assert seen == [8, 600]
     assert server.timeout == 600
 
 

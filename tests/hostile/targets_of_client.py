@@ -66,7 +66,7 @@ def files_of_items(made: Material) -> object:
 def alternates(made: Material) -> None:
     """A page with replicas keeps every URL it had, and doing it again changes nothing."""
     page = made.page()
-    for item in item_views(page):
+    for item in item_views(page) if isinstance(page, dict) else ():
         for key, asset in list(item.assets.items()):
             pfns = {"DISK-A": [made.url()], "DISK-B": [made.url(), made.url()]}
             prefer = made.choice([[], ["DISK-B"]])
