@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Collection, Iterator, Mapping, MutableMapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import count
 from typing import TYPE_CHECKING, Any, Union
@@ -149,7 +149,7 @@ class ModifierOptions:
     """RSEs and RSE expressions; replicas elsewhere are left out."""
     exclude: RSEs = ()
     """RSEs and RSE expressions whose replicas are left out."""
-    mounts: Prefixes = field(default_factory=dict)
+    mounts: Prefixes | None = None
     """Where storages are mounted here, by the beginning of their PFNs:
     `{"davs://host:443/rucio/": "/eos/rucio/"}`. The paths become further alternates,
     and come first where their RSE is preferred."""
@@ -228,7 +228,7 @@ class Modifier:
         prefer: Prefer = _KEPT,
         only: RSEs = _KEPT,
         exclude: RSEs = _KEPT,
-        mounts: Prefixes = _KEPT,
+        mounts: Prefixes | None = _KEPT,
         protocols: bool = _KEPT,
         storage: bool = _KEPT,
         strict: bool = _KEPT,

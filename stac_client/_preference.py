@@ -94,7 +94,9 @@ class Choice(NamedTuple):
 class Selector:
     """Selects the replicas of an asset that are shown, and the one that is preferred."""
 
-    def __init__(self, prefer: Prefer, only: RSEs, exclude: RSEs, mounts: Prefixes) -> None:
+    def __init__(
+        self, prefer: Prefer, only: RSEs, exclude: RSEs, mounts: Prefixes | None = None
+    ) -> None:
         """Check what is wanted; a single preference or RSE needs no list.
 
         Raises:

@@ -30,7 +30,7 @@ RESOLVED = {"tier=disk": {"DISK-A", "DISK-B"}, "tier=none": set(), "tier=tape": 
 
 def chosen_of(prefer, pfns=PFNS):
     """The choice."""
-    return Selector(prefer, (), (), {}).choose(replicas_by_key(pfns).values(), RESOLVED)
+    return Selector(prefer, (), ()).choose(replicas_by_key(pfns).values(), RESOLVED)
 
 
 def smallest(copies):
@@ -111,7 +111,7 @@ def test_the_order_is_respected(pfns, prefer):
 )
 def test_only_and_exclude(only, exclude, left):
     """Only those of `only`, without those of `exclude`."""
-    assert Selector((), only, exclude, {}).shown(PFNS, RESOLVED) == left
+    assert Selector((), only, exclude).shown(PFNS, RESOLVED) == left
 
 
 @pytest.mark.parametrize(
