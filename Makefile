@@ -52,6 +52,7 @@ lint: $(VENV)/installed-test
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/codespell
+	$(BIN)/lint-imports --no-cache
 
 types: $(VENV)/installed-test
 	$(BIN)/mypy
@@ -59,7 +60,7 @@ types: $(VENV)/installed-test
 
 # Runs the example notebook on a lake of its own, and stores its outputs.
 notebook: $(VENV)/installed-test
-	$(BIN)/python -m tests.examples.notebook
+	$(BIN)/python -m scripts.notebook
 
 # In an environment of its own: the newest tools want newer libraries than Rucio allows.
 docs: | $(BIN)/uv
@@ -85,7 +86,7 @@ $(STAC_BROWSER)/dist/index.html:
 	cd $(STAC_BROWSER) && npx vue-cli-service build --noSourceMaps
 
 wheel: $(VENV)/installed-test
-	$(BIN)/python tests/wheel.py
+	$(BIN)/python scripts/wheel.py
 
 # The extension for pystac, from its wheel, with each pystac that registers it otherwise.
 PYSTACS := 1.12 1.14 1
@@ -122,23 +123,23 @@ bench: $(VENV)/installed-test
 
 # Every fault at every step, in seeded runs; `soak` goes on with other seeds for an hour.
 faults: $(VENV)/installed-test
-	$(BIN)/python -m tests.faults --workers 8
+	$(BIN)/python -m chaos --workers 8
 
 SOAK_S ?= 3600
 FROM ?= $(shell date +%s)
 
 soak: $(VENV)/installed-test
-	$(BIN)/python -m tests.faults --seconds $(SOAK_S) --from $(FROM) --workers 8
+	$(BIN)/python -m chaos --seconds $(SOAK_S) --from $(FROM) --workers 8
 
 load: $(VENV)/installed-test
-	$(BIN)/python -m tests.faults.load --seconds 600
+	$(BIN)/python -m chaos.load --seconds 600
 
 # The oldest releases that pyproject.toml allows of what is used directly.
 lower-bounds: $(VENV)/installed-test
-	$(BIN)/python tests/lower_bounds.py
+	$(BIN)/python scripts/lower_bounds.py
 
 reproducible-wheel: $(VENV)/installed-test
-	$(BIN)/python tests/reproducible_wheel.py
+	$(BIN)/python scripts/reproducible_wheel.py
 
 # What a release consists of, into dist/.
 sbom: | $(BIN)/uv

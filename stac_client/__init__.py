@@ -25,8 +25,8 @@ except ModuleNotFoundError as error:
 from stac_client._alternates import EXTENSION as ALTERNATE_ASSETS
 from stac_client._alternates import write_back
 from stac_client._assets import by_media_type, by_role
-from stac_client._history import History, plot_map, to_geodataframe
-from stac_client._lookup import LearnFrom
+from stac_client._history import History, to_geodataframe
+from stac_client._lookup import Probe
 from stac_client._modifier import (
     AlternatesWarning,
     Candidate,
@@ -46,7 +46,7 @@ from stac_client._rules import (
     RuleStatus,
     StuckFile,
 )
-from stac_client.admin import plan_setup, survey
+from stac_client.admin import plan_setup, summarise_catalogue
 from stac_client.client import StacClient
 from stac_client.errors import (
     AccessError,
@@ -67,12 +67,12 @@ __all__ = [
     "Explanation",
     "History",
     "ItemStatus",
-    "LearnFrom",
     "MetadataWarning",
     "Modifier",
     "ModifierOptions",
     "Outcome",
     "Plan",
+    "Probe",
     "Progress",
     "Registration",
     "ReplicationAvailability",
@@ -89,8 +89,7 @@ __all__ = [
     "by_media_type",
     "by_role",
     "plan_setup",
-    "plot_map",
-    "survey",
+    "summarise_catalogue",
     "to_geodataframe",
     "write_back",
 ]

@@ -340,7 +340,10 @@ def find_assets(items: Iterable[ItemView], scope: str | None) -> Iterator[AssetV
     for item in items:
         collection, item_id = item.collection, item.id
         named = isinstance(collection, str) and isinstance(item_id, str) and collection and item_id
-        in_scope = (scope or collection_scope(str(collection))) if named else ""
+        try:
+            in_scope = (scope or collection_scope(str(collection))) if named else ""
+        except ValueError:  # an account's scope is never derived
+            named, in_scope = False, ""
         for key in item.assets:
             names = _names(item, key) if named and key else ()
             yield AssetView(item, key, tuple(DID(in_scope, name) for name in names))

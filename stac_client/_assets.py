@@ -1,6 +1,6 @@
-"""From an item to the assets that can be registered; pure.
+"""Which assets of an item are meant, and what Rucio needs to know of each; pure.
 
-What can not be registered is given as an outcome that says why.
+What cannot be registered comes as an outcome that says why.
 """
 
 from __future__ import annotations
@@ -16,54 +16,39 @@ from stac_client._items import id_text
 from stac_client._results import Outcome, State
 from stac_client.errors import ConfigurationError
 from stac_policy.naming import DID, asset_name, collection_scope, item_name
-from stac_policy.urls import absolute, refusal
+from stac_policy.urls import absolute, link_href, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from stac_client._items import ItemDict
 
-
-# Which assets of an item are meant: by key, role, media type, or any predicate; pure.
-
-
 AssetPredicate = Callable[[str, Mapping[str, Any]], bool]
-"""Takes the key and the fields of an asset, and says whether it is meant."""
+"""Takes the key and the fields of an asset, and returns whether it is meant."""
 
 AssetSelection = Union[str, Collection[str], AssetPredicate, None]
 """Key or keys of assets, a predicate, or None for those with the role `data` where
 an item has any, and otherwise all that are files."""
 
+_MOST_BYTES = 2**63 - 1  # what Rucio's databases hold
+_API_ENDPOINTS = frozenset({"rendered_preview", "tilejson"})
 
-def check_selection(selection: object) -> None:
-    """See to it that a selection is one.
+
+def named_keys(selection: AssetSelection) -> set[str]:
+    """Return the keys that a selection names; a predicate names none.
 
     Raises:
         ConfigurationError: It is neither keys nor a predicate.
     """
-    if selection is None or callable(selection) or isinstance(selection, str):
-        return
-    if not isinstance(selection, Collection) or not all(isinstance(key, str) for key in selection):
+    if selection is None or callable(selection):
+        return set()
+    keys = [selection] if isinstance(selection, str) else selection
+    if not isinstance(keys, Collection) or not all(isinstance(key, str) for key in keys):
         raise ConfigurationError(
             f"assets is {selection!r}; give the key of an asset, a list of keys, or a predicate "
             "such as by_role or by_media_type"
         )
-
-
-def is_selected(key: str, asset: Mapping[str, Any], selection: AssetSelection) -> bool:
-    """Tell whether an asset is selected; None selects all here."""
-    if selection is None:
-        return True
-    if isinstance(selection, str):
-        return key == selection
-    return selection(key, asset) if callable(selection) else key in selection
-
-
-def named_keys(selection: AssetSelection) -> set[str]:
-    """The keys that a selection names."""
-    if selection is None or callable(selection):
-        return set()
-    return {selection} if isinstance(selection, str) else {*selection}
+    return {*keys}
 
 
 def by_role(*roles: str) -> AssetPredicate:
@@ -104,10 +89,6 @@ def _check(given: tuple[object, ...], function: str, example: str) -> None:
         raise ConfigurationError(f"{function} needs one or more texts: {function}({example!r})")
 
 
-_MOST_BYTES = 2**63 - 1  # what Rucio's databases hold
-_API_ENDPOINTS = frozenset({"rendered_preview", "tilejson"})
-
-
 @dataclass  # frozen, each of millions would take twice as long to make
 class Asset:
     """An asset that can be registered, with what its item says about it; nobody changes it."""
@@ -131,7 +112,7 @@ class Asset:
         return self.size_bytes is not None and bool(self.checksums)
 
     def outcome(self, state: State, reason: str = "") -> Outcome:
-        """Say what became of it."""
+        """Return what became of it."""
         return Outcome(self.collection, self.item, self.key, state, reason, self.did, self.dataset)
 
 
@@ -141,7 +122,7 @@ def select_assets(
     scope: str | None = None,
     source_rse: str | None = None,
 ) -> Iterator[Asset | Outcome]:
-    """Give each selected asset of an item, or the reason why it can not be registered.
+    """Yield each selected asset of an item, or the reason why it cannot be registered.
 
     Args:
         item: The item as a dict.
@@ -156,13 +137,17 @@ def select_assets(
     Raises:
         ConfigurationError: The selection is neither keys nor a predicate.
     """
-    check_selection(selection)
+    keys = named_keys(selection)
+    ids = id_text(item.get("collection")), id_text(item.get("id"))
+    if item.get("type") != "Feature":
+        yield Outcome(*ids, "", State.FAILED, "not a STAC item: its type is not Feature")
+        return
     assets = _assets(item, source_rse)
     unwanted = _unwanted_by_default(assets) if selection is None else {}
     dataset = _dataset(item, scope)
-    ids = id_text(item.get("collection")), id_text(item.get("id"))
     for key, asset in assets.items():
-        if selection is not None and not is_selected(key, asset, selection):
+        selected = selection(key, asset) if callable(selection) else key in keys
+        if selection is not None and not selected:
             continue
         found = unwanted.get(key) or _asset(item, assets, key, dataset)
         yield Outcome(*ids, key, State.SKIPPED, found) if isinstance(found, str) else found
@@ -174,7 +159,7 @@ def registrable(
     scope: str | None,
     source_rse: str | None = None,
 ) -> Iterator[Asset]:
-    """Give the selected assets of items that can be registered, and nothing of the others."""
+    """Yield the selected assets of items that can be registered, and nothing of the others."""
     for item in items:
         for found in select_assets(item, selection, scope, source_rse):
             if isinstance(found, Asset):
@@ -184,7 +169,7 @@ def registrable(
 def _asset(
     item: ItemDict, assets: Mapping[str, Mapping[str, Any]], key: str, dataset: DID | str
 ) -> Asset | str:
-    """An asset that can be registered, or why it can not."""
+    """An asset that can be registered, or why it cannot."""
     if isinstance(dataset, str):
         return dataset
     if not key:
@@ -193,7 +178,7 @@ def _asset(
     href = fields.get("href")
     if not isinstance(href, str) or not href:
         return "no href"
-    url = href if is_http(href) else absolute_href(item, href)
+    url = href if is_http(href) else absolute(href, link_href(item))
     if reason := refusal(url):
         return reason
     collection, item_id = item["collection"], item["id"]
@@ -218,7 +203,10 @@ def _dataset(item: ItemDict, scope: str | None) -> DID | str:
         return "the item belongs to no collection, which its name needs"
     if not isinstance(item_id, str) or not item_id:
         return "the item has no id"
-    return DID(scope or collection_scope(collection), item_name(collection, item_id))
+    try:
+        return DID(scope or collection_scope(collection), item_name(collection, item_id))
+    except ValueError as error:  # an account's scope is never derived
+        return str(error)
 
 
 def _assets(item: ItemDict, source_rse: str | None) -> dict[str, Mapping[str, Any]]:
@@ -248,7 +236,7 @@ def _unwanted_by_default(assets: Mapping[str, Mapping[str, Any]]) -> dict[str, s
 
 
 def _renders_an_item(asset: Mapping[str, Any]) -> bool:
-    """Tell an endpoint that renders the item from a file of it, by its URL."""
+    """Return whether an asset is an endpoint that renders the item, by its URL."""
     href = asset.get("href")
     if not isinstance(href, str) or "?" not in href:
         return False
@@ -258,15 +246,6 @@ def _renders_an_item(asset: Mapping[str, Any]) -> bool:
 def _roles(asset: Mapping[str, Any]) -> list[str]:
     roles = asset.get("roles")
     return roles if isinstance(roles, list) else []
-
-
-def absolute_href(item: ItemDict, href: str) -> str:
-    """Resolve a relative href against the item's own URL, where the item names it."""
-    links = item.get("links")
-    for link in links if isinstance(links, list) else []:
-        if isinstance(link, dict) and link.get("rel") == "self":
-            return absolute(href, str(link.get("href") or ""))
-    return href
 
 
 def _size_bytes(asset: Mapping[str, Any]) -> int | None:

@@ -1,177 +1,164 @@
-"""Items, from whatever holds items."""
+"""Items, from whatever holds items: searches, catalogues, files, streams, and any of these."""
 
 from __future__ import annotations
 
+import copy
+import io
 import json
+import re
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
-from json import JSONDecodeError
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Union
+from typing import IO, Any, Union
 from urllib.parse import urlsplit
 
 import pystac
 import requests
-from pystac_client import ItemSearch
+from pystac.stac_io import DefaultStacIO
+from pystac_client import Client, ItemSearch
+from pystac_client.errors import ClientTypeError
 from pystac_client.exceptions import APIError
 from pystac_client.stac_api_io import StacApiIO
 
-from stac_client.errors import ConfigurationError, RequestError, UnreachableError
-from stac_policy.http import BYTES_A_VALUE, GuardedAdapter, values_in
-
-if TYPE_CHECKING:
-    Item = dict[str, Any]
-
-
-# Items from files: item collections, NDJSON and stac-geoparquet, without holding them all.
-
-
-_BUFFER_BYTES = 2**20  # lines are often longer than the 8 KiB that would be read at a time
-
-
-def read_items(path: Path) -> Iterator[Mapping[str, Any]]:
-    """Give the items of a file one by one.
-
-    Args:
-        path: `*.ndjson` or `*.jsonl` with an item on each line, `*.parquet`
-            (stac-geoparquet), or anything else: JSON of an item or an item
-            collection.
-
-    Raises:
-        ConfigurationError: There is no such file, or it is not what its name says.
-    """
-    try:
-        if path.suffix in {".ndjson", ".jsonl"}:
-            yield from _lines(path)
-        elif path.suffix == ".parquet":
-            yield from _geoparquet(path)
-        else:
-            yield from _json(path)
-    except OSError as error:
-        raise ConfigurationError(f"{path}: {error.strerror or error}") from error
-
-
-def _lines(path: Path) -> Iterator[Mapping[str, Any]]:
-    # As bytes, so that a line that is not UTF-8 is told by its number.
-    with path.open("rb", buffering=_BUFFER_BYTES) as file:
-        for number, line in enumerate(file, start=1):
-            if line.isspace():
-                continue
-            try:
-                item = json.loads(line)
-            except (ValueError, RecursionError) as error:
-                raise ConfigurationError(f"{path}, line {number}: not JSON") from error
-            yield item
-
-
-def _json(path: Path) -> Iterator[Mapping[str, Any]]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ConfigurationError(f"{path}: not JSON") from error
-    features = content.get("features", [content]) if isinstance(content, dict) else None
-    if not isinstance(features, list):
-        raise ConfigurationError(f"{path}: neither an item nor an item collection")
-    yield from features
-
-
-def _geoparquet(path: Path) -> Iterator[Mapping[str, Any]]:
-    try:
-        import pyarrow.parquet
-        from stac_geoparquet.arrow import stac_table_to_items
-    except ModuleNotFoundError as error:
-        raise ConfigurationError(
-            f"{path}: reading stac-geoparquet needs pip install 'stac-rucio[geoparquet]'"
-        ) from error
-    try:
-        with pyarrow.parquet.ParquetFile(path) as file:
-            for batch in file.iter_batches():
-                yield from stac_table_to_items(pyarrow.Table.from_batches([batch]))
-    except pyarrow.ArrowInvalid as error:
-        raise ConfigurationError(f"{path}: not stac-geoparquet") from error
-
+from stac_client.errors import AccessError, ConfigurationError, RequestError, UnreachableError
+from stac_policy.http import MAY_PASS, FetchError, GuardedAdapter, dismiss, parse_json, read_body
+from stac_policy.urls import DEFAULT_PORTS, absolute, link_href, mask, redact
 
 ItemDict = dict[str, Any]
 ItemsLike = Union[
     ItemSearch,
     pystac.ItemCollection,
-    pystac.Collection,
+    pystac.Catalog,
     pystac.Item,
     Mapping[str, Any],
+    str,
     Path,
-    Iterable[Union[pystac.Item, Mapping[str, Any]]],
+    IO[bytes],
+    Iterable[Any],
 ]
-"""A search, an item collection, a collection with its items, a page, the path of a
-file of items, or items as objects or dicts, singly or in any iterable."""
+"""A search, an item collection, a catalogue or collection with its items, a page, the path of
+a file of items (or the URL of a catalogue), a binary stream of them, items as objects or dicts,
+or any iterable of these."""
+
+_CATALOGUES = ("Catalog", "Collection")
 
 
 def iter_items(items: ItemsLike) -> Iterator[ItemDict]:
-    """Give items one by one as dicts, which the caller must not change.
+    """Yield items one by one as dicts, which the caller must not change.
+
+    What is no item among items, such as null, comes as a dict without the type of an item,
+    and `select_assets` reports it.
 
     Raises:
-        ConfigurationError: There is something among them that is no item.
+        ConfigurationError: It holds no items, or is a file that is missing or of another kind.
+        AccessError: The STAC API that they come from wants credentials.
         RequestError: The STAC API or catalogue that they come from does not give them.
         UnreachableError: It does not answer.
     """
-    try:
-        members = _members(items)
-        if not isinstance(members, Iterable):
-            raise _no_item(members)
-        for item in members:
-            yield _as_dict(item)
-    except (APIError, requests.RequestException) as error:
-        if status := getattr(error, "status_code", None):
-            raise RequestError(f"the STAC API answers {status}: {_first_line(error)}") from error
-        raise UnreachableError(f"the STAC API does not answer: {_first_line(error)}") from error
-    except RecursionError as error:
-        raise RequestError("the STAC catalogue can not be read: nested too deeply") from error
-    except (pystac.STACError, JSONDecodeError) as error:
-        raise RequestError(f"the STAC catalogue can not be read: {_first_line(error)}") from error
+    with stac_errors("the STAC API"):
+        if isinstance(items, Mapping):
+            yield from _from_document(
+                items, f"a value of type {type(items).__name__}", _own_url(items)
+            )
+        else:
+            yield from _from_object(items)
 
 
 def id_text(found: object) -> str:
-    """The id of an item or a collection for people; nothing where it is no text or number."""
+    """Return the id of an item or collection for people, or nothing where it is no id."""
     return str(found) if found and isinstance(found, (str, int, float)) else ""
 
 
-def _members(items: ItemsLike) -> object:
-    if isinstance(items, ItemSearch):
-        return items.items_as_dicts()
-    if isinstance(items, pystac.Catalog):
-        return items.get_items(recursive=True)
-    if isinstance(items, pystac.Item):
-        return [items]
-    if isinstance(items, Path):
-        return read_items(items)
-    if isinstance(items, Mapping):
-        return items.get("features", [items])
-    return items
+def _from_object(holder: Any) -> Iterator[ItemDict]:  # noqa: PLR0911 - one return a kind
+    """The items of what a program, and never a document, holds: text in it is a path."""
+    if isinstance(holder, (str, Path)):
+        return _from_place(holder)
+    if isinstance(holder, ItemSearch):
+        return _from_json(_with_guards(holder).items_as_dicts(), "")
+    if isinstance(holder, pystac.Catalog):
+        return _from_catalogue(holder)
+    if isinstance(holder, Mapping) and holder.get("type") in _CATALOGUES:
+        return _walk(holder, _own_url(holder), ApiIO())
+    if isinstance(holder, (pystac.Item, Mapping)):
+        return _from_json(holder, "")
+    if hasattr(holder, "readline"):
+        lines = map(str.encode, holder) if isinstance(holder, io.TextIOBase) else holder
+        return read_stream(lines, str(getattr(holder, "name", "the stream"))).items
+    if isinstance(holder, Iterable) and not isinstance(holder, (bytes, bytearray)):
+        return _from_iterable(holder)
+    raise _not_items(f"a value of type {type(holder).__name__}")
 
 
-def _as_dict(item: object) -> ItemDict:
-    if isinstance(item, pystac.Item):
-        return item.to_dict(include_self_link=True, transform_hrefs=False)
-    if isinstance(item, Mapping) and item.get("type") == "Feature":
-        return item if isinstance(item, dict) else dict(item)
-    raise _no_item(item)
+def _from_iterable(holders: Iterable[Any]) -> Iterator[ItemDict]:
+    for holder in holders:
+        if isinstance(holder, dict) and holder.get("type") == "Feature":
+            yield holder  # as most are
+        elif holder is None:
+            yield {}
+        else:
+            yield from _from_object(holder)
 
 
-def _no_item(found: object) -> ConfigurationError:
+def _from_place(place: str | Path) -> Iterator[ItemDict]:
+    if isinstance(place, str) and _is_url(place):
+        yield from _walk(place, "", ApiIO())
+    else:
+        with open_items(place) as stream:
+            yield from stream.items
+
+
+def _from_json(value: object, name: str) -> Iterator[ItemDict]:
+    """The items of a parsed document: an item, a page, or a list of these."""
+    if isinstance(value, pystac.Item):
+        yield value.to_dict(include_self_link=True, transform_hrefs=False)
+    elif isinstance(value, Mapping):
+        if "features" not in value:
+            yield value if isinstance(value, dict) else dict(value)
+        elif isinstance(value["features"], (str, Mapping, type(None), int, float)):
+            raise _not_items(name or "a page")
+        else:
+            yield from _from_json(value["features"], name)
+    elif isinstance(value, Iterable) and not isinstance(value, (str, bytes)):
+        for member in value:
+            yield from _from_json(member, name)
+    else:
+        yield {}
+
+
+def _from_document(value: object, name: str, base: str) -> Iterator[ItemDict]:
+    """The items of a document that stands alone, with what its links are relative to."""
+    if isinstance(value, Mapping):
+        if value.get("type") in _CATALOGUES:
+            return _walk(value, base, ApiIO())
+        if value.get("type") == "Feature" or "features" in value:
+            return _from_json(value, name)
+    elif isinstance(value, list):
+        return _from_json(value, name)
+    raise _not_items(name)
+
+
+def _own_url(document: Mapping[str, Any]) -> str:
+    """The URL that a document says it is at; it may name no file of this machine."""
+    url = link_href(document)
+    return url if _is_url(url) else ""
+
+
+def _not_items(name: str) -> ConfigurationError:
     return ConfigurationError(
-        f"a {type(found).__name__} is not a STAC item; give items, dicts of items, "
-        "or what holds them (a search, a collection, a page)"
+        f"{name} is neither a STAC item nor holds any; give items as objects or dicts, or what "
+        "holds them (a search, a collection, a page, the path of a file)"
     )
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+# Files and streams: what they hold is told by their content, not by their names.
 
 
-# Items from a stream of bytes, whatever it holds, and without holding all of them.
-
-
+_BUFFER_BYTES = 2**20  # lines are often longer than the 8 KiB that would be read at a time
 _PARQUET = b"PAR1"
 
 
@@ -179,114 +166,317 @@ _PARQUET = b"PAR1"
 class ItemStream:
     """Items as they come."""
 
-    items: Iterator[Item]
+    items: Iterator[ItemDict]
     as_lines: bool
     """Whether they came as NDJSON, one item a line."""
 
 
-def read_stream(stream: IO[bytes], name: str, begin: bytes = b"") -> ItemStream:
-    """Tell what a stream holds by its beginning, and give its items.
+@contextmanager
+def open_items(path: str | Path) -> Iterator[ItemStream]:
+    """Open a file of items; see `read_stream`.
+
+    Raises:
+        ConfigurationError: It cannot be read, or holds no items.
+    """
+    try:
+        with Path(path).open("rb", buffering=_BUFFER_BYTES) as file:
+            yield read_stream(file, str(path), str(path))
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {error.strerror or error}") from error
+
+
+def read_stream(lines: Iterable[bytes], name: str, path: str = "") -> ItemStream:
+    """Return the items of a stream, of which NDJSON is read line by line and never held.
 
     Args:
-        stream: Of an item collection, an item, NDJSON of either, or stac-geoparquet.
+        lines: Of JSON (an item, an item collection, an array of these, a catalogue), of NDJSON
+            (an item, item collection or array a line), or of stac-geoparquet.
         name: What to call it in errors.
-        begin: The first line, where that has been read already.
+        path: Its path, if it is a file: a catalogue may then name other files.
 
     Raises:
         ConfigurationError: It is none of these.
     """
-    numbered = enumerate(chain([begin] if begin else [], stream), start=1)
-    lines = ((number, line) for number, line in numbered if line.strip())
-    first = next(lines, None)
-    if first is None:
+    numbered = ((number, line) for number, line in enumerate(lines, start=1) if line.strip())
+    _, first = next(numbered, (0, b""))
+    if not first:
         return ItemStream(iter(()), as_lines=True)
-    if first[1].startswith(_PARQUET):
-        return ItemStream(_geoparquet_streams(chain([first[1]], stream)), as_lines=False)
+    if first.startswith(_PARQUET):
+        return ItemStream(_geoparquet(first, lines, name), as_lines=False)
     try:
-        begin = _loads(first[1])
-    except ValueError:  # JSON that spans several lines
-        return ItemStream(_whole(first[1] + stream.read(), name), as_lines=False)
-    as_lines = not (isinstance(begin, dict) and "features" in begin)
-    return ItemStream(_lines_streams(begin, lines, name), as_lines)
+        value = _parse(first, name)
+    except ConfigurationError:  # JSON that spans several lines
+        whole = b"".join([first, *lines])
+        return ItemStream(_from_document(_parse(whole, name), name, path), as_lines=False)
+    as_lines = isinstance(value, dict) and not (
+        "features" in value or value.get("type") in _CATALOGUES
+    )
+    begin = _from_json(value, name) if as_lines else _from_document(value, name, path)
+    rest = (
+        _from_json(_parse(line, f"{name}, line {number}"), f"{name}, line {number}")
+        for number, line in numbered
+    )
+    return ItemStream(chain(begin, chain.from_iterable(rest)), as_lines)
 
 
-def _lines_streams(begin: Any, lines: Iterable[tuple[int, bytes]], name: str) -> Iterator[Item]:
-    yield from _members_streams(begin, name)
-    for number, line in lines:
-        try:
-            value = _loads(line)
-        except ValueError as error:
-            raise _wrong(f"{name}, line {number}: not JSON") from error
-        yield from _members_streams(value, f"{name}, line {number}")
-
-
-def _whole(content: bytes, name: str) -> Iterator[Item]:
+def _parse(text: bytes, name: str) -> Any:
     try:
-        value = _loads(content)
+        return json.loads(text)
+    except RecursionError as error:
+        raise ConfigurationError(f"{name}: nested too deeply") from error
     except ValueError as error:
-        raise _wrong(f"{name}: neither JSON nor NDJSON nor stac-geoparquet") from error
-    yield from _members_streams(value, name)
+        raise ConfigurationError(f"{name}: neither JSON nor stac-geoparquet ({error})") from error
 
 
-def _members_streams(value: Any, name: str) -> list[Item]:
-    features = value.get("features", [value]) if isinstance(value, dict) else None
-    if not isinstance(features, list):
-        raise _wrong(f"{name}: neither an item nor an item collection")
-    return features
+def _geoparquet(first: bytes, lines: Iterable[bytes], name: str) -> Iterator[ItemDict]:
+    try:
+        import pyarrow.parquet
+        from stac_geoparquet.arrow import stac_table_to_items
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"{name}: reading stac-geoparquet needs pip install 'stac-rucio[geoparquet]'"
+        ) from error
+    with tempfile.TemporaryFile(prefix="stac-rucio-") as copied:
+        if isinstance(lines, io.IOBase) and lines.seekable():
+            source: Any = lines
+        else:  # its table of contents is at its end
+            copied.writelines(chain([first], lines))
+            source = copied
+        try:
+            with pyarrow.parquet.ParquetFile(source) as file:
+                for batch in file.iter_batches():
+                    for item in stac_table_to_items(pyarrow.Table.from_batches([batch])):
+                        yield dict(item)
+        except (pyarrow.ArrowException, KeyError, TypeError, ValueError) as error:
+            raise ConfigurationError(f"{name}: not stac-geoparquet") from error
 
 
-def _geoparquet_streams(chunks: Iterable[bytes]) -> Iterator[Item]:
-    """Its table of contents is at its end: it has to be a file."""
-    with tempfile.TemporaryDirectory(prefix="stac-rucio-") as folder:
-        file = Path(folder, "items.parquet")
-        with file.open("wb") as copy:
-            copy.writelines(chunks)
-        yield from (dict(item) for item in read_items(file))
+# Catalogues and STAC APIs, which may say anything: each document and page is read once.
 
 
-def _loads(line: bytes) -> Any:
-    return json.loads(line.decode("utf-8-sig"))
+_MOST_EMPTY = 1000
+"""Documents or pages in a row without an item, which no catalogue needs."""
+_HINT = "is the URL right?"
+_UNREADABLE = (AttributeError, FetchError, KeyError, OSError, TypeError, ValueError)
 
 
-def _wrong(message: str) -> Exception:
-    from stac_client.errors import ConfigurationError
+def open_api(url: str, headers: Mapping[str, str] | None = None) -> Client:
+    """Open a STAC API, with limits on what it may answer.
 
-    return ConfigurationError(message)
+    Args:
+        url: Its URL.
+        headers: For the API alone; they may hold credentials.
+
+    Raises:
+        ConfigurationError: It is no URL.
+        StacRucioError: It does not answer, or not as a STAC API.
+    """
+    if not _is_url(url):
+        raise ConfigurationError(
+            f"{redact(url)} is no URL of a STAC API, which begins with https:// or http://"
+        )
+    with stac_errors(_named(url), *_UNREADABLE):
+        return Client.open(url, stac_io=ApiIO(url, headers))
+
+
+def _with_guards(search: ItemSearch) -> ItemSearch:
+    """A search that asks as another does, and looks at the pages as ours do."""
+    reader = search._stac_io  # noqa: SLF001 - there is no other way to it
+    guarded = copy.copy(search)
+    guarded._stac_io = copy.copy(reader)  # noqa: SLF001
+    guarded._stac_io.get_pages = partial(read_pages, reader)  # type: ignore[method-assign]  # noqa: SLF001
+    return guarded
+
+
+def _from_catalogue(catalogue: pystac.Catalog) -> Iterator[ItemDict]:
+    root = catalogue.get_root() or catalogue
+    if isinstance(root, Client) and root.conforms_to("ITEM_SEARCH"):
+        ids = [catalogue.id] if isinstance(catalogue, pystac.Collection) else None
+        methods = [link.extra_fields.get("method") for link in root.get_links("search")]
+        return _from_object(
+            root.search(collections=ids, method="POST" if "POST" in methods else "GET")
+        )
+    # What was opened in a way of the user's own, with credentials perhaps, is read in that way.
+    own = root._stac_io  # noqa: SLF001 - as pystac's links do
+    reader = ApiIO() if own is None or type(own) is DefaultStacIO else own
+    return _walk(catalogue, catalogue.get_self_href() or "", reader)
+
+
+def _walk(start: object, base: str, reader: pystac.StacIO) -> Iterator[ItemDict]:
+    """The items of a catalogue and of all below it, in their order.
+
+    Args:
+        start: The catalogue, as object, dict or URL.
+        base: What its links are relative to.
+        reader: Reads what they lead to.
+    """
+    seen: set[object] = set()
+    empty = 0
+    todo: list[tuple[str, Any]] = [("child", start)]
+    while todo:
+        rel, target = todo.pop()
+        key = target if isinstance(target, str) else id(target)
+        if key in seen:
+            continue
+        seen.add(key)
+        if isinstance(target, str):
+            base = target
+            if rel == "items":
+                yield from _from_json(read_pages(reader, base), base)
+                continue
+        with stac_errors(_named(base), *_UNREADABLE):
+            found = dict(reader.read_json(base)) if isinstance(target, str) else target
+            links = _links_below(found, base)
+        todo += reversed(links or [])
+        empty += 1
+        if links is None:
+            empty = 0
+            yield from _from_json(found if found is target else _with_self(found, base), base)
+        elif empty > _MOST_EMPTY:
+            raise RequestError(f"{_named(base)}: {_MOST_EMPTY:,} catalogues without an item")
+
+
+def _links_below(found: Any, base: str) -> list[tuple[str, Any]] | None:
+    """The links of a catalogue to items and then those to catalogues; None of what is none."""
+    links: list[tuple[str, Any]]
+    if isinstance(found, pystac.Catalog):
+        links = [
+            (str(link.rel), link.target if link.is_resolved() else link.get_absolute_href())
+            for link in found.links
+        ]
+    elif isinstance(found, Mapping) and found.get("type") in _CATALOGUES:
+        named = [link for link in found["links"] if link.get("rel") in {"item", "items", "child"}]
+        links = [(link["rel"], absolute(link["href"], base)) for link in named]
+        for _, url in links:
+            if not _is_url(url) and (_is_url(base) or not base):
+                raise pystac.STACError(f"a link to {redact(url)}")
+    else:
+        return None
+    # An API has pages of all items of a collection.
+    items = [link for link in links if link[0] == "items"][:1]
+    items = items or [link for link in links if link[0] == "item"]
+    return items + [link for link in links if link[0] == "child"]
+
+
+def _with_self(item: ItemDict, url: str) -> ItemDict:
+    """An item that says where it is, so that relative hrefs can be resolved."""
+    links = item.get("links")
+    others = links if isinstance(links, list) else []
+    return {**item, "links": [{"rel": "self", "href": url}, *others]}
+
+
+def read_pages(
+    reader: pystac.StacIO,
+    url: str,
+    method: str | None = None,
+    parameters: dict[str, Any] | None = None,
+) -> Iterator[dict[str, Any]]:
+    """Yield the pages of an API that have anything on them, to the last.
+
+    Raises:
+        StacRucioError: A page is none, leads to one that there was already, or does not come.
+    """
+    seen: set[int] = set()
+    empty = 0
+    source: Any = url
+    while source is not None:
+        with stac_errors(_named(url), *_UNREADABLE):
+            page = reader.read_json(source, method=method, parameters=parameters)
+            found = page.get("features") or page.get("collections") or []
+            links = [link for link in page.get("links", []) if link["rel"] == "next"][:1]
+            source = pystac.Link.from_dict(links[0]) if links else None
+            following = hash(json.dumps(links, sort_keys=True))
+            if not isinstance(found, list):
+                raise pystac.STACError("a page whose features are no list")
+            if links and following in seen:
+                raise pystac.STACError("pages that lead in circles")
+            seen.add(following)
+            empty = 0 if found else empty + 1
+            if empty > _MOST_EMPTY:
+                raise pystac.STACError(f"more than {_MOST_EMPTY:,} empty pages")
+        if found:
+            yield page
+
+
+@contextmanager
+def stac_errors(name: str, *others: type[Exception]) -> Iterator[None]:
+    """Turn errors of pystac and pystac-client into those of this package.
+
+    Args:
+        name: What is read, for the beginning of the message.
+        others: Further errors that mean that it is no STAC.
+
+    Raises:
+        UnreachableError: It does not answer.
+        AccessError: It wants credentials, or others.
+        RequestError: It answers with an error, or with what is no STAC.
+    """
+    try:
+        yield
+    except (APIError, requests.RequestException) as error:
+        status = getattr(error, "status_code", None)
+        if status is None:
+            said = f"{name} does not answer: {_cause(error)}"
+            raise UnreachableError(said, transient=True) from error
+        if status in {401, 403}:
+            hint = "it wants credentials, which headers can give"
+            raise AccessError(f"{name} answers {status}", hint=hint) from error
+        if status == requests.codes.not_found:
+            raise RequestError(f"{name} answers {status}", hint=_HINT) from error
+        said = f"{name} answers {status}: {_cause(error)}"
+        raise RequestError(said, transient=status in MAY_PASS) from error
+    except RecursionError as error:
+        raise RequestError(f"{name} gives no STAC: nested too deeply") from error
+    except (pystac.STACError, ClientTypeError, json.JSONDecodeError, *others) as error:  # type: ignore[misc]
+        raise RequestError(f"{name} gives no STAC: {_cause(error)}", hint=_HINT) from error
+
+
+def _named(url: str) -> str:
+    return f"the STAC API {redact(url)}" if _is_url(url) else url or "the STAC catalogue"
+
+
+def _is_url(text: str) -> bool:
+    return text.lower().startswith(("http://", "https://"))
+
+
+_OBJECT = re.compile(r"<[^<>]* object at 0x[0-9a-f]+>[:,] ")
+# What urllib3 says last, in the parentheses of all exceptions that were involved.
+_CAUSE = re.compile(r"\(Caused by \w+\((?:\w+\(\d+, )?['\"](.+?)['\"]\)+$")
+
+
+def _cause(error: Exception) -> str:
+    """The end of what a chain of libraries says, in one line without secrets."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    text = _OBJECT.sub("", lines[0][:5000])
+    found = _CAUSE.search(text)
+    return mask(found[1] if found else text[:300])
 
 
 # How a STAC API is read with limits, whatever its pages and links say.
 
 
 _PAGE_BYTES = 64 << 20
-_PIECE_BYTES = 1 << 16
+_PAGE_S = 600.0
 _CONNECT_RETRIES = 5  # as pystac-client has it
+_TIMEOUT_S = 60.0
 
 
 class ApiIO(StacApiIO):
     """pystac-client's way to a STAC API, for one that nobody trusts.
 
-    It connects to no forbidden address, sends the user's headers to the API's host alone, reads
+    It connects to no forbidden address, sends the user's headers to the API's origin alone, reads
     neither endless nor enormous answers, only asks (GET and POST), and goes in no circles.
+
+    Args:
+        api: URL of the STAC API, if it has headers.
+        headers: For the API alone; they may hold credentials.
     """
 
-    def __init__(self, api: str, headers: Mapping[str, str], timeout_s: float) -> None:
-        """Make one.
+    def __init__(self, api: str = "", headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(timeout=_TIMEOUT_S)
+        self.session = _Session(api, headers or {})
 
-        Args:
-            api: URL of the STAC API.
-            headers: For the API alone; they may hold credentials.
-            timeout_s: The longest silence, in seconds.
-        """
-        super().__init__(timeout=timeout_s)
-        self.session = _Session(urlsplit(api).hostname, headers)
-
-    def request(
-        self,
-        href: str,
-        method: str | None = None,
-        headers: dict[str, str] | None = None,
-        parameters: dict[str, Any] | None = None,
-    ) -> str:
+    def request(self, href: str, method: str | None = None, *args: Any, **options: Any) -> str:
         """Ask, by a method that changes nothing.
 
         Raises:
@@ -294,78 +484,54 @@ class ApiIO(StacApiIO):
         """
         if method is not None and str(method).upper() not in {"GET", "POST"}:
             raise ValueError("a link to a page with a method that is neither GET nor POST")
-        return str(super().request(href, method, headers, parameters))
+        return str(super().request(href, method, *args, **options))
 
-    def get_pages(
-        self, url: str, method: str | None = None, parameters: dict[str, Any] | None = None
-    ) -> Iterator[dict[str, Any]]:
-        """Give pages.
+    def json_loads(self, txt: str, *_: Any, **__: Any) -> Any:
+        """Parse JSON within the bounds of a page."""
+        return parse_json(txt.encode(), _PAGE_BYTES)
 
-        Raises:
-            ValueError: One is none, or leads to one that there was already.
-            pystac_client.exceptions.APIError: The API does not answer as it should.
-        """
-        pages = super().get_pages(url, method, parameters)
-        seen: set[int] = set()
-        while True:
-            try:
-                page = next(pages, None)
-                if page is None:
-                    return
-                links = [link for link in page.get("links", []) if link.get("rel") == "next"]
-                following = hash(json.dumps(links[:1], sort_keys=True))
-            except (AttributeError, KeyError, TypeError, RecursionError) as error:
-                raise ValueError(f"a page that can not be read ({type(error).__name__})") from error
-            if links and following in seen:
-                raise ValueError("pages that lead in circles")
-            seen.add(following)
-            if not isinstance(page.get("features", []), list):
-                raise ValueError("a page whose features are no list")  # noqa: TRY004 - as of bad JSON
-            yield page
+    def get_pages(self, url: str, *args: Any, **options: Any) -> Iterator[dict[str, Any]]:
+        """Yield pages, as `read_pages` does."""
+        return read_pages(self, url, *args, **options)
 
 
 class _Session(requests.Session):
-    """Keeps the user's headers for one host, and reads no more than a page may have."""
+    """Keeps the user's headers for one origin, and reads no more than a page may have."""
 
-    def __init__(self, host: str | None, headers: Mapping[str, str]) -> None:
+    def __init__(self, api: str, headers: Mapping[str, str]) -> None:
         super().__init__()
-        self._host = host
-        self._own = {name.lower() for name in headers}
-        self.headers.update(headers)
-        self.auth = self._keep_headers
+        self._origin = _origin(api)
+        self._own = {*headers}
+        self.headers.update({"Accept-Encoding": "gzip", **headers})
+        self.auth = lambda request: request  # netrc's credentials are not for a catalogue's hosts
         self.hooks["response"].append(_read)
         self.stream = True
         for scheme in ("http://", "https://"):
             self.mount(scheme, GuardedAdapter(max_retries=_CONNECT_RETRIES))
 
-    def _keep_headers(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        if urlsplit(request.url or "").hostname != self._host:
-            for name in [name for name in request.headers if name.lower() in self._own]:
-                del request.headers[name]
-        return request
+    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
+        """Send a request, which may come from a redirect."""
+        if _origin(request.url or "") != self._origin:
+            for name in self._own:
+                request.headers.pop(name, None)
+        return super().send(request, **options)
 
-    def rebuild_auth(
-        self, prepared_request: requests.PreparedRequest, response: requests.Response
-    ) -> None:
-        """After a redirect, too."""
-        super().rebuild_auth(prepared_request, response)  # type: ignore[no-untyped-call]
-        self._keep_headers(prepared_request)
+    def rebuild_auth(self, *_: object) -> None:
+        """Leave netrc's credentials out after a redirect, too."""
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or DEFAULT_PORTS.get(parts.scheme)
 
 
 def _read(response: requests.Response, **_: Any) -> None:
     """Read an answer, unpacked, as far as a page may go; of a redirect nothing."""
-    content = bytearray()
-    if not response.is_redirect:
-        for piece in response.iter_content(_PIECE_BYTES):
-            content += piece
-            if len(content) > _PAGE_BYTES:
-                response.close()
-                raise ValueError(f"a page of more than {_PAGE_BYTES} bytes")
-        most_values = _PAGE_BYTES // BYTES_A_VALUE
-        if values_in(content) > most_values:
-            raise ValueError(f"a page of more than {most_values} values")
+    if response.is_redirect:
+        dismiss(response.raw)
+        content = b""
     else:
-        response.close()
+        content = read_body(response, _PAGE_BYTES, time.monotonic() + _PAGE_S)
     # So that requests does not read it, which has no limit.
-    response._content = bytes(content)  # noqa: SLF001
+    response._content = content  # noqa: SLF001
     response._content_consumed = True  # type: ignore[attr-defined]  # noqa: SLF001

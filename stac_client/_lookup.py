@@ -4,38 +4,34 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from enum import Enum
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
-
-import requests
-import urllib3
-from urllib3.util.retry import Retry
+from threading import Event
+from typing import TYPE_CHECKING
 
 from stac_client._checksums import WANT_DIGESTS, Digester, digests_of
 from stac_client._results import State, Tally
-from stac_policy.http import SLOWEST_BYTES, HostNotAllowedError, dismiss, open_url, pieces
-from stac_policy.http import make_session as make_guarded_session
+from stac_policy import http
+from stac_policy.http import Attempts, FetchError
 from stac_policy.urls import redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    import requests
+
     from stac_client._assets import Asset
     from stac_client._results import FileTally, Outcome
     from stac_policy.naming import DID
 
-
-_PIECE_BYTES = 1 << 18  # of a body; it is hashed while it is in the processor's cache
-_MOST_BYTES = 2**63 - 1  # what Rucio's databases hold
-_TIMEOUT_S = (10, 60)  # to connect; for the headers, and for each SLOWEST_BYTES of a body
-_PATIENCE_S = 60.0  # between two attempts, whatever Retry-After asks for
+_NO_HEAD = frozenset({HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED})
+# What servers say of files that they know no type of, and items of files that have none.
+_ANY_TYPE = frozenset({"", "application/octet-stream", "text/plain"})
 _ADVICE = "try again later, or put its size and a checksum into its item"
-_PAGE_TYPES = frozenset({"text/html", "application/xhtml+xml"})
 
 
-class LearnFrom(str, Enum):
+class Probe(str, Enum):
     """How far to go for sizes and checksums that Rucio needs."""
 
     ITEM = "item"
@@ -46,188 +42,115 @@ class LearnFrom(str, Enum):
     """And what one download of the file tells, where both before left something open."""
 
 
-class LookupFailedError(Exception):
-    """An origin gave no usable answer; the message says which and why."""
-
-
-class _Retry(Retry):
-    """Does not wait for days because an origin says so."""
-
-    def get_retry_after(self, response: urllib3.response.HTTPResponse) -> float | None:
-        seconds: float | None = super().get_retry_after(response)
-        return None if seconds is None else min(seconds, _PATIENCE_S)
-
-    def increment(self, *args: Any, **options: Any) -> Retry:
-        """Read not all that an origin sends because it is busy, as urllib3 would."""
-        if options.get("response") is not None:
-            dismiss(options["response"])
-        return super().increment(*args, **options)
-
-
-def make_session(connections: int) -> requests.Session:
-    """Make an HTTP session that retries what may pass and honours Retry-After, up to a minute.
-
-    Args:
-        connections: How many it has open to each host at the most; more wait.
-    """
-    retry = _Retry(
-        total=4,
-        backoff_factor=0.5,
-        status_forcelist=(408, 429, 500, 502, 503, 504),
-        allowed_methods=("GET", "HEAD"),
-        raise_on_status=False,
-    )
-    session = make_guarded_session(max_retries=retry, pool_maxsize=connections, pool_block=True)
-    # A compressed body has another length and other checksums than the file.
-    session.headers["Accept-Encoding"] = "identity"
-    return session
-
-
 def complete(
-    asset: Asset, learn_from: LearnFrom, session: requests.Session, tally: FileTally | None = None
+    asset: Asset,
+    probe: Probe,
+    session: requests.Session,
+    tally: FileTally | None = None,
+    stop: Event | None = None,
 ) -> Asset:
-    """Find out an asset's size and a checksum, going no further than needed.
+    """Return an asset with its size and a checksum, going no further for them than needed.
 
     Args:
         asset: The asset.
-        learn_from: How far to go.
-        session: As `make_session` gives it.
+        probe: How far to go.
+        session: As `stac_policy.http.make_session` gives it.
         tally: Counts the bytes of a download.
+        stop: Set when nobody wants to know any more.
 
     Returns:
         The asset with what was found; size or checksums may still be missing.
 
     Raises:
-        LookupFailedError: The origin failed, or contradicts the item.
+        FetchError: The origin failed, or contradicts the item.
     """
-    if asset.is_complete or learn_from is LearnFrom.ITEM:
+    if asset.is_complete or probe is Probe.ITEM:
         return asset
+    is_last = probe is Probe.HEAD
+    asset = _head(asset, session, Attempts(stop=stop), is_last=is_last)
+    if asset.is_complete or is_last:
+        return asset
+    return _download(asset, session, Attempts(stop=stop), tally or Tally().expect())
+
+
+def _head(asset: Asset, session: requests.Session, attempts: Attempts, *, is_last: bool) -> Asset:
+    def ask() -> requests.Response:
+        with http.open_url(session, asset.url, method="HEAD", headers=WANT_DIGESTS) as response:
+            http.require_ok(response)
+            http.require_plain(response)
+            return response
+
     try:
-        asset = _head(asset, session)
-        if asset.is_complete or learn_from is LearnFrom.HEAD:
-            return asset
-        return _download(asset, session, tally or Tally().expect())
-    # requests lets some of urllib3's errors pass, and ValueErrors of odd hosts and redirects.
-    except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
-        raise LookupFailedError(f"{redact(asset.url)}: {_describe(error)}") from error
-
-
-def _head(asset: Asset, session: requests.Session) -> Asset:
-    with open_url(
-        session, asset.url, (), _TIMEOUT_S, method="HEAD", headers=WANT_DIGESTS
-    ) as response:
+        response = http.persistently(ask, attempts)
+    except FetchError as error:
         # Not every origin answers HEAD, or speaks of what it sends; a download tells more.
-        if response.status_code != HTTPStatus.OK or _is_encoded(response):
-            return asset
-        _refuse_page(asset, response)
-        # 0 is also what some origins say that do not know.
-        size_bytes = _content_length(asset, response) or None
-        if size_bytes is not None:
-            _require_size(asset, size_bytes)
-        said = digests_of(response.headers)
-        return replace(
-            asset,
-            size_bytes=asset.size_bytes if asset.size_bytes is not None else size_bytes,
-            checksums=replace(
-                asset.checksums,
-                adler32=asset.checksums.adler32 or said.adler32,
-                md5=asset.checksums.md5 or said.md5,
-            ),
-        )
+        if error.status is None or (is_last and error.status not in _NO_HEAD):
+            raise
+        return asset
+    if response.headers.get("x-goog-stored-content-encoding", "identity") != "identity":
+        return asset  # it speaks of what is stored, which is not what is sent
+    _require_type(asset, response)
+    # 0 is also what some origins say that do not know.
+    size_bytes = http.content_length(response) or asset.size_bytes
+    if asset.size_bytes not in {None, size_bytes}:
+        raise FetchError(f"it has {size_bytes} bytes there instead of {asset.size_bytes}")
+    said = digests_of(response.headers)
+    checksums = replace(
+        asset.checksums,
+        adler32=asset.checksums.adler32 or said.adler32,
+        md5=asset.checksums.md5 or said.md5,
+    )
+    return replace(asset, size_bytes=size_bytes, checksums=checksums)
 
 
-def _download(asset: Asset, session: requests.Session, tally: FileTally) -> Asset:
+def _download(
+    asset: Asset, session: requests.Session, attempts: Attempts, tally: FileTally
+) -> Asset:
     digester = Digester(asset.checksums, md5=False)
-    with open_url(session, asset.url, (), _TIMEOUT_S) as response:
-        if response.status_code != HTTPStatus.OK:  # 202 and others are no files either
-            raise LookupFailedError(f"{redact(asset.url)}: HTTP {response.status_code}")
-        _refuse_page(asset, response)
-        announced = _content_length(asset, response)
-        if announced is not None:
-            _require_size(asset, announced)
-        tally.announce(announced or asset.size_bytes or 0)
-        for piece in _pieces(asset, response, tally):
-            digester.update(piece)
-    if announced not in {None, digester.size_bytes}:
-        raise LookupFailedError(
-            f"{redact(asset.url)} ended after {digester.size_bytes} of {announced} bytes"
-        )
-    _require_size(asset, digester.size_bytes)
+
+    def begin(response: requests.Response) -> None:
+        nonlocal digester
+        _require_type(asset, response)
+        digester = Digester(asset.checksums, md5=False)
+        tally.announce(http.content_length(response) or asset.size_bytes or 0)
+
+    for piece in http.Incoming(session, asset.url, begin, asset.size_bytes, attempts=attempts):
+        digester.update(piece)
+        tally.reached(digester.size_bytes)
     if wrong := digester.contradiction():
-        raise LookupFailedError(
-            f"{redact(asset.url)} has another {wrong} than its item or a HEAD request says"
-        )
+        raise FetchError(f"it has another {wrong} than its item or a HEAD request says")
     return replace(asset, size_bytes=digester.size_bytes, checksums=digester.checksums())
 
 
-def _pieces(asset: Asset, response: requests.Response, tally: FileTally) -> Iterator[bytes]:
-    """What is sent, if it is not more than it shall be, nor too slow, and has an end."""
-    received = 0
-    try:
-        for piece in pieces(response, _PIECE_BYTES):
-            received += len(piece)
-            if asset.size_bytes is not None and received > asset.size_bytes:
-                raise LookupFailedError(
-                    f"{redact(asset.url)} sends more than the {asset.size_bytes} bytes that its "
-                    "item or a HEAD request says"
-                )
-            yield piece
-            tally.reached(received)
-    except urllib3.exceptions.ReadTimeoutError as error:
-        raise LookupFailedError(
-            f"{redact(asset.url)} is too slow: not {SLOWEST_BYTES:,} bytes in {_TIMEOUT_S[1]} s "
-            f"after the first {received:,}; {_ADVICE}"
-        ) from error
-    except urllib3.exceptions.HTTPError as error:
-        raise LookupFailedError(f"{redact(asset.url)} broke off after {received} bytes") from error
+def _require_type(asset: Asset, response: requests.Response) -> None:
+    """Refuse what some origins send with status 200 in place of a file: a login, an error.
+
+    Raises:
+        FetchError: It is a page, JSON or XML, and the item says something else. A page is
+            taken only where the item says so and gives a size or checksum to compare with.
+    """
+    sent, said = (
+        text.partition(";")[0].strip().lower()
+        for text in (response.headers.get("Content-Type", ""), asset.media_type)
+    )
+    kind = _kind(sent)
+    if kind == "html":
+        checksums = asset.checksums
+        if _kind(said) != kind or not (asset.size_bytes or checksums or checksums.multihash):
+            raise FetchError(
+                f"it answers with a web page ({sent}) instead of the file; it probably wants a "
+                "login. Where the file is a page, its item has to say its type and size"
+            )
+    elif kind and said not in _ANY_TYPE and _kind(said) != kind:
+        raise FetchError(f"it answers with {sent} instead of {said}; it is probably an error")
 
 
-def _require_size(asset: Asset, size_bytes: int) -> None:
-    """Refuse another size than what is known already."""
-    if asset.size_bytes not in {None, size_bytes}:
-        raise LookupFailedError(
-            f"{redact(asset.url)} has {size_bytes} bytes, "
-            f"but its item or a HEAD request says {asset.size_bytes}"
-        )
-
-
-def _refuse_page(asset: Asset, response: requests.Response) -> None:
-    """Refuse the page that some origins send, with status 200, to who is not logged in."""
-    sent = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    if sent in _PAGE_TYPES and asset.media_type.partition(";")[0].strip().lower() != sent:
-        raise LookupFailedError(
-            f"{redact(asset.url)} answers with a web page ({sent}) instead of the file; "
-            "it probably wants a login"
-        )
-
-
-def _is_encoded(response: requests.Response) -> bool:
-    """Tell whether what is sent, or stored (Google), is compressed although that was not asked."""
-    headers = ("Content-Encoding", "x-goog-stored-content-encoding")
-    return any(response.headers.get(header, "identity") != "identity" for header in headers)
-
-
-def _content_length(asset: Asset, response: requests.Response) -> int | None:
-    length = response.headers.get("Content-Length", "")
-    if not length.isdecimal():
-        return None
-    # Python makes no number of thousands of digits.
-    if len(length) > len(str(_MOST_BYTES)) or int(length) > _MOST_BYTES:
-        raise LookupFailedError(f"{redact(asset.url)} has more bytes, it says, than Rucio counts")
-    return int(length)
-
-
-def _describe(error: Exception) -> str:
-    if isinstance(error, requests.exceptions.SSLError):
-        return "no TLS connection; is its certificate valid, and trusted here?"
-    if isinstance(error, requests.ConnectionError):
-        return f"no answer, or none within {_TIMEOUT_S[1]} s; {_ADVICE}"
-    if isinstance(error, (HostNotAllowedError, requests.TooManyRedirects)):
-        return (
-            "no usable answer: it redirects in circles, or leads to no web address, "
-            "or to one that nothing is fetched from"
-        )
-    return f"no usable answer ({type(error).__name__})"
+def _kind(media_type: str) -> str:
+    """What a media type is one of: html, json, xml, or nothing of these."""
+    if media_type in {"text/html", "application/xhtml+xml"}:
+        return "html"
+    name = media_type.rpartition("/")[2].rpartition("+")[2]
+    return name if name in {"json", "xml"} else ""
 
 
 # Look-ups of many assets side by side, so many at a time in all and for each host.
@@ -237,49 +160,55 @@ _AT_A_TIME = 16
 _OF_HOST = 4
 
 
+@dataclass(frozen=True)
 class Lookups:
     """Finds out sizes and checksums; for several threads, which share what may be at a time."""
 
-    def __init__(
-        self, learn_from: LearnFrom, session: requests.Session, executor: ThreadPoolExecutor
-    ) -> None:
-        self._learn_from = learn_from
-        self._session = session
-        self._executor = executor
+    probe: Probe
+    session: requests.Session
+    executor: ThreadPoolExecutor
+    stop: Event | None = None
+    """Set when nobody wants to know any more."""
 
     def complete(
         self, assets: Iterable[Asset], tallies: Mapping[DID, FileTally]
     ) -> Iterator[Asset | Outcome]:
-        """Give each asset with what was found, or why it can not be registered, in their order.
+        """Return each asset with what was found, or why it cannot be registered, in their order.
 
         Args:
             assets: The assets.
             tallies: The share of each in the progress.
         """
-        return self._executor.map(lambda asset: self._complete(asset, tallies[asset.did]), assets)
+        return self.executor.map(lambda asset: self._complete(asset, tallies[asset.did]), assets)
 
     def _complete(self, asset: Asset, tally: FileTally) -> Asset | Outcome:
         try:
-            found = complete(asset, self._learn_from, self._session, tally)
-        except LookupFailedError as error:
+            found = complete(asset, self.probe, self.session, tally, self.stop)
+        except FetchError as error:
             tally.done(there=False)
-            return asset.outcome(State.FAILED, str(error))
+            reason = f"{error}; {_ADVICE}" if error.may_pass else str(error)
+            return asset.outcome(State.FAILED, f"{redact(asset.url)}: {reason}")
         tally.done(there=True)
         if found.size_bytes is None:
-            reason = f"learn_from={self._learn_from.value!r} did not tell"
+            reason = f"probe={self.probe.value!r} did not tell"
             return asset.outcome(State.SKIPPED, f"its size is not known; {reason}")
         return found
 
 
 @contextmanager
-def lookups(learn_from: LearnFrom) -> Iterator[Lookups]:
+def lookups(probe: Probe) -> Iterator[Lookups]:
     """Begin look-ups; those that nobody waits for any more are given up in the end.
 
     Args:
-        learn_from: How far to go.
+        probe: How far to go.
     """
-    with make_session(_OF_HOST) as session, threads(_AT_A_TIME) as executor:
-        yield Lookups(learn_from, session, executor)
+    stop = Event()
+    session = http.make_session(pool_maxsize=_OF_HOST, pool_block=True)
+    with session, threads(_AT_A_TIME) as executor:
+        try:
+            yield Lookups(probe, session, executor, stop)
+        finally:
+            stop.set()
 
 
 @contextmanager

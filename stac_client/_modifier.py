@@ -16,13 +16,12 @@ from typing import TYPE_CHECKING, Any, Union
 import pystac
 
 from stac_client._alternates import AssetReplicas, ItemView, find_assets, item_views, make_edits
-from stac_client._assets import absolute_href
 from stac_client._items import iter_items
 from stac_client._preference import Selector, is_expression
 from stac_client._replicas import ReplicaSource
 from stac_client._rucio import Rucio
 from stac_client.errors import ConfigurationError, StacRucioError
-from stac_policy.urls import redact
+from stac_policy.urls import absolute, link_href, redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -353,13 +352,13 @@ def patch_url(items: ItemsLike, modifier: Modifier) -> Callable[[str], str]:
     """
     if isinstance(items, Iterator):
         raise ConfigurationError("items is an iterator and would be exhausted; pass a list")
-    page = [copy.deepcopy(item) for item in iter_items(items)]
+    page = [copy.deepcopy(item) for item in iter_items(items) if item.get("type") == "Feature"]
     before = [_hrefs(item) for item in page]
     modifier(page)
     urls: dict[str, str] = {}
     for item, hrefs in zip(page, before):
         for key, url in _hrefs(item).items():
-            for known in (hrefs[key], absolute_href(item, hrefs[key])):
+            for known in (hrefs[key], absolute(hrefs[key], link_href(item))):
                 urls.setdefault(known, url)
     return partial(_patched, urls)
 

@@ -7,13 +7,15 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from rich.filesize import decimal
+
 from stac_client._assets import select_assets
 from stac_client._items import iter_items
 from stac_client._registration import difference
 from stac_client._results import Outcome, State
 from stac_client._rucio import batched
 from stac_client._source_rse import with_pfn
-from stac_client._tables import html_block, html_headline, html_note, html_table, size, text_table
+from stac_client._tables import to_html, to_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from stac_client._assets import Asset, AssetSelection
     from stac_client._items import ItemDict, ItemsLike
     from stac_client._rucio import Rucio, RucioFile
+    from stac_client._tables import Part
     from stac_policy.naming import DID
 
 
@@ -48,24 +51,18 @@ class Plan:
     """The first few assets that are rejected for each reason."""
 
     def __str__(self) -> str:
-        return "\n".join(filter(None, [*self._lines(), *map(text_table, self._tables())]))
+        return to_text(*self._parts())
 
     def _repr_html_(self) -> str:
         """For notebooks: how much it is, where it lies, and what will be rejected."""
-        headline, note = self._lines()
-        tables = map(html_table, self._tables())
-        return html_block(html_headline(headline), html_note(note), *tables)
+        return to_html(*self._parts())
 
-    def _lines(self) -> tuple[str, str]:
+    def _parts(self) -> tuple[Part, ...]:
+        """How much it is, the hosts, and the reasons for which assets are rejected."""
         unknown = f"{self.files_without_size:,} sizes, {self.files_without_checksum:,} checksums"
         return (
-            f"{self.items:,} items, {self.files:,} files, {size(self.size_bytes)}",
+            f"{self.items:,} items, {self.files:,} files, {decimal(self.size_bytes)}",
             f"Already there: {self.already_there:,} files. To be looked up: {unknown}.",
-        )
-
-    def _tables(self) -> tuple[list[dict[str, object]], list[dict[str, object]]]:
-        """The hosts, and the reasons for which assets are rejected."""
-        return (
             [{"host": host, "files": count} for host, count in self.hosts.most_common()],
             [
                 {

@@ -25,7 +25,7 @@ from stac_client._rucio import REQUEST_DIDS, batched, grouped
 from stac_client._source_rse import with_pfn
 from stac_client.errors import AccessError, StacRucioError
 from stac_policy.naming import DID, collection_name
-from stac_policy.urls import redact, refusal
+from stac_policy.urls import link_href, redact, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator, Mapping
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from stac_client._assets import Asset, AssetSelection
     from stac_client._items import ItemDict, ItemsLike
     from stac_client._journal import Entry, Journal
-    from stac_client._lookup import LearnFrom, Lookups
+    from stac_client._lookup import Lookups, Probe
     from stac_client._results import FileTally, Progress
     from stac_client._rucio import Rucio, RucioFile
 
@@ -55,7 +55,7 @@ class Options:
     assets: AssetSelection
     scope: str | None
     """A fixed scope instead of those derived from the collections."""
-    learn_from: LearnFrom
+    probe: Probe
     """How far to go for sizes and checksums."""
     containers: bool
     """Whether collections get containers that hold their items' datasets."""
@@ -225,7 +225,7 @@ class Registrar:
             return
         protocols = self._rucio.rse(self._rse, f"registering at RSE {self._rse}")["protocols"]
         # What is left in the middle gives its look-ups up first: batches wait for them.
-        with threads(_BATCHES) as executor, lookups(self._options.learn_from) as looking_up:
+        with threads(_BATCHES) as executor, lookups(self._options.probe) as looking_up:
             try:
                 for batch in self._batches(chain(first, reading), protocols):
                     yield from self._ended()
@@ -620,9 +620,5 @@ def _is_coordinate(value: object) -> bool:
 
 def _url(item: ItemDict) -> str | None:
     """The URL of an item, unless it carries a secret or is none of HTTP."""
-    links = item.get("links")
-    for link in links if isinstance(links, list) else []:
-        if isinstance(link, dict) and link.get("rel") == "self":
-            href = link.get("href")
-            return href if isinstance(href, str) and not refusal(href) else None
-    return None
+    href = link_href(item)
+    return None if refusal(href) else href

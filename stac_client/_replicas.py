@@ -13,7 +13,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stac_client._rucio import REQUEST_DIDS, Rucio, batched
-from stac_client.errors import ConfigurationError, StacRucioError, UnreachableError
+from stac_client.errors import ConfigurationError, RequestError, StacRucioError, UnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Sequence
@@ -174,6 +174,7 @@ _RSES_KEPT = 1_000
 _WORKERS = 4
 _GRACE_S = 1.0
 """So much longer than a look-up may a request take, which then is never what is reported."""
+_FAILURES_KEPT = 100
 _NO_RSE = "resulted in an empty set"
 
 Ask = Callable[[Rucio, list[Any]], Mapping[Any, Any]]
@@ -186,7 +187,7 @@ class Memory:
     fork would leave locked in the child while another thread holds it.
     """
 
-    def __init__(self, size: int, ask: Ask, batch: int = 1) -> None:
+    def __init__(self, size: int, ask: Ask | None = None, batch: int = 1) -> None:
         """Remember nothing yet.
 
         Args:
@@ -195,7 +196,7 @@ class Memory:
             batch: How many keys it takes at a time.
         """
         self._generation = size // 2
-        self.ask = ask
+        self.ask: Ask = ask or (lambda *_: {})
         self.batch = batch
         self.clear()
 
@@ -229,7 +230,8 @@ class ReplicaSource:
     """Asks Rucio for replicas and RSEs, and remembers for a while what it said.
 
     For any number of threads. The requests of a look-up run together, under one
-    time limit. After a failure, the same failure is the answer for some seconds.
+    time limit. After a failure, the same failure is the answer for some seconds: to
+    all questions, or to those for the same RSE expressions if these have failed.
     """
 
     def __init__(self, rucio: Rucio) -> None:
@@ -247,7 +249,7 @@ class ReplicaSource:
         """How often Rucio has answered, about."""
         # Requests have a time limit of their own, so that threads nobody waits for any more end.
         self._limited = cache(rucio.limited)
-        self._failed: tuple[StacRucioError, float] | None = None
+        self._failures = Memory(_FAILURES_KEPT)
 
     def clear(self) -> None:
         """Forget what Rucio has said, and that it has failed."""
@@ -257,7 +259,7 @@ class ReplicaSource:
 
     def forgive(self) -> None:
         """Ask Rucio again even if it has just failed."""
-        self._failed = None
+        self._failures.clear()
 
     def look_up(
         self,
@@ -283,8 +285,10 @@ class ReplicaSource:
         """
         found, missing = memory.recall(keys, max_age_s)
         if missing:
-            if self._failed is not None and monotonic() - self._failed[1] < PAUSE_S:
-                raise copy(self._failed[0])
+            # Who asks for other RSE expressions than those that failed gets answers.
+            question = tuple(missing) if memory is self.resolved else ()
+            for failure in self._failures.recall([(), question], PAUSE_S)[0].values():
+                raise copy(failure)
             rucio = self._limited(timeout_s and timeout_s + _GRACE_S)
             jobs = [partial(memory.ask, rucio, some) for some in batched(missing, memory.batch)]
             try:
@@ -294,9 +298,9 @@ class ReplicaSource:
             except StacRucioError as error:
                 failure = copy(error)  # without a traceback, which keeps alive what it passed
                 failure.args = (f"{error.message} (Rucio is asked again {PAUSE_S:g} s after that)",)
-                self._failed = failure, monotonic()
+                self._failures.keep({question: failure})
                 raise
-            self._failed = None
+            self._failures.clear()
             self.answered += 1
             new = dict.fromkeys(missing)
             for each in answers:
@@ -360,6 +364,10 @@ def _resolve(rucio: Rucio, expressions: list[str]) -> dict[str, frozenset[str]]:
         if _NO_RSE in str(error):
             return {expression: frozenset()}
         raise
+    except RequestError as error:
+        if error.transient:
+            raise
+        raise ConfigurationError(f"{error}; is {expression!r} an RSE expression?") from error
 
 
 def _storage_schemes(rucio: Rucio, rses: list[str]) -> dict[str, dict[str, Any]]:

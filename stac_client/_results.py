@@ -1,15 +1,19 @@
-"""What became of each asset."""
+"""Outcomes of assets, and the progress of work on them."""
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
 from enum import Enum
+from operator import add
 from threading import Lock
 from typing import TYPE_CHECKING, TypeVar
 
-from stac_client._tables import Table, html_bar, html_block, printable, size
+from rich.filesize import decimal
+
+from stac_client._tables import Bar, Table, to_html
 from stac_client.errors import RequestError
+from stac_policy.urls import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -137,7 +141,7 @@ class Registration(Outcomes[Outcome]):
         ]
 
 
-# What became of each asset of a download.
+# Of downloads: outcomes with their files.
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +192,7 @@ class Downloads(Outcomes[DownloadOutcome]):
             raise RequestError(f"all files are there, but {self.catalogue_problems[0]}")
 
 
-# How far work on files is, counted by several threads and reported by one.
+# The progress of work on files, counted by several threads and reported by one.
 
 
 REPORT_S = 0.2
@@ -210,21 +214,23 @@ class Progress:
     bytes_total: int
     """Bytes to download, as far as their sizes are known."""
 
+    def __str__(self) -> str:
+        files = f"{self.files_done:,} of {self.files_total:,} files"
+        if not self.bytes_total:
+            return files
+        return f"{files}, {decimal(self.bytes_done)} of {decimal(self.bytes_total)} downloaded"
+
     def _repr_html_(self) -> str:
         """For notebooks: a bar."""
-        said = f"{self.files_done:,} of {self.files_total:,} files"
-        if self.bytes_total:
-            said += f", {size(self.bytes_done)} of {size(self.bytes_total)} downloaded"
-        return html_block(html_bar(self.files_done, self.files_total, said))
+        return to_html(Bar(self.files_done, self.files_total, str(self)))
 
 
 class Tally:
-    """Counts files and bytes."""
+    """Counts files and bytes; usable by several threads."""
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._files_done = self._files_total = 0
-        self._bytes_done = self._bytes_total = 0
+        self._counts = [0, 0, 0, 0]  # as Progress has them
 
     def expect(self, size_bytes: int = 0) -> FileTally:
         """Count one more file that is to come.
@@ -232,24 +238,17 @@ class Tally:
         Args:
             size_bytes: Its size; 0 while nobody knows how much will be downloaded.
         """
-        with self._lock:
-            self._files_total += 1
-            self._bytes_total += size_bytes
+        self.add(0, 1, 0, size_bytes)
         return FileTally(self, size_bytes)
 
-    def add(self, *, files_done: int = 0, bytes_done: int = 0, bytes_total: int = 0) -> None:
-        """Change the counts."""
+    def add(self, *counts: int) -> None:
+        """Add to the counts, in the order of `Progress`."""
         with self._lock:
-            self._files_done += files_done
-            self._bytes_done += bytes_done
-            self._bytes_total += bytes_total
+            self._counts = [*map(add, self._counts, counts)]
 
     def progress(self) -> Progress:
         """The counts as they are now."""
-        with self._lock:
-            return Progress(
-                self._files_done, self._files_total, self._bytes_done, self._bytes_total
-            )
+        return Progress(*self._counts)
 
 
 class FileTally:
@@ -262,28 +261,28 @@ class FileTally:
         self._is_done = False
 
     def announce(self, size_bytes: int) -> None:
-        """Say how large the file is, where that was not known before."""
-        self._tally.add(bytes_total=size_bytes - self._size_bytes)
+        """Set the size of the file, where that was not known before."""
+        self._tally.add(0, 0, 0, size_bytes - self._size_bytes)
         self._size_bytes = size_bytes
 
     def reached(self, size_bytes: int) -> None:
-        """Say how much of the file is there."""
+        """Set how much of the file is there."""
         if size_bytes > self._size_bytes:
             self.announce(size_bytes)
-        self._tally.add(bytes_done=size_bytes - self._bytes)
+        self._tally.add(0, 0, size_bytes - self._bytes, 0)
         self._bytes = size_bytes
 
     def done(self, *, there: bool) -> None:
-        """Say that no more will come, and whether the file is there; only the first time counts."""
+        """Finish the file, which is there or not; only the first time counts."""
         if self._is_done:
             return
         self._is_done = True
         self.reached(self._size_bytes if there else 0)
-        self._tally.add(files_done=1, bytes_total=0 if there else -self._size_bytes)
+        self._tally.add(1, 0, 0, 0 if there else -self._size_bytes)
 
 
 class Reporter:
-    """Reports what a tally counts, in the thread that calls it, if that has changed."""
+    """Reports what a tally counts, in the thread that calls it."""
 
     def __init__(self, tally: Tally, on_progress: Callable[[Progress], None]) -> None:
         self._tally = tally
@@ -291,7 +290,7 @@ class Reporter:
         self._reported: Progress | None = None
 
     def report(self) -> None:
-        """Report."""
+        """Report the counts, unless they are those of the last report."""
         progress = self._tally.progress()
         if progress != self._reported:
             self._on_progress(progress)

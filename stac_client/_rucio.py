@@ -375,7 +375,7 @@ def _retried(doing: str, request: Callable[[], T], retry_s: float, *, may_halve:
     pause_s = _FIRST_PAUSE_S
     while True:
         try:
-            with rucio_errors(doing):
+            with _translating(doing):
                 return request()
         except StacRucioError as error:
             now_s = time.monotonic()
@@ -390,7 +390,7 @@ def _retried(doing: str, request: Callable[[], T], retry_s: float, *, may_halve:
 
 
 @contextmanager
-def rucio_errors(doing: str) -> Iterator[None]:
+def _translating(doing: str) -> Iterator[None]:
     """Turn the errors of Rucio's client into those of this package.
 
     Args:
@@ -539,38 +539,3 @@ def _text(value: Any) -> str:
     if isinstance(value, str):
         return value
     raise TypeError(f"not a text: {value!r:.100}")
-
-
-# What the chapters that have not been rewritten yet use.
-
-
-def patiently(request: Callable[[], T]) -> T:
-    """Send a request, and again while it may succeed later."""
-    return _retried("", request, _default_retry_s())
-
-
-class Sender:
-    """Sends values in bulk requests."""
-
-    def __init__(self) -> None:
-        self._rucio = Rucio(self)
-
-    def send(
-        self, values: list[T], request: Callable[[list[T]], object]
-    ) -> list[tuple[T, StacRucioError]]:
-        """Send all values."""
-        return self._rucio.send("", values, lambda _, part: request(part))
-
-
-def list_files(
-    client: Client, dids: Iterable[DID], *, all_states: bool = False
-) -> dict[DID, RucioFile]:
-    """Ask for files."""
-    return Rucio.of(client).files(dids, all_states=all_states)
-
-
-def list_readable(
-    client: Client, dids: Iterable[DID], schemes: Iterable[str] = ()
-) -> dict[DID, PFNs]:
-    """Ask for replicas."""
-    return Rucio(client, retry_s=0.0).readable(dids, schemes)

@@ -1,4 +1,4 @@
-"""Replication rules over selected files: made, followed, deleted."""
+"""Replication rules over selected files: made, followed, deleted; and where copies are."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from rucio.common.exception import (
 from stac_client._assets import registrable
 from stac_client._items import iter_items
 from stac_client._rucio import batched, grouped
-from stac_client._tables import Table, html_bar, html_block, html_table
+from stac_client._tables import Bar, Table
 from stac_client.errors import ConfigurationError, RequestError, StacRucioError
 from stac_policy.naming import DID, split_name, unescape
 
@@ -105,6 +105,11 @@ class Rule:
     error: str | None
     """Why it is stuck, if it is."""
 
+    @property
+    def locks(self) -> int:
+        """How many files shall be there, each as often as there shall be copies."""
+        return self.locks_ok + self.locks_replicating + self.locks_stuck
+
 
 @dataclass(frozen=True)
 class RuleSpec:
@@ -118,6 +123,36 @@ class RuleSpec:
     comment: str | None
     grouping: str
     """DATASET, ALL or NONE: what is kept together at an RSE."""
+
+
+@dataclass(frozen=True)
+class StuckFile:
+    """A file that a rule could not bring to an RSE so far."""
+
+    did: DID
+    rse: str
+    attempts: int
+    """How often its transfer was tried."""
+    reason: str
+    """What Rucio or FTS said."""
+
+
+@dataclass(frozen=True)
+class ItemStatus:
+    """How much of an item a rule has brought to an RSE."""
+
+    rule_id: str
+    rule_state: str
+    """OK, REPLICATING, STUCK, SUSPENDED, WAITING_APPROVAL or INJECT."""
+    collection: str
+    item: str
+    """Ids of collection and item; as they are in names where they cannot be read back."""
+    rse: str
+    ok: int
+    """Files that are there."""
+    replicating: int
+    """Files that are on their way."""
+    stuck: tuple[StuckFile, ...]
 
 
 RulesLike = Union[Rule, str, Iterable[Union[Rule, str]]]
@@ -176,9 +211,6 @@ class Rules:
             if not isinstance(error.__cause__, DuplicateRule):
                 raise
             return self._equal(did, wanted)
-        if asynchronous:  # it is as Rucio puts it aside for its judge-injector
-            expression, copies = wanted.rse_expression, wanted.copies
-            return Rule(rule_id, did, expression, copies, "INJECT", 0, 0, 0, error=None)
         return self.get(rule_id)
 
     def get(self, rule_id: str) -> Rule:
@@ -377,44 +409,11 @@ def _rule(entry: dict[str, Any]) -> Rule:
     )
 
 
-_ITEM_PARTS = 2
-
-
-@dataclass(frozen=True)
-class StuckFile:
-    """A file that a rule could not bring to an RSE so far."""
-
-    did: DID
-    rse: str
-    attempts: int
-    """How often its transfer was tried."""
-    reason: str
-    """What Rucio or FTS said."""
-
-
-@dataclass(frozen=True)
-class ItemStatus:
-    """How much of an item a rule has brought to an RSE."""
-
-    rule_id: str
-    rule_state: str
-    """OK, REPLICATING, STUCK, SUSPENDED, WAITING_APPROVAL or INJECT."""
-    collection: str
-    item: str
-    """Ids of collection and item; as they are in names where they cannot be read back."""
-    rse: str
-    ok: int
-    """Files that are there."""
-    replicating: int
-    """Files that are on their way."""
-    stuck: tuple[StuckFile, ...]
-
-
 def _item_and_rse(lock: dict[str, Any]) -> tuple[tuple[str, str], str]:
-    parts = split_name(lock["name"])
-    if len(parts) < _ITEM_PARTS:
+    collection, *rest = split_name(lock["name"])
+    if not rest:
         return (lock["scope"], lock["name"]), lock["rse"]  # a rule over other files too
-    return (readable(parts[0]), readable(parts[1])), lock["rse"]
+    return (readable(collection), readable(rest[0])), lock["rse"]
 
 
 def readable(part: str) -> str:
@@ -455,10 +454,9 @@ _STATES = ("STUCK", "REPLICATING", "SUSPENDED", "WAITING_APPROVAL", "INJECT", "O
 class ReplicationRules(Table[Rule]):
     """Replication rules, as they were when Rucio was asked."""
 
-    def _repr_html_(self) -> str:
-        """For notebooks: how far they are, then the rules."""
-        done, total = sum(rule.locks_ok for rule in self), sum(map(_locks, self))
-        return html_block(html_bar(done, total, self._summary()), html_table(self._shown()))
+    def _headline(self) -> Bar:
+        done, total = sum(rule.locks_ok for rule in self), sum(rule.locks for rule in self)
+        return Bar(done, total, self._summary())
 
     def _summary(self) -> str:
         found = Counter(rule.state for rule in self)
@@ -470,7 +468,7 @@ class ReplicationRules(Table[Rule]):
             {
                 "rule": f"{rule.id[:_ID_SHOWN]}…",
                 "state": rule.state,
-                "copies there": f"{rule.locks_ok:,} of {_locks(rule):,}",
+                "copies there": f"{rule.locks_ok:,} of {rule.locks:,}",
                 "stuck": rule.locks_stuck or None,
                 "at": rule.rse_expression,
                 "of": rule.did,
@@ -484,14 +482,12 @@ class RuleStatus(Table[ItemStatus]):
     """How far rules have come, by item and RSE."""
 
     def _summary(self) -> str:
-        ok, replicating, stuck = (
-            sum(row.ok for row in self),
-            sum(row.replicating for row in self),
-            sum(len(row.stuck) for row in self),
-        )
+        rules = len({row.rule_id for row in self})
+        ok = sum(row.ok for row in self)
+        replicating = sum(row.replicating for row in self)
+        stuck = sum(len(row.stuck) for row in self)
         return (
-            f"{_counted(len({row.rule_id for row in self}), 'rule')}, "
-            f"{_counted(ok + replicating + stuck, 'copy', 'copies')}: "
+            f"{_counted(rules, 'rule')}, {_counted(ok + replicating + stuck, 'copy', 'copies')}: "
             f"{ok:,} there, {replicating:,} on their way, {stuck:,} stuck"
         )
 
@@ -531,10 +527,6 @@ class ReplicationAvailability(Table[Availability]):
             coming = f", {row.coming:,} coming" if row.coming else ""
             cells[row.rse] = f"{row.available:,} of {row.assets:,}{coming}"
         return list(shown.values())
-
-
-def _locks(rule: Rule) -> int:
-    return rule.locks_ok + rule.locks_replicating + rule.locks_stuck
 
 
 def _urgency(state: str) -> int:

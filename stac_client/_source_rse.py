@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from stac_client._results import Outcome, State
+from stac_policy.settings import SOURCE_PROTOCOL
+from stac_policy.urls import DEFAULT_PORTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -15,16 +16,10 @@ if TYPE_CHECKING:
 
     from stac_client._assets import Asset
 
+SCHEMES = tuple(DEFAULT_PORTS)
+"""The schemes that URLs can have."""
 
-SOURCE_PROTOCOL = "stac_policy.protocol.Default"
-"""The RSE protocol that holds every URL as it is."""
-
-SUPPORTED_CHECKSUMS = "supported_checksums"
-"""The attribute that must be `none`: an HTTP origin answers no checksum queries, and FTS
-then verifies the destination alone."""
-
-_PORTS = {"https": 443, "http": 80}
-_NONE_IS_OFF = 39  # version of Rucio
+_NONE_DISABLES = 39  # version of Rucio
 _DOMAINS: dict[str, dict[str, int | None]] = {
     "lan": {"read": 1, "write": None, "delete": None},
     "wan": {
@@ -36,17 +31,18 @@ _DOMAINS: dict[str, dict[str, int | None]] = {
         "third_party_copy_write": None,
     },
 }
-SCHEMES = tuple(_PORTS)
-"""The schemes that URLs can have."""
+
+
+# The protocols of a source RSE.
 
 
 def source_protocol(scheme: str) -> dict[str, Any]:
-    """The protocol of a source RSE for `http` or `https`, as `Client.add_protocol` takes it."""
+    """Return the protocol of a source RSE for a scheme, as `Client.add_protocol` takes it."""
     return {
         "scheme": scheme,
         # The protocol takes any host and port; Rucio wants one.
         "hostname": "localhost",
-        "port": _PORTS[scheme],
+        "port": DEFAULT_PORTS[scheme],
         "prefix": "/",
         "impl": SOURCE_PROTOCOL,
         "domains": {domain: dict(operations) for domain, operations in _DOMAINS.items()},
@@ -54,60 +50,56 @@ def source_protocol(scheme: str) -> dict[str, Any]:
 
 
 def is_source_protocol(protocol: Mapping[str, Any]) -> bool:
-    """Tell whether a protocol, as Rucio describes it, is one that holds every URL."""
+    """Return whether a protocol, as Rucio describes it, is one that holds every URL."""
     return bool(protocol["impl"] == SOURCE_PROTOCOL)
 
 
 def is_stock_protocol(protocol: Mapping[str, Any]) -> bool:
-    """Tell whether a protocol, as Rucio describes it, is one of Rucio's own."""
+    """Return whether a protocol, as Rucio describes it, is one of Rucio's own."""
     return bool(protocol["impl"].startswith("rucio."))
 
 
-def off(version: str) -> int | None:
-    """The priority of an operation that is switched off: 0 before Rucio 39, None since.
+def disabled_priority(version: str) -> int | None:
+    """Return the priority that disables an operation: 0 before Rucio 39, None since.
 
     Since then 0 is the highest, and an upgrade of the server leaves it where it is.
 
     Args:
         version: The version of the Rucio server.
     """
-    return 0 if int(version.partition(".")[0]) < _NONE_IS_OFF else None
+    return 0 if int(version.partition(".")[0]) < _NONE_DISABLES else None
 
 
-def is_on(priority: object, version: str) -> bool:
-    """Tell whether a priority, as a Rucio server of a version gives it, switches on."""
-    return priority is not None and priority != off(version)
+def is_enabled(priority: object, version: str) -> bool:
+    """Return whether a priority, as a Rucio server of a version gives it, enables an operation."""
+    return priority is not None and priority != disabled_priority(version)
 
 
-def domains_of(version: str) -> dict[str, dict[str, int | None]]:
-    """The priorities of a source RSE's protocols, as `Client.update_protocols` takes them."""
+def source_domains(version: str) -> dict[str, dict[str, int | None]]:
+    """Return the priorities of a source RSE's protocol, as `Client.update_protocols` takes them."""
+    disabled = disabled_priority(version)
     return {
-        domain: {name: off(version) if value is None else value for name, value in of.items()}
-        for domain, of in _DOMAINS.items()
+        domain: {name: disabled if value is None else value for name, value in operations.items()}
+        for domain, operations in _DOMAINS.items()
     }
 
 
 def wrong_priorities(protocol: Mapping[str, Any], version: str) -> Iterator[tuple[str, str, bool]]:
     """Compare a protocol's priorities with those of a source RSE.
 
-    Returns:
-        Domain, operation, and whether the operation must be on, of those that are not so.
+    Yields:
+        Domain, operation, and whether the operation must be enabled, where this is not so.
     """
     for domain, operations in _DOMAINS.items():
         found = protocol["domains"].get(domain, {})
         for operation, wanted in operations.items():
-            if is_on(found.get(operation), version) != bool(wanted):
+            if is_enabled(found.get(operation), version) != bool(wanted):
                 yield domain, operation, bool(wanted)
 
 
-# The PFN under which an RSE's protocols can hold a URL; pure.
-#
-# The protocol `stac_policy.protocol.Default` holds every URL as it is. Rucio's
-# own protocols hold one host each, with its port, and neither query strings nor
-# `//` (`rucio.rse.protocols.protocol.RSEProtocol.parse_pfns`).
-
-
-_DEFAULT_PORTS = {"http": 80, "https": 443}
+# The PFN under which an RSE's protocols can hold a URL. The protocol of a source RSE holds every
+# URL as it is. Rucio's own hold one host each, with its port, and neither query strings nor `//`
+# (`rucio.rse.protocols.protocol.RSEProtocol.parse_pfns`).
 
 
 class NoPfnError(Exception):
@@ -115,7 +107,7 @@ class NoPfnError(Exception):
 
 
 def with_pfn(selected: Asset | Outcome, protocols: list[dict[str, Any]]) -> Asset | Outcome:
-    """Give an asset the PFN that the RSE's protocols can hold, or the reason why there is none."""
+    """Return an asset with the PFN that the RSE's protocols can hold, or why there is none."""
     if isinstance(selected, Outcome):
         return selected
     try:
@@ -126,7 +118,7 @@ def with_pfn(selected: Asset | Outcome, protocols: list[dict[str, Any]]) -> Asse
 
 
 def pfn_of(url: str, protocols: Iterable[Mapping[str, Any]]) -> str:
-    """Give the PFN for a URL, which leads to the same file.
+    """Return the PFN for a URL, which leads to the same file.
 
     Args:
         url: The URL.
@@ -140,7 +132,7 @@ def pfn_of(url: str, protocols: Iterable[Mapping[str, Any]]) -> str:
     for protocol in protocols:
         if protocol["scheme"] != scheme:
             continue
-        if protocol["impl"] == SOURCE_PROTOCOL:
+        if is_source_protocol(protocol):
             return url
         parts = urlsplit(url)
         reason = _obstacle(parts, protocol)
@@ -151,7 +143,7 @@ def pfn_of(url: str, protocols: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _obstacle(parts: SplitResult, protocol: Mapping[str, Any]) -> str | None:
-    port = parts.port or _DEFAULT_PORTS.get(parts.scheme)
+    port = parts.port or DEFAULT_PORTS.get(parts.scheme)
     prefix = f"/{protocol['prefix'].strip('/')}/".replace("//", "/")
     if (parts.hostname, port) != (protocol["hostname"], protocol["port"]):
         return f"is for {protocol['hostname']}:{protocol['port']} alone"
@@ -162,14 +154,3 @@ def _obstacle(parts: SplitResult, protocol: Mapping[str, Any]) -> str | None:
     if not parts.path.startswith(prefix):
         return f"is for paths below {prefix} alone"
     return None
-
-
-def obstacles(urls: Iterable[str], protocols: list[dict[str, Any]]) -> Counter[str]:
-    """Count the URLs that an RSE's protocols can not hold, by reason."""
-    reasons: Counter[str] = Counter()
-    for url in urls:
-        try:
-            pfn_of(url, protocols)
-        except NoPfnError as reason:
-            reasons[str(reason)] += 1
-    return reasons

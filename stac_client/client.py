@@ -9,7 +9,7 @@ from stac_client import _rules
 from stac_client._assets import registrable
 from stac_client._items import iter_items
 from stac_client._journal import Journal, registration_purpose
-from stac_client._lookup import LearnFrom
+from stac_client._lookup import Probe
 from stac_client._modifier import Modifier, patch_url
 from stac_client._plan import Plan, make_plan
 from stac_client._registration import Options, Registrar, deregister, sync
@@ -134,7 +134,7 @@ class StacClient:
         rse: str,
         *,
         assets: AssetSelection = None,
-        learn_from: LearnFrom | str = LearnFrom.DOWNLOAD,
+        probe: Probe | str = Probe.DOWNLOAD,
         containers: bool = False,
         metadata: bool = False,
         on_progress: Callable[[Progress], None] | None = None,
@@ -150,7 +150,7 @@ class StacClient:
             assets: Key or keys of the assets, or a predicate (`by_role`,
                 `by_media_type`). By default those with the role `data` where an
                 item has any, and otherwise all that are files.
-            learn_from: How far to go for sizes and checksums: `item`, `head` or
+            probe: How far to go for sizes and checksums: `item`, `head` or
                 `download`, each only where those before it left something open.
             containers: Put the items' datasets into a container for each
                 collection, `/COLLECTION`.
@@ -168,7 +168,7 @@ class StacClient:
             StacRucioError: The RSE does not exist, or Rucio or the STAC API does
                 not answer.
         """
-        options = Options(assets, self._scope, _learn_from(learn_from), containers, metadata)
+        options = Options(assets, self._scope, _probe(probe), containers, metadata)
         registrar = Registrar(self._rucio, rse, options, on_progress or _nothing)
         return Registration(
             outcome for _, outcomes in registrar.register(items) for outcome in outcomes
@@ -181,7 +181,7 @@ class StacClient:
         journal: Path,
         *,
         assets: AssetSelection = None,
-        learn_from: LearnFrom | str = LearnFrom.DOWNLOAD,
+        probe: Probe | str = Probe.DOWNLOAD,
         containers: bool = False,
         metadata: bool = False,
         on_progress: Callable[[Progress], None] | None = None,
@@ -197,7 +197,7 @@ class StacClient:
             rse: The source RSE.
             journal: File of the journal; made at the first call.
             assets: The assets, as in `create_replicas`.
-            learn_from: As in `create_replicas`.
+            probe: As in `create_replicas`.
             containers: As in `create_replicas`.
             metadata: As in `create_replicas`.
             on_progress: As in `create_replicas`; called while outcomes are asked for.
@@ -210,7 +210,7 @@ class StacClient:
             StacRucioError: As in `create_replicas`, or the journal is not one of a
                 registration at this RSE.
         """
-        options = Options(assets, self._scope, _learn_from(learn_from), containers, metadata)
+        options = Options(assets, self._scope, _probe(probe), containers, metadata)
         registrar = Registrar(self._rucio, rse, options, on_progress or _nothing)
         with Journal(journal, registration_purpose(rse, self._rucio.host)) as opened:
             yield from sync(items, opened, registrar)
@@ -416,7 +416,7 @@ class StacClient:
         """
         from stac_client._downloads import Downloader  # needs a POSIX system
 
-        return Downloader(self._rucio.client, workers=workers).download(
+        return Downloader(self._rucio, workers=workers).download(
             items,
             folder,
             rse=rse,
@@ -441,9 +441,9 @@ def _nothing(_: object) -> None:
     """Take no notice."""
 
 
-def _learn_from(value: LearnFrom | str) -> LearnFrom:
+def _probe(value: Probe | str) -> Probe:
     try:
-        return LearnFrom(value)
+        return Probe(value)
     except ValueError:
-        choices = ", ".join(repr(choice.value) for choice in LearnFrom)
-        raise ConfigurationError(f"learn_from is {value!r}, but can be {choices}") from None
+        choices = ", ".join(repr(choice.value) for choice in Probe)
+        raise ConfigurationError(f"probe is {value!r}, but can be {choices}") from None

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-
 
 class StacRucioError(Exception):
     """Base of all errors that this package raises."""
@@ -41,17 +36,3 @@ class RequestError(StacRucioError):
 
 class UnreachableError(StacRucioError):
     """The Rucio server or the STAC API does not answer."""
-
-
-def rucio_errors(doing: str) -> AbstractContextManager[None]:
-    """Turn the errors of Rucio's client into those of this package."""
-    from stac_client import _rucio
-
-    return _rucio.rucio_errors(doing)
-
-
-def details(error: Exception) -> str:
-    """Return what an error of Rucio says, in one line."""
-    from stac_client import _rucio
-
-    return _rucio.details(error)

@@ -26,7 +26,7 @@ SUPPORTED_VERSION = [">=38", "<42"]
 
 
 def get_algorithms() -> dict[str, dict[str, Callable[..., Any]]]:
-    """Name the algorithms of this package for RSEs and configurations that ask by name.
+    """Return the algorithms of this package for RSEs and configurations that ask by name.
 
     Rucio finds the defaults by file and function name (`non_deterministic_pfn`,
     `scope`) without this. See `rucio.common.plugins`, and docs/algorithms.md.

@@ -1,37 +1,164 @@
-"""Fetching of files over HTTP, by the RSE protocol: bounded, allow-listed, resumed."""
+"""Bytes from servers that nobody vouches for: the rules of every request to one.
+
+A session connects to no forbidden address and waits for no endless answer (`make_session`);
+redirects lead to allowed hosts alone (`open_url`); what may pass is asked again for a while
+(`Attempts`, `persistently`); a file comes in pieces, and goes on where it broke off (`Incoming`);
+JSON is read within bounds (`read_json`). All of them fail with a `FetchError`.
+"""
 
 from __future__ import annotations
 
 import io
+import json
+import random
+import socket
 import time
+import zlib
+from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from http import HTTPStatus
 from http.client import HTTPException, HTTPResponse
-from ipaddress import IPv6Address, ip_address
-from typing import TYPE_CHECKING, Any
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from typing import TYPE_CHECKING, Any, TypeVar, Union
 from urllib.parse import urljoin, urlsplit
 
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from stac_policy.urls import is_allowed, redact
 
 if TYPE_CHECKING:
-    import socket
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
+    from threading import Event
 
+    Timeout = Union[float, tuple[float, float]]
 
-# HTTP answers that have to get on: what drips, or has no end, holds nobody for ever.
-#
-# The time limit of a socket begins anew with each byte, and http.client reads headers, sizes of
-# chunks and trailers for as long as they come.
+T = TypeVar("T")
 
+MAY_PASS = frozenset({408, 425, 429, 500, 502, 503, 504})
+"""Statuses of answers in whose place another one may come later."""
+
+TIMEOUT_S = (10.0, 60.0)
+"""How long to wait for a connection, and for the headers and each `SLOWEST_BYTES` of a body."""
 
 SLOWEST_BYTES = 1 << 16
 """What has to come in the time of a timeout, where there is as much to come."""
+
+LONGEST_WAIT_S = 60.0
+"""The longest pause that is made because `Retry-After` asks for it."""
+
+PATIENCE_S = 180.0
+"""How long something is tried again that gets no further."""
+
+MOST_BYTES = 2**63 - 1
+"""The largest size of a file that Rucio's databases hold."""
+
+UNKNOWN_BYTES, UNKNOWN_S = 16 << 30, 3600.0
+"""How much is taken, and how long, of a body whose size nobody has said."""
+
+BYTES_A_VALUE = 16
+"""So many bytes of a JSON text are granted to each of its values.
+
+In memory a value takes some 100 bytes, and in the text of real items about 20: what is much
+denser takes many times its size.
+"""
+
+_PIECE_BYTES = 1 << 18  # of a body; it is hashed while it is in the processor's cache
+_DISMISSED_BYTES = 1 << 16
+_REDIRECTS = 5
+_FIRST_PAUSE_S = 1.0  # at the most; and then twice as long each time
+_MOST_NESTED = 200
+_GZIP = 16 + zlib.MAX_WBITS
+_OF_PARTS = frozenset({HTTPStatus.PARTIAL_CONTENT, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE})
+
+
+class FetchError(Exception):
+    """A URL gave no usable answer.
+
+    The message says why, with neither the URL that was asked for nor any secret.
+    """
+
+    status: int | None = None
+    """The status of the answer, if its headers came."""
+    may_pass = False
+    """Whether the same request may succeed later."""
+    retry_after_s = 0.0
+    """How long the server wants to be left alone, in seconds."""
+
+
+class PassingError(FetchError):
+    """A URL gave no usable answer now, and may give one later."""
+
+    may_pass = True
+
+
+class StatusError(FetchError):
+    """The status of an answer, or what its headers say, is not that of what was asked for."""
+
+    def __init__(self, reason: str, response: requests.Response) -> None:
+        super().__init__(reason)
+        self.status = response.status_code
+        self.may_pass = self.status in MAY_PASS
+        wanted = response.headers.get("Retry-After", "")
+        with suppress(urllib3.exceptions.InvalidHeader, ValueError, OverflowError):
+            seconds = urllib3.Retry().parse_retry_after(wanted) if wanted else 0.0
+            self.retry_after_s = min(seconds, LONGEST_WAIT_S)
+
+
+class HostNotAllowedError(FetchError):
+    """A URL, or a redirect from it, leads to a host or an address that nothing is fetched from."""
+
+
+# Addresses that nothing is fetched from, whatever name or redirect leads there.
+#
+# The names of hosts are judged by the allow list. What a name leads to is looked at where it
+# cannot change any more: at the connection, before a request is sent.
+
+# Where clouds tell their machines secrets, besides the link-local 169.254.169.254: Alibaba,
+# Azure, AWS (machines and pods), Google, Oracle.
+_METADATA = frozenset(
+    ip_address(text)
+    for text in (
+        *("100.100.100.200", "168.63.129.16"),
+        *("fd00:ec2::254", "fd00:ec2::23", "fd20:ce::254", "fd00:c1::a9fe:a9fe"),
+    )
+)
+_NAT64 = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"))
+
+
+class _ForbiddenAddressError(ValueError):
+    """A name leads to an address that nothing is fetched from."""
+
+
+def is_forbidden(text: str) -> bool:
+    """Return whether an address is link-local or a cloud's metadata service.
+
+    Args:
+        text: An IPv4 or IPv6 address, as sockets give it; IPv6 may hold one of IPv4.
+    """
+    address = ip_address(text.partition("%")[0])
+    held = _ipv4_in(address) if isinstance(address, IPv6Address) else ()
+    return any(each.is_link_local or each in _METADATA for each in (address, *held))
+
+
+def _ipv4_in(address: IPv6Address) -> list[IPv4Address]:
+    """The IPv4 addresses that gateways may take an IPv6 address for (RFC 3056, 4380, 6052)."""
+    held = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
+    if any(address in network for network in _NAT64):
+        bits = address.packed[:8] + address.packed[9:]  # the ninth byte is none of the address
+        held += [IPv4Address(bits[start : start + 4]) for start in (6, 7, 8)]
+        held.append(IPv4Address(address.packed[12:]))
+    return [each for each in held if each is not None]
+
+
+# Answers that have to get on: what drips, or has no end, holds nobody for ever.
+#
+# The time limit of a socket begins anew with each byte, and http.client reads headers, sizes of
+# chunks and trailers for as long as they come.
 
 _FRAMING_BYTES = 1 << 18  # of headers, or of all that a piece of a body is framed with
 _FRAMING_SHARE = 8  # a chunk of a byte has five more around it
@@ -44,7 +171,7 @@ class PacedResponse(HTTPResponse):
     """
 
     def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
-        """Make one; the arguments are those of http.client."""
+        """Read from a socket; the arguments are those of http.client."""
         super().__init__(sock, *args, **options)
         self._source = _Source(self.fp.detach(), sock.gettimeout())
         self.fp = io.BufferedReader(self._source)
@@ -89,7 +216,7 @@ class _Source(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int | None:
         if time.monotonic() > self._until_s:
-            raise TimeoutError("too slow")
+            raise socket.timeout("too slow")  # which is no TimeoutError in Python 3.9
         if self._left_bytes <= 0:
             raise HTTPException("more than there should be")
         count = self._raw.readinto(buffer) or 0
@@ -104,276 +231,166 @@ class _Source(io.RawIOBase):
         super().close()
 
 
-# Addresses that nothing is fetched from, whatever name or redirect leads there.
-#
-# The names of hosts are judged by the allow list. What a name leads to is looked
-# at where it can not change any more: at the connection, before a request is sent.
+# Sessions.
 
 
-# Where clouds tell their machines secrets, besides the link-local 169.254.169.254.
-_METADATA = frozenset({"fd00:ec2::254", "100.100.100.200"})
+class _Paced:
+    response_class = PacedResponse
 
 
-class ForbiddenAddressError(ValueError):
-    """A name leads to an address that nothing is fetched from."""
+class _Guarded(_Paced):
+    host: str
+    sock: socket.socket
+
+    def connect(self) -> None:
+        super().connect()  # type: ignore[misc] # of the connection that it is mixed into
+        address = self.sock.getpeername()[0]
+        if is_forbidden(address):
+            self.sock.close()
+            raise _ForbiddenAddressError(f"{self.host} leads to {address}")
 
 
-def is_forbidden(text: str) -> bool:
-    """Tell whether an address is link-local or a cloud's metadata service.
+def _pools(mixin: type) -> dict[str, type[HTTPConnectionPool]]:
+    """Classes of pools by scheme, whose connections are what they were and a mixin besides."""
+    return {
+        pool.scheme: type(
+            pool.__name__, (pool,), {"ConnectionCls": type("_C", (mixin, pool.ConnectionCls), {})}
+        )
+        for pool in (HTTPConnectionPool, HTTPSConnectionPool)
+    }
 
-    Args:
-        text: An IPv4 or IPv6 address, as sockets give it.
-    """
-    address = ip_address(text.partition("%")[0])
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
-    return address.is_link_local or str(address) in _METADATA
+
+_GUARDED, _PROXIED = _pools(_Guarded), _pools(_Paced)
 
 
 class GuardedAdapter(HTTPAdapter):
     """Connects to no forbidden address, and reads paced answers.
 
     Behind a proxy, forbidden addresses are for the proxy to refuse.
-
-    Raises:
-        ForbiddenAddressError: From `send`, before anything is sent.
     """
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
-        """Make the connections guarded ones."""
+        """Use guarded connections."""
         super().init_poolmanager(*args, **options)  # type: ignore[no-untyped-call] # of requests
-        self.poolmanager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
+        self.poolmanager.pool_classes_by_scheme = _GUARDED
 
     def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
-        """Make answers through a proxy paced ones, except for SOCKS, which has its own."""
+        """Pace answers through a proxy, except for SOCKS, which has connections of its own."""
         manager = super().proxy_manager_for(proxy, **options)  # type: ignore[no-untyped-call]
         if not proxy.lower().startswith("socks"):
-            manager.pool_classes_by_scheme = {"http": _ProxiedHTTPPool, "https": _ProxiedHTTPSPool}
+            manager.pool_classes_by_scheme = _PROXIED
         return manager
 
 
-class _HTTPProxied(HTTPConnection):
-    response_class = PacedResponse
+class _Session(requests.Session):
+    def resolve_redirects(self, *_args: Any, **_options: Any) -> Iterator[Any]:
+        """Look at no redirect, for which requests would read all that comes with it."""
+        return iter(())
 
 
-class _HTTPSProxied(HTTPSConnection):
-    response_class = PacedResponse
+def make_session(*, netrc: bool = False, **options: Any) -> requests.Session:
+    """Return an HTTP session that connects to no forbidden address, and paces its answers.
 
+    It asks for bytes as they are: a compressed body could not be continued, nor compared with
+    the size and checksums of its file.
 
-class _HTTPGuarded(_HTTPProxied):
-    def connect(self) -> None:
-        super().connect()  # type: ignore[no-untyped-call] # of urllib3
-        _check(self)
-
-
-class _HTTPSGuarded(_HTTPSProxied):
-    def connect(self) -> None:
-        super().connect()  # type: ignore[no-untyped-call] # of urllib3
-        _check(self)
-
-
-class _ProxiedHTTPPool(HTTPConnectionPool):
-    ConnectionCls = _HTTPProxied
-
-
-class _ProxiedHTTPSPool(HTTPSConnectionPool):
-    ConnectionCls = _HTTPSProxied
-
-
-class _HTTPPool(HTTPConnectionPool):
-    ConnectionCls = _HTTPGuarded
-
-
-class _HTTPSPool(HTTPSConnectionPool):
-    ConnectionCls = _HTTPSGuarded
-
-
-def _check(connection: HTTPConnection) -> None:
-    address = connection.sock.getpeername()[0]
-    if is_forbidden(address):
-        connection.close()
-        raise ForbiddenAddressError(f"{connection.host} leads to {address}")
-
-
-_ATTEMPTS = 4
-_CHUNK_BYTES = 1 << 20
-_REDIRECTS = 5
-_DISMISSED_BYTES = 1 << 16
-_WHOLE = 200
-_PARTIAL = 206
-_RANGE_NOT_SATISFIABLE = 416
-_RESTARTED = frozenset({_PARTIAL, _RANGE_NOT_SATISFIABLE})
-_RETRIED = _RESTARTED | {408, 429, 500, 502, 503, 504}
-
-
-class HostNotAllowedError(requests.RequestException):
-    """A URL, or a redirect from it, leads to a host that is not in the allow list, or to none."""
+    Args:
+        netrc: Whether the machine's netrc may give credentials; never for a catalogue's hosts.
+        **options: For its adapters, as `requests.adapters.HTTPAdapter` takes them.
+    """
+    session = _Session()
+    session.headers["Accept-Encoding"] = "identity"
+    if not netrc:
+        session.auth = lambda request: request
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, GuardedAdapter(**options))
+    return session
 
 
 @contextmanager
 def open_url(
     session: requests.Session,
     url: str,
-    allowed_hosts: Iterable[str],
-    timeout_s: float | tuple[float, float],
+    allowed_hosts: Iterable[str] = (),
+    timeout_s: Timeout | None = None,
     *,
     method: str = "GET",
-    headers: dict[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> Iterator[requests.Response]:
     """Request a URL and follow its redirects, each only to an allowed host.
 
+    Args:
+        session: As `make_session` gives it.
+        url: The URL.
+        allowed_hosts: See `stac_policy.urls.refusal`.
+        timeout_s: By default `TIMEOUT_S`.
+        method: GET or HEAD.
+        headers: More headers of the request.
+
     Raises:
         HostNotAllowedError: The URL or a redirect leads to another host.
-        requests.RequestException: The request failed. Its message may repeat a
-            redirect's query, where origins put signatures.
+        FetchError: There is no answer, whatever its status.
     """
-    base = url
+    base, timeout_s = url, timeout_s or TIMEOUT_S
     for _ in range(_REDIRECTS + 1):
         url = _checked(base, url, allowed_hosts)
-        try:
-            response = session.request(
-                method, url, headers=headers, timeout=timeout_s, stream=True, allow_redirects=False
-            )
-        except ForbiddenAddressError as error:
-            raise HostNotAllowedError(f"{redact(url)}: {error}, from where nothing comes") from None
-        except ValueError:  # of requests' own sessions, which look at every redirect
-            raise HostNotAllowedError(f"{redact(url)} redirects to no host") from None
-        with response:
+        with _answer(session, method, url, headers=headers, timeout=timeout_s) as response:
             try:
                 location = session.get_redirect_target(response)
             except ValueError:  # it is no text
-                raise HostNotAllowedError(f"{redact(url)} redirects to no host") from None
+                raise HostNotAllowedError("it redirects to no web address") from None
+            if location is not None or method == "HEAD":
+                dismiss(response.raw)
             if location is None:
-                if method == "HEAD":
-                    dismiss(response.raw)
                 yield response
                 return
-            dismiss(response.raw)
         base, url = url, location
-    raise requests.TooManyRedirects(f"{redact(base)} redirects more than {_REDIRECTS} times")
+    raise FetchError(f"it redirects more than {_REDIRECTS} times, as in circles")
 
 
 def _checked(base: str, url: str, allowed_hosts: Iterable[str]) -> str:
-    """Give the URL as it is requested, if it leads to an allowed host."""
+    """Return the URL as it is requested, if it leads to an allowed host."""
     # What is checked must be what is requested: parsers disagree about backslashes in a host.
     try:
         requested = requests.Request("GET", urljoin(base, url)).prepare().url or ""
         parts = urlsplit(requested)
         allowed = parts.scheme in {"http", "https"} and is_allowed(parts, allowed_hosts)
     except ValueError:
-        allowed = False
+        raise HostNotAllowedError(f"it leads to {redact(url)}, no web address") from None
     if not allowed:
-        raise HostNotAllowedError(f"{redact(url)} is not on an allowed host") from None
+        raise HostNotAllowedError(f"it leads to {redact(url)}, which is on no allowed host")
     return requested
 
 
-def download(
-    session: requests.Session,
-    url: str,
-    target: Path,
-    allowed_hosts: Iterable[str],
-    timeout_s: float,
-) -> None:
-    """Download a URL into a file, whose folders are made where they are missing.
-
-    An interrupted download goes on where it stopped if the origin can, and
-    starts again otherwise. What fails for good leaves no file behind.
-
-    Args:
-        session: The HTTP session to use.
-        url: The URL.
-        target: The file to write.
-        allowed_hosts: See `stac_policy.urls.refusal`.
-        timeout_s: Longest silence of the origin, in seconds.
-
-    Raises:
-        requests.RequestException: All attempts failed, or the origin refused; see `open_url`.
-        OSError: The file can not be written.
-    """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.unlink(missing_ok=True)  # which may be another name of a file to keep
-    version: str | None = None
+def _answer(session: requests.Session, method: str, url: str, **options: Any) -> requests.Response:
+    # From None: what requests says may repeat the signed URL of a redirect.
     try:
-        for attempt in range(1, _ATTEMPTS + 1):
-            try:
-                headers = _continuation(target, version)
-                with open_url(session, url, allowed_hosts, timeout_s, headers=headers) as response:
-                    _require_body(response, headers)
-                    version = _strong_etag(response)
-                    _write(response, target)
-            except requests.RequestException as error:
-                if attempt == _ATTEMPTS or not _may_pass(error):
-                    raise
-                if _status(error) in _RESTARTED:
-                    version = None
-                time.sleep(2 ** (attempt - 2))
-            else:
-                return
-    except BaseException:
-        target.unlink(missing_ok=True)
-        raise
+        return session.request(method, url, stream=True, allow_redirects=False, **options)
+    except _ForbiddenAddressError as error:
+        raise HostNotAllowedError(f"{error}, from where nothing is fetched") from None
+    except ValueError:
+        raise HostNotAllowedError(f"{redact(url)} is no web address") from None
+    except requests.exceptions.SSLError:
+        raise PassingError(
+            "no TLS connection; is its certificate valid, and trusted here?"
+        ) from None
+    except requests.Timeout as error:
+        timeout_s = options["timeout"]
+        if isinstance(timeout_s, tuple):
+            timeout_s = timeout_s[not isinstance(error, requests.ConnectTimeout)]
+        raise PassingError(f"no answer within {timeout_s:g} s") from None
+    # requests lets some of urllib3's errors pass.
+    except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+        raise PassingError(f"no answer{_cause(error)}") from None
 
 
-def _continuation(target: Path, version: str | None) -> dict[str, str]:
-    # Identity: a compressed body could not be continued, nor compared with its length.
-    headers = {"Accept-Encoding": "identity"}
-    if version and target.exists() and target.stat().st_size:
-        headers |= {"Range": f"bytes={target.stat().st_size}-", "If-Range": version}
-    return headers
-
-
-def _require_body(response: requests.Response, headers: dict[str, str]) -> None:
-    """Make sure that a response is the file (`202 Accepted` is not), or the part asked for."""
-    status = response.status_code
-    part = headers.get("Range", "").replace("=", " ")
-    is_part = (
-        bool(part)
-        and response.headers.get("Content-Range", "").startswith(part)
-        and _strong_etag(response) == headers["If-Range"]
-    )
-    if status != _WHOLE and not (status == _PARTIAL and is_part):
-        raise requests.HTTPError(f"{redact(response.url)}: HTTP {status}", response=response)
-
-
-def _strong_etag(response: requests.Response) -> str | None:
-    etag = response.headers.get("ETag")
-    return etag if etag and not etag.startswith("W/") else None
-
-
-def _write(response: requests.Response, target: Path) -> None:
-    received = 0
-    with target.open("ab" if response.status_code == _PARTIAL else "wb") as file:
-        try:
-            # As sent: an origin may compress although it was asked not to, and what
-            # Rucio knows the size and checksum of is what the origin stores.
-            for chunk in pieces(response, _CHUNK_BYTES):
-                file.write(chunk)
-                received += len(chunk)
-        except urllib3.exceptions.HTTPError as error:
-            raise requests.ConnectionError(
-                f"{redact(response.url)} broke off after {received} bytes"
-            ) from error
-    announced = response.headers.get("Content-Length", "")
-    if announced.isdecimal() and int(announced) != received:
-        raise requests.ConnectionError(
-            f"{redact(response.url)} ended after {received} of {announced} bytes"
-        )
-
-
-def pieces(response: requests.Response, piece_bytes: int) -> Iterator[bytes]:
-    """Give the body of an answer as it is sent, piece by piece; what is compressed stays so.
-
-    Not by `stream` of urllib3, which reads sizes of chunks and trailers without any limit.
-
-    Args:
-        response: The answer, of which nothing has been read.
-        piece_bytes: Size of each piece but the last.
-
-    Raises:
-        urllib3.exceptions.HTTPError: The body broke off, is none, or comes too slowly.
-    """
-    while piece := response.raw.read(piece_bytes, decode_content=False):
-        yield piece
+def _cause(error: BaseException | None) -> str:
+    """What the system says of an error, in brackets."""
+    while error is not None:
+        if isinstance(error, OSError) and error.strerror:
+            return f" ({error.strerror})"
+        error = error.__cause__ or error.__context__
+    return ""
 
 
 def dismiss(raw: urllib3.HTTPResponse) -> None:
@@ -388,54 +405,347 @@ def dismiss(raw: urllib3.HTTPResponse) -> None:
     raw.close()
 
 
-def _may_pass(error: requests.RequestException) -> bool:
-    """Tell whether the same request may succeed later."""
-    if isinstance(error, (HostNotAllowedError, requests.TooManyRedirects)):
-        return False
-    status = _status(error)
-    return status is None or status in _RETRIED
+# Another attempt where the first may pass.
 
 
-def _status(error: requests.RequestException) -> int | None:
-    return None if error.response is None else error.response.status_code
+class Attempts:
+    """Attempts at one thing: a few, with longer and longer pauses, within a time."""
+
+    def __init__(
+        self, most: int = 4, *, until_s: float | None = None, stop: Event | None = None
+    ) -> None:
+        """Begin with the first attempt.
+
+        Args:
+            most: How many there may be.
+            until_s: None begins later, by `time.monotonic`; by default `PATIENCE_S` after the
+                first has failed.
+            stop: Set when nobody wants it any more; then all of this raises CancelledError.
+        """
+        self._most, self._latest_s, self._stop = most, until_s, stop
+        self.renew()
+
+    def renew(self) -> None:
+        """Begin anew, as an attempt has got on."""
+        self._left, self._until_s = self._most, self._latest_s
+
+    def again(self, error: FetchError) -> bool:
+        """Return whether there is another attempt, after the pause that has to be before it.
+
+        Args:
+            error: What the last one failed with.
+        """
+        self._left -= 1
+        # Several that were in each other's way must not come back all at once.
+        share = random.uniform(0.5, 1.0)  # noqa: S311 - no secret
+        pause_s = _FIRST_PAUSE_S * 2 ** (self._most - self._left - 1) * share
+        pause_s = max(pause_s, error.retry_after_s)
+        now_s = time.monotonic()
+        self._until_s = now_s + PATIENCE_S if self._until_s is None else self._until_s
+        if not error.may_pass or self._left <= 0 or now_s + pause_s > self._until_s:
+            return False
+        if self._stop is None:
+            time.sleep(pause_s)
+        else:
+            self._stop.wait(pause_s)
+        self.go_on()
+        return True
+
+    def go_on(self) -> None:
+        """Raise CancelledError if nobody wants it any more."""
+        if self._stop is not None and self._stop.is_set():
+            raise CancelledError
 
 
-class _Session(requests.Session):
-    def resolve_redirects(self, *_args: Any, **_options: Any) -> Iterator[Any]:
-        """Look at no redirect, for which requests would read all that comes with it."""
-        return iter(())
+def persistently(ask: Callable[[], T], attempts: Attempts | None = None) -> T:
+    """Return what `ask` gives, as soon as it does.
+
+    Raises:
+        FetchError: Of the last attempt.
+    """
+    attempts = attempts or Attempts()
+    while True:
+        try:
+            return ask()
+        except FetchError as error:
+            if not attempts.again(error):
+                raise
 
 
-def make_session(*, netrc: bool = False, **options: Any) -> requests.Session:
-    """An HTTP session that connects to no forbidden address and waits for no endless answer.
+# What headers say.
+
+
+def require_ok(response: requests.Response) -> None:
+    """Require that an answer is the whole of what was asked for (`202 Accepted` is not).
+
+    Raises:
+        StatusError: It has another status than 200.
+    """
+    if response.status_code != HTTPStatus.OK:
+        raise StatusError(f"HTTP {response.status_code}", response)
+
+
+def content_length(response: requests.Response) -> int | None:
+    """Return how many bytes an answer says that its body has, or None.
+
+    Raises:
+        FetchError: More than any file in Rucio can have.
+    """
+    length = response.headers.get("Content-Length", "")
+    if not (length.isascii() and length.isdigit()):
+        return None
+    # Python makes no number of thousands of digits.
+    if len(length) > len(str(MOST_BYTES)) or int(length) > MOST_BYTES:
+        raise FetchError("it has more bytes, it says, than Rucio counts")
+    return int(length)
+
+
+def strong_etag(response: requests.Response) -> str | None:
+    """Return the ETag that tells one version of a URL byte for byte, or None."""
+    etag = response.headers.get("ETag")
+    return etag if etag and not etag.startswith("W/") else None
+
+
+def require_plain(response: requests.Response, also: str = "identity") -> str:
+    """Require that a body is sent as it is, as was asked for, and return its encoding.
+
+    Raises:
+        StatusError: It is sent in another encoding than identity, or the one that was asked for.
+    """
+    encoding = response.headers.get("Content-Encoding", "").strip().lower() or "identity"
+    if encoding not in {"identity", also}:
+        raise StatusError(f"it is sent encoded ({encoding[:40]}), as nobody asked for", response)
+    return encoding
+
+
+# Bodies.
+
+
+def pieces(response: requests.Response, piece_bytes: int = _PIECE_BYTES) -> Iterator[bytes]:
+    """Yield the body of an answer as it is sent, piece by piece; what is compressed stays so.
+
+    Not by `stream` of urllib3, which reads sizes of chunks and trailers without any limit.
 
     Args:
-        netrc: Whether the machine's netrc may give credentials; never for a catalogue's hosts.
-        **options: For its adapters, as `requests.adapters.HTTPAdapter` takes them.
+        response: The answer, of which nothing has been read.
+        piece_bytes: Size of each piece but the last.
+
+    Raises:
+        FetchError: The body broke off, is none, or comes too slowly.
     """
-    session = _Session()
-    if not netrc:
-        session.auth = _no_credentials
-    for scheme in ("http://", "https://"):
-        session.mount(scheme, GuardedAdapter(**options))
-    return session
+    received = 0
+    try:
+        while piece := response.raw.read(piece_bytes, decode_content=False):
+            received += len(piece)
+            yield piece
+    except urllib3.exceptions.ReadTimeoutError:
+        slow = f"not {SLOWEST_BYTES:,} more bytes in time after {received:,} bytes"
+        raise PassingError(f"it is too slow: {slow}") from None
+    except urllib3.exceptions.HTTPError:
+        raise PassingError(f"it broke off after {received:,} bytes") from None
+    announced = content_length(response)
+    if received < (announced or 0):
+        raise PassingError(f"it ended after {received:,} of {announced:,} bytes")
 
 
-def _no_credentials(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """For `Session.auth`: those of the machine's netrc are not for a catalogue's hosts."""
-    return request
+def read_json(response: requests.Response, limit_bytes: int, until_s: float) -> Any:
+    """Read an answer's body as JSON, see `read_body` and `parse_json`."""
+    return parse_json(read_body(response, limit_bytes, until_s), limit_bytes)
 
 
-# How many values a JSON text holds, told before it is read; pure.
-#
-# In memory a value takes some 100 bytes, and in the text of real items about 20: what is
-# much denser takes many times its size.
+def read_body(response: requests.Response, limit_bytes: int, until_s: float) -> bytes:
+    """Read an answer's body, unpacked.
+
+    It is unpacked here: a few bytes of gzip can hold gigabytes, which requests would unpack
+    before it gives any of them.
+
+    Args:
+        response: The answer, of which nothing has been read.
+        limit_bytes: The most that it may have, unpacked.
+        until_s: When to give up, by `time.monotonic`.
+
+    Raises:
+        FetchError: It is too large, too slow, broke off, or is packed in another way than gzip.
+    """
+    decoder = zlib.decompressobj(_GZIP) if require_plain(response, "gzip") == "gzip" else None
+    body = bytearray()
+    try:
+        for piece in pieces(response, SLOWEST_BYTES):
+            body += decoder.decompress(piece, limit_bytes + 1 - len(body)) if decoder else piece
+            if len(body) > limit_bytes:
+                raise FetchError(f"more than {limit_bytes} bytes")
+            if decoder and decoder.eof:  # behind its end there may come anything
+                break
+            if time.monotonic() > until_s:
+                raise FetchError("it takes too long")
+    except zlib.error:
+        raise FetchError("it is said to be gzip, and is none") from None
+    if decoder and not decoder.eof:
+        raise PassingError("it broke off")
+    return bytes(body)
 
 
-BYTES_A_VALUE = 16
-"""So many bytes of text are granted to each value."""
+def parse_json(text: bytes, limit_bytes: int) -> Any:
+    """Return the value of a JSON text that neither fills the memory nor has no bottom.
+
+    Args:
+        text: The text.
+        limit_bytes: The most that it might have; `BYTES_A_VALUE` of it are granted to each value.
+
+    Raises:
+        FetchError: It is no JSON, or has too many values.
+    """
+    most_values = limit_bytes // BYTES_A_VALUE
+    if values_in(text) > most_values:
+        raise FetchError(f"more than {most_values} values")
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        raise FetchError("the answer is not JSON") from None
+    level: list[Any] = [[value]]
+    for _ in range(_MOST_NESTED):
+        held = (each.values() if isinstance(each, dict) else each for each in level)
+        level = [each for members in held for each in members if isinstance(each, (dict, list))]
+        if not level:
+            return value
+    raise FetchError("the answer is not JSON that anybody can read: nested too deeply")
 
 
 def values_in(text: bytes | bytearray) -> int:
     """Count the values of a JSON text; rather too many, as strings may look like some."""
     return sum(map(text.count, (b",", b"[", b"{")))
+
+
+# Files, which go on where they broke off.
+
+
+@dataclass
+class Incoming:
+    """A file that comes from a URL, piece by piece, and across interruptions.
+
+    What was interrupted goes on where it stopped, if the server can, and begins anew otherwise.
+    Iterating it raises a FetchError where the server gave not all of it, or something else.
+    """
+
+    session: requests.Session
+    url: str
+    begin: Callable[[requests.Response], object]
+    """Called with each answer that begins with the first byte, before the first of its pieces;
+    those that came before then count no more."""
+    size_bytes: int | None = None
+    """Size of the file, if that is known. No byte more is given."""
+    received_bytes: int = 0
+    """How much there is already."""
+    etag: str | None = None
+    """The strong ETag of what there is; without one the rest cannot be asked for."""
+    allowed_hosts: Iterable[str] = ()
+    timeout_s: Timeout | None = None
+    attempts: Attempts = field(default_factory=Attempts)
+    """At getting any further; one that gives 64 KiB more is followed by another at once."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield the pieces."""
+        furthest_bytes = self.received_bytes
+        until_s = time.monotonic() + UNKNOWN_S
+        while True:
+            self.attempts.go_on()
+            try:
+                yield from self._attempt(until_s)
+            except FetchError as error:
+                gained_bytes = self.received_bytes - furthest_bytes
+                if error.may_pass and self.etag and gained_bytes >= SLOWEST_BYTES:
+                    furthest_bytes = self.received_bytes
+                    self.attempts.renew()
+                elif not self.attempts.again(error):
+                    raise
+            else:
+                return
+
+    def _attempt(self, until_s: float) -> Iterator[bytes]:
+        """What one more answer gives."""
+        headers = {}
+        if self.etag and self.received_bytes:
+            if self.received_bytes == self.size_bytes:
+                return  # interrupted behind the last byte
+            headers = {"Range": f"bytes={self.received_bytes}-", "If-Range": self.etag}
+        with open_url(
+            self.session, self.url, self.allowed_hosts, self.timeout_s, headers=headers
+        ) as response:
+            whole_bytes = self._whole_bytes(response, is_rest=bool(headers))
+            for piece in pieces(response):
+                most_bytes = UNKNOWN_BYTES if whole_bytes is None else whole_bytes
+                if self.received_bytes + len(piece) > most_bytes:
+                    self.etag = None
+                    raise FetchError(f"it has more bytes there than {most_bytes}")
+                if whole_bytes is None and time.monotonic() > until_s:
+                    raise FetchError(f"it has no end within {UNKNOWN_S:g} s, and no size")
+                self.received_bytes += len(piece)
+                yield piece
+                self.attempts.go_on()
+        if self.received_bytes < (whole_bytes or 0):
+            raise PassingError(f"it ended after {self.received_bytes} of {whole_bytes} bytes")
+
+    def _whole_bytes(self, response: requests.Response, *, is_rest: bool) -> int | None:
+        """Require that an answer is the file or its rest, and return the size of the whole."""
+        is_rest = (
+            is_rest
+            and response.status_code == HTTPStatus.PARTIAL_CONTENT
+            and response.headers.get("Content-Range", "").startswith(
+                f"bytes {self.received_bytes}-"
+            )
+            and strong_etag(response) == self.etag
+        )
+        if not is_rest and response.status_code in _OF_PARTS:
+            self.etag = None
+            raise PassingError(f"HTTP {response.status_code}")
+        if not is_rest:
+            require_ok(response)
+            self.received_bytes, self.etag = 0, strong_etag(response)
+        require_plain(response)
+        announced = content_length(response)
+        whole_bytes = None if announced is None else self.received_bytes + announced
+        if self.size_bytes is not None and whole_bytes not in {None, self.size_bytes}:
+            raise FetchError(f"it has {whole_bytes} bytes there instead of {self.size_bytes}")
+        if not is_rest:
+            self.begin(response)
+        return whole_bytes if self.size_bytes is None else self.size_bytes
+
+
+def download(
+    session: requests.Session,
+    url: str,
+    target: Path,
+    allowed_hosts: Iterable[str],
+    timeout_s: float | None = None,
+) -> None:
+    """Download a URL into a file, whose folders are made where they are missing.
+
+    An interrupted download goes on where it stopped if the origin can, and
+    starts again otherwise. What fails for good leaves no file behind.
+
+    Args:
+        session: As `make_session` gives it.
+        url: The URL.
+        target: The file to write.
+        allowed_hosts: See `stac_policy.urls.refusal`.
+        timeout_s: Longest silence of the origin, in seconds; by default as in `TIMEOUT_S`.
+
+    Raises:
+        FetchError: All attempts failed, or the origin refused.
+        OSError: The file cannot be written.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)  # which may be another name of a file to keep
+    try:
+        with target.open("xb") as file:
+
+            def begin(_: requests.Response) -> None:
+                file.seek(0)
+                file.truncate()
+
+            file.writelines(
+                Incoming(session, url, begin, allowed_hosts=allowed_hosts, timeout_s=timeout_s)
+            )
+    except BaseException:
+        target.unlink(missing_ok=True)
+        raise

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping
 
+COLLECTION_PARTS, ITEM_PARTS, ASSET_PARTS = 1, 2, 3  # of names, as `split_name` returns them
 NAME_LENGTH = 250  # characters; rucio.common.schema.generic.NAME_LENGTH
 SCOPE_LENGTH = 25  # characters; rucio.common.schema.generic.SCOPE_LENGTH
 
@@ -36,7 +37,7 @@ _CUT_MOST = 3  # characters that a cut takes beyond its length: `-.4`
 _SUFFIX = re.compile(r"\.(?=[0-9]*[A-Za-z])[A-Za-z0-9]{1,16}")
 _TAR = ".tar"
 _COMPRESSED = frozenset({".gz", ".bz2", ".xz", ".zst"})  # `.tar.gz` is one suffix
-_MOST_PARTS = 3  # collection, item, asset
+_ACCOUNTS = ("user.", "group.")  # how the scopes of accounts and groups begin
 
 
 class DID(NamedTuple):
@@ -50,7 +51,7 @@ class DID(NamedTuple):
 
 
 def escape(part: str) -> str:
-    """Turn any id or key into a part of a name: `a b` into `a-.20b`.
+    """Return any id or key as a part of a name: `a-.20b` for `a b`.
 
     UTF-8 bytes outside `A-Za-z0-9._-` become `-.` and two upper-case hex
     digits, and so do the `-` of a literal `-.` and a leading dot. Different
@@ -82,7 +83,7 @@ def _escape_bytes(data: bytes) -> str:
 
 
 def unescape(part: str) -> str:
-    """Give back what `escape` was given.
+    """Return the id or key that `escape` was given.
 
     Raises:
         ValueError: `escape` never gives this, or the part was shortened to fit
@@ -103,19 +104,22 @@ def _unescape_bytes(part: str) -> bytes:
 
 
 def collection_scope(collection: str) -> str:
-    """The scope of a collection: its escaped id, or a digest of it above 25 characters.
+    """Return the scope of a collection: its escaped id, or a digest of it above 25 characters.
 
     Raises:
-        ValueError: The collection id is empty.
+        ValueError: The collection id is empty, or begins like the scope of an account or
+            group (`user.`, `group.`), which is never derived.
     """
     scope = escape(collection)
+    if "." in scope and scope.lower().startswith(_ACCOUNTS):
+        raise ValueError(f"collection {collection!r} would get an account's scope; give another")
     if len(scope) <= SCOPE_LENGTH:
         return scope
     return f"{scope[:16]}-{hashlib.sha256(scope.encode()).hexdigest()[:8]}"
 
 
 def collection_name(collection: str) -> str:
-    """The name of a collection's container.
+    """Return the name of a collection's container.
 
     Raises:
         ValueError: The collection id is empty.
@@ -124,7 +128,7 @@ def collection_name(collection: str) -> str:
 
 
 def item_name(collection: str, item: str) -> str:
-    """The name of an item's dataset.
+    """Return the name of an item's dataset.
 
     Raises:
         ValueError: An id is empty.
@@ -135,7 +139,7 @@ def item_name(collection: str, item: str) -> str:
 def asset_name(
     collection: str, item: str, key: str, href: str | None, keys: Container[str] = ()
 ) -> str:
-    """The name of an asset's file.
+    """Return the name of an asset's file.
 
     Args:
         collection: Id of the collection.
@@ -160,7 +164,7 @@ def asset_name(
 
 
 def asset_key(name: str, collection: str, item: str, hrefs: Mapping[str, str | None]) -> str | None:
-    """The key of the asset that a name stands for, among an item's assets.
+    """Return the key of the asset that a name stands for, among an item's assets.
 
     Args:
         name: The name of a file, as `asset_name` gives it.
@@ -181,7 +185,7 @@ def asset_key(name: str, collection: str, item: str, hrefs: Mapping[str, str | N
 
 
 def split_name(name: str) -> tuple[str, ...]:
-    """The escaped parts of a name: of a collection, an item or an asset.
+    """Return the escaped parts of a name: of a collection, an item or an asset.
 
     Returns:
         One to three parts, or none if the name has not the form that this
@@ -192,7 +196,7 @@ def split_name(name: str) -> tuple[str, ...]:
     parts = tuple(name[1:].split("/"))
     if _is_plain_name(name):
         return parts
-    if not name.startswith("/") or len(parts) > _MOST_PARTS:
+    if not name.startswith("/") or len(parts) > ASSET_PARTS:
         return ()
     # No name is shortened further than needed.
     may_be_short = len(name) >= NAME_LENGTH - _CUT_MOST
@@ -203,7 +207,7 @@ def split_name(name: str) -> tuple[str, ...]:
 
 
 def _is_plain_name(name: str) -> bool:
-    """Tell whether a name has one to three parts, none of which needs or holds an escape."""
+    """Return whether a name has one to three parts, none of which needs or holds an escape."""
     return "-." not in name and _PLAIN_NAME.fullmatch(name) is not None
 
 
@@ -231,7 +235,7 @@ def _is_shortened(part: str, index: int) -> bool:
 
 
 def _suffix(href: str) -> str:
-    """The suffix of an href's file name, with its dot, or nothing."""
+    """Return the suffix of an href's file name, with its dot, or nothing."""
     if "?" in href or "#" in href:
         href = href.partition("#")[0].partition("?")[0]
     folder, _, filename = href.rpartition("/")
@@ -251,8 +255,8 @@ def _suffix_of_file(filename: str) -> str:
 
 
 def _kept_suffix(part: str, index: int) -> str:
-    """The suffix that a part keeps when it is shortened: only those of assets are of files."""
-    return _suffix_of_file(part) if index == _MOST_PARTS - 1 else ""
+    """Return the suffix that a shortened part keeps: only those of assets are of files."""
+    return _suffix_of_file(part) if index == ASSET_PARTS - 1 else ""
 
 
 def _join(*originals: str) -> str:
@@ -268,7 +272,7 @@ def _join(*originals: str) -> str:
 
 
 def _shorten(original: str, part: str, excess: int, suffix: str) -> str:
-    """Cut a part by `excess` characters or more, ending it in a digest of the original."""
+    """Return a part cut by `excess` characters or more, which ends in a digest of the original."""
     length = max(len(part) - excess - len(suffix), _SHORTENED_LEAST)
     head = _CUT_ESCAPE.sub("", part[: length - _SHORTENED_TAIL])
     digest = hashlib.sha256(original.encode("utf-8", "surrogatepass")).hexdigest()[:16]

@@ -1,24 +1,37 @@
-"""The default algorithm `non_deterministic_pfn`: from a STAC asset's DID to its URL.
+"""The default algorithm `non_deterministic_pfn`: from a STAC asset's DID to its original URL.
 
 Rucio finds this function by its file and function name and calls it whenever it
 needs a path for a replica at a non-deterministic RSE without a naming convention
 (`rucio.common.utils.construct_non_deterministic_pfn`): on the server, in the
-daemons and in clients.
+daemons and in clients. It asks the replica catalogue first, then the STAC API.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import logging
+from typing import TYPE_CHECKING, Any
+
+from rucio.common.config import is_client
+from rucio.common.exception import ReplicaNotFound
 
 from stac_policy.dids import is_asset
-from stac_policy.naming import DID
+from stac_policy.naming import DID, ITEM_PARTS, asset_key, split_name, unescape
+from stac_policy.observability import Reporter, count
+from stac_policy.settings import SOURCE_PROTOCOL, settings, vos
+from stac_policy.urls import redact, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_REPORTER = Reporter(logging.getLogger(__name__))
+
+
+class _UnknownError(Exception):
+    """A STAC API does not give a URL; the message says why."""
+
 
 def non_deterministic_pfn(dsn: str, scope: str | None, filename: str) -> str:
-    """The original URL of a STAC asset, and for everything else what Rucio gives.
+    """Return the original URL of a STAC asset, and for everything else what Rucio returns.
 
     Args:
         dsn: Name of the dataset that the file is transferred with.
@@ -31,15 +44,126 @@ def non_deterministic_pfn(dsn: str, scope: str | None, filename: str) -> str:
     """
     if scope is None or not is_asset(DID(scope, filename)):
         return rucio_default(dsn, scope, filename)
-    from stac_policy.resolver import original_url
-
     return original_url(DID(scope, filename))
 
 
 def rucio_default(dsn: str, scope: str | None, filename: str) -> str:
-    """What Rucio gives by default, for RSEs that ask for it by name."""
+    """Return what Rucio returns by default, for RSEs that ask for it by name."""
     from rucio.common.utils import NonDeterministicPFNAlgorithms
 
     default: Callable[[str, str | None, str], str]
     default = NonDeterministicPFNAlgorithms.construct_non_deterministic_pfn_default
     return default(dsn, scope, filename)
+
+
+def original_url(did: DID) -> str:
+    """Return the original URL of a STAC asset.
+
+    On a server, the URL under which a source RSE holds it; otherwise that of the
+    STAC API configured for its scope.
+
+    Raises:
+        rucio.common.exception.ReplicaNotFound: Neither knows it; the message names
+            the DID and what was tried.
+    """
+    if is_client():
+        tried = "source RSEs: only the Rucio server can look there"
+    elif url := _registered_url(did):
+        return url
+    else:
+        differ = "" if vos() is None else ", or VOs that have it differ"
+        tried = f"source RSEs (with the protocol {SOURCE_PROTOCOL}): none holds it{differ}"
+    try:
+        return _catalogued_url(did)
+    except _UnknownError as error:
+        tried = f"{tried}; STAC API: {error}"
+    if not is_client():  # whose user gets the error
+        count("unresolved_assets")
+        _REPORTER.warn(
+            "unresolved",
+            "%s is a STAC asset without a known URL, so its transfer fails. Tried %s. Register "
+            "it at a source RSE, or name the STAC API of its scope in [stac]",
+            did,
+            tried,
+        )
+    raise ReplicaNotFound(f"{did} is a STAC asset without a known URL. Tried {tried}")
+
+
+def _registered_url(did: DID) -> str | None:
+    """Return the URL under which a source RSE of the DID's VO holds it.
+
+    Rucio does not say for which VO it asks. Where several VOs of a server have
+    the DID, a URL is given only if each of them holds it under that same URL:
+    it is then right for all, and no VO is ever given another one's.
+    """
+    from rucio.db.sqla.constants import DatabaseOperationType
+    from rucio.db.sqla.models import RSEFileAssociation, RSEProtocol
+    from rucio.db.sqla.session import db_session
+    from sqlalchemy import select
+
+    with db_session(DatabaseOperationType.READ) as session:
+        urls: dict[Any, set[str]] = {scope: set() for scope in _scopes(did, session)}
+        statement = (
+            select(RSEFileAssociation.scope, RSEFileAssociation.path)
+            .join(RSEProtocol, RSEProtocol.rse_id == RSEFileAssociation.rse_id)
+            .where(
+                RSEFileAssociation.scope.in_(urls),
+                RSEFileAssociation.name == did.name,
+                RSEFileAssociation.path.is_not(None),
+                RSEProtocol.impl == SOURCE_PROTOCOL,
+            )
+        )
+        for scope, path in session.execute(statement):
+            urls[scope].add(path)
+    return min(set.intersection(*urls.values()), default=None) if urls else None
+
+
+def _scopes(did: DID, session: Any) -> list[Any]:
+    """Return the scope of a DID as Rucio's database has it, in each VO that has the DID."""
+    from rucio.common.types import InternalScope
+    from rucio.core.vo import list_vos
+    from rucio.db.sqla.models import DataIdentifier
+    from sqlalchemy import select
+
+    if vos() is None:
+        return [InternalScope(did.scope)]
+    scopes = [InternalScope(did.scope, vo=vo["vo"]) for vo in list_vos(session=session)]
+    statement = select(DataIdentifier.scope).where(
+        DataIdentifier.scope.in_(scopes), DataIdentifier.name == did.name
+    )
+    return list(session.execute(statement).scalars())
+
+
+def _catalogued_url(did: DID) -> str:
+    """Return the URL that the STAC API of its scope has for an asset.
+
+    Raises:
+        _UnknownError: There is none; the message says why.
+    """
+    from stac_policy.stac_api import StacApiError, fetch_item
+
+    configured = settings()
+    api = configured.api_of(did.scope)
+    if not api:
+        raise _UnknownError(f"none is configured for scope {did.scope} ([stac] api, scopes)")
+    try:
+        collection, item_id = map(unescape, split_name(did.name)[:ITEM_PARTS])
+    except ValueError as error:
+        raise _UnknownError(
+            f"{redact(api)} cannot be asked, because the name holds a shortened id"
+        ) from error
+    try:
+        item = fetch_item(api, collection, item_id, configured)
+    except StacApiError as error:
+        raise _UnknownError(str(error)) from error
+    key = asset_key(did.name, collection, item_id, item.hrefs)
+    where = f"item {item_id!r} of collection {collection!r} at {redact(api)}"
+    if key is None:
+        raise _UnknownError(f"{where} has no asset of this name")
+    url = item.url(key)
+    if url is None:
+        raise _UnknownError(f"asset {key!r} of {where} has no href")
+    if reason := refusal(url, configured.allowed_hosts):
+        count("refused_urls", where="stac_api")
+        raise _UnknownError(f"asset {key!r} at {redact(url)!r}: {reason}")
+    return url

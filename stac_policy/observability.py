@@ -23,20 +23,19 @@ PERIOD_S = 60.0
 
 
 class Reporter:
-    """Writes warnings into a log, one of each kind in a period; for any number of threads."""
+    """Writes warnings into a log, one of each kind in a period; for any number of threads.
+
+    Args:
+        logger: Where the lines go.
+        clock: Returns the time in seconds.
+    """
 
     def __init__(self, logger: logging.Logger, clock: Callable[[], float] = time.monotonic) -> None:
-        """Make one.
-
-        Args:
-            logger: Where the lines go.
-            clock: Gives the time in seconds.
-        """
         self._logger = logger
         self._clock = clock
         self._lock = threading.Lock()
-        self._until: dict[str, float] = {}
-        self._left_out: dict[str, int] = {}
+        self._kinds: dict[str, tuple[float, int]] = {}
+        """Until when a kind is left out, and how many have been."""
 
     def warn(self, kind: str, message: str, *args: object) -> None:
         """Write a warning, unless there was one of its kind within the period.
@@ -48,11 +47,11 @@ class Reporter:
         """
         with self._lock:
             now = self._clock()
-            if now < self._until.get(kind, now):
-                self._left_out[kind] = self._left_out.get(kind, 0) + 1
+            until, left_out = self._kinds.get(kind, (now, 0))
+            if now < until:
+                self._kinds[kind] = until, left_out + 1
                 return
-            self._until[kind] = now + PERIOD_S
-            left_out = self._left_out.pop(kind, 0)
+            self._kinds[kind] = now + PERIOD_S, 0
         if left_out:
             message, args = f"{message} (%d more like this were left out)", (*args, left_out)
         self._logger.warning(message, *args)
@@ -66,7 +65,9 @@ def count(name: str, **labels: str) -> None:
         **labels: Its labels.
     """
     if (metrics := _metrics()) is not None:
-        metrics.counter(_template(name, labels)).labels(**labels).inc()
+        # As Rucio wants it for statsd and Prometheus alike: `name.{label}`.
+        template = ".".join([name, *(f"{{{label}}}" for label in labels)])
+        metrics.counter(template).labels(**labels).inc()
 
 
 def observe_s(name: str, seconds: float) -> None:
@@ -77,14 +78,9 @@ def observe_s(name: str, seconds: float) -> None:
 
 @cache
 def _metrics() -> Any | None:
-    """Rucio's own metrics, or None in a client, which has none."""
+    """Return Rucio's own metrics, or None in a client, which has none."""
     if is_client():
         return None
     from rucio.core.monitor import MetricManager
 
     return MetricManager(prefix="stac_policy")
-
-
-def _template(name: str, labels: dict[str, str]) -> str:
-    """How Rucio wants a name with labels: `name.{label}`, for statsd and Prometheus alike."""
-    return ".".join([name, *(f"{{{label}}}" for label in labels)])

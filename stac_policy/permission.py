@@ -3,14 +3,19 @@
 A registrar is an account with the attribute that `[stac] registrar_attribute`
 names. Rucio finds this module by its name (`rucio.core.permission`); what it
 answers with None is decided by Rucio's generic permissions.
+
+Rucio's requests take fields that do more than their names say: with `rse` content
+becomes replicas at a storage, with `lifetime` a DID ends. So a registrar may send
+the fields that registration needs, of the DIDs of STAC, and no other.
 """
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
-from stac_policy.dids import is_stac
-from stac_policy.naming import DID
+from stac_policy.dids import stac_parts
+from stac_policy.naming import ASSET_PARTS, COLLECTION_PARTS, DID, ITEM_PARTS
 from stac_policy.settings import SOURCE_PROTOCOL, settings, vos
 
 if TYPE_CHECKING:
@@ -18,11 +23,22 @@ if TYPE_CHECKING:
 
     Check = Callable[[Mapping[str, Any], Any], bool]
 
+__all__ = ["has_permission", "may_register"]
+
+_PARTS = {"CONTAINER": COLLECTION_PARTS, "DATASET": ITEM_PARTS, "FILE": ASSET_PARTS}
+_CHILD_FIELDS = frozenset({"scope", "name"})
+_NEW_FIELDS = frozenset({"scope", "name", "type"})
+_ATTACHMENT_FIELDS = frozenset({"scope", "name", "dids"})
+_METADATA_FIELDS = frozenset({"scope", "name", "meta", "issuer"})
+_KNOWN_S = 15.0  # so that who has just set one up need not wait for long
+_source_rses: dict[str, tuple[bool, float]] = {}
+"""Whether an RSE is a source RSE, and until when that is not asked again."""
+
 
 def has_permission(
     issuer: Any, action: str, kwargs: Mapping[str, Any], *, session: Any = None
 ) -> bool | None:
-    """Say whether an account may do something.
+    """Return whether an account may do something.
 
     Args:
         issuer: The account (`rucio.common.types.InternalAccount`).
@@ -33,64 +49,99 @@ def has_permission(
     Returns:
         True if a registrar may, and None for Rucio to decide.
     """
-    check = _REGISTRATION.get(action)
-    if check is not None and check(kwargs, session) and _is_registrar(issuer, session):
+    if may_register(issuer, action, kwargs, session=session):
         return True
-    return _multi_vo(issuer, action, kwargs, session)
-
-
-def _multi_vo(issuer: Any, action: str, kwargs: Mapping[str, Any], session: Any) -> bool | None:
-    """What a multi-VO server decides; by itself Rucio would take the rules of a single VO."""
     if vos() is None:
         return None
+    # By itself Rucio would take the rules of a server with a single VO.
     from rucio.core.permission import generic_multi_vo
 
-    decision: bool = generic_multi_vo.has_permission(issuer, action, kwargs, session=session)
-    return decision
+    return bool(generic_multi_vo.has_permission(issuer, action, kwargs, session=session))
 
 
-def _is_registrar(issuer: Any, session: Any) -> bool:
+def may_register(
+    issuer: Any, action: str, kwargs: Mapping[str, Any], *, session: Any = None
+) -> bool:
+    """Return whether an account may do something because it is a registrar.
+
+    For policy packages that have other permissions of their own; the arguments
+    are those of `has_permission`.
+    """
+    check = _REGISTRATION.get(action)
+    return check is not None and check(kwargs, session) and is_registrar(issuer, session)
+
+
+def is_registrar(account: Any, session: Any) -> bool:
+    """Return whether an account may register STAC assets."""
     from rucio.core.account import has_account_attribute
 
     attribute = settings().registrar_attribute
-    return bool(has_account_attribute(account=issuer, key=attribute, session=session))
+    return bool(has_account_attribute(account=account, key=attribute, session=session))
 
 
 def _at_source_rse(kwargs: Mapping[str, Any], session: Any) -> bool:
+    rse_id = kwargs.get("rse_id")
+    if rse_id is None:
+        return False
+    is_source, until_s = _source_rses.get(rse_id, (False, 0.0))
+    now_s = time.monotonic()
+    if now_s >= until_s:
+        is_source = _has_source_protocol(rse_id, session)
+        _source_rses[rse_id] = is_source, now_s + _KNOWN_S
+    return is_source
+
+
+def _has_source_protocol(rse_id: str, session: Any) -> bool:
     from rucio.db.sqla.models import RSEProtocol
-    from sqlalchemy import exists, select
+    from sqlalchemy import select
 
-    of_source = exists().where(
-        RSEProtocol.rse_id == kwargs.get("rse_id"), RSEProtocol.impl == SOURCE_PROTOCOL
+    statement = select(RSEProtocol.rse_id).where(
+        RSEProtocol.rse_id == rse_id, RSEProtocol.impl == SOURCE_PROTOCOL
     )
-    return bool(session.execute(select(of_source)).scalar())
+    return session.execute(statement).first() is not None
 
 
-def _stac_dids(kwargs: Mapping[str, Any], _: Any) -> bool:
-    dids = kwargs.get("dids", ())
-    # A DID can bring rules of any account along; whether it may, Rucio decides.
-    return bool(dids) and all(_is_stac(did) and not did.get("rules") for did in dids)
+def _are_new_dids(kwargs: Mapping[str, Any], _: Any) -> bool:
+    dids = kwargs.get("dids") or ()
+    # Of new files Rucio gives the type as its enumeration, elsewhere as text.
+    return bool(dids) and all(
+        _parts(did, _NEW_FIELDS) == _PARTS.get(getattr(kind := did.get("type"), "name", kind))
+        for did in dids
+    )
 
 
-def _stac_attachments(kwargs: Mapping[str, Any], _: Any) -> bool:
-    attachments = kwargs.get("attachments", ())
-    return bool(attachments) and all(map(_is_stac, attachments))
+def _are_attachments(kwargs: Mapping[str, Any], _: Any) -> bool:
+    attachments = kwargs.get("attachments") or ()
+    return bool(attachments) and all(map(_is_attachment, attachments))
 
 
-def _stac_did(kwargs: Mapping[str, Any], _: Any) -> bool:
-    return _is_stac(kwargs)
+def _is_attachment(parent: Mapping[str, Any]) -> bool:
+    parts, content = _parts(parent, _ATTACHMENT_FIELDS), parent.get("dids")
+    if not content or parts not in {COLLECTION_PARTS, ITEM_PARTS}:
+        return False
+    return all(_parts(child, _CHILD_FIELDS) == parts + 1 for child in content)
 
 
-def _is_stac(did: Mapping[str, Any]) -> bool:
-    scope = did.get("scope")
-    return is_stac(DID(str(getattr(scope, "external", scope)), str(did.get("name"))))
+def _is_metadata(kwargs: Mapping[str, Any], _: Any) -> bool:
+    meta = kwargs.get("meta")  # Rucio also takes pairs
+    if not isinstance(meta, dict) or not _parts(kwargs, _METADATA_FIELDS):
+        return False
+    return all(key == "sha256" or key.startswith("stac_") for key in meta)
+
+
+def _parts(entry: Mapping[str, Any], fields: frozenset[str]) -> int:
+    """Return how many parts a STAC DID's name has; 0 of others, and with any other field."""
+    scope = entry.get("scope")
+    parts = stac_parts(DID(str(getattr(scope, "external", scope)), str(entry.get("name"))))
+    given = (field for field, value in entry.items() if value is not None)
+    return len(parts) if parts and fields.issuperset(given) else 0
 
 
 _REGISTRATION: Mapping[str, Check] = {
     "add_replicas": _at_source_rse,
     "delete_replicas": _at_source_rse,
     "skip_availability_check": _at_source_rse,
-    "add_dids": _stac_dids,
-    "attach_dids_to_dids": _stac_attachments,
-    "set_metadata_bulk": _stac_did,
+    "add_dids": _are_new_dids,
+    "attach_dids_to_dids": _are_attachments,
+    "set_metadata_bulk": _is_metadata,
 }

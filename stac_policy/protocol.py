@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urlsplit
 
-import requests
 from rucio.common.exception import (
     DestinationNotAccessible,
     RSEAccessDenied,
@@ -28,7 +27,7 @@ from rucio.common.exception import (
 )
 from rucio.rse.protocols.protocol import RSEProtocol
 
-from stac_policy.http import HostNotAllowedError, download, make_session, open_url
+from stac_policy import http
 from stac_policy.observability import Reporter, count
 from stac_policy.settings import settings
 from stac_policy.urls import redact, refusal
@@ -36,7 +35,8 @@ from stac_policy.urls import redact, refusal
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_TIMEOUT_S = 60.0
+    import requests
+
 _REPORTER = Reporter(logging.getLogger(__name__))
 _DENIED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 _MISSING = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
@@ -58,7 +58,7 @@ class Default(RSEProtocol):  # type: ignore[misc] # rucio has no types
         """Split PFNs so that Rucio stores each whole, as the path of its replica.
 
         Raises:
-            RSEFileNameNotSupported: A URL can not be registered; see
+            RSEFileNameNotSupported: A URL cannot be registered; see
                 `stac_policy.urls.refusal`.
         """
         parsed = {}
@@ -90,7 +90,7 @@ class Default(RSEProtocol):  # type: ignore[misc] # rucio has no types
         )
 
     def lfns2pfns(self, lfns: list[dict[str, Any]] | dict[str, Any]) -> dict[str, str]:
-        """Give the registered URL of each file, by its DID.
+        """Return the registered URL of each file, by its DID.
 
         On the server the URL comes with the request, or from the replica
         catalogue; a client asks the server for it.
@@ -116,12 +116,12 @@ class Default(RSEProtocol):  # type: ignore[misc] # rucio has no types
         return path
 
     def path2pfn(self, path: str) -> str:
-        """Give the PFN of a path: they are the same URL."""
+        """Return the path itself: it is the same URL."""
         return path
 
     def connect(self) -> None:
         """Open an HTTP session; the origins are only contacted by `get` and `exists`."""
-        self._session = make_session()
+        self._session = http.make_session()
 
     def close(self) -> None:
         """Close the HTTP session."""
@@ -140,48 +140,38 @@ class Default(RSEProtocol):  # type: ignore[misc] # rucio has no types
         Raises:
             SourceNotFound: The origin does not have it.
             RSEAccessDenied: The origin, or the allow list, refuses it.
-            ServiceUnavailable: The origin can not be reached, or failed.
-            DestinationNotAccessible: The file can not be written.
+            ServiceUnavailable: The origin cannot be reached, or failed.
+            DestinationNotAccessible: The file cannot be written.
         """
-        timeout_s = float(transfer_timeout or _TIMEOUT_S)
+        hosts = settings().allowed_hosts
         try:
-            download(
-                self._connected(), path, Path(dest), settings().allowed_hosts, timeout_s=timeout_s
-            )
-        except requests.RequestException as error:
-            self._raise_fitting(path, error)
+            http.download(self._connected(), path, Path(dest), hosts, transfer_timeout)
+        except http.FetchError as error:
+            _raise_fitting(path, error)
         except OSError as error:
             raise DestinationNotAccessible(f"{dest}: {error.strerror}") from error
 
     def exists(self, path: str | None) -> bool:
-        """Tell whether the origin has a URL.
+        """Return whether the origin has a URL.
 
         Raises:
             RSEAccessDenied: The origin, or the allow list, refuses to say.
-            ServiceUnavailable: The origin can not be reached, or failed.
+            ServiceUnavailable: The origin cannot be reached, or failed.
         """
-        url = path or ""
+        url, hosts = path or "", settings().allowed_hosts
         try:
-            with open_url(
-                self._connected(), url, settings().allowed_hosts, _TIMEOUT_S, method="HEAD"
-            ) as response:
-                if response.status_code in _MISSING:
-                    return False
-                if not HTTPStatus.OK <= response.status_code < HTTPStatus.MULTIPLE_CHOICES:
-                    raise requests.HTTPError(response=response)
-        except requests.RequestException as error:
-            self._raise_fitting(url, error)
+            with http.open_url(self._connected(), url, hosts, method="HEAD") as response:
+                if response.status_code // 100 != HTTPStatus.OK // 100:
+                    http.require_ok(response)
+        except http.FetchError as error:
+            if error.status in _MISSING:
+                return False
+            _raise_fitting(url, error)
         return True
 
-    def put(
-        self,
-        source: str,
-        target: str,
-        source_dir: str | None,
-        transfer_timeout: float | None = None,
-    ) -> None:
+    def put(self, _source: str, target: str, *_: Any, **__: Any) -> None:
         """Refuse: the origins of a catalogue are read only."""
-        self._refuse("uploads", target, source, source_dir, transfer_timeout)
+        self._refuse("uploads", target)
 
     def delete(self, path: str) -> None:
         """Refuse: the origins of a catalogue are read only."""
@@ -191,7 +181,7 @@ class Default(RSEProtocol):  # type: ignore[misc] # rucio has no types
         """Refuse: the origins of a catalogue are read only."""
         self._refuse("renaming", path, new_path)
 
-    def _refuse(self, what: str, url: str, *_: object) -> NoReturn:
+    def _refuse(self, what: str, url: str, *_: str) -> NoReturn:
         raise RSEOperationNotSupported(
             f"RSE {self.rse['rse']} stands for the origins of a catalogue, which are read only: "
             f"no {what} ({redact(url)})"
@@ -202,13 +192,12 @@ class Default(RSEProtocol):  # type: ignore[misc] # rucio has no types
             raise RSENotConnected(f"RSE {self.rse['rse']}: call connect() first")
         return self._session
 
-    @staticmethod
-    def _raise_fitting(url: str, error: requests.RequestException) -> NoReturn:
-        # From None: what requests says may repeat the signed URL of a redirect.
-        status = None if error.response is None else error.response.status_code
-        message = f"{redact(url)}: {f'HTTP {status}' if status else type(error).__name__}"
-        if status in _MISSING:
-            raise SourceNotFound(message) from None
-        if status in _DENIED or isinstance(error, HostNotAllowedError):
-            raise RSEAccessDenied(message) from None
-        raise ServiceUnavailable(message) from None
+
+def _raise_fitting(url: str, error: http.FetchError) -> NoReturn:
+    """Raise Rucio's exception for an error."""
+    message = f"{redact(url)}: {error}"
+    if error.status in _MISSING:
+        raise SourceNotFound(message) from None
+    if error.status in _DENIED or isinstance(error, http.HostNotAllowedError):
+        raise RSEAccessDenied(message) from None
+    raise ServiceUnavailable(message) from None

@@ -10,24 +10,23 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from stac_policy.naming import asset_name, collection_scope, item_name, split_name, unescape
+from stac_policy import naming
 from stac_policy.settings import settings
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-_ITEM_PARTS = 2
-_ASSET_PARTS = 3
-# In `cms:/store/collections/a/items/b` the first colon ends a scope.
+# In `cms:/store/collections/a/items/b` the first colon ends a scope, and in
+# `user.alice.x/collections/a/items/b` Rucio's default finds one before a dot.
 _ITEM_URL = re.compile(
-    r"(?:https?://[^/?#]+/|(?![^/?#]*:))(?:[^?#]*/)?"
+    r"(?:https?://[^/?#]+/|(?![^/?#]*[:.]))(?:[^?#]*/)?"
     r"collections/([^/?#]+)/items/([^/?#]+)/*(?:[?#].*)?",
     re.DOTALL,
 )
 
 
 def scope(did: str, scopes: Collection[str] | None) -> Sequence[str]:
-    """Give the scope and name of a DID as a user types it.
+    """Return the scope and name of a DID as a user types it.
 
     Args:
         did: `/collection/item`, `collection/item`, either with an asset behind
@@ -36,42 +35,41 @@ def scope(did: str, scopes: Collection[str] | None) -> Sequence[str]:
             `scope:name` and `user.alice.x/y`, gives what Rucio's default gives.
         scopes: The scopes that exist, if known. If the one derived from the
             collection is not among them and just one of `[stac] scopes` is,
-            that one is given.
+            that one is returned.
 
     Raises:
         rucio.common.exception.RucioException: As Rucio's default does.
     """
-    found = _item_url(did) or _path(did)
-    if found is None:
-        from rucio.common.utils import ScopeExtractionAlgorithms
+    collection, name = _item_url(did) or _path(did) or ("", "")
+    found = _scope(collection, scopes) if collection else None
+    if found is not None:
+        return found, name
+    from rucio.common.utils import ScopeExtractionAlgorithms
 
-        default: Sequence[str] = ScopeExtractionAlgorithms.extract_scope_default(did, scopes)
-        return default
-    collection, name = found
-    return _scope(collection, scopes), name
+    default: Sequence[str] = ScopeExtractionAlgorithms.extract_scope_default(did, scopes)
+    return default
 
 
 def _path(did: str) -> tuple[str, str] | None:
-    """The collection and the name of `[/]collection/item[/asset]`, or None."""
+    """Return the collection and the name of `[/]collection/item[/asset]`, or None."""
     typed = did.removeprefix("/")
     ids = typed.split("/")
     if typed == did and "." in ids[0]:
         return None  # Rucio's default finds a scope before the dot, as in `user.alice.x/y`
-    if ":" in did or len(ids) not in {_ITEM_PARTS, _ASSET_PARTS} or not all(ids):
+    if ":" in did or len(ids) not in {naming.ITEM_PARTS, naming.ASSET_PARTS} or not all(ids):
         return None
-    parts = split_name("/" + typed)
-    if not parts:
-        if len(ids) == _ITEM_PARTS:
-            return ids[0], item_name(*ids)
-        return ids[0], asset_name(ids[0], ids[1], ids[2], href=None)
-    try:
-        return unescape(parts[0]), "/" + typed
-    except ValueError:  # a shortened collection id gives no scope
-        return None
+    if parts := naming.split_name(f"/{typed}"):
+        try:
+            return naming.unescape(parts[0]), f"/{typed}"
+        except ValueError:  # a shortened collection id gives no scope
+            return None
+    if len(ids) == naming.ITEM_PARTS:
+        return ids[0], naming.item_name(*ids)
+    return ids[0], naming.asset_name(ids[0], ids[1], ids[2], href=None)
 
 
 def _item_url(did: str) -> tuple[str, str] | None:
-    """The collection and the name of a STAC API's URL or path of an item, or None."""
+    """Return the collection and the name of a STAC API's URL or path of an item, or None."""
     match = _ITEM_URL.fullmatch(did)
     if match is None:
         return None
@@ -79,11 +77,15 @@ def _item_url(did: str) -> tuple[str, str] | None:
         collection, item = (unquote(part, errors="strict") for part in match.groups())
     except UnicodeDecodeError:
         return None
-    return collection, item_name(collection, item)
+    return collection, naming.item_name(collection, item)
 
 
-def _scope(collection: str, scopes: Collection[str] | None) -> str:
-    derived = collection_scope(collection)
+def _scope(collection: str, scopes: Collection[str] | None) -> str | None:
+    """Return the scope of a collection, or None if it has none."""
+    try:
+        derived = naming.collection_scope(collection)
+    except ValueError:  # an account's scope is never derived
+        derived = None
     if scopes and derived not in scopes:
         fixed = [scope for scope, _ in settings().scopes if scope in scopes]
         if len(fixed) == 1:

@@ -9,8 +9,8 @@ import configparser
 import logging
 import os
 import re
-from dataclasses import dataclass, fields
-from functools import cache
+from dataclasses import dataclass, field, fields
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -20,84 +20,115 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 
+SOURCE_PROTOCOL = "stac_policy.protocol.Default"
+"""What makes an RSE a source RSE."""
+
+_LOGGER = logging.getLogger(__name__)
 _PACKAGE = __name__.partition(".")[0]
 _VARIABLE = "RUCIO_POLICY_PACKAGE_"
 """With the name of a VO behind it, Rucio prefers it to the option `package-VO`."""
-
-
-@cache
-def vos() -> tuple[str, ...] | None:
-    """The VOs whose policy package this is; None on a server that has but one."""
-    from rucio.common.config import config_get_bool, get_config
-
-    # Not from the config table: this is asked while Rucio's own modules are being imported.
-    if not config_get_bool("common", "multi_vo", False, False, check_config_table=False):  # noqa: FBT003 - Rucio's overloads
-        return None
-    parser = get_config()
-    options = dict(parser.items("policy")) if parser.has_section("policy") else {}
-    packages = {
-        option.removeprefix("package-"): package
-        for option, package in options.items()
-        if option.startswith("package-")
-    }
-    for variable, package in os.environ.items():
-        if variable.startswith(_VARIABLE) and package:
-            packages[variable.removeprefix(_VARIABLE).lower()] = package
-    return tuple(vo for vo, package in packages.items() if package == _PACKAGE)
-
-
-_LOGGER = logging.getLogger(__name__)
-_MOST_DIGITS = 15  # memory, clocks and databases know no larger numbers
-_NUMBER = re.compile("[0-9]+")
+_NUMBER = re.compile("[0-9]{1,16}")
+_MOST = 10**15  # memory, clocks and databases know no larger numbers
 _DAY_S = 86_400
 _HOST = re.compile(r"((\*\.)?[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?")
+
+
+def _hosts(text: str) -> tuple[str, ...]:
+    hosts = _words(text)
+    for host in hosts:
+        if not _HOST.fullmatch(host):
+            raise ValueError(f"{redact(host)!r} is not a host; give names such as data.example.org")
+    return hosts
+
+
+def _url(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        parts.port  # noqa: B018 - raises
+    except ValueError:  # whose text may repeat a password
+        raise ValueError("it cannot be parsed as a URL") from None
+    if text and (parts.scheme not in {"http", "https"} or not parts.hostname):
+        # Of `https://host/x?sig=…` in `scopes`, what follows the first `=` comes here.
+        shown = repr(redact(text)) if "://" in text else "what it says"
+        raise ValueError(f"{shown} is not an http or https URL")
+    if parts.query or parts.fragment:
+        raise ValueError(f"{redact(text)!r} has a query or fragment, behind which no path can go")
+    return text.rstrip("/")
+
+
+def _number(text: str, least: int = 0, most: int = _MOST) -> int:
+    if not _NUMBER.fullmatch(text) or not least <= int(text) <= most:
+        # Redacted, for it may be what belongs into another option.
+        raise ValueError(f"{redact(text)!r} is not a whole number from {least} to {most}")
+    return int(text)
+
+
+def _name(text: str) -> str:
+    if not text:
+        raise ValueError("it is empty")
+    return text
+
+
+def _scopes(text: str) -> tuple[tuple[str, str], ...]:
+    pairs = [word.partition("=") for word in _words(text)]
+    if not all(scope.strip() for scope, _, _ in pairs):
+        raise ValueError("a scope is missing before '='")
+    return tuple((scope.strip(), _url(api.strip())) for scope, _, api in pairs)
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def _option(default: Any, parser: Callable[[str], Any]) -> Any:
+    return field(default=default, metadata={"parser": parser})
 
 
 @dataclass(frozen=True)
 class Settings:
     """What an operator configures; every option has a default."""
 
-    allowed_hosts: tuple[str, ...] = ()
+    allowed_hosts: tuple[str, ...] = _option((), _hosts)
     """Hosts of URLs that may be registered and fetched; all, if empty."""
 
-    api: str = ""
+    api: str = _option("", _url)
     """STAC API of the collections whose scopes are derived; asked for items that no RSE has."""
 
-    auto_approve_bytes: int = 0
+    auto_approve_bytes: int = _option(0, _number)
     """Rules over less than this are approved by `auto_approve = stac`."""
 
-    cache_items: int = 10_000
+    cache_items: int = _option(10_000, _number)
     """How many items of STAC APIs are kept."""
 
-    cache_s: int = 3600
+    cache_s: int = _option(3600, _number)
     """How long they are kept, in seconds."""
 
-    connect_timeout_s: int = 5
+    connect_timeout_s: int = _option(5, partial(_number, least=1, most=_DAY_S))
     """How long to wait for a connection to a STAC API, in seconds."""
 
-    read_timeout_s: int = 30
+    read_timeout_s: int = _option(30, partial(_number, least=1, most=_DAY_S))
     """How long to wait for each part of its answer, in seconds."""
 
-    registrar_attribute: str = "stac_registrar"
+    registrar_attribute: str = _option("stac_registrar", _name)
     """Accounts with this attribute may register STAC assets."""
 
-    response_bytes: int = 16 << 20
+    response_bytes: int = _option(16 << 20, partial(_number, least=1))
     """The largest answer that is taken from a STAC API."""
 
-    scopes: tuple[tuple[str, str], ...] = ()
+    scopes: tuple[tuple[str, str], ...] = _option((), _scopes)
     """Fixed scopes that hold STAC assets, each with the STAC API of its collections or ''."""
 
     def api_of(self, scope: str) -> str:
-        """The STAC API to ask for the items of a scope, or ''."""
+        """Return the STAC API to ask for the items of a scope, or ''."""
         return dict(self.scopes).get(scope, self.api)
 
     def is_fixed(self, scope: str) -> bool:
-        """Tell whether a scope is one of the fixed ones."""
+        """Return whether a scope is one of the fixed ones."""
         return any(scope == fixed for fixed, _ in self.scopes)
 
 
 def parse(options: Mapping[str, str]) -> tuple[Settings, list[str]]:
-    """Make settings from the options of the section.
+    """Return the settings that the options of the section make.
 
     Returns:
         The settings, and what is wrong with the options, each problem naming
@@ -106,13 +137,13 @@ def parse(options: Mapping[str, str]) -> tuple[Settings, list[str]]:
     """
     values: dict[str, Any] = {}
     problems = []
-    known = {field.name for field in fields(Settings)}
+    parsers = {each.name: each.metadata["parser"] for each in fields(Settings)}
     for option, text in options.items():
-        if option not in known:
+        if option not in parsers:
             problems.append(f"[stac] {option}: there is no such option")
             continue
         try:
-            values[option] = _PARSERS[option](text.strip())
+            values[option] = parsers[option](text.strip())
         except ValueError as error:
             problems.append(f"[stac] {option}: {error}")
             if option == "allowed_hosts":
@@ -122,7 +153,7 @@ def parse(options: Mapping[str, str]) -> tuple[Settings, list[str]]:
 
 @cache
 def settings() -> Settings:
-    """Read the settings once; like the rest of rucio.cfg they change with a restart.
+    """Return the settings, read once; like the rest of rucio.cfg they change with a restart.
 
     What is wrong with them is logged, as errors.
     """
@@ -133,7 +164,7 @@ def settings() -> Settings:
 
 
 def configured_options() -> dict[str, str]:
-    """The options as they stand in rucio.cfg, or else, on a server, in Rucio's config table."""
+    """Return the options of rucio.cfg, and on a server those that Rucio's config table has."""
     from rucio.common import config
     from rucio.common.exception import ConfigNotFound
 
@@ -162,77 +193,28 @@ def _config_table() -> dict[str, str]:
         return dict(items("stac", convert_type_fnc=str, session=session))
 
 
-def _hosts(text: str) -> tuple[str, ...]:
-    hosts = _words(text)
-    for host in hosts:
-        if not _HOST.fullmatch(host):
-            raise ValueError(f"{redact(host)!r} is not a host; give names such as data.example.org")
-    return hosts
+@cache
+def vos() -> tuple[str, ...] | None:
+    """Return the VOs whose policy package this is; None on a server that has but one."""
+    from rucio.common.config import config_get_bool
+
+    # Not from the config table: this is asked while Rucio's own modules are being imported.
+    if not config_get_bool("common", "multi_vo", False, False, check_config_table=False):  # noqa: FBT003 - Rucio's overloads
+        return None
+    packages = {
+        option.removeprefix("package-"): package
+        for option, package in policy_options().items()
+        if option.startswith("package-")
+    }
+    for variable, package in os.environ.items():
+        if variable.startswith(_VARIABLE) and package:
+            packages[variable.removeprefix(_VARIABLE).lower()] = package
+    return tuple(vo for vo, package in packages.items() if package == _PACKAGE)
 
 
-def _url(text: str) -> str:
-    try:
-        parts = urlsplit(text)
-        parts.port  # noqa: B018 - raises
-    except ValueError:  # whose text may repeat a password
-        raise ValueError("it can not be parsed as a URL") from None
-    if text and (parts.scheme not in {"http", "https"} or not parts.hostname):
-        # Of `https://host/x?sig=…` in `scopes`, what follows the first `=` comes here.
-        shown = repr(redact(text)) if "://" in text else "what it says"
-        raise ValueError(f"{shown} is not an http or https URL")
-    if parts.query or parts.fragment:
-        raise ValueError(f"{redact(text)!r} has a query or fragment, behind which no path can go")
-    return text.rstrip("/")
+def policy_options() -> dict[str, str]:
+    """Return the options of `[policy]` in rucio.cfg."""
+    from rucio.common.config import get_config
 
-
-def _count(text: str, least: int = 0) -> int:
-    if len(text) > _MOST_DIGITS:
-        raise ValueError(f"it is no number of up to {_MOST_DIGITS} digits")
-    if not _NUMBER.fullmatch(text) or int(text) < least:
-        # Redacted, for it may be what belongs into another option.
-        raise ValueError(f"{redact(text)!r} is not a whole number of at least {least}")
-    return int(text)
-
-
-def _positive(text: str) -> int:
-    return _count(text, least=1)
-
-
-def _seconds(text: str) -> int:
-    if (seconds := _positive(text)) > _DAY_S:
-        raise ValueError(f"{seconds} seconds are more than a day")
-    return seconds
-
-
-def _name(text: str) -> str:
-    if not text:
-        raise ValueError("it is empty")
-    return text
-
-
-def _scopes(text: str) -> tuple[tuple[str, str], ...]:
-    pairs = [word.partition("=") for word in _words(text)]
-    if not all(scope.strip() for scope, _, _ in pairs):
-        raise ValueError("a scope is missing before '='")
-    return tuple((scope.strip(), _url(api.strip())) for scope, _, api in pairs)
-
-
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(word.strip() for word in text.split(",") if word.strip())
-
-
-_PARSERS: Mapping[str, Callable[[str], Any]] = {
-    "allowed_hosts": _hosts,
-    "api": _url,
-    "auto_approve_bytes": _count,
-    "cache_items": _count,
-    "cache_s": _count,
-    "connect_timeout_s": _seconds,
-    "read_timeout_s": _seconds,
-    "registrar_attribute": _name,
-    "response_bytes": _positive,
-    "scopes": _scopes,
-}
-
-SOURCE_PROTOCOL = "stac_policy.protocol.Default"
-"""What makes an RSE a source RSE."""
+    parser = get_config()
+    return dict(parser.items("policy")) if parser.has_section("policy") else {}

@@ -2,44 +2,30 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
-import zlib
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urljoin, urlsplit
 
-import requests
-import urllib3
-
-from stac_policy.http import (
-    BYTES_A_VALUE,
-    HostNotAllowedError,
-    make_session,
-    open_url,
-    pieces,
-    values_in,
-)
+from stac_policy import http
 from stac_policy.observability import Reporter, count, observe_s
-from stac_policy.urls import absolute, redact
+from stac_policy.urls import absolute, link_href, redact
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
+
+    import requests
 
     from stac_policy.settings import Settings
 
-_CHUNK_BYTES = 1 << 16
-_GZIP = 16 + zlib.MAX_WBITS
-_MISSING = frozenset({requests.codes.not_found, requests.codes.gone})
+_HEADERS = {"Accept-Encoding": "gzip"}
+_MISSING = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
 _SLOW_S = 5.0
 _LONGEST_S = 60.0
 """How long an item may take; what is under way then may still take its time limit."""
-_RETRIED = frozenset({429, 500, 502, 503, 504})
-# Whatever the API asks for: it could hold up a daemon for a day.
-_PAUSES_S = (0.0, 1.0, 2.0)
 _REPORTER = Reporter(logging.getLogger(__name__))
 
 
@@ -86,7 +72,7 @@ def fetch_item(api: str, collection: str, item: str, settings: Settings) -> Item
 
 @lru_cache(maxsize=1)
 def _cache(settings: Settings) -> Callable[[str, str, str, int], Item]:
-    session = make_session(netrc=True)  # of the operator, for the operator's API
+    session = http.make_session(netrc=True)  # of the operator, for the operator's API
 
     @lru_cache(maxsize=settings.cache_items)
     def fetch(api: str, collection: str, item: str, _period: int) -> Item:
@@ -113,7 +99,7 @@ def _reported(api: str, ask: Callable[[], Item]) -> Item:
     except StacApiError as error:
         _REPORTER.warn(
             "failed",
-            "%s. Items of this STAC API ([stac] api, scopes) that no RSE holds can not be "
+            "%s. Items of this STAC API ([stac] api, scopes) that no RSE holds cannot be "
             "transferred meanwhile; is it right, up, and reachable from this machine?",
             error,
         )
@@ -134,86 +120,22 @@ def _reported(api: str, ask: Callable[[], Item]) -> Item:
 
 
 def _item_at(session: requests.Session, url: str, item: str, settings: Settings) -> Item:
-    answer, answered_by = _get(session, url, settings)
-    return _item(answer, item, answered_by)
-
-
-def _get(session: requests.Session, url: str, settings: Settings) -> tuple[Any, str]:
-    """The JSON at a URL, and the URL without secrets that redirects led to."""
-    shown = redact(url)
     own_host = urlsplit(url).netloc.rpartition("@")[2]
-    until_s = time.monotonic() + _LONGEST_S
-    try:
-        with _answer(
-            session, url, (own_host, *settings.allowed_hosts), settings, until_s
-        ) as response:
-            if response.status_code in _MISSING:
-                raise _NotThereError(f"{shown}: HTTP {response.status_code}")
-            if response.status_code != requests.codes.ok:
-                raise StacApiError(f"{shown}: HTTP {response.status_code}")
-            body = _body(response, settings.response_bytes, until_s)
-        if len(body) > settings.response_bytes:
-            raise StacApiError(f"{shown}: more than {settings.response_bytes} bytes")
-        most_values = settings.response_bytes // BYTES_A_VALUE
-        if values_in(body) > most_values:
-            raise StacApiError(f"{shown}: more than {most_values} values")
-        return json.loads(body), redact(response.url)
-    except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-        # From None: what they say may repeat the signed URL of a redirect.
-        raise StacApiError(f"{shown}: {type(error).__name__}") from None
-    except (ValueError, RecursionError, zlib.error):
-        raise StacApiError(f"{shown}: the answer is not JSON") from None
-
-
-@contextmanager
-def _answer(
-    session: requests.Session,
-    url: str,
-    allowed_hosts: tuple[str, ...],
-    settings: Settings,
-    until_s: float,
-) -> Iterator[requests.Response]:
-    """Ask, and ask again where that may help, until an answer can be read.
-
-    Not by `Retry` of urllib3, which reads all that comes with a status like 503.
-    """
+    hosts = (own_host, *settings.allowed_hosts)
     timeouts_s = (settings.connect_timeout_s, settings.read_timeout_s)
-    headers = {"Accept-Encoding": "gzip"}
-    for pause_s in (*_PAUSES_S, None):
-        is_last = pause_s is None or time.monotonic() > until_s
-        asked = open_url(session, url, allowed_hosts, timeouts_s, headers=headers)
-        with ExitStack() as opened:
-            try:
-                response = opened.enter_context(asked)
-            except HostNotAllowedError:
-                raise
-            except (requests.ConnectionError, requests.Timeout):
-                if is_last:
-                    raise
-            else:
-                if is_last or response.status_code not in _RETRIED:
-                    yield response
-                    return
-        if pause_s:
-            time.sleep(pause_s)
+    until_s = time.monotonic() + _LONGEST_S
 
+    def ask() -> tuple[Any, str]:
+        with http.open_url(session, url, hosts, timeouts_s, headers=_HEADERS) as response:
+            http.require_ok(response)
+            return http.read_json(response, settings.response_bytes, until_s), redact(response.url)
 
-def _body(response: requests.Response, limit_bytes: int, until_s: float) -> bytes:
-    """An answer's body, or little more than its first `limit_bytes` if it is larger.
-
-    Decoded here: a few bytes of gzip can hold gigabytes, which requests would
-    decode before it gives any of them.
-    """
-    gzip = response.headers.get("Content-Encoding", "").lower() == "gzip"
-    decoder = zlib.decompressobj(_GZIP)
-    body = bytearray()
-    for chunk in pieces(response, _CHUNK_BYTES):
-        body += decoder.decompress(chunk, limit_bytes + 1 - len(body)) if gzip else chunk
-        if len(body) > limit_bytes or decoder.eof:  # behind its end there may come anything
-            break
-        if time.monotonic() > until_s:
-            raise requests.Timeout
-    return bytes(body)
+    try:
+        answer, answered_by = http.persistently(ask, http.Attempts(until_s=until_s))
+    except http.FetchError as error:
+        kind = _NotThereError if error.status in _MISSING else StacApiError
+        raise kind(f"{redact(url)}: {error}") from None
+    return _item(answer, item, answered_by)
 
 
 def _item(answer: Any, item: str, url: str) -> Item:
@@ -229,11 +151,7 @@ def _item(answer: Any, item: str, url: str) -> Item:
 
 
 def _base_url(answer: dict[str, Any], url: str) -> str:
-    links = answer.get("links")
-    for link in links if isinstance(links, list) else []:
-        if isinstance(link, dict) and link.get("rel") == "self":
-            try:
-                return urljoin(url, str(link.get("href") or ""))
-            except ValueError:  # it is no URL
-                break
-    return url
+    try:
+        return urljoin(url, link_href(answer))
+    except ValueError:  # it is no URL
+        return url

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from importlib import import_module, metadata
+from importlib import import_module
 from typing import Any
 
 import click
 
-from stac_rucio.errors import MEANINGS, ExitCode, Failure, RootGroup
+from stac_rucio.errors import ExitCode, Failure, RootGroup
 
 _VERBS = "stac_rucio.verbs"
 """Package of the verbs, and group of the entry points that other distributions add some by."""
 
-_EXIT_CODES = "\n".join(f"  {code.value:3}  {meaning}" for code, meaning in MEANINGS.items())
+_EXIT_CODES = "\n".join(f"  {code.value:3}  {code.meaning}" for code in ExitCode)
 _EXAMPLE = """  stac-client search https://stac.example.org/v1 -c alps > alps.json
   stac-rucio register alps.json --rse STAC
   stac-rucio replicate alps.json --rses tier=disk | stac-rucio wait -
@@ -59,6 +59,8 @@ class TestbedCommand(LazyCommand):
         Raises:
             Failure: The test bed is not installed.
         """
+        from importlib import metadata
+
         for entry_point in metadata.entry_points(group=_VERBS, name=str(self.name)):
             command: click.Command = entry_point.load()
             return command
@@ -91,7 +93,7 @@ for command in (
         "download", "Download assets, verified, as a STAC catalogue of their own.", "copies"
     ),
     LazyCommand("rules", "Delete replication rules.", "rules"),
-    LazyCommand("deregister", "Take assets out of Rucio again, at one RSE.", "catalogue"),
+    LazyCommand("deregister", "Unregister assets from one RSE.", "catalogue"),
     LazyCommand("serve", "Serve another STAC API with every copy in its items.", "copies"),
     LazyCommand("admin", "Set up a Rucio server for STAC assets, and check it."),
     TestbedCommand("testbed", "Run a whole Rucio data lake on this machine."),

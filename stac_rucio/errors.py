@@ -5,9 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import re
 import sys
-from contextlib import contextmanager
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
@@ -17,87 +15,47 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import IO, Any
 
-
-# Text for terminals and logs: nothing that a catalogue or a server says controls either; pure.
-
-
-# What follows the question mark of a URL may be a signature.
-_QUERY = re.compile(r"(?<=[^\s?])\?[^\s'\"<>)\]]+")
-_USER = re.compile(r"(?<=://)[^\s/@]+@")
-_SECRET = re.compile(
-    r"""((?:authorization|cookie|password|passwd|secret|signature|token|api[-_]?key)[\w-]*
-        ['"]?\s*[:=]\s*['"]?(?:(?:basic|bearer)\s+)?)[^\s'",;&}]+""",
-    re.IGNORECASE | re.VERBOSE,
-)
-_KILO = 1000
-_TEN = 9.95
-
-
-def printable(text: str) -> str:
-    """Give text in one line, with escapes in place of what a terminal would obey."""
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
-    )
-
-
-def without_secrets(text: str) -> str:
-    """Give text without queries and users of URLs, and without what is said to be a secret."""
-    return _SECRET.sub(r"\1…", _USER.sub("", _QUERY.sub("?…", text)))
-
-
-def human_bytes(size_bytes: int) -> str:
-    """Give a number of bytes as people read it: `1.2 GB`, in powers of 1,000 as Rucio does."""
-    size, units = float(size_bytes), ["PB", "TB", "GB", "MB", "kB"]
-    if size_bytes < _KILO:
-        return f"{size_bytes} B"
-    while size >= _KILO - 0.5 and units:  # half less would be shown as 1000
-        size, unit = size / _KILO, units.pop()
-    return f"{size:.1f} {unit}" if size < _TEN else f"{size:,.0f} {unit}"
-
-
-def counted(count: int, noun: str) -> str:
-    """Give a number and its noun: `1 asset`, `1,200 assets`."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
-
+    from typing_extensions import Self
 
 _RESUME = "stac_rucio.resume"
 _VERBOSITY = "stac_rucio.verbosity"
 
 
+def counted(count: int, noun: str) -> str:
+    """Return a number and its noun: `1 asset`, `1,200 assets`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 class ExitCode(IntEnum):
     """What the exit code of `stac-rucio` means."""
 
-    DONE = 0
-    FAILED = 1
-    USAGE = 2
-    UNREACHABLE = 3
-    ACCESS = 4
-    CONFIGURATION = 5
-    UNFINISHED = 6
-    DEFECT = 70
-    INTERRUPTED = 130
-    OUTPUT_CLOSED = 141
-    TERMINATED = 143
+    meaning: str
 
+    def __new__(cls, value: int, meaning: str) -> Self:
+        """Add the meaning to the number."""
+        code = int.__new__(cls, value)
+        code._value_ = value
+        code.meaning = meaning
+        return code
 
-MEANINGS = {
-    ExitCode.DONE: "done",
-    ExitCode.FAILED: "some assets failed, a server refused, or you said no",
-    ExitCode.USAGE: "the command line is wrong",
-    ExitCode.UNREACHABLE: "Rucio or the STAC API does not answer",
-    ExitCode.ACCESS: "the account can not be authenticated, or may not do this",
-    ExitCode.CONFIGURATION: "something named does not exist or fit: an RSE, a file, rucio.cfg",
-    ExitCode.UNFINISHED: "wait: a rule is stuck or suspended, or the time is over",
-    ExitCode.DEFECT: "a defect of stac-rucio; please report it",
-    ExitCode.INTERRUPTED: "interrupted (Ctrl-C; 143 after SIGTERM); can be resumed",
-    ExitCode.OUTPUT_CLOSED: "nobody reads the output any more (as in `| head`)",
-}
+    DONE = 0, "done"
+    FAILED = 1, "some assets failed, a server refused, or you said no"
+    USAGE = 2, "the command line is wrong"
+    UNREACHABLE = 3, "Rucio or the STAC API does not answer"
+    ACCESS = 4, "authentication failed or permission denied"
+    CONFIGURATION = 5, "something named does not exist or fit: an RSE, a file, rucio.cfg"
+    UNFINISHED = 6, "wait: a rule is stuck or suspended, or the time is over"
+    DEFECT = 70, "a defect of stac-rucio; please report it"
+    INTERRUPTED = 130, "interrupted (Ctrl-C; 143 after SIGTERM); can be resumed"
+    OUTPUT_CLOSED = 141, "output pipe closed (as by `| head`)"
+    TERMINATED = 143, "interrupted by SIGTERM"
+
 
 # What errors of stac_client tell those who call it, and what that is here.
 _OF_A_LIBRARY = {
     "with create_replicas": "with `stac-rucio register`",
     ", or give StacClient a rucio.client.Client": "",
-    "(scope= chooses another scope)": "(--dataset-scope chooses another scope)",
+    "dataset_scope= chooses": "--dataset-scope chooses",
 }
 
 
@@ -113,7 +71,9 @@ class Failure(click.ClickException):
     """Ends a command with a line on standard error and an exit code."""
 
     def __init__(self, message: str, exit_code: ExitCode = ExitCode.FAILED) -> None:
-        super().__init__(printable(without_secrets(message)))
+        from stac_policy.urls import mask
+
+        super().__init__(mask(message))
         self.exit_code = int(exit_code)  # type: ignore[misc] # click does so itself
 
     def show(self, file: IO[Any] | None = None) -> None:
@@ -122,14 +82,8 @@ class Failure(click.ClickException):
 
 
 def resumable(how: str) -> None:
-    """Say what an interrupted command leaves behind and how to go on, should it come to that."""
+    """Note what an interrupted command leaves behind and how to go on, should it come to that."""
     click.get_current_context().meta[_RESUME] = how
-
-
-def set_verbosity(context: click.Context, _: click.Parameter, value: int) -> int:
-    """Remember how much shall be said of errors; a callback of the option."""
-    context.meta[_VERBOSITY] = value
-    return value
 
 
 class RootGroup(click.Group):
@@ -137,6 +91,7 @@ class RootGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a verb."""
+        ctx.color = False if os.environ.get("NO_COLOR") else None
         try:
             result = super().invoke(ctx)
             _flush()
@@ -144,15 +99,17 @@ class RootGroup(click.Group):
             raise
         except (KeyboardInterrupt, click.Abort) as interrupt:
             terminated = isinstance(interrupt, Terminated)
-            how = ctx.meta.get(_RESUME, "")
-            click.echo(f"Interrupted. {how}".rstrip(), err=True)
+            click.echo(f"Interrupted. {ctx.meta.get(_RESUME, '')}".rstrip(), err=True)
             ctx.exit(ExitCode.TERMINATED if terminated else ExitCode.INTERRUPTED)
         except OutputClosedError:
             # Python itself flushes once more in the end.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             ctx.exit(ExitCode.OUTPUT_CLOSED)
         except Exception as error:
-            raise _failure(error, ctx.meta.get(_VERBOSITY, 0)) from error
+            message, exit_code = _described(error)
+            if ctx.meta.get(_VERBOSITY, 0):
+                _show_causes(error, whole=exit_code is ExitCode.DEFECT)
+            raise Failure(message, exit_code) from error
         return result
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
@@ -169,59 +126,49 @@ def _flush() -> None:
         raise
 
 
-def _failure(error: Exception, verbosity: int) -> Failure:
-    message, exit_code = _said(error)
-    if verbosity:
-        for line in _causes(error, whole=exit_code is ExitCode.DEFECT):
-            click.echo(printable(without_secrets(line)), err=True)
-    return Failure(message, exit_code)
-
-
-def _said(error: Exception) -> tuple[str, ExitCode]:
+def _described(error: Exception) -> tuple[str, ExitCode]:
     from configparser import Error as ConfigParserError
 
     if isinstance(error, ModuleNotFoundError):
         return str(error), ExitCode.CONFIGURATION
     try:
         from stac_client import errors
-
-        expected = isinstance(error, errors.StacRucioError)
     except ConfigParserError:  # Rucio's own modules read rucio.cfg when they are imported
         text = "no usable rucio.cfg; set RUCIO_CONFIG or --config to one with a [client] section"
         return f"{text} ({' '.join(str(error).split())})", ExitCode.CONFIGURATION
-    except OSError as told:  # as when the disk is full: a temporary file is made on import
-        return f"Rucio's client can not be loaded: {told}", ExitCode.CONFIGURATION
-    if not expected:
-        text = f"unexpected {type(error).__name__}: {without_secrets(str(error))} (-v says more)"
-        return text, ExitCode.DEFECT
+    except OSError as reason:  # as when the disk is full: a temporary file is made on import
+        return f"Rucio's client cannot be loaded: {reason}", ExitCode.CONFIGURATION
+    if isinstance(error, RecursionError):
+        return "an item is nested too deeply", ExitCode.CONFIGURATION
+    if not isinstance(error, errors.StacRucioError):
+        return f"unexpected {type(error).__name__}: {error} (-v says more)", ExitCode.DEFECT
     kinds = {
         errors.UnreachableError: ExitCode.UNREACHABLE,
         errors.AccessError: ExitCode.ACCESS,
         errors.ConfigurationError: ExitCode.CONFIGURATION,
     }
-    exit_code = next((kinds[kind] for kind in kinds if isinstance(error, kind)), ExitCode.FAILED)
     message = str(error)
     for call, here in _OF_A_LIBRARY.items():
         message = message.replace(call, here)
-    return message, exit_code
+    return message, next(
+        (kinds[kind] for kind in kinds if isinstance(error, kind)), ExitCode.FAILED
+    )
 
 
-def _causes(error: BaseException, *, whole: bool) -> Iterator[str]:
-    if whole:
-        import traceback
+def _show_causes(error: BaseException, *, whole: bool) -> None:
+    from traceback import format_exception
 
-        for entry in traceback.format_exception(type(error), error, error.__traceback__):
-            yield from entry.rstrip().splitlines()
-        return
-    cause = error.__cause__ or error.__context__
-    while cause is not None:
+    from stac_policy.urls import mask
+
+    lines = "".join(format_exception(error)).splitlines() if whole else _causes(error)
+    for line in lines:
+        click.echo(mask(line), err=True)
+
+
+def _causes(error: BaseException) -> Iterator[str]:
+    while cause := error.__cause__ or error.__context__:
         yield f"because of {type(cause).__name__}: {' '.join(str(cause).split())}"
-        cause = cause.__cause__ or cause.__context__
-
-
-def verbosity() -> int:
-    """How often `-v` was given."""
-    return int(click.get_current_context().meta.get(_VERBOSITY, 0))
+        error = cause
 
 
 # What `-v` shows: logs on standard error, without secrets.
@@ -236,15 +183,22 @@ _QUIET = (
 )
 
 
-def set_up_logs(verbosity: int) -> None:
-    """Log to standard error.
+def verbosity() -> int:
+    """Return how often `-v` was given."""
+    return int(click.get_current_context().meta.get(_VERBOSITY, 0))
+
+
+def set_verbosity(context: click.Context, _: click.Parameter, value: int) -> None:
+    """Log to standard error, and remember how much is said of errors; a callback of `-v`.
 
     Args:
-        verbosity: 0: nothing. 1: what is done. 2: every request too. Rucio's and
+        context: Where to remember it.
+        value: 0: nothing. 1: what is done. 2: every request too. Rucio's and
             pystac-client's own logs are never more than warnings: below that,
             they hold passwords and tokens.
     """
-    if not verbosity:
+    context.meta[_VERBOSITY] = value
+    if not value:
         logging.getLogger("rucio.client").setLevel(logging.CRITICAL)  # its errors are raised too
         return
     handler = logging.StreamHandler()
@@ -253,65 +207,13 @@ def set_up_logs(verbosity: int) -> None:
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
     for name in OURS:
-        logging.getLogger(name).setLevel(logging.DEBUG if verbosity > 1 else logging.INFO)
-    if verbosity > 1:
+        logging.getLogger(name).setLevel(logging.DEBUG if value > 1 else logging.INFO)
+    if value > 1:
         logging.getLogger(_REQUESTS).setLevel(logging.DEBUG)
 
 
 class _SafeFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        text = super().format(record)
-        return "\n".join(printable(without_secrets(line)) for line in text.splitlines())
+        from stac_policy.urls import mask
 
-
-# Errors of a STAC API, in one line that names it and the cause.
-
-
-_OBJECT = re.compile(r"<[^<>]* object at 0x[0-9a-f]+>[:,] ")
-# What urllib3 says last, in the parentheses of all exceptions that were involved.
-_CAUSE = re.compile(r"\(Caused by \w+\((?:\w+\(\d+, )?['\"](.+?)['\"]\)+$")
-_NOT_FOUND = 404
-
-
-@contextmanager
-def stac_errors(api: str) -> Iterator[None]:
-    """Turn errors of pystac-client into those of `stac_client`.
-
-    Args:
-        api: URL of the API.
-
-    Raises:
-        UnreachableError: It does not answer.
-        AccessError: It wants credentials, or others.
-        RequestError: It answers with an error, or with what is no STAC.
-    """
-    from pystac import STACError
-    from pystac_client.errors import ClientTypeError
-    from pystac_client.exceptions import APIError
-    from requests import RequestException
-
-    from stac_client.errors import AccessError, RequestError, UnreachableError
-    from stac_policy.urls import redact
-
-    name = f"the STAC API {redact(api)}"
-    try:
-        yield
-    except (APIError, RequestException) as error:
-        status = getattr(error, "status_code", None)
-        if status in {401, 403}:
-            raise AccessError(
-                f"{name} answers {status}: it wants credentials, which --headers can give"
-            ) from error
-        if status:
-            said = "is the URL right?" if status == _NOT_FOUND else cause(error)
-            raise RequestError(f"{name} answers {status}: {said}") from error
-        raise UnreachableError(f"{name} does not answer: {cause(error)}") from error
-    except (STACError, ClientTypeError, KeyError, ValueError) as error:  # ValueError: no JSON
-        raise RequestError(f"{name} gives no STAC: {cause(error)}; is the URL right?") from error
-
-
-def cause(error: Exception) -> str:
-    """The end of what a chain of libraries says."""
-    text = _OBJECT.sub("", " ".join(str(error).split())) or type(error).__name__
-    found = _CAUSE.search(text)
-    return without_secrets(found[1] if found else text[:300])
+        return "\n".join(map(mask, super().format(record).splitlines()))

@@ -1,129 +1,141 @@
-"""What goes to standard output: tables for people, lines for programs, JSON on request."""
+"""What goes to standard output (tables, lines, JSON), and progress on standard error."""
 
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections import Counter
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
-from stac_rucio.errors import Failure, OutputClosedError, counted, human_bytes, printable, verbosity
+from stac_rucio.errors import Failure, OutputClosedError, counted, verbosity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+
+    from stac_client import Outcome
+    from stac_client._items import ItemDict
+    from stac_client._results import Progress
 
     Row = Mapping[str, Any]
     Explanation = tuple[int, str, str, str]  # how many assets, their state, the reason, one of them
-    from collections.abc import Iterator
-
-    from rich.progress import TaskID
-
-    from stac_client import Outcome
+    Show = Callable[[str, float, float | None, str], None]
+    """Takes what is done, how much of it, of how much if that is known, and the same in words."""
 
 
-@dataclass(frozen=True)
-class Column:
-    """A column of a table."""
-
-    name: str
-    """Of the field in the row, and in JSON."""
-    title: str
-    kind: str = "text"
-    """`text`, `id` (never broken), `number` or `bytes`."""
+# Of fields whose title is not their name.
+_TITLES = {
+    "did": "DID",
+    "example": "for example",
+    "files_ok": "files OK",
+    "id": "rule",
+    "key": "asset",
+    "locks_ok": "OK",
+    "locks_replicating": "replicating",
+    "locks_stuck": "stuck",
+    "ok": "OK",
+    "rse": "RSE",
+    "rse_expression": "RSE expression",
+    "size_bytes": "size",
+    "stuck_files": "stuck",
+}
+# Of columns that are never broken into lines, or hold sizes, by their titles.
+_KINDS = {**dict.fromkeys(["files OK", "rule", "RSE", "state"], "id"), "size": "bytes"}
 
 
 class Output:
-    """Writes rows in the way that standard output wants them."""
+    """Writes rows in the way that standard output wants them.
+
+    Args:
+        as_json: JSON, one object a line, wherever it goes to.
+    """
 
     def __init__(self, *, as_json: bool) -> None:
-        """Make one.
-
-        Args:
-            as_json: JSON, one object a line, wherever it goes to.
-        """
         self.as_json = as_json
         self.for_people = not as_json and sys.stdout.isatty()
 
-    def rows(self, columns: Sequence[Column], rows: Iterable[Row], *, kind: str = "") -> None:
+    def rows(self, names: Sequence[str], rows: Iterable[Row], *, kind: str = "") -> None:
         """Write rows: on a terminal as a table, else line by line as they come.
 
         Args:
-            columns: The columns.
+            names: Of the fields that are shown.
             rows: The rows.
             kind: First word of each line for programs, where several kinds of lines come.
         """
         if self.for_people:
-            self._table(columns, list(rows))
+            from rich.console import Console
+
+            from stac_client._tables import table
+
+            titled = [{_TITLES.get(name, name): row.get(name) for name in names} for row in rows]
+            shown = table(titled, _KINDS)
+            if shown.row_count:
+                Console().print(shown)
             return
         for row in rows:
-            self.row(columns, row, kind=kind)
+            self.row(names, row, kind=kind)
 
-    def row(self, columns: Sequence[Column], row: Row, *, kind: str = "") -> None:
+    def row(self, names: Sequence[str], row: Row, *, kind: str = "") -> None:
         """Write one row for programs: tab-separated, or as JSON with all that is in it."""
         if self.as_json:
             write_json(row)
             return
-        fields = (_plain(row.get(column.name)) for column in columns)
+        fields = (_plain(row.get(name)) for name in names)
         write_line("\t".join([kind, *fields] if kind else fields))
 
-    def facts(self, columns: Sequence[Column], row: Row) -> None:
-        """Write a row with a line for each of its fields."""
-        if not self.for_people:
-            for column in columns:
-                self.row([column], row, kind=column.name)
+    def facts(self, titles: Mapping[str, str], row: Row) -> None:
+        """Write a row with a line for each of its fields, which have titles of their own."""
+        if self.as_json:
+            write_json(row)
             return
-        from rich.console import Console
-        from rich.table import Table
-        from rich.text import Text
+        if not self.for_people:
+            for name in titles:
+                self.row([name], row, kind=name)
+            return
+        from stac_client._tables import cell
 
-        table = Table.grid(padding=(0, 2))
-        for column in columns:
-            value = Text(_shown(row.get(column.name), column.kind))
-            table.add_row(Text(f" {column.title}"), value)
-        Console().print(table)
+        formatter = click.HelpFormatter(width=shutil.get_terminal_size().columns)
+        formatter.indent()
+        shown = [
+            (title, cell(row.get(name), "bytes" if name == "size_bytes" else ""))
+            for name, title in titles.items()
+        ]
+        formatter.write_dl(shown)
+        click.echo(formatter.getvalue(), nl=False)
 
     def explain(self, explanations: Iterable[Explanation]) -> None:
         """Write reasons for people, each with an example; programs have them in their rows."""
         if not self.for_people:
             return
-        from rich.console import Console
-        from rich.padding import Padding
-        from rich.text import Text
-
-        console = Console()
         for count, state, reason, example in explanations:
-            line = f"{counted(count, 'asset')} {state}: {printable(reason)}"
-            console.print(Padding(Text(line), (0, 0, 0, 1)))
-            console.print(Padding(Text(f"such as {printable(example)}", style="dim"), (0, 0, 0, 3)))
+            say_wrapped(f"{counted(count, 'asset')} {state}: {reason}", 1)
+            say_wrapped(f"such as {example}", 3, dim=True)
 
-    @staticmethod
-    def _table(columns: Sequence[Column], rows: Sequence[Row]) -> None:
-        from rich import box
-        from rich.console import Console
-        from rich.table import Table
-        from rich.text import Text
 
-        shown = [
-            (column, [_shown(row.get(column.name), column.kind) for row in rows])
-            for column in columns
-        ]
-        shown = [(column, cells) for column, cells in shown if any(cells)]
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), collapse_padding=True)
-        for column, _ in shown:
-            table.add_column(
-                Text(column.title),
-                justify="right" if column.kind in {"number", "bytes"} else "left",
-                no_wrap=column.kind != "text",
-                overflow="fold",
-            )
-        for cells in zip(*(cells for _, cells in shown)):
-            table.add_row(*map(Text, cells))
-        if table.row_count:
-            Console().print(table)
+def say(text: str, *, err: bool = False, **style: Any) -> None:
+    """Write a line for people, with escapes in place of what would control a terminal."""
+    from stac_policy.urls import printable
+
+    click.secho(printable(text), err=err, **style)
+
+
+def say_wrapped(text: str, indent: int, *, hanging: bool = False, **style: Any) -> None:
+    """Write a paragraph for people, as wide as the terminal.
+
+    Args:
+        text: The text.
+        indent: Spaces before each line.
+        hanging: Whether there is something in their place in the first line.
+        style: As of `click.style`.
+    """
+    from stac_policy.urls import printable
+
+    width = shutil.get_terminal_size().columns
+    lines = click.wrap_text(printable(text), width, " " * indent, " " * indent)
+    click.secho(lines[indent:] if hanging else lines, **style)
 
 
 def write_json(value: object) -> None:
@@ -145,157 +157,81 @@ def write_line(line: str) -> None:
 
 
 def _plain(value: object) -> str:
+    from stac_policy.urls import printable
+
     if isinstance(value, bool):
         return str(value).lower()
-    return "" if value is None else printable(str(value))
-
-
-def _shown(value: object, kind: str) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
-        return human_bytes(value) if kind == "bytes" else f"{value:,}"
-    return printable(str(value))
+    return "" if value is None else printable(value)
 
 
 # What became of assets: line by line for programs, counted and explained for people.
 
 
-REGISTERED = (
-    Column("collection", "collection"),
-    Column("item", "item"),
-    Column("key", "asset"),
-    Column("state", "state"),
-    Column("did", "DID"),
-    Column("reason", "reason"),
-)
-"""Columns of what was registered or deregistered."""
+REGISTERED = ("collection", "item", "key", "state", "did", "reason")
+"""Fields of what was registered or unregistered."""
 
-DOWNLOADED = (*REGISTERED[:4], Column("path", "path"), Column("reason", "reason"))
-"""Columns of what was downloaded."""
+DOWNLOADED = ("collection", "item", "key", "state", "path", "reason")
+"""Fields of what was downloaded."""
 
-_STATES = (
-    Column("state", "state"),
-    Column("assets", "assets", "number"),
-    Column("size_bytes", "size", "bytes"),
-)
 _MOST_REASONS = 20
 
 
-class OutcomeReport:
-    """Writes outcomes as they come, and counts them; its size does not grow with their number."""
+def report(output: Output, outcomes: Iterable[Outcome], names: Sequence[str]) -> None:
+    """Write outcomes as they come, and sum them up; what is kept does not grow with their number.
 
-    def __init__(self, output: Output, columns: Sequence[Column]) -> None:
-        """Make one.
-
-        Args:
-            output: Where to.
-            columns: The columns of a line for programs.
-        """
-        self._output = output
-        self._columns = columns
-        self._counts: Counter[str] = Counter()
-        self._sizes: Counter[str] = Counter()
-        self._reasons: Counter[tuple[str, str]] = Counter()
-        self._examples: dict[tuple[str, str], str] = {}
-        self._first_failure = ""
-
-    def __str__(self) -> str:
-        counts = (f"{count:,} {state}" for state, count in self._counts.items())
-        return ", ".join(counts) or "no assets"
-
-    def add(self, outcome: Outcome) -> None:
-        """Take one more outcome."""
-        state = outcome.state.value
-        self._counts[state] += 1
-        self._sizes[state] += outcome.size_bytes or 0
-        if state == "failed" and not self._first_failure:
-            self._first_failure = str(outcome)
-        if outcome.reason:
-            self._explain(outcome, state)
-        if not self._output.for_people:
-            self._output.row(self._columns, as_row(outcome))
-
-    def finish(self) -> None:
-        """Show the summary.
-
-        Raises:
-            Failure: Assets have failed.
-        """
-        if self._output.for_people:
-            self._show()
-        elif sys.stderr.isatty():
-            click.echo(str(self), err=True)
-        if failed := self._counts["failed"]:
-            of_all = f"{failed:,} of {counted(sum(self._counts.values()), 'asset')} failed"
-            shown = self._output.for_people
-            raise Failure(of_all if shown else f"{of_all}; the first: {self._first_failure}")
-
-    def _explain(self, outcome: Outcome, state: str) -> None:
-        reason = (state, outcome.reason)
-        if reason not in self._examples and len(self._examples) >= _MOST_REASONS:
-            reason = (state, "other reasons")
-        self._reasons[reason] += 1
-        item = f"{outcome.collection}/{outcome.item} " if outcome.item else ""
-        self._examples.setdefault(reason, f"{item}{outcome.key}")
-
-    def _show(self) -> None:
-        states = (
-            {"state": state, "assets": count, "size_bytes": self._sizes[state] or None}
-            for state, count in self._counts.items()
-        )
-        self._output.rows(_STATES, states)
-        self._output.explain(
-            (count, state, reason, self._examples[state, reason])
-            for (state, reason), count in self._reasons.most_common()
-        )
-        if not self._counts:
-            click.echo("There are no such assets.")
-
-
-def report(output: Output, outcomes: Iterable[Outcome], columns: Sequence[Column]) -> None:
-    """Report all outcomes.
+    Args:
+        output: Where to.
+        outcomes: The outcomes.
+        names: Of the fields of a line for programs.
 
     Raises:
         Failure: Assets have failed.
     """
-    so_far = OutcomeReport(output, columns)
-    for outcome in outcomes:
-        so_far.add(outcome)
-    so_far.finish()
-
-
-def as_row(outcome: Outcome) -> dict[str, Any]:
-    """All fields of an outcome, as JSON can hold them."""
     from stac_client._results import Outcomes
 
-    return Outcomes([outcome]).to_dicts()[0]
+    counts, sizes, reasons = Counter[str](), Counter[str](), Counter[tuple[str, str]]()
+    examples: dict[tuple[str, str], str] = {}
+    first_failure = ""
+    for outcome in outcomes:
+        state = outcome.state.value
+        counts[state] += 1
+        sizes[state] += outcome.size_bytes or 0
+        if state == "failed":
+            first_failure = first_failure or str(outcome)
+        if outcome.reason:
+            reason = (state, outcome.reason)
+            if reason not in examples and len(examples) >= _MOST_REASONS:
+                reason = (state, "other reasons")
+            reasons[reason] += 1
+            item = f"{outcome.collection}/{outcome.item} " if outcome.item else ""
+            examples.setdefault(reason, f"{item}{outcome.key}")
+        if not output.for_people:
+            output.row(names, Outcomes([outcome]).to_dicts()[0])
+    if output.for_people:
+        rows = [
+            {"state": state, "assets": count, "size_bytes": sizes[state] or None}
+            for state, count in counts.items()
+        ]
+        output.rows(("state", "assets", "size_bytes"), rows)
+        output.explain((count, *each, examples[each]) for each, count in reasons.most_common())
+    if not counts and output.for_people:
+        click.echo("There are no such assets.")
+    elif sys.stderr.isatty() and not output.for_people:
+        said = ", ".join(f"{count:,} {state}" for state, count in counts.items())
+        click.echo(said or "no assets", err=True)
+    if failed := counts["failed"]:
+        of_all = f"{failed:,} of {counted(counts.total(), 'asset')} failed"
+        raise Failure(of_all if output.for_people else f"{of_all}; the first: {first_failure}")
 
 
 # Progress bars on standard error, where that is a terminal.
 
 
-class Show(Protocol):
-    """Shows how far something is."""
-
-    def __call__(self, doing: str, done: float, total: float | None, said: str) -> None:
-        """Show it.
-
-        Args:
-            doing: What is done; each thing has a bar of its own.
-            done: How much of it.
-            total: Of how much; None if that is not known.
-            said: The same in words.
-        """
-
-
 @contextmanager
 def progress() -> Iterator[Show]:
-    """Give what shows progress, if anybody sees it."""
+    """Provide what shows progress, if anybody sees it; each thing that is done has its own bar."""
     if not sys.stderr.isatty() or verbosity():  # bars and logs do not go together
-        yield _nothing
+        yield lambda *_: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -307,7 +243,7 @@ def progress() -> Iterator[Show]:
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
-        tasks: dict[str, TaskID] = {}
+        tasks: dict[str, Any] = {}
 
         def show(doing: str, done: float, total: float | None, said: str) -> None:
             if doing not in tasks:
@@ -317,5 +253,77 @@ def progress() -> Iterator[Show]:
         yield show
 
 
-def _nothing(doing: str, done: float, total: float | None, said: str) -> None:
-    """Show nothing."""
+class Counted(Protocol):
+    """Items of which it may be known how many there are."""
+
+    total: int | None
+
+    def __iter__(self) -> Iterator[ItemDict]: ...
+
+
+class Reading:
+    """Items whose reading is shown by a bar, with words for the files dealt with.
+
+    Args:
+        doing: What is done, for the bar.
+        items: The items.
+        show: Shows it.
+    """
+
+    def __init__(self, doing: str, items: Counted, show: Show) -> None:
+        self._doing = doing
+        self._items = items
+        self._show = show
+        self._count = 0
+        self._files = ""
+
+    def __iter__(self) -> Iterator[ItemDict]:
+        for item in self._items:
+            yield item
+            self._count += 1
+            self._update()
+
+    def on_progress(self, now: Progress) -> None:
+        """Show how many files are dealt with."""
+        self._files = f", {now}"
+        self._update()
+
+    def _update(self) -> None:
+        total = self._items.total
+        of_all = f" of {total:,}" if total else ""
+        said = f"{self._count:,}{of_all} items read{self._files}"
+        self._show(self._doing, self._count, total, said)
+
+
+@contextmanager
+def reading(doing: str, items: Counted) -> Iterator[Reading]:
+    """Provide items whose reading is shown."""
+    with progress() as show:
+        yield Reading(doing, items, show)
+
+
+def follow(
+    doing: str,
+    items: Counted,
+    work: Callable[[Reading], Iterator[Outcome]],
+    output: Output,
+) -> None:
+    """Report what becomes of the assets of items while it happens.
+
+    Args:
+        doing: What is done, for the bar.
+        items: The items.
+        work: Takes the items, and yields the outcomes of their assets.
+        output: Where to.
+
+    Raises:
+        Failure: Assets have failed.
+    """
+
+    def outcomes() -> Generator[Outcome, None, None]:
+        with reading(doing, items) as found:
+            yield from work(found)
+
+    # Closed even when interrupted: then what was done is in the journal.
+    with closing(outcomes()) as found:
+        report(output, found, REGISTERED)

@@ -605,7 +605,7 @@ _OTHERS = [
         {
             "credentials": "credentials",
             "space": "percent-escaped",
-            "unparsable": "can not be parsed",
+            "unparsable": "cannot be parsed",
             **{key: f"{key} scheme" for key in ("s3", "abfs", "az", "ftp", "gs", "file")},
         },
     ),

@@ -3,39 +3,40 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from stac_rucio.errors import Failure, counted, printable, resumable, stac_errors
+from stac_rucio.errors import Failure, counted, resumable
 from stac_rucio.options import (
-    dry_run,
+    ACCOUNT,
+    items,
+    number,
     option,
-    takes_assets,
-    takes_items,
-    takes_output,
-    takes_rucio,
     verb,
-    yes,
 )
-from stac_rucio.output import Column
+from stac_rucio.output import say, say_wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from rucio.client import Client
 
-    from stac_client.admin import Change, Finding, Setup
-    from stac_rucio.options import AssetOptions, Connection, ItemSource
+    from stac_client._assets import AssetSelection
+    from stac_client.admin import CatalogueSummary, Check, Setup
+    from stac_rucio.options import Connection, ItemSource
     from stac_rucio.output import Output
+
+_FINDING = ("level", "code", "what", "why", "fix")
+_INDENT = 9
+_COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}
 
 
 # Questions before something is deleted.
 
 
 def must_be_answerable(*, yes: bool) -> None:
-    """See to it that questions can be answered.
+    """Check that questions can be answered.
 
     Args:
         yes: Whether they were on the command line already.
@@ -44,9 +45,7 @@ def must_be_answerable(*, yes: bool) -> None:
         click.UsageError: Nobody can be asked.
     """
     if not yes and not sys.stdin.isatty():
-        raise click.UsageError(
-            "this deletes or changes something, and nobody can be asked here: give --yes"
-        )
+        raise click.UsageError("refusing to change anything without a terminal; pass --yes")
 
 
 def confirm(question: str, *, yes: bool) -> None:
@@ -62,16 +61,15 @@ def confirm(question: str, *, yes: bool) -> None:
     """
     must_be_answerable(yes=yes)
     if not yes and not click.confirm(question, err=True):
-        raise Failure("nothing was deleted")
+        raise Failure("nothing was changed")
 
 
 # Changes to a Rucio server: shown, confirmed, made.
 
 
-_CHANGES = (Column("change", "change"),)
-
-
-def make_changes(setup: Setup, client: Client, output: Output, *, dry_run: bool, yes: bool) -> None:
+def _make_changes(
+    setup: Setup, client: Client, output: Output, *, dry_run: bool, yes: bool
+) -> None:
     """Show changes, ask, and make them.
 
     Raises:
@@ -79,238 +77,198 @@ def make_changes(setup: Setup, client: Client, output: Output, *, dry_run: bool,
         Failure: Somebody said no.
     """
     must_be_answerable(yes=yes or dry_run or not setup.changes)
+
+    def show(text: str, how: str) -> None:
+        if output.for_people:
+            say(f"{how}: {text}")
+        else:
+            output.row(["change"], {"change": text})
+
     for note in setup.notes:
-        click.echo(f"Note: {printable(note)}", err=True)
+        say(f"Note: {note}", err=True)
     for change in setup.changes if dry_run or output.for_people else ():
-        _show(change, output)
+        show(change.text, "to do")
     if dry_run or not setup.changes:
         if output.for_people and not setup.changes:
-            click.echo("All is as it should be: there is nothing to change.")
+            click.echo("Nothing to change.")
         return
     confirm(f"Make {counted(len(setup.changes), 'change')}?", yes=yes)
     resumable("The same command does what is left.")
     for change in setup.apply(client):
-        _show(change, output, "done: ")
+        show(change.text, "done")
 
 
-def _show(change: Change, output: Output, how: str = "to do: ") -> None:
-    if output.for_people:
-        click.echo(f"{how}{printable(change.text)}")
-    else:
-        output.row(_CHANGES, {"change": change.text})
+_RSE = click.Argument(["rse"])
+_ITEMS = items(required=False)
+_OWNER = option("--owner", "Owner of new scopes; by default the account.", "ACCOUNT")
+_SAMPLE = number("--sample", "How many of the items to look at.", default=100)
 
 
-# `stac-rucio admin setup-rse`.
+def _destinations(**attributes: Any) -> click.Option:
+    text = "RSE expression of the RSEs that shall receive copies."
+    return option("--destinations", text, "EXPRESSION", **attributes)
 
 
-sample = option(
-    "--sample",
-    type=click.IntRange(min=1),
-    default=100,
-    show_default=True,
-    help="How many of the items to look at.",
-)
+def _summarise(
+    items: ItemSource | None, sample: int, assets: AssetSelection, rucio: Connection
+) -> CatalogueSummary | None:
+    from stac_client import summarise_catalogue
+
+    if items is None:
+        return None
+    return summarise_catalogue(items, sample=sample, assets=assets, scope=rucio.scope)
 
 
 @verb(
     "setup-rse",
-    "stac-rucio admin setup-rse STAC --destinations tier=disk --dry-run",
-    "stac-rucio admin setup-rse STAC --destinations tier=disk --yes \\\n"
-    "    --api https://stac.example.org/v1 -c alps --fts https://fts.example.org:8446",
+    _RSE,
+    _ITEMS,
+    _destinations(required=True),
+    option("--fts", "FTS server that moves the files; by default the destinations'.", "URL"),
+    _OWNER,
+    _SAMPLE,
 )
-@click.argument("rse")
-@takes_items(required=False)
-@option(
-    "--destinations",
-    required=True,
-    metavar="EXPRESSION",
-    help="RSE expression of the RSEs that shall receive copies.",
-)
-@option(
-    "--fts", metavar="URL", help="FTS server that moves the files; by default the destinations'."
-)
-@option("--owner", metavar="ACCOUNT", help="Owner of new scopes; by default the account.")
-@sample
-@takes_assets()
-@dry_run
-@yes
-@takes_rucio()
-@takes_output()
-def setup_rse(  # noqa: PLR0917 - click gives them by name
+def setup_rse(
+    *,
     rse: str,
     items: ItemSource | None,
-    destinations: str,
-    fts: str | None,
-    owner: str | None,
     sample: int,
-    assets: AssetOptions,
+    assets: AssetSelection,
     rucio: Connection,
     output: Output,
-    *,
     dry_run: bool,
     yes: bool,
+    **options: Any,
 ) -> None:
-    """Set up the source RSE, with all that replication from it needs.
+    r"""Set up the source RSE, with all that replication from it needs.
 
     Shows what is missing, asks, and adds it: the RSE, its protocols, attributes and
     distances; and where items of the catalogue are given, the scopes of their
     collections. What is there stays; run again, it does what is left.
 
     Lines: the changes.
+
+    Examples:
+        stac-rucio admin setup-rse STAC --destinations tier=disk --dry-run
+        stac-rucio admin setup-rse STAC --destinations tier=disk --yes \
+            --api https://stac.example.org/v1 -c alps --fts https://fts.example.org:8446
     """
-    from stac_client import plan_setup, survey
-    from stac_client.admin import server_options
+    from stac_client import plan_setup
 
-    found = None
-    if items is not None:
-        found = survey(items.items(), sample=sample, assets=assets.selection, scope=rucio.scope)
-    setup = plan_setup(
-        rucio.rucio, rse, destinations=destinations, fts=fts, survey=found, owner=owner
-    )
-    make_changes(setup, rucio.rucio, output, dry_run=dry_run, yes=yes)
+    found = _summarise(items, sample, assets, rucio)
+    setup = plan_setup(rucio.client, rse, catalogue=found, **options)
+    _make_changes(setup, rucio.client, output, dry_run=dry_run, yes=yes)
     if output.for_people and found is not None and items is not None:
-        options = server_options(found, api=items.api or "", scope=rucio.scope)
+        lines = found.server_options(api=items.api or "", scope=rucio.scope)
         click.echo("\nThe rucio.cfg of the server and its daemons should have:\n")
-        click.echo("\n".join(f"    {line}".rstrip() for line in options.splitlines()))
-
-
-# `stac-rucio admin doctor`.
-
-
-_FINDINGS = (
-    Column("level", "level"),
-    Column("code", "code"),
-    Column("what", "what"),
-    Column("why", "why"),
-    Column("mend", "mend"),
-)
-_LEVEL_WIDTH = 8
-_COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}
+        click.echo("\n".join(f"    {line}".rstrip() for line in lines.splitlines()))
 
 
 @verb(
     "doctor",
-    "stac-rucio admin doctor STAC --destinations tier=disk",
-    "stac-rucio admin doctor STAC --destinations tier=disk \\\n"
-    "    --api https://stac.example.org/v1 -c alps --max-items 20",
+    _RSE,
+    _ITEMS,
+    _destinations(default=""),
+    _SAMPLE,
 )
-@click.argument("rse")
-@takes_items(required=False)
-@option(
-    "--destinations",
-    default="",
-    metavar="EXPRESSION",
-    help="RSE expression of the RSEs that shall receive copies.",
-)
-@sample
-@takes_assets()
-@takes_rucio()
-@takes_output()
-def doctor(  # noqa: PLR0917 - click gives them by name
+def doctor(
+    *,
     rse: str,
     items: ItemSource | None,
     destinations: str,
     sample: int,
-    assets: AssetOptions,
+    assets: AssetSelection,
     rucio: Connection,
     output: Output,
 ) -> None:
-    """Find what keeps STAC assets from being registered, replicated or found.
+    r"""Find what keeps STAC assets from being registered, replicated or found.
 
     Checks the server, the account, the policy package, the source RSE and the
     destinations; and where items of the catalogue are given, scopes, hosts and one
     real resolution. Changes nothing. Exit code 1 if there are errors; warnings are
     none.
 
-    Lines: level, code, what, why, mend.
+    Lines: level, code, what, why, fix.
+
+    Examples:
+        stac-rucio admin doctor STAC --destinations tier=disk
+        stac-rucio admin doctor STAC --destinations tier=disk \
+            --api https://stac.example.org/v1 -c alps --max-items 20
     """
-    from stac_client import survey
     from stac_client.admin import examine
 
-    found = None
-    if items is not None:
-        found = survey(items.items(), sample=sample, assets=assets.selection, scope=rucio.scope)
+    found = _summarise(items, sample, assets, rucio)
     errors = 0
-    for finding in examine(rucio.connect, rse, destinations=destinations, survey=found):
-        level = finding.level.value
+    for check in examine(rucio.connect, rse, destinations=destinations, catalogue=found):
+        level = check.level.value
         errors += level == "error"
         if output.for_people:
-            _show_doctor(finding, level)
+            _show_check(check, level)
         else:
-            output.row(_FINDINGS, {**asdict(finding), "level": level})
+            row = {name: getattr(check, name) for name in ("code", "what", "why")}
+            output.row(_FINDING, {"level": level, **row, "fix": check.command})
     if errors:
         raise Failure(f"{counted(errors, 'error')} found")
 
 
-def _show_doctor(finding: Finding, level: str) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    console = Console(highlight=False)
-    table = Table.grid(padding=(0, 1))
-    table.add_column(width=_LEVEL_WIDTH)
-    table.add_column(overflow="fold")
-    table.add_row(Text(level, style=_COLOURS[level]), Text(printable(finding.what)))
-    if finding.why:
-        table.add_row("", Text(printable(finding.why), style="dim"))
-    console.print(table)
-    for line in finding.mend.splitlines():
+def _show_check(check: Check, level: str) -> None:
+    click.secho(level.ljust(_INDENT), nl=False, fg=_COLOURS[level])
+    say_wrapped(check.what, _INDENT, hanging=True)
+    if check.why:
+        say_wrapped(check.why, _INDENT, dim=True)
+    for line in check.command.splitlines():
         # Not broken into lines: it is to be pasted.
-        mend = f"{' ' * (_LEVEL_WIDTH + 1)}{printable(line)}"
-        console.print(Text(mend, style="cyan"), soft_wrap=True)
-
-
-# `stac-rucio admin scope`.
+        say(f"{' ' * _INDENT}{line}", fg="cyan")
 
 
 @verb(
     "scope",
-    "stac-rucio admin scope sentinel-2-l2a landsat-c2-l2",
-    "stac-rucio admin scope --api https://stac.example.org/v1 --dry-run",
+    click.Argument(["collections"], nargs=-1, metavar="[COLLECTION]..."),
+    option("--api", "All collections of a STAC API.", "URL"),
+    _OWNER,
+    ACCOUNT,
 )
-@click.argument("collections", nargs=-1, metavar="[COLLECTION]...")
-@option("--api", metavar="URL", help="All collections of a STAC API.")
-@option("--owner", metavar="ACCOUNT", help="Owner of new scopes; by default the account.")
-@dry_run
-@yes
-@takes_rucio(scope=False)
-@takes_output()
 def scope(
+    *,
     collections: Sequence[str],
     api: str | None,
     owner: str | None,
     rucio: Connection,
     output: Output,
-    *,
     dry_run: bool,
     yes: bool,
 ) -> None:
     """Add the scopes that collections need; what is there stays.
 
     Lines: the changes.
+
+    Examples:
+        stac-rucio admin scope sentinel-2-l2a landsat-c2-l2
+        stac-rucio admin scope --api https://stac.example.org/v1 --dry-run
     """
-    from stac_client.admin import Setup, collection_scopes, missing_scopes
+    from stac_client.admin import plan_scopes
     from stac_policy.naming import collection_scope
 
     if bool(collections) == bool(api):
         raise click.UsageError("give the ids of collections, or --api URL for all of an API")
     ids = collections or list(_collections(str(api)))
-    found = collection_scopes(rucio.rucio, {name: collection_scope(name) for name in ids})
-    notes = [
-        f"scope {entry.scope} of collection {entry.collection} is there"
-        for entry in found
-        if entry.exists
-    ]
-    setup = Setup(missing_scopes(found, owner or rucio.rucio.account), notes)
-    make_changes(setup, rucio.rucio, output, dry_run=dry_run, yes=yes)
+    try:
+        scopes = {name: collection_scope(name) for name in ids}
+    except ValueError as error:
+        raise Failure(str(error)) from error
+    setup = plan_scopes(rucio.client, scopes, owner=owner)
+    _make_changes(setup, rucio.client, output, dry_run=dry_run, yes=yes)
 
 
 def _collections(api: str) -> Iterator[str]:
-    from pystac_client import Client
+    from stac_client._items import open_api, stac_errors
+    from stac_policy.urls import redact
 
-    with stac_errors(api):
-        for collection in Client.open(api, timeout=60).get_collections():
+    catalogue = open_api(api)
+    with stac_errors(
+        f"the STAC API {redact(api)}", AttributeError, KeyError, TypeError, ValueError
+    ):
+        for collection in catalogue.get_collections():
             yield collection.id
 
 

@@ -124,7 +124,7 @@ def chunks(response: requests.Response, check: Callable[[], None]) -> Iterator[b
 
 
 def _cause(error: BaseException) -> str:
-    """Say what went wrong at the bottom: the texts above it repeat whole URLs."""
+    """Return what went wrong at the bottom: the texts above it repeat whole URLs."""
     inner: BaseException | None = error
     while inner is not None:
         # To urllib3 1 a refused connection is a kind of timeout: its cause says more.

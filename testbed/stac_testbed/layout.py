@@ -86,12 +86,12 @@ class Layout:
 
     @staticmethod
     def is_in(folder: Path) -> bool:
-        """Tell whether a lake lies in a folder."""
+        """Return whether a lake lies in a folder."""
         return (folder / _FILE).exists()
 
     @classmethod
     def load(cls, folder: Path) -> Layout:
-        """Find the lake that lies in a folder.
+        """Return the layout of the lake that lies in a folder.
 
         Raises:
             TestbedError: There is none.

@@ -67,7 +67,7 @@ class Cluster(OwnServer):
 
     @classmethod
     def plan(cls, folder: Path, port: int) -> Cluster:
-        """Decide where a new server shall be; nothing is made yet.
+        """Return a new server; nothing of it is made yet.
 
         Args:
             folder: Where its files go, unless this is root: PostgreSQL then runs as the

@@ -128,7 +128,7 @@ def _ask(**request: Any) -> dict[str, Any]:
 
 @atexit.register
 def _close(*, if_idle: bool = False) -> None:
-    """End the supervisor of this process, or do so if nothing is left that it has started."""
+    """End the supervisor of this process; if it shall be idle, only if nothing of its own runs."""
     global _supervisor  # noqa: PLW0603 - one for each process
     with _lock:
         if _supervisor is None or _supervisor.of != os.getpid():

@@ -23,28 +23,25 @@ _RUCIO_PROGRAM = (sys.executable, "-m", "stac_testbed.rucio_server")
 
 
 def files(layout: Layout) -> list[Service]:
-    """Origins, storages and the transfer service, which need nothing else to start."""
-    services = [
-        _wsgi(
-            layout, name, f"stac_testbed.files:create_origin({str(layout.data(name))!r})", threads=8
-        )
-        for name in ORIGINS
-    ]
-    if layout.xrootd is not None:
-        services.append(layout.xrootd.service(_THIRD_PARTY_COPY, STORAGE_PREFIX))
-    for name in STORAGES if layout.xrootd is None else STORAGES[1:]:
-        application = (
-            f"stac_testbed.files:create_storage({str(layout.data(name))!r}, "
-            f"third_party_copy={name == _THIRD_PARTY_COPY})"
-        )
-        services.append(_wsgi(layout, name, application, threads=8))
-    application = f"stac_testbed.transfers:create_app({str(layout.data('transfers'))!r})"
-    services.append(_wsgi(layout, "transfers", application, threads=8, ready="/whoami"))
+    """Return origins, storages and the transfer service, which need nothing else to start."""
+
+    def served(name: str, application: str, options: str = "", *, ready: str = "/") -> Service:
+        folder = str(layout.data(name))
+        return _wsgi(layout, name, f"{application}({folder!r}{options})", threads=8, ready=ready)
+
+    services = [served(name, "stac_testbed.files:create_origin") for name in ORIGINS]
+    for name in STORAGES:
+        if name == _THIRD_PARTY_COPY and layout.xrootd is not None:
+            services.append(layout.xrootd.service(name, STORAGE_PREFIX))
+        else:
+            options = f", third_party_copy={name == _THIRD_PARTY_COPY}"
+            services.append(served(name, "stac_testbed.files:create_storage", options))
+    services.append(served("transfers", "stac_testbed.transfers:create_app", ready="/whoami"))
     return services
 
 
 def rucio_server(layout: Layout) -> Service:
-    """The Rucio server, which needs its database."""
+    """Return the Rucio server, which needs its database."""
     return _wsgi(
         layout,
         "rucio-server",
@@ -57,16 +54,12 @@ def rucio_server(layout: Layout) -> Service:
 
 
 def rucio_daemons(layout: Layout) -> Service:
-    """Rucio's daemons, which need the database and a provisioned server."""
-    return Service(
-        name="rucio-daemons",
-        command=(*_RUCIO_PROGRAM, "daemons"),
-        environment=_rucio_environment(layout),
-    )
+    """Return Rucio's daemons, which need the database and a provisioned server."""
+    return Service("rucio-daemons", (*_RUCIO_PROGRAM, "daemons"), None, _rucio_environment(layout))
 
 
 def stac(layout: Layout) -> Service:
-    """The STAC API, which needs the catalogue's files."""
+    """Return the STAC API, which needs the catalogue's files."""
     command = stac_api_command(layout.items_file, layout.collection_files, layout.ports["stac-api"])
     return Service("stac-api", tuple(command), url=layout.url("stac-api"))
 

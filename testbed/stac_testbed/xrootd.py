@@ -47,7 +47,7 @@ class XRootD(OwnServer):
 
     @classmethod
     def plan(cls, folder: Path, port: int) -> XRootD:
-        """Decide where a new server shall be; nothing is made yet.
+        """Return a new server; nothing of it is made yet.
 
         Args:
             folder: Where its files go, unless this is root: XRootD then runs as the user
@@ -68,7 +68,7 @@ class XRootD(OwnServer):
         return Path(self.folder) / "data"
 
     def service(self, name: str, export: str) -> Service:
-        """Describe its process.
+        """Return its process.
 
         Args:
             name: Of the service.

@@ -49,11 +49,19 @@ def collection(rucio: Client) -> str:
 
 
 @pytest.fixture
-def run(stac_lake: Lake, monkeypatch: pytest.MonkeyPatch, tmp_path) -> Callable[..., Result]:
-    """Run a command line in this process, on the lake; `account` is root by default."""
-    monkeypatch.setattr(
-        Connection, "connect", lambda self: stac_lake.client(self.account or "root")
-    )
+def run(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path
+) -> Callable[..., Result]:
+    """Run a command line in this process, on the lake; `account` is root by default.
+
+    The lake is started by the first command that asks Rucio.
+    """
+
+    def connect(connection: Connection) -> Client:
+        lake: Lake = request.getfixturevalue("stac_lake")
+        return lake.client(connection.account or "root")
+
+    monkeypatch.setattr(Connection, "connect", connect)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
 
     def invoke(*args: object, stdin: str | bytes | None = None) -> Result:

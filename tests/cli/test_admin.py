@@ -37,7 +37,7 @@ def test_a_source_rse_is_set_up_once(run, rucio, source, items_file):
 
 
 def test_doctor(run, stac_lake):
-    """A lake that is well has no errors; an RSE that does not exist is one, with its mend."""
+    """A lake that is well has no errors; an RSE that does not exist is one, with its fix."""
     doctor = ("admin", "doctor", "--destinations", "tier=disk", "--json")
     well = run(*doctor, "STAC", "--api", stac_lake.stac_url, "--sample", 2)
     assert well.exit_code == 0, well.stderr
@@ -48,7 +48,7 @@ def test_doctor(run, stac_lake):
     assert ill.exit_code == 1
     last = json.loads(ill.stdout.splitlines()[-1])
     assert (last["level"], last["code"]) == ("error", "rse-missing")
-    assert "stac-rucio admin setup-rse NOWHERE" in last["mend"]
+    assert "stac-rucio admin setup-rse NOWHERE" in last["fix"]
     assert "1 error found" in ill.stderr
 
 
@@ -60,6 +60,6 @@ def test_scopes(run, stac_lake):
     assert len(rows(added)) == 2
     again = run(*typed)
     assert (again.exit_code, again.stdout) == (0, "")
-    assert again.stderr.count("is there") == 2
+    assert again.stderr.count(" exists") == 2
     of_api = run("admin", "scope", "--api", stac_lake.stac_url, "--dry-run")
-    assert of_api.stderr.count("is there") == len(stac_lake.collections)
+    assert of_api.stderr.count(" exists") == len(stac_lake.collections)

@@ -8,9 +8,9 @@ import sys
 
 import pytest
 
+from chaos.proxy import Proxy, Strike
 from stac_client import AccessError
 from stac_rucio.options import Connection
-from tests.faults.proxy import Proxy, Strike
 from tests.items import many_items
 
 START = "from stac_rucio.__main__ import main; main()"
@@ -35,7 +35,7 @@ RULE = "0123456789abcdef0123456789abcdef"
         (["plan", "--rse", "STAC", "--api", "u", "--filter", "{"], "not JSON"),
         (["wait"], "no rules"),
         (["wait", "nonsense"], "32 hex digits"),
-        (["rules", "delete", RULE], "give --yes"),
+        (["rules", "delete", RULE], "pass --yes"),
         (["admin", "scope"], "--api URL"),
         (["no-such-verb"], "No such command"),
     ],
@@ -60,7 +60,7 @@ def test_what_pystac_client_can_not_search(run, stac_lake):
     ("url", "code", "said"),
     [
         (NO_SERVER, 3, "does not answer: Failed to establish"),
-        ("{api}/no-such-place", 1, "answers 404: is the URL right?"),
+        ("{api}/no-such-place", 1, "answers 404; is the URL right?"),
         ("{api}/collections", 1, "gives no STAC"),
     ],
 )
@@ -76,7 +76,11 @@ def test_stac_apis_that_are_none(run, stac_lake, url, code, said):
 
 @pytest.mark.parametrize(
     ("kind", "ends"),
-    [("reset-before", (3, "not answer: ")), ("500", (1, "answers 500")), ("half", (1, "no STAC"))],
+    [
+        ("reset-before", (3, "not answer: ")),
+        ("500", (1, "answers 500")),
+        ("half", (3, "it ended after")),
+    ],
 )
 @pytest.mark.parametrize("nth", [1, 2, 3])
 def test_stac_apis_that_fail_at_any_request(run, stac_lake, kind, ends, nth):
@@ -91,6 +95,16 @@ def test_stac_apis_that_fail_at_any_request(run, stac_lake, kind, ends, nth):
     assert result.exit_code == code, result.stderr
     assert f"the STAC API {proxy.url}" in result.stderr
     assert said in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("api", ["127.0.0.1:9999", "localhost:9999", "/etc/passwd", "s3://b/k"])
+@pytest.mark.parametrize("verb", ["plan --rse STAC", "admin scope --dry-run"])
+def test_what_is_no_api(run, verb, api):
+    """What is no URL is told from an API that does not answer."""
+    result = run(*verb.split(), "--api", api)
+    assert result.exit_code == 5
+    assert "is no URL of a STAC API" in result.stderr
     assert result.stderr.count("\n") == 1
 
 
@@ -143,7 +157,10 @@ def test_an_answer_of_rucio_that_never_comes(  # noqa: PLR0917 - pytest gives th
     cfg.touch(mode=0o600)
     real = stac_lake.layout.client_cfg("root").read_text()
     cfg.write_text(real.replace(stac_lake.rucio_url, proxy.url))
-    hasty = f"import stac_rucio.options as c; c.{limit} = (9, 1); {START}"
+    hasty = (
+        "import stac_rucio.options as options; import stac_client._rucio as rucio; "
+        f"options.{limit} = (9, 1); rucio.RETRY_S = 0; {START}"
+    )
     try:
         result = subprocess.run(  # noqa: S603 - this Python
             [
@@ -202,14 +219,14 @@ def test_a_number_of_json_values_is_one_a_line(run, items_file, collection):
 
 
 def test_no_room_for_a_temporary_file():
-    """Where Rucio's client can not even be loaded, as on a full disk, one line says why."""
+    """Where Rucio's client cannot even be loaded, as on a full disk, one line says why."""
     no_file = f"import resource as r; r.setrlimit(r.RLIMIT_FSIZE, (0, 0)); {START}"
     result = subprocess.run(  # noqa: S603 - this Python
-        [sys.executable, "-c", no_file, "plan", "x.json", "--rse", "STAC"],
+        [sys.executable, "-c", no_file, "plan", "-", "--rse", "STAC"],
         capture_output=True,
         text=True,
         check=False,
     )
     assert result.returncode == 5
-    assert result.stderr.startswith("Error: Rucio's client can not be loaded: ")
+    assert result.stderr.startswith("Error: Rucio's client cannot be loaded: ")
     assert result.stderr.count("\n") == 1

@@ -162,7 +162,7 @@ def test_tables_fit_80_columns(environment, items_file, collection):
     shown = on_terminal(environment, 80, "register", file, "--rse", "STAC")
     assert max(map(len, shown)) <= 80
     assert " 1 asset skipped: s3 scheme where http or https is needed" in map(str.rstrip, shown)
-    assert ["registered", "3", "30", "B"] in [line.split() for line in shown]
+    assert ["registered", "3", "30", "bytes"] in [line.split() for line in shown]
 
     items_file(items[1:])
     shown = on_terminal(environment, 80, "replicate", file, "--rses", "DISK-A|DISK-B")
@@ -207,4 +207,4 @@ def test_a_port_in_use_is_told(start, stac_lake):
     server = start("serve", "--api", stac_lake.stac_url, "--port", port)
     _, errors = server.communicate(timeout=60)
     assert server.returncode == 5
-    assert f"port {port} of 127.0.0.1 can not be listened on".encode() in errors
+    assert f"cannot listen on 127.0.0.1:{port}; choose another --port".encode() in errors

@@ -58,6 +58,31 @@ def test_register_gives_a_line_for_each_asset(run, items_file, collection):
     assert states == ["already there"] * 4
 
 
+def test_what_is_no_item_spoils_no_other(run, tmp_path, collection):
+    """What is no item among those of an array is one failure, and the others are registered."""
+    file = tmp_path / "items.json"
+    file.write_text(json.dumps([None, *many_items(collection, 1, 1), {"id": "x"}]), "utf-8-sig")
+    result = run("register", file, "--rse", "STAC")
+    assert result.exit_code == 1
+    assert sorted(row[1:4] for row in rows(result)) == [
+        ["", "", "failed"],
+        ["item-0", "band-0", "registered"],
+        ["x", "", "failed"],
+    ]
+    assert "not a STAC item" in result.stderr
+
+
+@pytest.mark.parametrize("verb", [("plan", "--rse", "STAC"), ("alternates",), ("status",)])
+@pytest.mark.parametrize("start", [b"", b'{"type": "Feature"}\n'])
+def test_items_without_a_bottom(run, verb, start):
+    """JSON that is nested too deeply is told in words, by whatever reads it."""
+    result = run(*verb, "-", stdin=start + b"[" * 100_000)
+    assert result.exit_code == 5
+    assert "standard input" in result.stderr
+    assert "nested too deeply" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
 def test_selected_assets(run, items_file, collection):
     """Keys, roles and media types select together, and a key that no item has is told."""
     assets = {
@@ -72,7 +97,8 @@ def test_selected_assets(run, items_file, collection):
     both = run(*register, "--assets", "red,nir", "--assets", "quick", "--role", "data")
     assert [row[2] for row in rows(both)] == ["red", "nir"]
     misspelt = rows(run(*register, "--assets", "rde,nir"))
-    assert [row[2:4] for row in misspelt] == [["nir", "already there"], ["rde", "skipped"]]
+    states = [["nir", "already there"], ["rde", "skipped"]]
+    assert sorted(row[2:4] for row in misspelt) == states
 
 
 def test_failed_assets_give_exit_code_1(run, items_file):
@@ -147,6 +173,6 @@ def test_deregister(run, items_file, stac_lake, said):
         assert result.exit_code == 0
     else:
         assert result.exit_code == 2
-        assert "give --yes" in result.stderr
+        assert "pass --yes" in result.stderr
     left = "0" if said else "2"
     assert ["registered", left] in rows(run(*deregister, "--dry-run"))

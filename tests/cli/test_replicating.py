@@ -65,7 +65,7 @@ def test_from_a_search_to_the_copies(run, scenes, search, tmp_path):
     assert "DISK-A" not in json.dumps(without)
 
     folder = tmp_path / "alps"
-    downloaded = run("download", *scenes, "--rse", "DISK-A", "--dir", folder, "--workers", 2)
+    downloaded = run("download", *scenes, "--rse", "DISK-A", "--folder", folder, "--workers", 2)
     assert downloaded.exit_code == 0, downloaded.stderr
     assert all(Path(row[4]).is_relative_to(folder) for row in rows(downloaded))
     assert (folder / "catalog.json").exists()

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import hypothesis
 import pytest
 
-from stac_client._lookup import LookupFailedError, complete, make_session
+from stac_client._lookup import Lookups
+from stac_client._results import State, Tally
+from stac_policy.http import make_session
 from tests.fake_rucio import FakeRucio
 from tests.items import HREF
-from tests.policy.origin import running_origin as running_storage
+from tests.origin import running_origin
 
 from .files import DOWNLOAD, asset_at
 from .modifying import COPY, Clock
-from .origin import running_origin
 
 # The machine may be busy; how long an example takes says nothing here.
 hypothesis.settings.register_profile(
@@ -38,7 +41,7 @@ def other_origin():
 @pytest.fixture
 def storage():
     """A running server of files."""
-    with running_storage() as server:
+    with running_origin() as server:
         yield server
 
 
@@ -51,13 +54,13 @@ def rucio():
 @pytest.fixture
 def _no_pauses(monkeypatch):
     """Do not wait before trying again."""
-    monkeypatch.setattr("stac_client._downloads._FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr("stac_policy.http._FIRST_PAUSE_S", 0.001)
 
 
 @pytest.fixture
 def session():
     """The session that asks origins."""
-    with make_session(2) as made:
+    with make_session(pool_maxsize=2, pool_block=True) as made:
         yield made
 
 
@@ -65,18 +68,22 @@ def session():
 def pauses(monkeypatch):
     """The pauses between attempts in seconds, which take no time."""
     taken = []
-    monkeypatch.setattr("urllib3.util.retry.time.sleep", taken.append)
+    monkeypatch.setattr("stac_policy.http.random.uniform", lambda _, longest: longest)
+    monkeypatch.setattr("stac_policy.http.time.sleep", taken.append)
     return taken
 
 
 @pytest.fixture
-def failure(session):
+def failure(session, pauses):  # noqa: ARG001 - they take no time
     """Look an asset up, which must fail; gives the message, in which there is no secret."""
 
-    def look_up(url, learn_from=DOWNLOAD, **fields):
-        with pytest.raises(LookupFailedError) as caught:
-            complete(asset_at(f"{url}?key=SECRET", **fields), learn_from, session)
-        message = str(caught.value)
+    def look_up(url, probe=DOWNLOAD, **fields):
+        asset = asset_at(f"{url}?key=SECRET", **fields)
+        with ThreadPoolExecutor(1) as executor:
+            looking_up = Lookups(probe, session, executor)
+            (outcome,) = looking_up.complete([asset], {asset.did: Tally().expect()})
+        assert outcome.state is State.FAILED
+        message = outcome.reason
         assert url in message
         assert "SECRET" not in message
         assert "\n" not in message

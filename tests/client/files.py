@@ -7,10 +7,9 @@ import hashlib
 import zlib
 
 from stac_client._assets import Asset, select_assets
-from stac_client._lookup import LearnFrom
+from stac_client._lookup import Probe
 from tests.items import make_item
-
-from .origin import Answer
+from tests.origin import Answer
 
 BODY = bytes(range(256)) * 40
 SIZE = len(BODY)
@@ -22,7 +21,7 @@ WRONG_SHA256 = "1220" + hashlib.sha256(b"another file").hexdigest()
 WHOLE = Answer(BODY, headers={"Content-Type": "image/tiff"})
 LOGIN = Answer(b"<html>Log in</html>", headers={"Content-Type": "text/html; charset=utf-8"})
 
-ITEM, HEAD, DOWNLOAD = LearnFrom.ITEM, LearnFrom.HEAD, LearnFrom.DOWNLOAD
+ITEM, HEAD, DOWNLOAD = Probe.ITEM, Probe.HEAD, Probe.DOWNLOAD
 
 
 def only(asset, **fields):

@@ -7,7 +7,8 @@ import json
 
 import pytest
 
-from stac_client._assets import Asset, select_assets
+from stac_client import ConfigurationError, by_media_type, by_role
+from stac_client._assets import Asset, named_keys, select_assets
 from stac_client._checksums import Checksums
 from stac_client._results import Outcome, State
 from stac_policy.naming import DID, SCOPE_LENGTH
@@ -79,6 +80,15 @@ def test_what_scenes_say_of_sizes_and_checksums():
         ("sentinel-1-rtc", "vv"): (1024, Checksums()),
         ("seed", "B04"): (1024, Checksums(adler32="0a1b2c3d")),
     }
+
+
+def test_a_collection_called_like_the_scope_of_an_account():
+    """It can be registered in another scope."""
+    item = make_item("user.alice", "i", {"b": {"href": "https://data.example.org/b.tif"}})
+    (refused,) = select_assets(item)
+    assert "would get an account's scope" in refused.reason
+    asset = by_key(select_assets(item, scope="earth"))["b"]
+    assert asset.did == DID("earth", "/user.alice/i/b.tif")
 
 
 def test_collections_that_meet_when_cut():
@@ -285,3 +295,109 @@ def test_sizes_and_checksums_of_the_corpus(corpus):
             if isinstance(found, Asset) and fields.get("file:checksum", "").startswith("1220"):
                 assert found.checksums.multihash == fields["file:checksum"]
     assert known >= 138
+
+
+# From hrefs to URLs: absolute ones stay, relative ones are resolved.
+
+
+@pytest.mark.parametrize(
+    "href",
+    [
+        "https://data.example.org/a/../b//c/./x.tif",
+        "https://data.example.org:443/x.tif",
+        "https://data.example.org/%7Eme/%2e%2E/x.tif?b=2&a=1&a=&c",
+        "https://data.example.org",
+        "https://data.example.org/x;v=1/y.tif",
+        "http://[2001:db8::1]:8080/x.tif",
+    ],
+)
+def test_absolute_hrefs_stay_as_they_are(href):
+    """An absolute href is not tidied in any way, whatever the item's own URL is."""
+    links = [{"rel": "self", "href": "https://stac.example.org/items/i"}]
+    assert only({"href": href}, links=links).url == href
+    assert only({"href": href}).url == href
+
+
+@pytest.mark.parametrize(
+    ("href", "url"),
+    [
+        ("x.tif", "https://stac.example.org:8443/c/items/x.tif"),
+        ("./x.tif", "https://stac.example.org:8443/c/items/x.tif"),
+        ("../../d/x.tif?v=1", "https://stac.example.org:8443/d/x.tif?v=1"),
+        ("/x.tif", "https://stac.example.org:8443/x.tif"),
+        ("//data.example.org/x.tif", "https://data.example.org/x.tif"),
+        ("?asset=x", "https://stac.example.org:8443/c/items/i.json?asset=x"),
+    ],
+)
+def test_relative_hrefs(href, url):
+    """A relative href is resolved against the item's own URL, whose query stays behind."""
+    links = [
+        {"rel": "parent", "href": "https://wrong.example.org/"},
+        {"rel": "self", "href": "https://stac.example.org:8443/c/items/i.json?token=SECRET"},
+    ]
+    assert only({"href": href}, links=links).url == url
+
+
+def test_secrets_of_the_self_link_are_not_registered():
+    """Where a relative href takes a secret from the item's own URL, it is refused."""
+    for base in ("https://user:SECRET@h.example.org/i", "https://h.example.org/i?sig=SECRET"):
+        outcome = only({"href": "#x"}, links=[{"rel": "self", "href": base}])
+        assert isinstance(outcome, Outcome)
+        assert "SECRET" not in str(outcome)
+
+
+# Selections: keys, one key, predicates, and what is none of these.
+
+
+ITEM = make_item(
+    "c",
+    "i",
+    {
+        "red": {"href": HREF, "roles": ["data"], "type": "image/tiff"},
+        "r": {"href": HREF, "roles": ["metadata"]},
+        "thumbnail": {"href": HREF},
+    },
+)
+
+
+def selected(selection):
+    """The keys of the assets that are selected."""
+    found = select_assets(ITEM, selection)
+    return [asset.key for asset in found if not isinstance(asset, Outcome)]
+
+
+def test_a_single_key():
+    """A bare text is one key, whatever keys are part of it."""
+    assert selected("red") == ["red"]
+    assert selected("thumbnail") == ["thumbnail"]
+    assert selected("") == []
+    assert named_keys("red") == {"red"}
+
+
+@pytest.mark.parametrize("keys", [["r", "red"], ("red", "r"), {"r", "red"}, {"r": 1, "red": 2}])
+def test_keys(keys):
+    """Keys come in any collection."""
+    assert selected(keys) == ["red", "r"]
+    assert named_keys(keys) == {"r", "red"}
+
+
+def test_predicates_and_none_name_no_keys():
+    """Only keys can be missed in items."""
+    assert selected(by_role("metadata")) == ["r"]
+    assert selected(by_media_type("IMAGE/tiff")) == ["red"]
+    assert named_keys(by_role("metadata")) == named_keys(None) == set()
+
+
+@pytest.mark.parametrize("selection", [5, ["red", 5], iter(["red"]), [None], b"red"])
+def test_what_is_no_selection(selection):
+    """What is neither keys nor a predicate is an error that says what to give."""
+    with pytest.raises(ConfigurationError, match="give the key of an asset"):
+        selected(selection)
+
+
+@pytest.mark.parametrize("select", [by_role, by_media_type])
+@pytest.mark.parametrize("given", [(), ("",), (["data"],), (None,)])
+def test_predicates_of_nothing(select, given):
+    """A role or media type that is none, or missing, is an error and not an empty selection."""
+    with pytest.raises(ConfigurationError, match=f"{select.__name__} needs one or more texts"):
+        select(*given)

@@ -110,7 +110,10 @@ ASSETS = st.fixed_dictionaries(
 )
 KEYS = st.sampled_from(["a", "a.tif", "a.TIF", "tilejson", ""]) | TEXT
 ITEMS = st.fixed_dictionaries(
-    {"assets": st.dictionaries(KEYS, ASSETS | JSON, max_size=4) | JSON},
+    {
+        "type": st.just("Feature"),
+        "assets": st.dictionaries(KEYS, ASSETS | JSON, max_size=4) | JSON,
+    },
     optional={
         "collection": TEXT | JSON,
         "id": TEXT | JSON,
@@ -124,7 +127,7 @@ ITEMS = st.fixed_dictionaries(
 
 @given(found=ITEMS, scope=st.none() | st.just("user.alice"), by_keys=st.booleans())
 @example(
-    found={"collection": "c", "id": "i", "assets": {"a": {"href": "http://[::1"}}},
+    found=make_item("c", "i", {"a": {"href": "http://[::1"}}),
     scope=None,
     by_keys=False,
 )

@@ -1,15 +1,18 @@
-"""Checksums: what items say of them, and what streams have."""
+"""Checksums: what items say of them, what streams have, and what headers of HTTP say."""
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import time
 import zlib
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from requests.structures import CaseInsensitiveDict
 
-from stac_client._checksums import Checksums, Digester, checksums_of
+from stac_client._checksums import Checksums, Digester, checksums_of, digests_of
 
 BODY = b"What an origin sends.\n" * 100
 MD5 = hashlib.md5(BODY, usedforsecurity=False).hexdigest()
@@ -22,15 +25,27 @@ FUNCTIONS = {
     "1220": "sha256",
     "2030": "sha384",
     "1340": "sha512",
-    "1620": "sha3_256",
+    "93201c": "sha224",
     "1440": "sha3_512",
+    "1530": "sha3_384",
+    "1620": "sha3_256",
+    "171c": "sha3_224",
+    "1820": "shake_128",
+    "1940": "shake_256",
     "c0e40240": "blake2b",
+    "e0e40220": "blake2s",
 }
+SIZES = st.one_of(
+    st.tuples(st.just((hashlib.blake2b, 0xB200)), st.integers(1, 64)),
+    st.tuples(st.just((hashlib.blake2s, 0xB240)), st.integers(1, 32)),
+)
 
 
 def multihash_of(prefix, body):
-    """The multihash of a body, made without the library that reads it."""
-    return prefix + hashlib.new(FUNCTIONS[prefix], body, usedforsecurity=False).hexdigest()
+    """The multihash of a body, made without what reads it."""
+    function = hashlib.new(FUNCTIONS[prefix], body, usedforsecurity=False)
+    size = (int(prefix[-2:], 16),) if FUNCTIONS[prefix].startswith("shake") else ()
+    return prefix + function.hexdigest(*size)
 
 
 def digested(expected, *chunks):
@@ -48,6 +63,21 @@ def test_multihashes(prefix, form):
     whole = multihash_of(prefix, BODY)
     found = checksums_of({"file:checksum": form(whole)})
     assert found == Checksums(md5=MD5 if prefix == "d50110" else None, multihash=whole)
+
+
+@given(SIZES, st.binary(max_size=99))
+def test_blake2(function_and_size, body):
+    """BLAKE2 of any size is a function of its own."""
+    (function, code), size = function_and_size
+    code += size
+    digest = function(body, digest_size=size).digest()
+    varint = bytes([code & 0x7F | 0x80, code >> 7 & 0x7F | 0x80, code >> 14])
+    known = Checksums(multihash=(varint + bytes([size]) + digest).hex())
+    assert checksums_of({"file:checksum": known.multihash}) == known
+    assert digested(known, body).contradiction() is None
+    wrong = bytes([digest[0] ^ 1]) + digest[1:]
+    known = Checksums(multihash=(varint + bytes([size]) + wrong).hex())
+    assert digested(known, body).contradiction() == f"{function.__name__}-{8 * size}"
 
 
 @pytest.mark.parametrize("prefix", FUNCTIONS)
@@ -82,7 +112,8 @@ def test_spoilt_multihashes(prefix, spoilt):
         "1210" + hashlib.sha256(BODY).hexdigest()[:32],  # truncated, with the length it has
         "d50108" + MD5[:16],
         "0004deadbeef",  # identity
-        "1820" + "00" * 32,  # shake-128, of any length
+        "1810" + "00" * 16,  # shake-128, of another length than it has
+        "1e20" + "00" * 32,  # blake3
         "1b20" + "00" * 32,  # keccak-256, which nobody here can compute
         "d40110" + "00" * 16,  # md4
         "0520" + "00" * 32,  # for private use
@@ -93,6 +124,13 @@ def test_spoilt_multihashes(prefix, spoilt):
         "1",
         "00",
         "ff" * 40,
+        "9200" + "20" + "00" * 32,  # the code of sha2-256 in more bytes than it needs
+        "12a000" + "00" * 32,  # so the length
+        "80" * 8 + "12" + "20" + "00" * 32,
+        "d5",
+        "d501",
+        "12",
+        "1220",
         "80" * 40,
     ],
 )
@@ -203,3 +241,101 @@ def test_nothing_expected():
     assert digested(Checksums()).checksums().adler32 == "00000001"
     assert digested(Checksums(adler32="00000001")).contradiction() is None
     assert digested(Checksums(adler32="00000001"), b"x").contradiction() == "adler32"
+
+
+# What headers say.
+
+MD5_BASE64 = base64.b64encode(bytes.fromhex(MD5)).decode()
+ADLER32_BASE64 = base64.b64encode(bytes.fromhex(ADLER32)).decode()
+OF_NOTHING = base64.b64encode(hashlib.md5(b"", usedforsecurity=False).digest()).decode()
+
+
+def found_in(headers):
+    """What headers say, as requests gives them."""
+    return digests_of(CaseInsensitiveDict(headers))
+
+
+@pytest.mark.parametrize(
+    ("headers", "adler32", "md5"),
+    [
+        ({"Digest": f"adler32={ADLER32}"}, ADLER32, None),
+        ({"digest": f"ADLER32={ADLER32.upper()},md5={MD5_BASE64}"}, ADLER32, MD5),
+        ({"Digest": "adler32=1b2c3d"}, "001b2c3d", None),
+        ({"Digest": f"md5={MD5_BASE64}, sha-256=abc="}, None, MD5),
+        ({"Content-MD5": MD5_BASE64}, None, MD5),
+        ({"x-goog-hash": f"crc32c=n03x6A==,md5={MD5_BASE64}"}, None, MD5),
+        ({"Repr-Digest": f"adler=:{ADLER32_BASE64}:"}, ADLER32, None),
+        ({"repr-digest": f"sha-256=:YWJj:,md5=:{MD5_BASE64}:;q=1"}, None, MD5),
+        ({"Repr-Digest": f"adler=:{ADLER32_BASE64}:  ,\tmd5=:{MD5_BASE64}:"}, ADLER32, MD5),
+        ({"Content-Digest": f"adler=:{ADLER32_BASE64}:"}, ADLER32, None),
+        (
+            {"Repr-Digest": f"md5=:{MD5_BASE64}:", "Content-Digest": f"md5=:{OF_NOTHING}:"},
+            None,
+            MD5,
+        ),
+        ({"Digest": "adler32=1", "Repr-Digest": f"adler=:{ADLER32_BASE64}:"}, ADLER32, None),
+        ({"Digest": "adler32=1", "Repr-Digest": f"md5=:{MD5_BASE64}:"}, "00000001", MD5),
+    ],
+)
+def test_digests(headers, adler32, md5):
+    """Each form of digest is understood; the younger headers go first."""
+    assert found_in(headers) == Checksums(adler32, md5)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Digest": "adler32=xyz, md5=!!!!, nonsense, =,"},
+        {"Digest": "adler32=123456789"},
+        {"Digest": f"md5={MD5}"},
+        {"Content-MD5": "\xe9\xe9"},
+        {"Content-MD5": "YWJj"},
+        {"x-goog-hash": "crc32c=n03x6A=="},
+        {"ETag": f'"{MD5}"'},
+        {"Repr-Digest": f"md5={MD5_BASE64}"},
+        {"Repr-Digest": f"md5=:{MD5}:, adler=:{ADLER32}:"},
+        {"Repr-Digest": f"adler=:{MD5_BASE64}:"},
+        {"Repr-Digest": f"MD5=:{MD5_BASE64}:"},
+        {"Repr-Digest": "md5=:\xe9:, md5=::, :, =::, adler=:AAAA=:"},
+    ],
+)
+def test_what_is_no_digest(headers):
+    """What is no whole digest of a known function is not taken for one."""
+    assert found_in(headers) == Checksums()
+
+
+def test_the_digest_of_no_content():
+    """What a server says of the empty content of its answer to HEAD is not said of the file."""
+    headers = {"Content-Digest": f"md5=:{OF_NOTHING}:, adler=:{ADLER32_BASE64}:"}
+    assert found_in(headers) == Checksums()
+
+
+@given(st.binary(max_size=100).filter(bool))
+def test_every_file(body):
+    """The digests of any file are read back from each pair of headers."""
+    md5 = hashlib.md5(body, usedforsecurity=False)
+    adler32 = zlib.adler32(body)
+    expected = Checksums(f"{adler32:08x}", md5.hexdigest())
+    encoded = base64.b64encode(md5.digest()).decode()
+    sequence = base64.b64encode(adler32.to_bytes(4, "big")).decode()
+    assert found_in({"Digest": f"adler32={adler32:x}, md5={encoded}"}) == expected
+    for header in ("Repr-Digest", "Content-Digest"):
+        assert found_in({header: f"adler=:{sequence}:, md5=:{encoded}:"}) == expected
+
+
+@given(st.dictionaries(st.sampled_from(["Digest", "Repr-Digest", "Content-Digest"]), st.text()))
+def test_any_headers(headers):
+    """No header makes it fail, and what it gives is a checksum."""
+    found = found_in(headers)
+    assert found.adler32 is None or len(found.adler32) == 8
+    assert found.md5 is None or len(found.md5) == 32
+
+
+@pytest.mark.parametrize("unit", [" ", "a", "a=:", ",", ";", "=", "A", "a=:A:,", "a=:A:;", "\t"])
+@pytest.mark.parametrize("header", ["Digest", "Repr-Digest", "Content-MD5", "x-goog-hash"])
+def test_long_headers(header, unit):
+    """The time for a header grows no faster than its length."""
+    begin = time.process_time()
+    found_in({header: unit * 100_000})
+    assert time.process_time() - begin < 2

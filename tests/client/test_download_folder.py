@@ -10,7 +10,7 @@ import time
 import pytest
 
 from stac_client import ConfigurationError
-from tests.policy.origin import stall
+from tests.origin import stall
 
 from .downloading import BODY, DOWNLOADED, FAILED, LARGE, download, files_in, scene
 
@@ -98,7 +98,7 @@ def test_a_file_can_not_be_written(rucio, storage, tmp_path):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert (large.state, small.state) == (FAILED, DOWNLOADED)
-    assert large.reason == "its file can not be written or read: File too large"
+    assert large.reason == "its file cannot be written or read: File too large"
     assert files_in(tmp_path) == ["alps/j/red.tif"]
 
 

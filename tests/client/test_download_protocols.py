@@ -8,7 +8,7 @@ import pytest
 
 from stac_client._downloads import http_url
 from tests.fake_rucio import FakeRucio
-from tests.policy.origin import chunked
+from tests.origin import chunked
 
 from .downloading import BODY, DOWNLOADED, FAILED, download, files_in
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.policy.origin import cut, part, ranges, stall, status, whole_or_part
+from tests.origin import cut, part, ranges, rest_cut, stall, status, whole_or_part
 
 from .downloading import ALREADY_THERE, DOWNLOADED, FAILED, LARGE, download, files_in
 
@@ -19,18 +19,6 @@ HALF_BYTES = 2 << 20
 
 
 pytestmark = pytest.mark.usefixtures("_no_pauses")
-
-
-def rest_cut(size):
-    """Announce the rest of a file, send its first bytes and hang up."""
-
-    def answer(handler, content, etag):
-        start = int(handler.headers["Range"].removeprefix("bytes=").removesuffix("-"))
-        covered = f"bytes {start}-{len(content) - 1}/{len(content)}"
-        rest = content[start:]
-        handler.answer(206, rest[:size], len(rest), Content_Range=covered, ETag=etag)
-
-    return answer
 
 
 def test_broken_off(rucio, storage, tmp_path):

@@ -10,7 +10,7 @@ import pytest
 from rucio.common.exception import ServerConnectionException
 
 from stac_client._downloads import Downloader
-from tests.policy.origin import stall
+from tests.origin import stall
 
 from .downloading import BODY, DOWNLOADED, FAILED, LARGE, Crowd, download, scene
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from stac_client import ConfigurationError
-from tests.policy.origin import status
+from tests.origin import status
 
 from .downloading import BODY, DOWNLOADED, FAILED, SKIPPED, download, scene
 

@@ -14,7 +14,9 @@ from pystac.validation import validate_dict
 
 import stac_testbed
 from stac_client import ALTERNATE_ASSETS, ConfigurationError
+from stac_client._local_catalogue import Extent
 from tests.fake_rucio import RED_HREF, FakeRucio
+from tests.items import make_item
 
 from .downloading import (
     ALREADY_THERE,
@@ -182,8 +184,8 @@ def test_a_file_that_has_gone(rucio, tmp_path):
     assert raw(tmp_path)["assets"]["red"]["href"] == RED_HREF
 
 
-def test_a_file_that_can_not_be_repaired(rucio, storage, tmp_path):
-    """A wrong file that can not be fetched again is gone, and its asset has its URL again."""
+def test_a_file_that_cannot_be_repaired(rucio, storage, tmp_path):
+    """A wrong file that cannot be fetched again is gone, and its asset has its URL again."""
     download(rucio, tmp_path)
     (tmp_path / "alps/i/red.tif").write_bytes(OTHER)
     storage.add("/f", OTHER)
@@ -269,7 +271,7 @@ def test_something_else_is_in_its_place(rucio, storage, tmp_path, content):
 
 
 def test_problems_lose_nothing(rucio, tmp_path):
-    """Where items can not be written, the outcomes of files are there, and the problem is told."""
+    """Where items cannot be written, the outcomes of files are there, and the problem is told."""
     (tmp_path / "alps/i/i.json").mkdir(parents=True)
     (tmp_path / "andes").mkdir()
     (tmp_path / "andes/collection.json").write_text("mine")
@@ -281,3 +283,69 @@ def test_problems_lose_nothing(rucio, tmp_path):
     with pytest.raises(Exception, match="all files are there, but item alps/i"):
         downloads.raise_for_failed()
     assert (tmp_path / "andes/collection.json").read_text() == "mine"
+
+
+WORLD = [-180, -90, 180, 90]
+
+
+def boxed(bbox, **properties):
+    """An item with a box and times."""
+    return make_item(bbox=bbox, properties=properties)
+
+
+def extent_of(*items, **earlier):
+    """The box and the time span of a collection with these items."""
+    extent = Extent.of_collection(earlier)
+    for each in items:
+        extent |= Extent.of_item(each)
+    found = extent.to_dict()
+    assert Extent.of_collection({"extent": found}).to_dict() == found
+    return found["spatial"]["bbox"][0], found["temporal"]["interval"][0]
+
+
+def test_extent():
+    """The extent holds all items: boxes with and without heights, times and time spans."""
+    bbox, interval = extent_of(
+        boxed([7, 46, 100, 8, 47, 200], datetime="2025-06-01T00:00:00Z"),
+        boxed(
+            [9, 45, 10, 46],
+            datetime=None,
+            start_datetime="2025-05-01T02:00:00+02:00",
+            end_datetime="2025-05-02T00:00:00.500Z",
+        ),
+        boxed(None, datetime="2025-05-20T00:00:00"),
+    )
+    assert bbox == [7, 45, 10, 47]
+    assert interval == ["2025-05-01T00:00:00Z", "2025-06-01T00:00:00Z"]
+
+
+def test_an_extent_grows():
+    """What a collection says of its extent stays in it, an open end too."""
+    earlier = {
+        "spatial": {"bbox": [[0, 0, 1, 1]]},
+        "temporal": {"interval": [["2020-01-01T00:00:00Z", None]]},
+    }
+    bbox, interval = extent_of(boxed([2, 2, 3, 3], datetime="2025-06-01T00:00:00Z"), extent=earlier)
+    assert bbox == [0, 0, 3, 3]
+    assert interval == ["2020-01-01T00:00:00Z", None]
+
+
+def test_extent_across_the_antimeridian():
+    """A box across the antimeridian takes all longitudes."""
+    assert extent_of(boxed([170, -10, -170, 10]))[0] == [-180, -10, 180, 10]
+
+
+@pytest.mark.parametrize(
+    "bbox",
+    [None, "odd", [], [1, 2, 3], ["a"] * 4, [None] * 4, [float("nan")] * 4, [10**400] * 4, 7],
+)
+@pytest.mark.parametrize("when", [None, "yesterday", 7, ""])
+def test_extent_of_nothing(bbox, when):
+    """Without usable boxes and times it is the whole world, at all times."""
+    assert extent_of(boxed(bbox, datetime=when)) == (WORLD, [None, None])
+
+
+@pytest.mark.parametrize("extent", [None, {}, {"spatial": [], "temporal": {"interval": []}}])
+def test_extent_of_odd_collections(extent):
+    """A collection without a usable extent has none."""
+    assert extent_of(extent=extent) == (WORLD, [None, None])

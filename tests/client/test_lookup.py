@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
+from concurrent.futures import CancelledError
+from threading import Event
+
 import pytest
 
 from stac_client._checksums import Checksums
-from stac_client._lookup import LearnFrom, complete
+from stac_client._lookup import Probe, complete
+from stac_client._results import Tally
+from tests.origin import Answer, raw
 
 from .files import (
     ADLER32,
@@ -23,7 +29,8 @@ from .files import (
     asset_at,
     known,
 )
-from .origin import Answer
+
+NO_HEAD = Answer(status=405)
 
 # How far it goes.
 
@@ -36,30 +43,30 @@ from .origin import Answer
         {"file:size": 0, "rucio:md5": MD5},
     ],
 )
-@pytest.mark.parametrize("learn_from", LearnFrom)
-def test_complete_items_cost_no_request(origin, session, fields, learn_from):
+@pytest.mark.parametrize("probe", Probe)
+def test_complete_items_cost_no_request(origin, session, fields, probe):
     """An origin is not asked of what its item says."""
     asset = asset_at(origin.add("/x.tif", WHOLE), **fields)
-    assert complete(asset, learn_from, session) is asset
+    assert complete(asset, probe, session) is asset
     assert origin.seen == []
 
 
 @pytest.mark.parametrize("fields", [{}, {"file:size": SIZE}, {"rucio:adler32": ADLER32}])
-def test_learn_from_item(origin, session, fields):
+def test_probe_item(origin, session, fields):
     """With `item` no origin is asked of anything; what is missing stays missing."""
     asset = asset_at(origin.add("/x.tif", WHOLE), **fields)
     assert complete(asset, ITEM, session) is asset
     assert origin.seen == []
 
 
-def test_learn_from_head(origin, session):
+def test_probe_head(origin, session):
     """With `head` nothing is downloaded, even where a checksum stays missing."""
     asset = complete(asset_at(origin.add("/x.tif", WHOLE)), HEAD, session)
     assert known(asset) == (SIZE, None, None)
     assert origin.methods == ["HEAD"]
 
 
-def test_learn_from_download(origin, session):
+def test_probe_download(origin, session):
     """With `download` it is downloaded, where HEAD leaves something open, and only once."""
     asset = complete(asset_at(origin.add("/x.tif", WHOLE)), DOWNLOAD, session)
     assert known(asset) == (SIZE, ADLER32, None)
@@ -105,13 +112,26 @@ def test_head_adds_to_the_item(origin, session):
 # HEAD that does not help.
 
 
-@pytest.mark.parametrize("status", [204, 400, 401, 403, 404, 405, 501])
-def test_head_refused(origin, session, status):
+@pytest.mark.parametrize("status", [204, 400, 401, 403, 404, 405, 410, 501, 503])
+def test_head_refused(origin, session, pauses, status):
     """An origin that refuses HEAD is asked for the file."""
     url = origin.add("/x.tif", WHOLE, head=Answer(status=status))
     assert known(complete(asset_at(url), DOWNLOAD, session)) == (SIZE, ADLER32, None)
-    asset = asset_at(url)
+    assert bool(pauses) is (status == 503)
+
+
+@pytest.mark.parametrize("status", [405, 501])
+def test_no_head(origin, session, status):
+    """Where nobody looks further than HEAD, and an origin does not answer that, nothing is told."""
+    asset = asset_at(origin.add("/x.tif", WHOLE, head=Answer(status=status)))
     assert complete(asset, HEAD, session) == asset
+
+
+@pytest.mark.parametrize("status", [204, 400, 401, 403, 404, 410, 503])
+def test_head_fails(origin, failure, status):
+    """A file that is not there, or not for everybody, has failed where HEAD is the last."""
+    url = origin.add("/x.tif", Answer(status=status))
+    assert f": HTTP {status}" in failure(url, HEAD)
 
 
 @pytest.mark.parametrize("said", [{}, {"file:size": SIZE}])
@@ -153,7 +173,7 @@ def test_size_of_the_download_differs_from_the_item(origin, failure):
     """Another size than the item's is found in a download, too."""
     url = origin.add("/x.tif", WHOLE, head=Answer(status=405))
     message = failure(url, **{"file:size": SIZE - 1})
-    assert f"has {SIZE} bytes" in message
+    assert f"it has {SIZE} bytes there instead of" in message
     assert str(SIZE - 1) in message
 
 
@@ -169,7 +189,7 @@ def test_size_of_the_download_differs_from_the_item(origin, failure):
 def test_checksum_of_the_download_differs_from_the_item(origin, failure, fields, name):
     """A download that has not the item's checksum is an error that names the function."""
     url = origin.add("/x.tif", WHOLE, head=Answer(status=405))
-    assert f"has another {name} than" in failure(url, **fields)
+    assert f"it has another {name} than" in failure(url, **fields)
 
 
 def test_checksum_of_the_download_is_the_items(origin, session):
@@ -182,10 +202,10 @@ def test_checksum_of_the_download_is_the_items(origin, session):
 # What is not the file.
 
 
-@pytest.mark.parametrize("learn_from", [HEAD, DOWNLOAD])
-def test_login_page(origin, failure, learn_from):
+@pytest.mark.parametrize("probe", [HEAD, DOWNLOAD])
+def test_login_page(origin, failure, probe):
     """A page that answers in place of the file is an error that speaks of a login."""
-    message = failure(origin.add("/x.tif", LOGIN), learn_from, type="image/tiff")
+    message = failure(origin.add("/x.tif", LOGIN), probe, type="image/tiff")
     assert "wants a login" in message
 
 
@@ -197,15 +217,84 @@ def test_login_page_after_a_redirect(origin, failure):
     assert "wants a login" in failure(url)
 
 
-def test_pages_that_are_wanted(origin, session):
-    """A page that the item announces is a file like others."""
+def test_pages_that_are_wanted(origin, session, failure):
+    """A page that the item announces is a file like others, if the item says its size, too."""
     url = origin.add("/x.html", LOGIN)
-    asset = complete(asset_at(url, type="Text/HTML; charset=latin-1"), DOWNLOAD, session)
-    assert asset.size_bytes == len(LOGIN.body)
+    html = "Text/HTML; charset=latin-1"
+    assert "wants a login" in failure(url, type=html)
+    assert "instead of 7" in failure(url, type=html, **{"file:size": 7})
+    asset = asset_at(url, type=html, **{"file:size": len(LOGIN.body)})
+    assert complete(asset, DOWNLOAD, session).is_complete
+
+
+@pytest.mark.parametrize("probe", [HEAD, DOWNLOAD])
+@pytest.mark.parametrize(
+    ("sent", "said"),
+    [
+        ("application/json", "image/tiff"),
+        ("Application/Problem+JSON; charset=utf-8", "image/tiff"),
+        ("application/json", "application/xml"),
+        ("application/xml", "image/jp2"),
+        ("text/xml;charset=utf-8", "application/geo+json"),
+    ],
+)
+def test_errors_that_say_200(origin, failure, probe, sent, said):
+    """JSON and XML are no file of another type: they tell what is wrong, with the wrong status."""
+    url = origin.add("/x.tif", Answer(b"{}", headers={"Content-Type": sent}))
+    assert f"instead of {said}" in failure(url, probe, type=said)
+
+
+@pytest.mark.parametrize(
+    ("sent", "said"),
+    [
+        *[(None, "image/tiff"), ("", "image/tiff"), ("image/png", "image/tiff")],
+        *[("application/octet-stream", "image/jp2"), ("text/plain", "image/jp2")],
+        *[("application/json", None), ("application/xml", "application/octet-stream")],
+        ("application/json", "application/geo+json; profile=stac"),
+        ("text/xml", "application/vnd.ogc.gml+xml"),
+        ("image/svg+xml", "application/xml"),
+    ],
+)
+def test_types_that_contradict_nothing(origin, session, sent, said):
+    """Servers know little of types; what is of the same kind, or of none, is the file."""
+    url = origin.add("/x.tif", Answer(BODY, headers={"Content-Type": sent}))
+    asset = asset_at(url, **({"type": said} if said else {}))
+    assert complete(asset, DOWNLOAD, session).size_bytes == SIZE
+
+
+@pytest.mark.parametrize("probe", [HEAD, DOWNLOAD])
+def test_encoded(origin, failure, probe):
+    """A file that comes packed, although that was not asked for, is not the file."""
+    sent = Answer(gzip.compress(BODY), headers={"Content-Encoding": "gzip"})
+    assert "it is sent encoded (gzip)" in failure(origin.add("/x.tif", sent), probe)
+
+
+def test_nothing(origin, failure):
+    """An empty answer is no file of which the item says a size."""
+    url = origin.add("/x.tif", Answer())
+    assert f"it has 0 bytes there instead of {SIZE}" in failure(url, **{"file:size": SIZE})
+
+
+def test_without_an_end(origin, failure, monkeypatch):
+    """A body of which nobody says how large it is, is read so far and no further."""
+    monkeypatch.setattr("stac_policy.http.UNKNOWN_BYTES", 1 << 20)
+    url = origin.add("/x.tif", raw(b"HTTP/1.1 200 OK\r\n\r\n", bytes(1 << 16)), head=NO_HEAD)
+    assert f"more bytes there than {1 << 20}" in failure(url)
+    assert origin.methods == ["HEAD", "GET"]
+
+
+def test_stopped(origin, session):
+    """A look-up that nobody waits for any more ends at once."""
+    stop = Event()
+    url = origin.add("/x.tif", raw(b"HTTP/1.1 200 OK\r\n\r\n", bytes(1 << 16)), head=NO_HEAD)
+    tally = Tally().expect()
+    tally.reached = lambda _: stop.set()
+    with pytest.raises(CancelledError):
+        complete(asset_at(url), DOWNLOAD, session, tally, stop)
 
 
 @pytest.mark.parametrize("status", [202, 203, 206, 300, 401, 403, 404, 410, 416, 501])
 def test_answers_that_are_no_file(origin, failure, status):
     """Only 200 is the file; any other status is the error."""
     url = origin.add("/x.tif", Answer(b'{"status": "staging"}', status))
-    assert failure(url).endswith(f"HTTP {status}")
+    assert f": HTTP {status}" in failure(url)

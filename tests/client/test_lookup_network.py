@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import gzip
 import hashlib
 import socket
 import zlib
@@ -12,9 +11,9 @@ import pytest
 import requests
 
 from stac_client._lookup import complete
+from tests.origin import Answer
 
-from .files import ADLER32, BODY, DOWNLOAD, HEAD, MD5_BASE64, SIZE, WHOLE, asset_at, known
-from .origin import Answer
+from .files import ADLER32, BODY, DOWNLOAD, HEAD, SIZE, WHOLE, asset_at, known
 
 # Broken connections.
 
@@ -29,6 +28,7 @@ def test_connection_reset_within_the_body(origin, failure):
     """A connection that is reset within the body is an error that says so."""
     url = origin.add("/x.tif", Answer(BODY, reset_after=100), head=Answer(status=405))
     assert "broke off after" in failure(url)
+    assert origin.methods == ["HEAD", *["GET"] * 4]
 
 
 def test_connection_reset_before_the_answer(origin, session, pauses):
@@ -44,7 +44,7 @@ def test_connection_always_reset(origin, failure, pauses):
     """What fails for ever is an error after some attempts."""
     url = origin.add("/x.tif", Answer(reset_after=-1))
     assert "no answer" in failure(url)
-    assert len(origin.seen) == 5
+    assert len(origin.seen) == 4
     assert 0 < sum(pauses) < 60
 
 
@@ -58,7 +58,7 @@ def test_nobody_listens(failure, pauses):
 
 def test_silence(failure, pauses, monkeypatch):
     """A host that takes the connection and says nothing is an error after some time."""
-    monkeypatch.setattr("stac_client._lookup._TIMEOUT_S", (0.05, 0.05))
+    monkeypatch.setattr("stac_policy.http.TIMEOUT_S", (0.05, 0.05))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         assert "no answer" in failure(f"http://127.0.0.1:{port}/x.tif")
@@ -74,13 +74,13 @@ def test_no_tls(origin, failure, pauses):
 
 def test_host_that_can_be_none(failure):
     """A host name that the name service can not hold is an error, not the end of all."""
-    assert "no usable answer" in failure(f"http://{'a' * 64}.example.org/x.tif")
+    assert "is no web address" in failure(f"http://{'a' * 64}.example.org/x.tif")
 
 
 # Busy origins.
 
 
-@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
 def test_busy_for_a_while(origin, session, pauses, status):
     """An origin that is busy is asked again."""
     busy = Answer(status=status)
@@ -102,9 +102,9 @@ def test_retry_after(origin, session, pauses, seconds, pause):
 def test_busy_for_ever(origin, failure, pauses):
     """An origin that stays busy is an error with its status."""
     url = origin.add("/x.tif", Answer(status=503, headers={"Retry-After": "1"}))
-    assert failure(url).endswith("HTTP 503")
-    assert origin.methods == ["HEAD"] * 5 + ["GET"] * 5
-    assert pauses == [1] * 8
+    assert ": HTTP 503; try again later" in failure(url)
+    assert origin.methods == ["HEAD"] * 4 + ["GET"] * 4
+    assert pauses == [1, 2, 4] * 2
 
 
 # Redirects and credentials.
@@ -135,20 +135,21 @@ def test_redirect(origin, other_origin, session, status):
 def test_redirect_that_leads_nowhere(origin, failure, location):
     """A redirect to itself, or to what is no web address, is an error."""
     url = origin.add("/x.tif", Answer(status=302, headers={"Location": location}))
-    assert "no usable answer" in failure(url)
+    message = failure(url)
+    assert "it redirects more than" in message or "it leads to" in message or "no web" in message
 
 
 def test_redirect_to_what_is_no_text(origin, failure):
     """A redirect that can not even be read is an error that says so."""
     url = origin.add("/x.tif", Answer(status=302, headers={"Location": "\xff\xfe"}))
-    assert "leads to no web address" in failure(url)
+    assert "it redirects to no web address" in failure(url)
 
 
 def test_addresses_that_nothing_is_fetched_from(origin, failure, monkeypatch):
     """Where a name leads to an address such as a cloud's metadata service, nothing is asked."""
     url = origin.add("/x.tif", Answer(body=b"secret"))
     monkeypatch.setattr("stac_policy.http.is_forbidden", lambda _: True)
-    assert "that nothing is fetched from" in failure(url)
+    assert "from where nothing is fetched" in failure(url)
     assert origin.methods == []
 
 
@@ -163,29 +164,18 @@ def netrc(tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("netrc")
-@pytest.mark.parametrize("learn_from", [HEAD, DOWNLOAD])
-def test_no_credentials_of_this_machine(origin, other_origin, session, learn_from):
+@pytest.mark.parametrize("probe", [HEAD, DOWNLOAD])
+def test_no_credentials_of_this_machine(origin, other_origin, session, probe):
     """Credentials in netrc go neither to an asset's host nor to where it redirects."""
     there = other_origin.add("/y.tif", WHOLE)
     url = origin.add("/x.tif", Answer(status=302, headers={"Location": there}))
-    complete(asset_at(url), learn_from, session)
+    complete(asset_at(url), probe, session)
     seen = [*origin.seen, *other_origin.seen]
-    assert len(seen) == (2 if learn_from is HEAD else 4)
+    assert len(seen) == (2 if probe is HEAD else 4)
     assert not any("Authorization" in request.headers for request in seen)
 
 
 # How bodies come.
-
-
-def test_compressed_body(origin, session):
-    """What Rucio has to know is what is sent, be it compressed; HEAD alone does not tell."""
-    sent = gzip.compress(BODY)
-    headers = {"Content-Encoding": "gzip", "Content-MD5": MD5_BASE64}
-    url = origin.add("/x.tif", Answer(sent, headers=headers))
-    assert complete(asset_at(url), HEAD, session) == asset_at(url)
-    asset = complete(asset_at(url), DOWNLOAD, session)
-    assert known(asset)[:2] == (len(sent), f"{zlib.adler32(sent):08x}")
-    assert {request.headers["Accept-Encoding"] for request in origin.seen} == {"identity"}
 
 
 def test_body_that_is_stored_compressed(origin, session):

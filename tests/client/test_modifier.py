@@ -275,6 +275,17 @@ def test_item_object_without_a_collection(modifier, replicas):
     assert replicas.asked == []
 
 
+@pytest.mark.parametrize("collection", [None, "user.alice", "group.phys"])
+def test_items_without_a_scope(modifier, replicas, collection):
+    """An item that has no scope of its own is left alone, and the others are not."""
+    nowhere = make_item(collection, "i", {"a": {"href": HREF}})
+    found = [nowhere, make_item()]
+    modifier(found)
+    assert nowhere["assets"] == {"a": {"href": HREF}}
+    assert found[1]["assets"]["a"] == EXPECTED
+    assert replicas.asked == [1]
+
+
 def test_garbage_beside_an_asset(modifier):
     """Garbage beside an asset stays, and keeps nothing from the asset."""
     garbage = {"b": None, "c": "x", "d": {"href": None}, "e": {}}

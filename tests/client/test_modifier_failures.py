@@ -6,7 +6,7 @@ import copy
 
 import pytest
 import requests
-from rucio.common.exception import AccessDenied, DatabaseException
+from rucio.common.exception import AccessDenied, DatabaseException, RucioException
 
 from stac_client import (
     AccessError,
@@ -14,6 +14,7 @@ from stac_client import (
     ConfigurationError,
     Modifier,
     RequestError,
+    StacRucioError,
     UnreachableError,
 )
 from stac_client._replicas import PAUSE_S
@@ -235,3 +236,31 @@ def test_a_wrong_expression(server):
         modifier.with_options(prefer="((", strict=True)(found)
     modifier(found)
     assert is_modified(found)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [RucioException("NOPE is no RSEType"), requests.ConnectionError("gone"), AccessDenied("no")],
+)
+def test_an_expression_that_fails(server, clock, error):
+    """A question that fails is not asked again at once; all others are answered."""
+    server.told["list_rses"] = error
+    modifier = modifier_of(server, strict=True)
+    for _ in range(2):
+        with pytest.raises(StacRucioError):
+            modifier.with_options(prefer="rse_type=NOPE")(page())
+        found = page()
+        modifier(found)
+        assert is_modified(found)
+        modifier.with_options(prefer="DISK")(page())
+        clock.now_s += PAUSE_S / 3
+    server.told.clear()
+    modifier.with_options(prefer="tier=disk")(page())
+    assert server.asked_rses[-1] == "tier=disk"
+
+
+def test_an_expression_that_rucio_cannot_read(server):
+    """An expression to which Rucio answers with an error of its own is the caller's."""
+    server.told["list_rses"] = RucioException("NOPE is no RSEType")
+    with pytest.raises(ConfigurationError, match=r"NOPE.*is 'rse_type=NOPE' an RSE expression\?"):
+        modifier_of(server, prefer="rse_type=NOPE", strict=True)(page())

@@ -1,22 +1,46 @@
-"""Registrations: the outcomes of all assets, counted, filtered, written down."""
+"""Outcomes of assets: counted, filtered, shown; and progress, counted by several threads."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from stac_client import Outcome, Registration, RequestError, State
+from stac_client import Outcome, Plan, Progress, Registration, RequestError, State
+from stac_client._results import DownloadOutcome, Downloads, Reporter, Tally
 from stac_policy.naming import DID
 
+from .test_tables import HOSTILE, Page
+
 DATASET = DID("alps", "/alps/i")
+SIZES = st.integers(0, 1000)
+STEPS = st.lists(st.tuples(st.sampled_from(["announce", "reached"]), SIZES), max_size=6)
 
 
 def outcome(key, state, reason="", *, with_did=True):
     """The outcome of an asset."""
     did = DID("alps", f"/alps/i/{key}.tif") if with_did else None
     return Outcome("alps", "i", key, state, reason, did, DATASET if with_did else None)
+
+
+def plan(reason: str, host: str) -> Plan:
+    """A plan that rejects an asset for a reason."""
+    made = Plan(
+        items=1200,
+        files=3,
+        size_bytes=5_000_000,
+        files_without_size=1,
+        files_without_checksum=2,
+        hosts=Counter({host: 3}),
+        already_there=1,
+    )
+    made.reject(outcome(reason, State.FAILED, reason))
+    return made
 
 
 OUTCOMES = [
@@ -33,38 +57,6 @@ OUTCOMES = [
 def registration():
     """A registration with outcomes of each state."""
     return Registration(iter(OUTCOMES))
-
-
-def test_it_is_a_sequence(registration):
-    """It has a length, indices, slices, an order, and is searched like any sequence."""
-    assert isinstance(registration, Sequence)
-    assert len(registration) == 6
-    assert list(registration) == OUTCOMES
-    assert registration[0] is OUTCOMES[0]
-    assert registration[-1] is OUTCOMES[-1]
-    assert list(registration[1:3]) == OUTCOMES[1:3]
-    assert list(registration[::-1]) == list(reversed(registration)) == OUTCOMES[::-1]
-    assert OUTCOMES[2] in registration
-    assert "red" not in registration
-    assert registration.index(OUTCOMES[3]) == 3
-    assert registration.count(OUTCOMES[3]) == 1
-    with pytest.raises(IndexError):
-        registration[6]
-
-
-def test_it_can_be_read_again(registration):
-    """Its outcomes are taken at once and stay as they are."""
-    assert list(registration) == list(registration)
-    with pytest.raises(TypeError):
-        registration[0] = OUTCOMES[1]
-    with pytest.raises(AttributeError):
-        registration[0].state = State.FAILED
-
-
-def test_truth():
-    """A registration of nothing is false."""
-    assert not Registration([])
-    assert Registration(OUTCOMES[:1])
 
 
 def test_counts(registration):
@@ -160,3 +152,160 @@ def test_states_are_text():
     """A state is compared with, and written as, its text."""
     assert State("already there") is State.ALREADY_THERE
     assert json.dumps(State.ALREADY_THERE) == '"already there"'
+
+
+def test_a_registration_says_first_what_failed():
+    """Counts come first, then what failed, then what was skipped, each reason once."""
+    html = Registration(
+        [
+            outcome("ok", State.REGISTERED),
+            *[outcome(f"thumb-{number}", State.SKIPPED, "its role") for number in range(9)],
+            outcome("dem", State.REGISTERED, "no checksum is known"),
+            outcome("red", State.FAILED, "HTTP 404"),
+            *[outcome(f"nir-{number}", State.FAILED, "HTTP 500") for number in range(1234)],
+        ]
+    )._repr_html_()
+    order = [
+        "2 registered, 9 skipped, 1,235 failed",
+        "1,234",
+        "HTTP 500",
+        "alps/i asset nir-0",
+        "HTTP 404",
+        "its role",
+        "no checksum is known",
+    ]
+    places = [html.index(each) for each in order]
+    assert places == sorted(places)
+    assert [html.count(each) for each in order] == [1] * len(order)
+    assert "nir-1\n" not in html
+
+
+def test_a_registration_without_reasons():
+    """Where nothing has to be explained, the counts are all."""
+    html = Registration([outcome("red", State.REGISTERED)])._repr_html_()
+    assert "1 registered" in html
+    assert "<pre>" not in html
+    assert "no assets" in Registration([])._repr_html_()
+
+
+def test_a_download_says_what_is_wrong_with_its_catalogue():
+    """What could not be written of the catalogue is said below the counts, in parts as well."""
+    done = DownloadOutcome("alps", "a", "red", State.DOWNLOADED, path=Path("red.tif"))
+    downloads = Downloads([done], Path("catalog.json"), ["<b> was not written"])
+    assert "1 downloaded" in downloads._repr_html_()
+    assert "<p>&lt;b&gt; was not written</p>" in downloads._repr_html_()
+    assert downloads[:1]._repr_html_() == downloads._repr_html_()
+    assert downloads[:1].catalogue == downloads.catalogue
+
+
+def test_a_plan():
+    """A plan has how much it is, what has to be looked up, the hosts and what is rejected."""
+    page = Page(plan("no href", "data.example.org")._repr_html_())
+    for text in (
+        "1,200 items, 3 files, 5.0 MB",
+        "Already there: 1 files",
+        "1 sizes, 2 checksums",
+        "data.example.org",
+        "no href",
+        "alps/i asset no href",
+    ):
+        assert text in page.text
+        assert text in str(plan("no href", "data.example.org"))
+    assert "<pre>" not in Plan()._repr_html_()
+    assert len(str(Plan()).splitlines()) == 2
+
+
+@given(HOSTILE)
+def test_no_markup_of_a_catalogue_survives(text):
+    """Whatever hosts, ids, keys and reasons hold, the page has the tags it always has."""
+
+    def tags(said: str) -> list[object]:
+        found = Outcome(said, f"x{said}", f"x{said}", State.FAILED, f"x{said}")
+        shown = plan(f"x{said}", f"x{said}"), Registration([found])
+        return [tag for each in shown for tag in Page(each._repr_html_()).tags]
+
+    assert tags(text) == tags("harmless")
+
+
+def test_a_file_of_known_size():
+    """A file counts from the beginning, and its bytes as they come."""
+    tally = Tally()
+    file = tally.expect(10)
+    assert tally.progress() == Progress(0, 1, 0, 10)
+    file.reached(4)
+    assert tally.progress() == Progress(0, 1, 4, 10)
+    file.done(there=True)
+    assert tally.progress() == Progress(1, 1, 10, 10)
+
+
+def test_a_file_of_unknown_size():
+    """The bytes of a file that is larger than expected, or was not, are counted too."""
+    tally = Tally()
+    file = tally.expect()
+    file.announce(5)
+    file.reached(8)
+    assert tally.progress() == Progress(0, 1, 8, 8)
+    file.done(there=True)
+    assert tally.progress() == Progress(1, 1, 8, 8)
+
+
+def test_a_file_that_failed():
+    """What fails is done, its bytes count no more, and it is done but once."""
+    tally = Tally()
+    tally.expect(7).done(there=True)
+    file = tally.expect(10)
+    file.reached(4)
+    file.done(there=False)
+    file.done(there=True)
+    assert tally.progress() == Progress(2, 2, 7, 7)
+
+
+@given(st.lists(st.tuples(SIZES, STEPS, st.booleans()), max_size=8))
+def test_it_never_exceeds_its_totals(files):
+    """Whatever order things come in, what is done is never more than all."""
+    tally = Tally()
+    for size, steps, there in files:
+        file = tally.expect(size)
+        for step, value in steps:
+            reached = tally.progress().bytes_done
+            getattr(file, step)(max(value, reached) if step == "announce" else value)
+            progress = tally.progress()
+            assert progress.bytes_done <= progress.bytes_total
+        file.done(there=there)
+    progress = tally.progress()
+    assert progress.files_done == progress.files_total == len(files)
+    assert progress.bytes_done == progress.bytes_total >= 0
+
+
+def test_several_threads():
+    """No count is lost where several threads count."""
+    tally = Tally()
+
+    def count(_):
+        file = tally.expect(100)
+        for size in range(101):
+            file.reached(size)
+        file.done(there=True)
+
+    with ThreadPoolExecutor(8) as executor:
+        list(executor.map(count, range(200)))
+    assert tally.progress() == Progress(200, 200, 20_000, 20_000)
+
+
+def test_reports():
+    """A report is made only of what has changed."""
+    tally, reports = Tally(), []
+    reporter = Reporter(tally, reports.append)
+    reporter.report()
+    reporter.report()
+    tally.expect(1).done(there=True)
+    reporter.report()
+    assert reports == [Progress(0, 0, 0, 0), Progress(1, 1, 1, 1)]
+
+
+def test_progress():
+    """Progress is a bar with the files and, as soon as any are known, the bytes."""
+    page = Page(Progress(3, 12, 1_500_000, 6_000_000)._repr_html_())
+    assert ("progress", [("max", "12"), ("value", "3")]) in page.tags
+    assert "3 of 12 files, 1.5 MB of 6.0 MB downloaded" in page.text
+    assert "downloaded" not in Page(Progress(0, 0, 0, 0)._repr_html_()).text

@@ -1,18 +1,71 @@
-"""Records of rules and copies, as sequences that show themselves."""
+"""Records of rules and copies, as sequences that show themselves, whatever they hold."""
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Sequence
+from html.parser import HTMLParser
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
 
 from stac_client import Availability, ItemStatus, Rule, StuckFile
 from stac_client._rules import ReplicationAvailability, ReplicationRules, RuleStatus
-from stac_client._tables import MOST_ROWS
+from stac_client._tables import MOST_ROWS, Bar, cell, table, to_html, to_text
 from stac_policy.naming import DID
+from stac_policy.urls import printable
 
-from .test_markup import Page
+HOSTILE = st.one_of(
+    st.text(),
+    st.sampled_from(
+        [
+            "<script>alert(1)</script>",
+            "</td></tr></table><img src=x onerror=alert(1)>",
+            "</style><style>*{display:none}",
+            "' onmouseover='alert(1)",
+            '"><svg/onload=alert(1)>',
+            "&lt;b&gt;",
+            "<!--",
+            "]]><![CDATA[",
+            "\x1b[2J\x07",
+            "\u202egnp.exe",
+            "\ud800",
+        ]
+    ),
+)
+
+
+class Page(HTMLParser):
+    """The tags of a page in their order, with their attributes, and its text."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.tags: list[object] = []
+        self.text = ""
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        """Note where an element begins."""
+        self.tags.append((tag, attrs) if attrs else tag)
+
+    def handle_endtag(self, tag):
+        """Note where an element ends."""
+        self.tags.append(f"/{tag}")
+
+    def handle_comment(self, data):
+        """Note what is no element and no text."""
+        self.tags.append(("other", data))
+
+    handle_decl = unknown_decl = handle_pi = handle_comment
+
+    def handle_data(self, data):
+        """Note text."""
+        self.text += data
+
 
 SELECTION = DID("user.alice", "stac-selection-1")
 
@@ -50,6 +103,21 @@ def test_it_is_used_as_a_list_is():
     assert rules + RULES[:1] == [*RULES, RULES[0]]
     (first, *others) = rules
     assert [first, *others] == RULES
+    assert list(reversed(rules)) == rules[::-1] == RULES[::-1]
+    assert RULES[1] in rules
+    assert "rule" not in rules
+    assert (rules.index(RULES[1]), rules.count(RULES[1])) == (1, 1)
+    with pytest.raises(IndexError):
+        rules[3]
+
+
+def test_it_does_not_change():
+    """Neither a table nor its records can be changed."""
+    rules = ReplicationRules(RULES)
+    with pytest.raises(TypeError):
+        rules[0] = RULES[1]
+    with pytest.raises(AttributeError):
+        rules[0].state = "OK"
 
 
 def test_parts_are_of_the_same_kind():
@@ -63,9 +131,10 @@ def test_parts_are_of_the_same_kind():
 def test_rules_as_text():
     """Rules are lines with what is to be known of each."""
     assert str(ReplicationRules(RULES[:2])).splitlines() == [
-        "rule       state  copies there  stuck  at         of                           because",
-        "01234567…  OK     4 of 4               tier=disk  user.alice:stac-selection-1",
-        "01234567…  STUCK  1 of 4            1  tier=disk  user.alice:stac-selection-1  no route",
+        " rule       state  copies there  stuck  at         of                           because",
+        f" {'─' * 87}",
+        " 01234567…  OK     4 of 4               tier=disk  user.alice:stac-selection-1",
+        " 01234567…  STUCK  1 of 4            1  tier=disk  user.alice:stac-selection-1  no route",
     ]
 
 
@@ -74,8 +143,7 @@ def test_rules_as_html():
     page = Page(ReplicationRules(RULES)._repr_html_())
     assert ("progress", [("max", "1008"), ("value", "1005")]) in page.tags
     assert "3 rules: 1 STUCK, 2 OK" in page.text
-    assert page.tags.count("tr") == 1 + 3
-    assert "no route" in page.text
+    assert str(ReplicationRules(RULES)) in page.text
 
 
 def test_status_as_html():
@@ -90,9 +158,10 @@ def test_availability_as_a_matrix():
     """Availability is a row for each item and a column for each RSE."""
     table = ReplicationAvailability(AVAILABILITY)
     assert str(table).splitlines() == [
-        "item    DISK-A  DISK-B",
-        "alps/a  2 of 2  0 of 2, 1 coming",
-        "alps/b  2 of 2  none",
+        " item    DISK-A  DISK-B",
+        f" {'─' * 32}",
+        " alps/a  2 of 2  0 of 2, 1 coming",
+        " alps/b  2 of 2  none",
     ]
     assert repr(table) == "<ReplicationAvailability: 2 items, complete: 2 at DISK-A>"
     assert "1 coming" in table._repr_html_()
@@ -104,7 +173,7 @@ def test_nothing(table):
     assert not table
     assert table == []
     assert str(table)
-    assert "<table>" not in table._repr_html_()
+    assert "<pre>" not in table._repr_html_()
     assert table.to_dicts() == []
 
 
@@ -134,9 +203,31 @@ def test_many_records():
     """A table of ten thousand records shows a screen of them and counts all."""
     rows = [Availability("alps", f"item-{number}", "A", 1, 0, 1) for number in range(10_000)]
     table = ReplicationAvailability(rows)
-    assert len(str(table).splitlines()) == 1 + MOST_ROWS + 1
+    assert len(str(table).splitlines()) == 2 + MOST_ROWS + 1
     assert "10,000 items, complete: 10,000 at A" in table._repr_html_()
     assert len(table._repr_html_()) < 5_000
+
+
+@given(HOSTILE)
+def test_no_markup_of_the_input_survives(text):
+    """Whatever a text holds, the page has the tags and attributes that it always has."""
+
+    def page_of(text: str) -> Page:
+        rows = [{"item": f"x{text}", f"RSE {text}": f"x{text}", "files": 3}, {"item": "plain"}]
+        return Page(to_html(f"x{text}", Bar(1, 2, f"x{text}"), rows, f"x{text}"))
+
+    page = page_of(text)
+    assert page.tags == page_of("harmless").tags
+    assert page.text.count(printable(text)) >= 3
+
+
+@given(HOSTILE)
+def test_text_for_screens_controls_nothing(text):
+    """What a terminal would obey is written out, in lines, titles and cells."""
+    row = {"item": text, f"RSE {text}": text, "files": 3}
+    lines = to_text(f"x{text}", Bar(1, 2, f"x{text}"), [row]).split("\n")
+    assert len(lines) >= 5
+    assert all(line.isprintable() for line in lines)
 
 
 def test_ids_of_hostile_catalogues():
@@ -144,3 +235,61 @@ def test_ids_of_hostile_catalogues():
     table = ReplicationAvailability([Availability("<b>", "\x1b[2J<script>", "A", 1, 0, 1)])
     assert "<script>" not in table._repr_html_()
     assert "\x1b" not in table._repr_html_() + str(table)
+
+
+def test_cells_and_columns():
+    """Numbers are aligned, empty columns are left out, wide cells take several lines."""
+    rows = [{"item": "a [b]x[/b]", "files": 1234, "why": None}, {"item": "x" * 90, "files": 5}]
+    assert to_text(rows).splitlines() == [
+        f" item{' ' * 78}files",
+        f" {'─' * 87}",
+        f" a [b]x[/b]{' ' * 72}1,234",
+        f" {'x' * 80}      5",
+        f" {'x' * 10}",
+    ]
+    assert not to_text([])
+    assert to_html(rows) == f"<div><pre>{to_text(rows)}</pre></div>"
+    assert to_html([]) == "<div></div>"
+
+
+def test_many_rows():
+    """Of more rows than anybody reads, the first are shown, and how many more there are."""
+    rows = [{"item": f"item-{number}"} for number in range(MOST_ROWS + 1234)]
+    assert to_text(rows).splitlines()[-2:] == [f" item-{MOST_ROWS - 1}", "… and 1,234 more"]
+    assert "more" not in to_text(rows[:MOST_ROWS])
+
+
+def test_a_table_fits_a_terminal():
+    """On a narrow screen texts are broken, ids and sizes are not."""
+    rows = [{"id": "i" * 60, "why": "because " * 8, "size": 5_000_000, "ok": True}]
+    console = Console(file=io.StringIO(), width=100)
+    console.print(table(rows, {"id": "id", "size": "bytes"}))
+    lines = console.file.getvalue().splitlines()
+    assert max(map(len, lines)) <= 100
+    assert lines[3].split() == ["i" * 60, *["because"] * 3, "5.0", "MB", "yes"]
+    assert [line.strip() for line in lines[4:6]] == ["because because because", "because because"]
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "text"),
+    [
+        (None, "", ""),
+        (True, "", "yes"),
+        (False, "number", "no"),
+        (1234, "", "1,234"),
+        (1234, "bytes", "1.2 kB"),
+        (1_234_567_890, "bytes", "1.2 GB"),
+        (DID("s", "/n\n"), "id", "s:/n\\n"),
+    ],
+)
+def test_a_cell(value, kind, text):
+    """A cell has the words of its value, and of its kind where that is bytes."""
+    assert cell(value, kind) == text
+
+
+def test_the_environment_changes_nothing(monkeypatch):
+    """Text is the same where colours are forced, and however wide the terminal is."""
+    expected = str(ReplicationRules(RULES))
+    for name, value in {"FORCE_COLOR": "1", "COLUMNS": "10", "JUPYTER_COLUMNS": "10"}.items():
+        monkeypatch.setenv(name, value)
+    assert str(ReplicationRules(RULES)) == expected

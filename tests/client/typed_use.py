@@ -14,10 +14,10 @@ from stac_client import (
     ALTERNATE_ASSETS,
     Availability,
     History,
-    LearnFrom,
     Modifier,
     ModifierOptions,
     Outcome,
+    Probe,
     Registration,
     ReplicationRules,
     Rule,
@@ -67,7 +67,7 @@ def modify(
     client.modifier(None)  # type: ignore[arg-type]
     client.modifier(items)  # type: ignore[arg-type]
     client.modifier("DISK")  # type: ignore[arg-type]
-    client.modifier(prefer=["DISK"])  # type: ignore[arg-type]
+    client.modifier.with_options(prefer=["DISK"])  # type: ignore[arg-type]
     client.modifier.with_options(prefer=5)  # type: ignore[arg-type]
     client.modifier.with_options(prefr="A")  # type: ignore[call-arg]
     return client.modifier.with_options(prefer=["DISK"], timeout_s=None)
@@ -84,8 +84,8 @@ def items_of_all_kinds(  # noqa: PLR0917 - one of each kind
 ) -> Registration:
     """Register whatever holds items."""
     client.create_replicas(found, "STAC")
-    client.create_replicas(collection, "STAC", learn_from="head")
-    client.create_replicas(collected, "STAC", learn_from=LearnFrom.ITEM)
+    client.create_replicas(collection, "STAC", probe="head")
+    client.create_replicas(collected, "STAC", probe=Probe.ITEM)
     client.create_replicas(objects, "STAC", assets=["red", "nir"])
     client.create_replicas(objects[0], "STAC", assets={"red"})
     client.create_replicas(page, "STAC")

@@ -16,10 +16,9 @@ import pytest
 import rasterio
 from rucio.common.exception import RuleNotFound
 
+from scripts.notebook import NOTEBOOK, execute, read
 from stac_client import State
 from stac_testbed.lake import running
-
-from .notebook import NOTEBOOK, execute, read
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 import requests
 from rucio.common.exception import RucioException
 
-from stac_policy import naming
+from stac_policy import http, naming
 from stac_policy.algorithms import collocation_hints, lfn2pfn, pfn2lfn
-from stac_policy.dids import is_asset, is_stac
+from stac_policy.dids import is_asset, stac_parts
 from stac_policy.scope import scope
 from stac_policy.settings import Settings, _text, parse
 from stac_policy.stac_api import StacApiError, _item
@@ -91,7 +91,7 @@ def dids(made: Material) -> None:
     # Rucio's own algorithm `hash` takes no lone surrogates.
     scope_text, text = (made.text().encode("utf-8", "ignore").decode() for _ in range(2))
     did = naming.DID(scope_text, made.choice([text, "/" + text]))
-    assert is_asset(did) <= is_stac(did)
+    assert is_asset(did) <= bool(stac_parts(did))
     assert collocation_hints({"scope": did.scope, "name": did.name}) is not None
     assert lfn2pfn(did.scope, did.name, "RSE", {}, {})
     for part in naming.split_name(did.name):
@@ -151,6 +151,25 @@ def answers_of_apis(made: Material) -> object:
     wanted = answer.get("id") if isinstance(answer, dict) else "i"
     item = _item(answer, wanted, redact(made.url()))
     return [refusal(item.url(key) or "", ALLOWED) for key in item.hrefs]
+
+
+@target(3_000, http.FetchError)
+def texts_of_json(made: Material) -> object:
+    """Any bytes are JSON within bounds, or none."""
+    return type(http.parse_json(made.bytes(), 100_000))
+
+
+@target(5_000, http.FetchError)
+def headers_of_answers(made: Material) -> None:
+    """Whatever headers say, lengths and pauses stay within what they can be."""
+    answer = requests.Response()
+    answer.status_code = made.choice([200, 206, 416, 429, 503])
+    for name in ("Content-Length", "Content-Encoding", "Content-Range", "ETag", "Retry-After"):
+        answer.headers[name] = made.choice([made.text(), str(made.randrange(10**20)), "-1", "gzip"])
+    error = http.StatusError("busy", answer)
+    assert 0 <= error.retry_after_s <= http.LONGEST_WAIT_S
+    assert (http.content_length(answer) or 0) in range(http.MOST_BYTES + 1)
+    http.require_plain(answer)
 
 
 @target(2_000, ValueError, RecursionError)

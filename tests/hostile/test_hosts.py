@@ -9,11 +9,11 @@ import requests
 from requests.adapters import BaseAdapter
 
 from stac_policy import http as addresses
-from stac_policy.http import HostNotAllowedError, make_session, open_url
+from stac_policy.http import FetchError, HostNotAllowedError, make_session, open_url
 from stac_policy.settings import Settings
 from stac_policy.stac_api import StacApiError, fetch_item
 from stac_policy.urls import redact
-from tests.policy.origin import running_origin
+from tests.origin import running_origin
 
 from .campaign import SEED
 from .material import SECRET, Material
@@ -22,7 +22,13 @@ ALLOWED = ("data.example.org",)
 URLS = 2_000
 FORBIDDEN = [
     *["169.254.169.254", "169.254.0.1", "169.254.170.2", "fe80::1", "fe80::1%eth0"],
-    *["::ffff:169.254.169.254", "fd00:ec2::254", "100.100.100.200"],
+    *["fd00:ec2::254", "fd00:ec2::23", "fd20:ce::254", "fd00:c1::a9fe:a9fe"],
+    *["100.100.100.200", "168.63.129.16"],
+    # Of IPv4 in IPv6: mapped, NAT64 (with prefixes of 96, 48, 56 and 64 bits), 6to4, Teredo.
+    *["::ffff:169.254.169.254", "::ffff:168.63.129.16", "::ffff:100.100.100.200"],
+    *["64:ff9b::a9fe:a9fe", "64:ff9b::6464:64c8", "64:ff9b:1::a9fe:a9fe"],
+    *["64:ff9b:1:a9fe:a9:fe00::", "64:ff9b:1:a9:fe:a9fe::", "64:ff9b:1:0:a9:fea9:fe00:0"],
+    *["2002:a9fe:a9fe::", "2002:a9fe:a9fe:1::1", "2002:a83f:8110::1", "2001:0:808:808::5601:5601"],
 ]
 
 
@@ -46,7 +52,7 @@ def attempt(session, url):
             return "answered"
     except HostNotAllowedError as error:
         return "refused, with a secret" if SECRET in str(error) else "refused"
-    except requests.RequestException:
+    except FetchError:
         return "requested"
 
 
@@ -117,7 +123,11 @@ def test_forbidden_addresses(address):
 
 
 @pytest.mark.parametrize(
-    "address", ["127.0.0.1", "10.0.0.1", "192.168.1.1", "::1", "fd00::1", "8.8.8.8", "2001:db8::1"]
+    "address",
+    [
+        *["127.0.0.1", "10.0.0.1", "192.168.1.1", "::1", "fd00::1", "8.8.8.8", "2001:db8::1"],
+        *["::ffff:127.0.0.1", "64:ff9b::808:808", "64:ff9b:1::a00:1", "2002:808:808::", "::"],
+    ],
 )
 def test_other_addresses(address):
     """Data may lie in private networks and on this machine: that is for the allow list."""
@@ -149,7 +159,7 @@ def test_the_stac_api_too(monkeypatch):
     """A STAC API whose name leads to a forbidden address is not asked."""
     with running_origin() as origin:
         monkeypatch.setattr(addresses, "is_forbidden", lambda _: True)
-        with pytest.raises(StacApiError, match="HostNotAllowedError"):
+        with pytest.raises(StacApiError, match="from where nothing is fetched"):
             fetch_item(origin.url, "c", "i", Settings(cache_s=0))
         assert origin.seen == []
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from stac_client._source_rse import off, source_protocol
+from stac_client._source_rse import disabled_priority, source_protocol
 from stac_client.admin import Level, examine
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from rucio.client import Client
 
-    from stac_client.admin import Survey
+    from stac_client.admin import CatalogueSummary
 
 SOURCE, DISK, COLLECTION = "DOCTOR-SOURCE", "DOCTOR-DISK", "doctor"
 
@@ -27,14 +27,14 @@ class Healthy:
 
     connect: Callable[..., Client]
     admin: Client
-    survey: Survey
+    catalogue: CatalogueSummary
     fts: str
     storage: dict[str, Any]
     """The protocol of the destination."""
 
     def findings(self, account: str = "root", **options: Any) -> list[Any]:
         """What the doctor finds, and is not as it should be."""
-        options = {"destinations": [DISK], "survey": self.survey, "options": {}} | options
+        options = {"destinations": [DISK], "catalogue": self.catalogue, "options": {}} | options
         rse = options.pop("rse", SOURCE)
         found = examine(lambda: self.connect(account), rse, **options)
         return [finding for finding in found if finding.level is not Level.OK]
@@ -53,10 +53,10 @@ class Healthy:
             self._send(undo)
 
     def _send(self, requests: Requests) -> None:
-        switched_off = off(self.admin.ping()["version"])
+        disabled = disabled_priority(self.admin.ping()["version"])
         for method, *arguments in requests:
             for domain in self._domains(arguments):
-                domain.update({name: value or switched_off for name, value in domain.items()})
+                domain.update({name: value or disabled for name, value in domain.items()})
             getattr(self.admin, method)(*arguments)
 
     @staticmethod
@@ -98,6 +98,7 @@ ALONE = {
     "rse-deterministic": setting(SOURCE, "deterministic", value=True),
     "rse-writable": setting(SOURCE, "availability_write", value=True),
     "rse-unreadable": setting(SOURCE, "availability_read", value=False),
+    "rse-deletable": setting(SOURCE, "availability_delete", value=True),
     "protocol-missing": (
         [("delete_protocols", SOURCE, "https")],
         [("add_protocol", SOURCE, source_protocol("https"))],

@@ -12,7 +12,7 @@ from typing import Any
 import pystac_client
 import pytest
 
-from stac_client import StacClient, plan_setup, survey
+from stac_client import StacClient, plan_setup, summarise_catalogue
 from stac_client._source_rse import source_protocol
 from stac_client.admin import Level, examine
 from stac_testbed import STORAGE_RSES
@@ -30,7 +30,7 @@ def healthy(stac_lake):
     """A source RSE, a destination, a scope and a registered asset, all as they should be."""
     admin = stac_lake.client()
     search = pystac_client.Client.open(stac_lake.stac_url).search(ids=["gotthard-20250616"])
-    (asset,) = survey(search, assets=["red"]).assets
+    (asset,) = summarise_catalogue(search, assets=["red"]).assets
     item = make_item(COLLECTION, "item", {"red": make_asset(asset.url)})
     storage = dict(admin.get_rse(next(iter(STORAGE_RSES.values())))["protocols"][0])
     admin.add_rse(DISK)
@@ -40,8 +40,8 @@ def healthy(stac_lake):
         admin.add_rse_attribute(DISK, key, value)
     for account in ("root", "alice"):
         admin.set_local_account_limit(account, DISK, 1000)
-    found = survey([item])
-    for change in plan_setup(admin, SOURCE, destinations=[DISK], survey=found).changes:
+    found = summarise_catalogue([item])
+    for change in plan_setup(admin, SOURCE, destinations=[DISK], catalogue=found).changes:
         change.apply(admin)
     StacClient(admin).create_replicas([item], SOURCE).raise_for_failed()
     return Healthy(stac_lake.client, admin, found, fts, storage)
@@ -49,12 +49,12 @@ def healthy(stac_lake):
 
 @pytest.mark.parametrize("code", ALONE)
 def test_one_thing_is_wrong(healthy, code):
-    """Of one thing that is wrong there is one finding, which says why it matters and a mend."""
+    """Of one thing that is wrong there is one finding: why it matters, and how to fix it."""
     with healthy.seeded(*ALONE[code]):
         findings = healthy.findings()
     assert [finding.code for finding in findings] == [code]
     (finding,) = findings
-    assert all((finding.what, finding.why, finding.mend))
+    assert all((finding.what, finding.why, finding.command))
     assert healthy.codes() == []
 
 
@@ -108,9 +108,9 @@ def test_rses_that_do_not_exist(healthy):
 def test_scopes(healthy):
     """A scope that is missing is found, and one of somebody who may not register."""
     collections = {"a": "doctor-missing", "b": "user.alice", "c": COLLECTION}
-    findings = healthy.findings(survey=replace(healthy.survey, scopes=collections))
+    findings = healthy.findings(catalogue=replace(healthy.catalogue, scopes=collections))
     missing, *owned = findings
-    assert (missing.code, "doctor-missing" in missing.mend) == ("scope-missing", True)
+    assert (missing.code, "doctor-missing" in missing.command) == ("scope-missing", True)
     assert [finding.code for finding in owned] == ["scope-owner"] * _tells_owners(healthy)
     assert all("alice" in finding.what for finding in owned)
 
@@ -124,7 +124,7 @@ def test_accounts(healthy):
     """An account that may not register is told; administrators and registrars may."""
     (finding,) = healthy.findings("alice")
     assert finding.code == "account-not-registrar"
-    assert finding.mend.endswith("--key stac_registrar --value true alice")
+    assert finding.command.endswith("--key stac_registrar --value true alice")
     assert healthy.codes("registrar", destinations=()) == []
     do, undo = ("add_account_attribute", "alice", "admin", "true"), ("delete_account_attribute",)
     with healthy.seeded([do], [(*undo, "alice", "admin")]):
@@ -135,7 +135,7 @@ def test_settings(healthy):
     """What is wrong in the section stac is told, with hosts that it does not allow."""
     (finding,) = healthy.findings(options={"allowed_hosts": "data.example.org"})
     assert finding.code == "host-not-allowed"
-    assert "allowed_hosts = 127.0.0.1:" in finding.mend
+    assert "allowed_hosts = 127.0.0.1:" in finding.command
     assert healthy.codes(options={"allowed_hosts": "127.0.0.1"}) == []
     assert healthy.codes(options={"alowed_hosts": "127.0.0.1"}) == ["settings"]
 
@@ -151,11 +151,13 @@ def test_settings_in_the_config_table(healthy):
 
 def test_resolution(healthy):
     """A URL that is not the registered one is found, and one that its origin does not have."""
-    (asset,) = healthy.survey.assets
-    elsewhere = replace(healthy.survey, assets=[replace(asset, url=f"{asset.url}?version=2")])
-    assert healthy.codes(survey=elsewhere) == ["resolution-differs"]
-    gone = survey([make_item(COLLECTION, "gone", {"red": make_asset(f"{asset.url}/gone")})])
-    (finding,) = healthy.findings(survey=gone)
+    (asset,) = healthy.catalogue.assets
+    elsewhere = replace(healthy.catalogue, assets=[replace(asset, url=f"{asset.url}?version=2")])
+    assert healthy.codes(catalogue=elsewhere) == ["resolution-differs"]
+    gone = summarise_catalogue(
+        [make_item(COLLECTION, "gone", {"red": make_asset(f"{asset.url}/gone")})]
+    )
+    (finding,) = healthy.findings(catalogue=gone)
     assert finding.code == "origin-fails"
     assert "404" in finding.what
 
@@ -163,51 +165,51 @@ def test_resolution(healthy):
 @pytest.mark.parametrize("impl", [STOCK, "stac_policy.protocol.Defalt"])
 def test_another_protocol_beside_ours(healthy, impl):
     """A protocol that is not ours beside one that is spoils URLs: of two, Rucio takes any."""
-    (asset,) = healthy.survey.assets
-    other = survey([make_item(COLLECTION, "other", {"red": make_asset(asset.url)})])
+    (asset,) = healthy.catalogue.assets
+    other = summarise_catalogue([make_item(COLLECTION, "other", {"red": make_asset(asset.url)})])
     with healthy.seeded(*changed(impl=impl)):
-        assert healthy.codes(survey=other) == ["protocol-impl"]
-        plan = plan_setup(healthy.admin, SOURCE, destinations=[DISK], survey=other)
+        assert healthy.codes(catalogue=other) == ["protocol-impl"]
+        plan = plan_setup(healthy.admin, SOURCE, destinations=[DISK], catalogue=other)
         (change,) = plan.apply(healthy.admin)
         assert str(change).startswith("set impl=stac_policy.protocol.Default of the protocol for")
         assert healthy.codes() == []
 
 
 def test_a_source_rse_with_a_stock_protocol(healthy):
-    """What an RSE with one of Rucio's own protocols can not hold is counted."""
-    (asset,) = healthy.survey.assets
+    """What an RSE with one of Rucio's own protocols cannot hold is counted."""
+    (asset,) = healthy.catalogue.assets
     do, undo = [], []
     for scheme, port in (("http", 80), ("https", 443)):
         for requests, impl in ((do, STOCK), (undo, source_protocol(scheme)["impl"])):
             change = {"impl": impl}
             requests.append(("update_protocols", SOURCE, scheme, change, "localhost", port))
-    other = survey([make_item(COLLECTION, "other", {"red": make_asset(asset.url)})])
+    other = summarise_catalogue([make_item(COLLECTION, "other", {"red": make_asset(asset.url)})])
     with healthy.seeded(do, undo):
-        assert healthy.codes(survey=other) == [*["protocol-stock"] * 2, "protocol-limits"]
+        assert healthy.codes(catalogue=other) == [*["protocol-stock"] * 2, "protocol-limits"]
     assert healthy.codes() == []
 
 
-def test_mends(stac_lake, healthy):
-    """What findings say to paste mends what they found."""
+def test_fixes(stac_lake, healthy):
+    """What findings say to paste fixes what they found."""
     alone = "rse-deterministic", "rse-writable", "rse-unreadable", "source-checksums"
     more = "distance-missing", "destination-not-writable", "limit-missing"
     do = [request for code in (*alone, *more) for request in ALONE[code][0]]
     do += [("delete_rse_attribute", DISK, "fts"), ("add_scope", "alice", "doctor-alice")]
     scopes = {"a": "doctor-added", "b": "doctor-alice"}
-    wanted = {"survey": replace(healthy.survey, scopes=scopes)}
+    wanted = {"catalogue": replace(healthy.catalogue, scopes=scopes)}
     undo = ("delete_account_attribute", "alice", "stac_registrar")
     (of_account,) = healthy.findings("alice")
     with healthy.seeded(do, [undo]):
-        mends = [finding.mend for finding in healthy.findings(**wanted)]
-        assert len(mends) == len(do) + _tells_owners(healthy)
-        _run(stac_lake, [*mends, of_account.mend])
+        fixes = [finding.command for finding in healthy.findings(**wanted)]
+        assert len(fixes) == len(do) + _tells_owners(healthy)
+        _run(stac_lake, [*fixes, of_account.command])
         assert healthy.codes(**wanted) == healthy.codes("alice") == []
 
 
 _PASTE = """
 import runpy, shlex, shutil, sys
 for line in sys.stdin:
-    command, *arguments = shlex.split(line)
+    command, *arguments = shlex.split(line, comments=True)
     sys.argv = [shutil.which(command), *arguments]
     try:
         runpy.run_path(sys.argv[0], run_name="__main__")
@@ -236,6 +238,6 @@ def test_an_examination_reads(healthy):
     client.session.hooks["response"].append(
         lambda response, **_: sent.append((response.request.method, response.request.path_url))
     )
-    findings = [*examine(lambda: client, SOURCE, destinations=[DISK], survey=healthy.survey)]
+    findings = [*examine(lambda: client, SOURCE, destinations=[DISK], catalogue=healthy.catalogue)]
     assert {finding.level for finding in findings} == {Level.OK}
     assert {path for method, path in sent if method != "GET"} == {"/replicas/list"}

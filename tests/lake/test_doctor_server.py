@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from stac_client import StacClient, survey
-from stac_client.admin import Level, examine, version_finding
+from stac_client import StacClient, summarise_catalogue
+from stac_client._checks import server
+from stac_client.admin import Level, examine
 from stac_testbed import processes
 from tests.items import make_asset, make_item
 
@@ -62,7 +63,7 @@ def test_a_server_that_does_not_answer(stac_lake):
     nobody = dict.fromkeys(("rucio_host", "auth_host"), "http://127.0.0.1:9")
     (finding,) = findings(partial(rucio_client, stac_lake, **nobody))
     assert (finding.code, finding.level) == ("server-unreachable", Level.ERROR)
-    assert "rucio_host = " in finding.mend
+    assert "rucio_host = " in finding.command
 
 
 def test_a_server_that_is_no_rucio(stac_lake):
@@ -100,7 +101,7 @@ def test_credentials_that_are_refused(stac_lake):
 )
 def test_versions(version, level):
     """Versions of the server that the policy package does not support are found."""
-    assert version_finding(version, "https://rucio.example.org").level is level
+    assert server(version, "https://rucio.example.org").level is level
 
 
 @pytest.fixture(scope="module")
@@ -161,10 +162,10 @@ def test_a_server_without_the_policy_package(stac_lake, other_servers, code):
 def test_a_server_that_does_not_find_slashes(stac_lake, collection, other_servers):
     """A server whose web server does something else to slashes than it thinks is told."""
     items = [make_item(collection, "item", {"red": make_asset(stac_lake.stac_url)})]
-    found = survey(items)
+    found = summarise_catalogue(items)
     StacClient(stac_lake.client()).create_replicas(items, "STAC").raise_for_failed()
     hosts = dict.fromkeys(("rucio_host", "auth_host"), other_servers["encoded-slashes"])
-    (finding,) = findings(partial(rucio_client, stac_lake, **hosts), survey=found)
+    (finding,) = findings(partial(rucio_client, stac_lake, **hosts), catalogue=found)
     assert (finding.code, finding.level) == ("encoded-slashes", Level.ERROR)
-    assert "AllowEncodedSlashes NoDecode" in finding.mend
-    assert findings(partial(rucio_client, stac_lake), survey=found) == []
+    assert "AllowEncodedSlashes NoDecode" in finding.command
+    assert findings(partial(rucio_client, stac_lake), catalogue=found) == []

@@ -107,7 +107,8 @@ def test_what_a_killed_run_left(replicated, rucio, tmp_path, requests_of, rse):
     first.path.unlink()
     part = Part(first.path)
     part.restart(first.url, requests.head(first.url, timeout=10).headers["ETag"])
-    part.path.write_bytes(body[:1000])
+    part.write(body[:1000])
+    part.close()
     (again, *_) = Downloader(rucio).download(replicated, tmp_path, rse=rse)
     assert again.state is DOWNLOADED
     assert again.path.read_bytes() == body

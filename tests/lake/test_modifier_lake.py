@@ -58,7 +58,7 @@ def items(stac_lake, _two_ways):
     rucio = stac_lake.client()
     rucio.add_scope("root", COLLECTION)
     made = many_items(COLLECTION, 3, 2)
-    StacClient(rucio).create_replicas(made, "STAC", learn_from="item").raise_for_failed()
+    StacClient(rucio).create_replicas(made, "STAC", probe="item").raise_for_failed()
     files = [{**did._asdict(), "bytes": 10, "adler32": "0000000a"} for did in dids_of(made)]
     for rse in ("DISK-A", TWO_WAYS):
         rucio.add_replicas(rse, files)
@@ -156,7 +156,7 @@ def test_requests(items, client, requests_sent):
 def test_large_pages(client, collection, requests_sent):
     """A page of more than 1,000 assets is looked up in several requests."""
     made = many_items(collection, 250, 5)
-    client.create_replicas(made[:2] + made[-2:], "STAC", learn_from="item").raise_for_failed()
+    client.create_replicas(made[:2] + made[-2:], "STAC", probe="item").raise_for_failed()
     requests_sent.sent.clear()
     page = page_of(made)
     client.modifier(page)

@@ -117,7 +117,7 @@ def test_what_can_not_be_registered_is_skipped_with_a_reason(client, collection)
         "size": {"href": "https://data.example.org/y.tif", "roles": ["data"]},
     }
     item = make_item(collection, "scene", assets)
-    registration = client.create_replicas([item], "STAC", learn_from="item")
+    registration = client.create_replicas([item], "STAC", probe="item")
     reasons = {outcome.key: outcome.reason for outcome in registration}
     assert {outcome.state for outcome in registration} == {State.SKIPPED}
     assert set(reasons) == set(assets)

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from stac_client import AccessError, ConfigurationError, RequestError, State, plan_setup, survey
-from stac_client._source_rse import domains_of, off, source_protocol, wrong_priorities
-from stac_client.admin import Survey, collection_scopes, missing_scopes, server_options
+from stac_client import (
+    AccessError,
+    ConfigurationError,
+    RequestError,
+    State,
+    plan_setup,
+    summarise_catalogue,
+)
+from stac_client._source_rse import (
+    disabled_priority,
+)
+from stac_client.admin import plan_scopes
 from stac_testbed import STORAGE_RSES
 from tests.items import make_asset, make_item, many_items
 
@@ -20,11 +29,11 @@ def apply(client, rse, **options):
 
 def test_a_new_source_rse(stac_lake, client, rucio):
     """From a catalogue's items come RSE, protocols, attributes, distances and scopes that work."""
-    found = survey(many_items("setup-new", 2, 1))
+    found = summarise_catalogue(many_items("setup-new", 2, 1))
     fts = stac_lake.layout.url("transfers")
-    made = apply(rucio, "SETUP-NEW", destinations="tier=disk", survey=found)
+    made = apply(rucio, "SETUP-NEW", destinations="tier=disk", catalogue=found)
     assert made == [
-        "add RSE SETUP-NEW, non-deterministic, not available for writing",
+        "add RSE SETUP-NEW, non-deterministic, not available for writing or deletion",
         "add protocol stac_policy.protocol.Default for https to SETUP-NEW",
         f"set attribute fts={fts} on SETUP-NEW",
         "set attribute supported_checksums=none on SETUP-NEW",
@@ -40,7 +49,10 @@ def test_a_new_source_rse(stac_lake, client, rucio):
 def test_planning_changes_nothing(rucio, requests_sent):
     """A plan asks and writes nothing, even where all is missing."""
     plan = plan_setup(
-        rucio, "SETUP-NEVER", destinations=[DISK], survey=survey(many_items("never", 1, 1))
+        rucio,
+        "SETUP-NEVER",
+        destinations=[DISK],
+        catalogue=summarise_catalogue(many_items("never", 1, 1)),
     )
     assert plan.changes
     assert {request.split()[0] for request in requests_sent.sent} == {"GET"}
@@ -50,8 +62,11 @@ def test_planning_changes_nothing(rucio, requests_sent):
 def test_setup_goes_on_where_it_stopped(rucio, made):
     """After any number of its changes, another run makes the others, and a third none."""
     rse, scope = f"SETUP-PART-{made}", f"setup-part-{made}"
-    options = {"destinations": "tier=disk", "survey": survey(many_items(scope, 1, 1))}
-    options["survey"].assets += survey(
+    options = {
+        "destinations": "tier=disk",
+        "catalogue": summarise_catalogue(many_items(scope, 1, 1)),
+    }
+    options["catalogue"].assets += summarise_catalogue(
         [make_item(scope, "i", {"a": make_asset("http://x")})]
     ).assets
     changes = plan_setup(rucio, rse, **options).changes
@@ -62,43 +77,32 @@ def test_setup_goes_on_where_it_stopped(rucio, made):
     assert len(changes) == 8
 
 
-def test_what_was_changed_is_mended(rucio):
+def test_what_was_changed_is_fixed(rucio):
     """Priorities, attributes and availability of a source RSE are set as they should be."""
-    apply(rucio, "SETUP-MEND", destinations=[DISK])
-    rucio.add_rse_attribute("SETUP-MEND", "supported_checksums", "adler32")
-    rucio.update_rse("SETUP-MEND", {"availability_write": True, "availability_read": False})
-    switched_off = off(rucio.ping()["version"])
-    wan = {"read": 1, "write": switched_off, "third_party_copy_write": 2}
+    apply(rucio, "SETUP-FIX", destinations=[DISK])
+    rucio.add_rse_attribute("SETUP-FIX", "supported_checksums", "adler32")
+    changed = {"availability_write": True, "availability_read": False, "availability_delete": True}
+    rucio.update_rse("SETUP-FIX", changed)
+    disabled = disabled_priority(rucio.ping()["version"])
+    wan = {"read": 1, "write": disabled, "third_party_copy_write": 2}
     domains = {"wan": wan | {"third_party_copy_read": 1}}
-    rucio.update_protocols("SETUP-MEND", "https", {"domains": domains}, "localhost", 443)
-    assert apply(rucio, "SETUP-MEND", destinations=[DISK]) == [
-        "set availability_write=False on SETUP-MEND",
-        "set availability_read=True on SETUP-MEND",
+    rucio.update_protocols("SETUP-FIX", "https", {"domains": domains}, "localhost", 443)
+    assert apply(rucio, "SETUP-FIX", destinations=[DISK]) == [
+        "set availability_write=False on SETUP-FIX",
+        "set availability_read=True on SETUP-FIX",
+        "set availability_delete=False on SETUP-FIX",
         (
-            "set priorities of the protocol for https of SETUP-MEND: "
+            "set priorities of the protocol for https of SETUP-FIX: "
             "wan write on, wan third_party_copy_write off"
         ),
-        "set attribute supported_checksums=none on SETUP-MEND (was adler32)",
+        "set attribute supported_checksums=none on SETUP-FIX (was adler32)",
     ]
-    assert apply(rucio, "SETUP-MEND", destinations=[DISK]) == []
-
-
-def test_priorities_of_an_upgraded_server():
-    """A priority of 0 switches off before Rucio 39, and is the highest of all since."""
-    protocol = source_protocol("https") | {"domains": domains_of("38.6.4")}
-    assert [*wrong_priorities(protocol, "38.6.4")] == []
-    assert [*wrong_priorities(protocol, "39.0.0")] == [
-        ("lan", "write", False),
-        ("lan", "delete", False),
-        ("wan", "delete", False),
-        ("wan", "third_party_copy_write", False),
-    ]
-    assert domains_of("41.5.1") == source_protocol("https")["domains"]
+    assert apply(rucio, "SETUP-FIX", destinations=[DISK]) == []
 
 
 def test_a_storage_is_no_source_rse(rucio):
     """A storage is not turned into a source RSE."""
-    with pytest.raises(ConfigurationError, match=f"{DISK} exists and is deterministic"):
+    with pytest.raises(ConfigurationError, match=f"{DISK} is deterministic.*another name"):
         plan_setup(rucio, DISK, destinations="tier=disk")
 
 
@@ -131,37 +135,14 @@ def test_only_administrators_set_up(stac_lake):
 def test_scopes_of_collections(rucio):
     """Missing scopes are added for an account, and those that exist told with their owner."""
     wanted = {"of-alice": "user.alice", "setup-scope": "setup-scope"}
-    there, missing = collection_scopes(rucio, wanted)
-    told = hasattr(rucio, "list_scope_owners")  # from Rucio 40 on
-    assert (there.exists, there.owner) == (True, "alice" if told else None)
-    assert (missing.exists, missing.owner) == (False, None)
-    (change,) = missing_scopes([there, missing], "alice")
+    plan = plan_scopes(rucio, wanted, owner="alice")
+    (note,) = plan.notes
+    assert note.startswith("scope user.alice of collection of-alice ")
+    assert ("account alice" in note) == hasattr(rucio, "list_scope_owners")  # from Rucio 40 on
+    (change,) = plan.apply(rucio)
     assert str(change) == "add scope setup-scope for account alice"
-    change.apply(rucio)
     assert "setup-scope" in rucio.list_scopes_for_account("alice")
-    assert collection_scopes(rucio, wanted)[1].exists
-
-
-def test_lines_of_rucio_cfg():
-    """The lines for rucio.cfg name the catalogue's hosts, its API and the fixed scope."""
-    assets = {key: make_asset(f"https://{key}.example.org:8443/x.tif") for key in ("b", "a")}
-    found = survey([make_item("c", "i", assets)])
-    api = "https://stac.example.org/v1"
-    hosts = "allowed_hosts = a.example.org:8443, b.example.org:8443"
-    package = "[policy]\npackage = stac_policy\n\n[stac]\n"
-    assert server_options(found, api=api) == f"{package}{hosts}\napi = {api}"
-    assert server_options(found, api=api, scope="s") == f"{package}{hosts}\nscopes = s={api}"
-    assert server_options(Survey(), scope="s") == f"{package}scopes = s"
-
-
-def test_a_survey_looks_at_a_sample():
-    """A survey takes no more items than it is asked for, and counts what can not be registered."""
-    items = many_items("c", 5, 1)
-    items[0]["assets"]["s3"] = make_asset("s3://bucket/key")
-    found = survey(iter(items), sample=2)
-    assert (found.items, found.schemes, found.scopes) == (2, {"https"}, {"c": "c"})
-    assert found.hosts == {"data.example.org": 2}
-    assert found.refused == {"s3 scheme where http or https is needed": 1}
+    assert plan_scopes(rucio, wanted).changes == []
 
 
 def test_an_rse_with_a_stock_protocol(stac_lake, client, rucio, scenes):
@@ -185,12 +166,14 @@ def test_an_rse_with_a_stock_protocol(stac_lake, client, rucio, scenes):
     rucio.add_distance("STOCK", DISK, {"distance": 1})
     item = next(item for item in scenes if item.id == "gotthard-20250616")
     keys = ["red", "nir", "thumbnail"]
-    plan = plan_setup(rucio, "STOCK", destinations=[DISK], survey=survey([item], assets=keys))
+    plan = plan_setup(
+        rucio, "STOCK", destinations=[DISK], catalogue=summarise_catalogue([item], assets=keys)
+    )
     assert plan.changes == []
     left, lacking, *_ = plan.notes
     assert "webdav.Default" in left
     assert "left as it is" in left
-    assert lacking.startswith("1 of 3 assets can not be registered there")
+    assert lacking.startswith("1 of 3 assets cannot be registered at RSE STOCK: ")
     registration = client.create_replicas([item], "STOCK", assets=keys)
     assert registration.counts == {State.REGISTERED: 2, State.SKIPPED: 1}
     (skipped,) = registration.by_state(State.SKIPPED)

@@ -49,7 +49,7 @@ def test_whole_catalogues(client, rucio, catalogue_items):
         if collection_scope(collection) not in there:
             rucio.add_scope("root", collection_scope(collection))
     plan = client.plan(items, "STAC")
-    registration = client.create_replicas(items, "STAC", learn_from="item")
+    registration = client.create_replicas(items, "STAC", probe="item")
     assert sorted((each.collection, each.item, each.key) for each in registration) == sorted(urls)
     counts = registration.counts
     assert counts[State.REGISTERED] + counts[State.SKIPPED] == len(urls)
@@ -135,7 +135,7 @@ def test_items_from_files(client, collection, tmp_path):
     to_parquet(parse_stac_items_to_arrow(items), as_parquet)
     assert client.create_replicas(as_parquet, "STAC").counts == {State.ALREADY_THERE: 6}
     as_lines.write_text('{"type": "Feature"')
-    with pytest.raises(ConfigurationError, match=r"items.ndjson, line 1: not JSON"):
+    with pytest.raises(ConfigurationError, match=r"items.ndjson: neither JSON .* line 1 column"):
         client.create_replicas(as_lines, "STAC")
 
 
@@ -182,7 +182,7 @@ from stac_client import StacClient
 from stac_testbed import load
 folder, items, journal = map(Path, sys.argv[1:])
 client = StacClient(load(folder).client())
-for outcome in client.sync(items, "STAC", journal, learn_from="item"):
+for outcome in client.sync(items, "STAC", journal, probe="item"):
     print(outcome.state.value, flush=True)
 """
 
@@ -198,7 +198,7 @@ def test_sync_survives_kill_9(stac_lake, client, collection, rucio, tmp_path):
         time.sleep(seconds)
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
-    list(client.sync(path, "STAC", tmp_path / "journal", learn_from="item"))
+    list(client.sync(path, "STAC", tmp_path / "journal", probe="item"))
     names = list(rucio.list_dids(collection, {"name": "*"}, did_type="all"))
     assert len(names) == len(set(names)) == 300 + 3000
     attached = [
@@ -277,7 +277,7 @@ def test_what_was_learned_goes_into_the_items(client, scenes, as_objects):
     items = scenes if as_objects else scenes.to_dict()
     write_back(items, registration)
     items = items.to_dict() if as_objects else items
-    again = client.create_replicas(items, "STAC", assets=["vv", "thumbnail"], learn_from="item")
+    again = client.create_replicas(items, "STAC", assets=["vv", "thumbnail"], probe="item")
     assert again.counts == {State.ALREADY_THERE: len(registration)}
     learned = {(outcome.item, outcome.key): outcome for outcome in registration}
     for item in items["features"]:

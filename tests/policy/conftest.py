@@ -6,12 +6,11 @@ from contextlib import contextmanager
 
 import hypothesis
 import pytest
-import requests
 
-from stac_policy.http import download
+from stac_policy.http import FetchError, download, make_session
 from stac_policy.stac_api import _cache
+from tests.origin import running_origin
 
-from .origin import running_origin
 from .support import configured, run_with_rucio
 
 # The machine may be busy; how long an example takes says nothing here.
@@ -57,8 +56,9 @@ def other_origin():
 
 @pytest.fixture
 def pauses(monkeypatch):
-    """The pauses between attempts in seconds, which take no time."""
+    """The pauses between attempts in seconds, which take no time, and are the longest ones."""
     taken = []
+    monkeypatch.setattr("stac_policy.http.random.uniform", lambda _, longest: longest)
     monkeypatch.setattr("stac_policy.http.time.sleep", taken.append)
     return taken
 
@@ -73,7 +73,7 @@ def waits(pauses):
 @pytest.fixture
 def session():
     """An HTTP session."""
-    with requests.Session() as opened:
+    with make_session() as opened:
         yield opened
 
 
@@ -94,7 +94,7 @@ def fails(tmp_path):
     """A context in which a download fails and leaves no file behind."""
 
     @contextmanager
-    def context(kind=requests.RequestException):
+    def context(kind=FetchError):
         with pytest.raises(kind) as caught:
             yield caught
         assert not any(path.is_file() for path in tmp_path.rglob("*"))

@@ -72,7 +72,7 @@ from rucio.core.permission import has_permission, permission_modules
 from rucio.core.rse import get_rse_id
 from rucio.db.sqla.constants import DatabaseOperationType
 from rucio.db.sqla.session import db_session
-from stac_policy.self_check import findings
+from stac_policy.__main__ import findings
 
 def pfn(label, vo):
     try:
@@ -113,7 +113,7 @@ def ask_algorithms(server, folder, policy):
 
 _CLIENT = """
 import json
-from stac_policy.self_check import findings
+from stac_policy.__main__ import findings
 wrong = [finding.what for finding in findings() if not finding.ok]
 
 from rucio.client import Client

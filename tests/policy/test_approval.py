@@ -17,13 +17,15 @@ from rucio.db.sqla.constants import AccountType, DIDType
 from stac_policy.algorithms import approve
 from stac_policy.settings import settings
 
-root, alice = InternalAccount("root"), InternalAccount("alice")
-scopes = {name: InternalScope(name) for name in ("c", "user.alice", "esa")}
+root, alice, registrar = map(InternalAccount, ("root", "alice", "registrar"))
+owners = {"c": root, "user.alice": alice, "esa": root, "own": alice, "mock": root}
+scopes = {name: InternalScope(name) for name in owners}
 with write() as db:
-    for owner in (root, alice):
+    for owner in (root, alice, registrar):
         account.add_account(owner, AccountType.USER, None, session=db)
+    account.add_account_attribute(registrar, "stac_registrar", True, session=db)
     for name, internal in scopes.items():
-        scope.add_scope(internal, alice if name == "user.alice" else root, session=db)
+        scope.add_scope(internal, owners[name], session=db)
     source = rse.add_rse("SOURCE", session=db)
     for name in ("DISK", "TAPE"):
         rse.add_rse(name, session=db)
@@ -70,6 +72,25 @@ with write() as db:
         "large file": file("c", "/c/k/large.tif", LIMIT, db),
         "other file": other,
     }
+    of_own = file("own", "/own/i/small.tif", 1, db)
+    of_mock = file("mock", "/mock/i/small.tif", 1, db)
+    dids |= {
+        "own open item": collect("own", "/own/i", [of_own], db, close=False),
+        "own closed item": collect("own", "/own/j", [of_own], db),
+        "open item in anybody's scope": collect("mock", "/mock/i", [of_mock], db, close=False),
+        "open selection in a STAC scope": collect("c", "selection", [small], db, close=False),
+    }
+    for name, inner in {
+        "closed over closed": "small",
+        "closed over open item": "open item",
+        "closed over open": "open selection",
+        "closed over own open item": "own open item",
+        "closed over closed over open": "closed over open",
+        "closed over closed over closed": "closed over closed",
+    }.items():
+        dids[name] = collect(
+            "user.alice", name.replace(" ", "-"), [dict(dids[inner])], db, DIDType.CONTAINER
+        )
 
 def ask(what, rses):
     \"\"\"The state of a new rule that asks for approval, which is not kept.\"\"\"
@@ -80,11 +101,11 @@ def ask(what, rses):
         )
         return rule.get_rule(rule_id, session=db)["state"].name
 
-def judge(what, rses, algorithm=None, copies=1):
+def judge(what, rses, algorithm=None, copies=1, account=alice):
     \"\"\"What an algorithm, or else the configured one, says to a new rule.\"\"\"
     with read() as db:
         new = rule.models.ReplicationRule(
-            account=alice, rse_expression=rses, copies=copies, **dids[what]
+            account=account, rse_expression=rses, copies=copies, **dids[what]
         )
         row = db.query(rule.models.DataIdentifier).filter_by(**dids[what]).one()
         try:
@@ -113,6 +134,8 @@ answer = {
     "several": {what: judge(what, "DISK|TAPE") for what in dids},
     "copies": [judge("item", "DISK", copies=copies) for copies in (1, 9, 10)],
     "beside Rucio": beside_rucio(OTHERS),
+    "registrar": {what: judge(what, "DISK", account=registrar) for what in dids},
+    "root": {what: judge(what, "DISK", account=root) for what in dids},
 }
 configure("rules", "auto_approve", "default")
 answer["not asked for"] = {what: judge(what, "DISK") for what in dids}
@@ -133,10 +156,21 @@ answer["by hand"] = {what: judge(what, "DISK") for what in dids}
 print(json.dumps(answer))
 """
 
-APPROVED = {"small", "item", "open item", "container", "just below", "file"}
+CLOSED = {
+    *{"small", "item", "just below", "file", "own closed item"},
+    *{"closed over closed", "closed over closed over closed"},
+}
+APPROVED = CLOSED | {
+    *{"open item", "container", "open item in a fixed scope", "closed over open item"},
+}
 OTHERS = [
     "open selection",
-    "open item in a fixed scope",
+    "own open item",
+    "open item in anybody's scope",
+    "open selection in a STAC scope",
+    "closed over open",
+    "closed over own open item",
+    "closed over closed over open",
     "at the limit",
     "mixed",
     "other",
@@ -174,6 +208,15 @@ def test_small_rules_over_stac_assets(states):
     assert of(states["states"], "WAITING_APPROVAL") == set(OTHERS)
 
 
+def test_who_may_add(states):
+    """For who may add to an open item, as registrars and owners may, it is no better than others.
+
+    Each of the closed collections that hold an open one could be filled after its approval.
+    """
+    assert of(states["registrar"], "approved") == CLOSED
+    assert of(states["root"], "approved") == CLOSED | {"own open item", "closed over own open item"}
+
+
 def test_copies_count(states):
     """All copies of a rule count."""
     assert states["copies"] == ["approved", "approved", "not approved"]
@@ -186,6 +229,9 @@ def test_the_attribute_of_an_rse(states):
         "mixed",
         "other",
         "empty",
+        "closed over open",
+        "closed over own open item",
+        "closed over closed over open",
     }
 
 

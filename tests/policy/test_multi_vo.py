@@ -56,7 +56,7 @@ def test_urls_are_listed_as_they_were_registered(server):
 
 
 def test_dids_with_slashes_are_found(server):
-    """Names that begin with a slash can be asked for, which a VO without the package can not."""
+    """Names that begin with a slash can be asked for, which a VO without the package cannot."""
     ours, other = server.client(OURS, "alice"), server.client(OTHER, "alice")
     assert ours.get_did(SCOPE, name_of("alike"))["name"] == name_of("alike")
     assert [did["name"] for did in ours.list_content(SCOPE, DATASET)] == [name_of("alike")]

@@ -89,6 +89,9 @@ def test_paths_at_deterministic_rses(did, attributes):
 @given(words | users, others | names, st.sampled_from(["", "/", "//"]))
 @example("user.alice", "x.root", "/")
 @example("cms", "/store/data/x.root", "/")
+@example("0", "/", "")
+@example("user.alice", "/", "")
+@example("0", "/x", "/")
 def test_dids_of_paths(scope, name, slash):
     """At the path that Rucio gives to a file its default finds the DID."""
     assume(not is_asset(DID(scope, name)))

@@ -23,9 +23,9 @@ from rucio.rse import rsemanager
 
 from stac_policy.protocol import Default
 from stac_policy.urls import refusal
+from tests import origin as answers
 from tests.items import assets_of
 
-from . import origin as answers
 from .support import configured
 
 CONTENT = bytes(range(256)) * 1000
@@ -124,7 +124,7 @@ def test_parsed_parts(protocol):
     [
         ("s3://bucket/x.tif", "s3 scheme"),
         ("https:///x.tif", "names no host"),
-        ("https://data.example.org:99999/x", "can not be parsed"),
+        ("https://data.example.org:99999/x", "cannot be parsed"),
         ("https://u:s3cr3t@data.example.org/x.tif", "credentials"),
         ("https://data.example.org/x.tif?sig=s3cr3t", "is signed"),
         ("https://data.example.org/a b.tif", "percent-escaped"),
@@ -135,7 +135,7 @@ def test_parsed_parts(protocol):
     ],
 )
 def test_refusals(protocol, url, reason):
-    """A URL that can not be registered is refused with the reason and without its secrets."""
+    """A URL that cannot be registered is refused with the reason and without its secrets."""
     good = "https://data.example.org/x.tif"
     with configured(allowed_hosts="data.example.org"):
         assert good in protocol.parse_pfns([good])
@@ -175,7 +175,7 @@ def test_the_time_limit_of_a_download(protocol, origin, tmp_path, pauses):
         protocol.get(url, str(tmp_path / "x"), transfer_timeout=0.1)
     assert time.monotonic() - begin < 8  # the origin hangs up after ten seconds
     assert len(origin.seen) == 4
-    assert pauses == [0.5, 1, 2]
+    assert pauses == [1, 2, 4]
 
 
 @pytest.mark.parametrize(
@@ -257,17 +257,17 @@ def test_what_is_no_url(protocol, tmp_path, url):
 
 
 def test_nobody_answers(protocol, origin, tmp_path, pauses):
-    """An origin that can not be reached is a service that is not available."""
+    """An origin that cannot be reached is a service that is not available."""
     origin.server_close()
-    with pytest.raises(ServiceUnavailable, match="ConnectionError"):
+    with pytest.raises(ServiceUnavailable, match=r"no answer \(Connection refused"):
         protocol.get(origin.url, str(tmp_path / "x"))
-    with pytest.raises(ServiceUnavailable, match="ConnectionError"):
+    with pytest.raises(ServiceUnavailable, match=r"no answer \(Connection refused"):
         protocol.exists(origin.url)
     assert len(pauses) == 3
 
 
 def test_the_file_can_not_be_written(protocol, origin, tmp_path):
-    """A target that can not be written is named with the reason."""
+    """A target that cannot be written is named with the reason."""
     (tmp_path / "file").write_bytes(b"")
     for target in (tmp_path / "file" / "x", tmp_path):
         with pytest.raises(DestinationNotAccessible, match=str(target)):

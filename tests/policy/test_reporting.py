@@ -8,9 +8,9 @@ import pytest
 
 from stac_policy import stac_api
 from stac_policy.observability import PERIOD_S, Reporter, count, observe_s
+from tests.origin import redirect, status
 
 from .catalogue import HREF, ITEM, ask, fails, item_json
-from .origin import redirect, status
 from .server import run_with_server
 
 _SERVER = """
@@ -35,7 +35,8 @@ def refused(act, *arguments):
 protocol = Default({"auth_token": None}, {"rse": "STAC", "id": "1", "deterministic": False})
 failed = [refused(construct_non_deterministic_pfn, "d", "c", f"/c/i/{n}.tif") for n in range(50)]
 failed += [
-    refused(protocol.parse_pfns, f"https://u:S3CRET@example.net/{n}?sig=S3CRET") for n in range(50)
+    refused(protocol.parse_pfns, f"https://u:S3CRET@example.net/{n}\x1b[31m?sig=S3CRET")
+    for n in range(50)
 ]
 print(json.dumps({
     "failed": failed, "heard": heard, "metrics": generate_latest(REGISTRY).decode(),
@@ -101,7 +102,8 @@ def test_a_stac_api_that_leads_elsewhere(origin, heard):
     origin.add(ITEM, b"", redirect(elsewhere))
     fails(origin)
     (record,) = heard.records
-    assert record.getMessage().startswith(f"{origin.url}{ITEM}: HostNotAllowedError. Items")
+    assert record.getMessage().startswith(f"{origin.url}{ITEM}: it leads to ")
+    assert "which is on no allowed host. Items" in record.getMessage()
     assert "S3CRET" not in heard.text
 
 
@@ -126,10 +128,11 @@ def test_a_server(tmp_path):
     told = run_with_server(_SERVER, tmp_path)
     assert told["failed"] == [True] * 100
     unresolved, refused = told["heard"]
-    assert unresolved.startswith("WARNING stac_policy.resolver c:/c/i/0.tif is a STAC asset")
+    assert unresolved.startswith("WARNING stac_policy.non_deterministic_pfn c:/c/i/0.tif is a STAC")
     assert "name the STAC API" in unresolved
     assert refused.startswith("WARNING stac_policy.protocol RSE STAC refuses https://example.net/0")
     assert "S3CRET" not in refused
+    assert refused.isprintable()
     metrics = told["metrics"].splitlines()
     assert "stac_policy_unresolved_assets_total 50.0" in metrics
     assert 'stac_policy_refused_urls_total{where="rse"} 50.0' in metrics

@@ -56,6 +56,10 @@ def ours(did, scopes=None):
 DEFAULTS = [
     "cms:/store/data/x.root",
     "cms:/store/collections/a/items/b",
+    "user.alice.run7/collections/2024/items/7",
+    "mc.sim/collections/a/items/b",
+    "/user.alice/item",
+    "/stac/collections/group.phys/items/b",
     "my_scope:/stac/collections/a/items/b",
     "scope:collections/a/items/b",
     "https:/collections/a/items/b",

@@ -7,9 +7,9 @@ import json
 import pytest
 
 from stac_policy.stac_api import _cache
+from tests.origin import redirect
 
 from .catalogue import HREF, ITEM, ask, fails, item_json, item_path
-from .origin import redirect
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stac_policy.urls import PATH_LENGTH, is_allowed, redact, refusal
+from stac_policy.urls import (
+    PATH_LENGTH,
+    is_allowed,
+    link_href,
+    mask,
+    printable,
+    redact,
+    refusal,
+)
 from tests.catalogues import ENDPOINT, ROLE, SCENES
 from tests.items import assets_of
 
@@ -98,7 +106,9 @@ def test_signed_urls(url):
         *["access_token", "api_key", "apikey", "Authorization", "authz", "AWSAccessKeyId"],
         *["GoogleAccessId", "hdnea", "hdnts", "Key-Pair-Id", "password", "sig", "Signature"],
         *["subscription-key", "token", "X-Amz-Credential", "X-Amz-Security-Token"],
-        *["X-Amz-Signature", "X-Goog-Credential", "X-Goog-Signature"],
+        *["X-Amz-Signature", "X-Goog-Credential", "X-Goog-Signature", "temp_url_sig"],
+        *["requestSignature", "X-OSS-Signature", "OSSAccessKeyId", "access_key", "api-key"],
+        *["jwt", "download_token", "auth"],
     ],
 )
 def test_secret_parameters(parameter):
@@ -133,9 +143,9 @@ def test_credentials(url):
         ("https:///x.tif", "names no host"),
         ("https:x.tif", "names no host"),
         ("https://:8443/x.tif", "names no host"),
-        ("https://data.example.org:99999/x.tif", "can not be parsed"),
-        ("https://data.example.org:80a/x.tif", "can not be parsed"),
-        ("https://[2001:db8::1/x.tif", "can not be parsed"),
+        ("https://data.example.org:99999/x.tif", "cannot be parsed"),
+        ("https://data.example.org:80a/x.tif", "cannot be parsed"),
+        ("https://[2001:db8::1/x.tif", "cannot be parsed"),
         ("https://data.example.org/a b.tif", "percent-escaped"),
         ("https://data.example.org/é.tif", "percent-escaped"),
         ("https://dätä.example.org/x.tif", "percent-escaped"),
@@ -154,7 +164,7 @@ def test_credentials(url):
     ],
 )
 def test_reasons(url, reason):
-    """Each URL that can not be registered is refused for its own reason."""
+    """Each URL that cannot be registered is refused for its own reason."""
     assert reason in refusal(url)
 
 
@@ -293,3 +303,85 @@ def test_is_allowed_needs_a_valid_port():
     """A port that is none is an error, not an answer."""
     with pytest.raises(ValueError, match=r"[Pp]ort"):
         is_allowed(urlsplit("https://example.org:99999/"), ["example.org"])
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("GET /x?rscd=a;filename='x.tif'&sig=s3cr3t HTTP/1.1", "GET /x?… HTTP/1.1"),
+        ("(https://h/x?rscd=f(x.tif)&sig=s3cr3t), next", "(https://h/x?…), next"),
+        ("'https://u:s3cr3t@h/x?sig=s3cr3t': HTTP 403", "'https://h/x?…': HTTP 403"),
+        ("https://u:s3/cr3t@h/x#access_token=s3cr3t", "https://h/x#…"),
+        ("s3://h/a,https://u:s3cr3t@h/x", "s3://h/a,https://h/x"),
+        ("https://h/u:s3cr3t@x/a@2x.png", "https://h/x/a@2x.png"),
+        ("filename='a b.tif'&sig=s3cr3t')", "filename='a b.tif'&sig=…')"),
+        ("Cookie: a=s3cr3t; b=s3cr3t", "Cookie: …"),
+        ("Proxy-Authorization: Digest a, response=s3cr3t", "Proxy-Authorization: …"),
+        ("{'Authorization': 'Bearer s3cr3t', 'x': 1}", "{'Authorization': …, 'x': 1}"),
+        ('{"token":"s3c r3t","x":1}', '{"token":…,"x":1}'),
+        ("X-Rucio-Auth-Token: bearer s3cr3t", "X-Rucio-Auth-Token: …"),
+        ("reason: token=s3cr3t", "reason: token=…"),
+        ("temp_url_sig=s3cr3t jwt=s3cr3t", "temp_url_sig=… jwt=…"),
+        ("password = s3'cr3t", "password = …"),
+        ("\x1b[31mred\n\ud800", "\\x1b[31mred\\n\\ud800"),
+    ],
+)
+def test_mask(text, masked):
+    """Of any text secrets and controls are not shown, whatever characters they hold."""
+    assert mask(text) == masked
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "/etc/passwd: no such file",
+        "cannot read /etc/passwd",
+        "file:///etc/passwd",
+        "is the URL right? (see docs/tokens.md)",
+        "Really? 12 of 13; really?",
+        "https://h:8080/a/b@2x.png",
+        "https://[::1]/a@b, https://[::1]:8080/x",
+        "a signature of 3 bytes, design=wide",
+        "C:\\data\\x.tif: the password is missing",
+    ],
+)
+def test_mask_leaves_the_rest(text):
+    """What holds no secret stays as it is."""
+    assert mask(text) == text
+
+
+@given(st.text(), st.text(st.characters(categories=["L", "N"]), min_size=8))
+def test_a_query_is_never_shown(before, secret):
+    """Whatever comes before it in a URL or a query, a signature is not shown."""
+    word = "".join(before.split())
+    assert f"s3{secret}" not in mask(f"GET https://h/x?y={word}&sig=s3{secret} failed")
+
+
+@pytest.mark.parametrize("shown", [redact, mask, printable])
+def test_no_controls(shown):
+    """Nothing that would control a terminal is shown."""
+    assert shown("https://h/\x1b[31m/\u202e\x00").isprintable()
+
+
+def test_long_urls():
+    """Of a URL of extreme length the path is left out, in which a password might be cut."""
+    assert len(refusal(f"{'x' * 5000}://h")) < 100
+    assert len(refusal(f"https://h/?{'x' * 5000}_token=y")) < 150
+    assert redact(f"https://h/u:{'s' * 5000}@x") == "https://h/…"
+    assert redact("s3cr3t" * 1000) == "(URL that is too long)"
+    assert redact(f"https://h/x?{'s' * 5000}") == "https://h/x"
+    assert mask(f"see https://u:{'s' * 5000}@h") == "see …"
+
+
+@pytest.mark.parametrize(
+    ("item", "href"),
+    [
+        ({"links": [{"rel": "root", "href": "r"}, {"rel": "self", "href": "s"}]}, "s"),
+        ({"links": [None, {"rel": "self"}, {"rel": "self", "href": "late"}]}, ""),
+        ({"links": {"rel": "self"}}, ""),
+        ({}, ""),
+    ],
+)
+def test_link_href(item, href):
+    """The first link of a relation counts, and a broken item has none."""
+    assert link_href(item) == href

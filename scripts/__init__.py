@@ -1,0 +1,1 @@
+"""Programs of continuous integration: built wheels, oldest dependencies, the notebook."""

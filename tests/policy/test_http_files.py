@@ -1,0 +1,332 @@
+"""Downloads from an origin that does what origins do."""
+
+from __future__ import annotations
+
+import gzip
+import time
+
+import pytest
+
+from stac_policy.http import Attempts, FetchError, Incoming, PassingError, download, open_url
+from tests import origin as answers
+from tests.origin import ranges
+
+CONTENT = bytes(range(256)) * 10_000  # more than two blocks of a download
+OTHER = CONTENT[::-1]
+HALF = len(CONTENT) // 2
+
+
+@pytest.mark.parametrize("size", [0, 1, (1 << 20) - 1, 1 << 20, len(CONTENT)])
+def test_whole_files(origin, fetch, size):
+    """A download has the bytes of the file, in folders that it makes."""
+    assert fetch(origin.add("/f", CONTENT[:size])).read_bytes() == CONTENT[:size]
+    assert len(origin.seen) == 1
+
+
+@pytest.mark.parametrize("answer", [answers.chunked, answers.until_closed])
+def test_files_without_a_length(origin, fetch, answer):
+    """An origin need not say how long a file is."""
+    assert fetch(origin.add("/f", CONTENT, answer)).read_bytes() == CONTENT
+
+
+def test_an_older_file_is_replaced(origin, fetch, tmp_path):
+    """What lies at the target is no part of the download."""
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "file").write_bytes(OTHER)
+    assert fetch(origin.add("/f", CONTENT)).read_bytes() == CONTENT
+    assert ranges(origin) == [None]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/Panama+Canal,+Panama/x.tif",
+        "/a//b%20c%2Fd.tif",
+        "/Products(0c6f1b1e)/$value",
+        "/entry?name=EOPMetadata.xml&x=a%26b",
+        "/",
+    ],
+)
+def test_urls_are_requested_as_they_are(origin, fetch, path):
+    """No character of a URL's path and query is changed on the way."""
+    assert fetch(origin.add(path, CONTENT)).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br", "identity, gzip", "x" * 1000])
+def test_encoded_bodies(origin, fetch, fails, encoding):
+    """A body that comes compressed, although nobody asked for it, is not the file."""
+    body = gzip.compress(CONTENT)
+    url = origin.add("/f", body, answers.status(200, body, Content_Encoding=encoding))
+    with fails() as caught:
+        fetch(url)
+    assert str(caught.value).startswith(f"it is sent encoded ({encoding[:40]})")
+    assert len(origin.seen) == 1
+    assert origin.seen[0].headers["Accept-Encoding"] == "identity"
+
+
+def test_an_interrupted_download_goes_on(origin, fetch, pauses):
+    """What is there already is not sent again, while the file is the same."""
+    url = origin.add("/f", CONTENT, answers.cut(HALF))
+    assert fetch(url).read_bytes() == CONTENT
+    assert ranges(origin) == [None, f"bytes={HALF}-"]
+    assert origin.seen[1].headers["If-Range"] == '"1"'
+    assert pauses == []  # it got on
+
+
+def test_a_silent_origin_is_asked_again(origin, fetch):
+    """An origin that stops sending is left after the time limit, and what came is kept."""
+    url = origin.add("/f", CONTENT, answers.stall(HALF))
+    assert fetch(url, timeout_s=0.3).read_bytes() == CONTENT
+    assert len(origin.seen) == 2
+
+
+def test_repeated_interruptions(origin, fetch, pauses):
+    """A download goes on from where it stopped each time, after pauses if it hardly gets on."""
+    url = origin.add("/f", CONTENT, answers.cut(HALF), *[answers.rest_cut(1000)] * 3)
+    assert fetch(url).read_bytes() == CONTENT
+    assert ranges(origin) == [None] + [f"bytes={HALF + n}-" for n in (0, 1000, 2000, 3000)]
+    assert pauses == [1, 2, 4]
+
+
+def test_many_interruptions(origin, fetch, pauses):
+    """As long as a download gets on, it may break off as often as it will."""
+    url = origin.add("/f", CONTENT, answers.cut(100_000), *[answers.rest_cut(100_000)] * 20)
+    assert fetch(url).read_bytes() == CONTENT
+    assert ranges(origin)[1:] == [f"bytes={n}00000-" for n in range(1, 22)]
+    assert pauses == []
+
+
+def test_versions_without_an_end(origin, fetch, fails, pauses):
+    """A file that is another one each time, and never whole, does not go on for ever."""
+    versions = [answers.cut(HALF, ETag=f'"{number}"') for number in range(99)]
+    url = origin.add("/f", CONTENT, *versions, etag=None)
+    with fails():
+        fetch(url)
+    assert len(origin.seen) < 10
+    assert pauses
+
+
+def test_a_changed_file_starts_again(origin, fetch):
+    """If the file changed meanwhile, the origin sends the new one whole."""
+
+    def old(handler, _content, _etag):
+        handler.answer(200, CONTENT[:HALF], len(CONTENT), ETag='"0"')
+
+    url = origin.add("/f", OTHER, old, etag='"1"')
+    assert fetch(url).read_bytes() == OTHER
+    assert ranges(origin) == [None, f"bytes={HALF}-"]
+    assert origin.seen[1].headers["If-Range"] == '"0"'
+
+
+@pytest.mark.parametrize(
+    ("start", "etag"),
+    [(HALF, '"2"'), (HALF, 'W/"1"'), (HALF, ""), (HALF - 1, '"1"'), (HALF * 2 - 1, '"1"')],
+)
+def test_the_wrong_part_is_not_appended(origin, fetch, start, etag):
+    """A part of another version, or of another place, makes the download start again."""
+    wrong = answers.part(start, etag)
+    url = origin.add("/f", CONTENT, answers.cut(HALF), wrong)
+    assert fetch(url).read_bytes() == CONTENT
+    assert ranges(origin) == [None, f"bytes={HALF}-", None]
+
+
+@pytest.mark.parametrize("etag", [None, 'W/"1"'])
+def test_only_a_strong_etag_tells_versions(origin, fetch, etag):
+    """Without a strong ETag nobody knows whether the rest is of the same file."""
+    url = origin.add("/f", CONTENT, answers.cut(HALF), etag=etag)
+    assert fetch(url).read_bytes() == CONTENT
+    assert ranges(origin) == [None, None]
+
+
+def test_ranges_are_not_needed(origin, fetch):
+    """An origin without ranges sends the file again, and nothing is doubled."""
+    url = origin.add("/f", CONTENT, answers.cut(HALF), answers.whole)
+    assert fetch(url).read_bytes() == CONTENT
+
+
+def test_unsatisfiable_ranges(origin, fetch):
+    """If the origin has no such range, the download starts again."""
+    url = origin.add("/f", CONTENT, answers.cut(HALF), answers.status(416))
+    assert fetch(url).read_bytes() == CONTENT
+    assert ranges(origin) == [None, f"bytes={HALF}-", None]
+
+
+@pytest.mark.parametrize("code", [408, 425, 429, 500, 502, 503, 504])
+def test_passing_failures(origin, fetch, pauses, code):
+    """What may pass is tried again."""
+    url = origin.add("/f", CONTENT, answers.status(code), answers.status(code))
+    assert fetch(url).read_bytes() == CONTENT
+    assert pauses == [1, 2]
+
+
+def test_a_failure_between_keeps_what_came(origin, fetch):
+    """An error page in between is no part of the file, and what came before is kept."""
+    url = origin.add("/f", CONTENT, answers.cut(HALF), answers.status(503))
+    assert fetch(url).read_bytes() == CONTENT
+    assert ranges(origin) == [None, f"bytes={HALF}-", f"bytes={HALF}-"]
+
+
+@pytest.mark.parametrize("code", [400, 401, 403, 404, 405, 410, 451, 501])
+def test_final_answers(origin, fetch, fails, pauses, code):
+    """What will not pass fails at once."""
+    url = origin.add("/f", CONTENT, answers.status(code))
+    with fails() as caught:
+        fetch(url)
+    assert caught.value.status == code
+    assert str(caught.value) == f"HTTP {code}"
+    assert len(origin.seen) == 1
+    assert pauses == []
+
+
+@pytest.mark.parametrize("code", [202, 203, 204, 300, 301, 304])
+def test_answers_that_are_no_file(origin, fetch, fails, code):
+    """A page that says "later" or "elsewhere" is not taken for the file."""
+    body = b"" if code in {204, 304} else b"your order is being prepared"
+    with fails():
+        fetch(origin.add("/f", CONTENT, answers.status(code, body)))
+
+
+def test_a_part_that_nobody_asked_for(origin, fetch):
+    """A part is not taken for the file."""
+    url = origin.add("/f", CONTENT, answers.part(HALF, '"1"'))
+    assert fetch(url).read_bytes() == CONTENT
+    assert len(origin.seen) == 2
+
+
+@pytest.mark.parametrize("answer", [answers.cut(HALF), answers.cut(0), answers.chunks_cut])
+def test_a_body_that_is_never_whole(origin, fetch, fails, pauses, answer):
+    """A body that is cut each time is an error, and no part of it stays."""
+    url = origin.add("/f", CONTENT, *[answer] * 9, etag=None)
+    with fails():
+        fetch(url)
+    assert len(origin.seen) == 4
+    assert pauses == [1, 2, 4]
+
+
+def test_nobody_answers(origin, fetch, fails, pauses):
+    """A host that can not be reached is an error after four attempts."""
+    origin.server_close()
+    with fails() as caught:
+        fetch(origin.add("/f", CONTENT))
+    assert str(caught.value) == "no answer (Connection refused)"
+    assert pauses == [1, 2, 4]
+
+
+def test_an_interrupted_process_leaves_no_file(origin, fetch, fails, monkeypatch):
+    """Ctrl-C leaves no half of a file behind."""
+
+    def interrupt(_seconds):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("stac_policy.http.time.sleep", interrupt)
+    with fails(KeyboardInterrupt):
+        fetch(origin.add("/f", CONTENT, answers.cut(1000)))
+
+
+def test_our_messages_hold_no_query(origin, fetch, fails):
+    """The messages of this module repeat no query, where redirects carry signatures."""
+    signed = origin.url + "/f?X-Amz-Signature=s3cr3t"
+    for answer in (answers.status(403), answers.cut(HALF), answers.chunks_cut):
+        origin.add("/f?X-Amz-Signature=s3cr3t", CONTENT, *[answer] * 4, etag=None)
+        url = origin.add("/a", b"", *[answers.redirect(signed)] * 4)
+        with fails() as caught:
+            fetch(url)
+        assert "s3cr3t" not in str(caught.value)
+        assert caught.value.__cause__ is None
+
+
+def test_a_long_download_has_all_its_attempts(origin, fetch, monkeypatch):
+    """The time for attempts begins with the first that fails, however long that took."""
+    real = time.monotonic
+
+    def long(handler, content, etag):
+        monkeypatch.setattr("stac_policy.http.time.monotonic", lambda: real() + 100_000)
+        answers.cut(HALF)(handler, content, etag)
+
+    url = origin.add("/f", CONTENT, long, etag=None)
+    assert fetch(url).read_bytes() == CONTENT
+    assert len(origin.seen) == 2
+
+
+def test_no_link_is_written_through(origin, fetch, tmp_path):
+    """Where the target is another name of a file, that file stays as it is."""
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "kept").write_bytes(OTHER)
+    (tmp_path / "folder" / "file").hardlink_to(tmp_path / "kept")
+    assert fetch(origin.add("/f", CONTENT)).read_bytes() == CONTENT
+    assert (tmp_path / "kept").read_bytes() == OTHER
+
+
+def test_the_target_can_not_be_written(origin, session, tmp_path):
+    """A folder that can not be made is an error of the file system, before any request."""
+    (tmp_path / "file").write_bytes(CONTENT)
+    with pytest.raises(OSError, match="file"):
+        download(session, origin.add("/f", CONTENT), tmp_path / "file" / "x", (), 10)
+    assert origin.seen == []
+    assert (tmp_path / "file").read_bytes() == CONTENT
+
+
+# How long it is tried.
+
+
+@pytest.mark.parametrize(
+    ("wanted", "pause"),
+    [
+        *[("7", 7), ("86400", 60), ("0", 1), ("-5", 1), ("x", 1), ("9" * 5000, 1), ("٣", 1)],
+        *[("Fri, 31 Dec 9999 23:59:59 GMT", 60), ("Thu, 01 Jan 1970 00:00:00 GMT", 1)],
+    ],
+)
+def test_retry_after(origin, fetch, pauses, wanted, pause):
+    """A pause that an origin asks for is made, but not for days."""
+    wanted = wanted.encode().decode("latin-1")
+    url = origin.add("/f", CONTENT, answers.status(503, Retry_After=wanted))
+    assert fetch(url).read_bytes() == CONTENT
+    assert pauses == [pause]
+
+
+def test_a_budget_of_time(pauses):
+    """No attempt begins after the time for all of them, however few there were."""
+    attempts = Attempts(until_s=time.monotonic() + 50)
+    busy = PassingError("busy")
+    busy.retry_after_s = 40.0
+    assert attempts.again(busy)
+    busy.retry_after_s = 60.0
+    assert not attempts.again(busy)
+    assert not Attempts().again(FetchError("HTTP 404"))
+    assert pauses == [40]
+
+
+@pytest.mark.parametrize("limit", [("UNKNOWN_BYTES", HALF), ("UNKNOWN_S", -1)])
+def test_bodies_of_unknown_size(origin, fetch, fails, monkeypatch, limit):
+    """What has no size is read for so long, and so far, and not again."""
+    monkeypatch.setattr(f"stac_policy.http.{limit[0]}", limit[1])
+    for answer in (answers.chunked, answers.until_closed):
+        url = origin.add("/f", CONTENT, answer)
+        with fails() as caught:
+            fetch(url)
+        told = "no end within" if limit[1] == -1 else f"more bytes there than {HALF}"
+        assert told in str(caught.value)
+    assert len(origin.seen) == 2
+    assert fetch(origin.add("/f", CONTENT)).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("size", [HALF, len(CONTENT) - 1, len(CONTENT) + 1])
+@pytest.mark.parametrize("answer", [answers.whole, answers.chunked])
+def test_another_size(origin, session, pauses, size, answer):
+    """No more bytes come than there shall be, and fewer are told."""
+    url = origin.add("/f", CONTENT, answer, answer)
+    got = []
+    with pytest.raises(FetchError, match=f"bytes there than {size}|instead of {size}|of {size} "):
+        got += Incoming(session, url, lambda _: got.clear(), size, attempts=Attempts(1))
+    assert sum(map(len, got)) <= size
+    assert pauses == []
+
+
+def test_open_url(origin, session):
+    """A response is given as it is, whatever its status, and closed afterwards."""
+    url = origin.add("/f", CONTENT, answers.status(418))
+    with open_url(session, url, (), 10, method="HEAD", headers={"X-Test": "1"}) as response:
+        assert response.status_code == 418
+    assert origin.seen[0].method == "HEAD"
+    assert origin.seen[0].headers["X-Test"] == "1"
+    assert response.raw.closed

@@ -1,0 +1,99 @@
+"""The application on a port, and requests to it that no library tidies up."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import uvicorn
+
+from stac_rucio.serve import make_app
+from stac_rucio.serve._app import configuration
+
+
+@dataclass
+class Got:
+    """What came back."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+    def header(self, name):
+        """The value of a header, which is there at most once, or None."""
+        values = [value for found, value in self.headers if found.lower() == name]
+        assert len(values) <= 1, f"{name} is there {len(values)} times"
+        return values[0] if values else None
+
+    def json(self):
+        """The body, which is JSON."""
+        return json.loads(self.body)
+
+
+@dataclass
+class Proxy:
+    """A running application."""
+
+    url: str
+
+    def ask(self, target, method="GET", headers=(), body=None, *, length=True, host=True):
+        """Send a request whose target stays as it is."""
+        connection = http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=20)
+        try:
+            connection.putrequest(method, target, skip_host=not host, skip_accept_encoding=True)
+            headers = headers.items() if isinstance(headers, dict) else headers
+            for name, value in headers:
+                connection.putheader(name, value)
+            if body is not None and length:
+                connection.putheader("Content-Length", str(len(body)))
+            connection.endheaders(body)
+            response = connection.getresponse()
+            return Got(response.status, response.getheaders(), response.read())
+        finally:
+            connection.close()
+
+
+@contextmanager
+def running_proxy(api, modifier, **options):
+    """The application, served as `serve` does it, but in a thread."""
+    app = make_app(api, modifier, **options)
+    config = configuration(app, "127.0.0.1", 0)
+    listening = socket.create_server(("127.0.0.1", 0))
+    # Little waits in the kernel, so that clients that do not read are felt early.
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65_536)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, args=([listening],))
+    thread.start()
+    try:
+        while not server.started:
+            assert thread.is_alive()
+            time.sleep(0.01)
+        yield Proxy(f"http://127.0.0.1:{listening.getsockname()[1]}")
+    finally:
+        server.should_exit = True
+        thread.join()
+        listening.close()
+
+
+class Marking:
+    """A modifier that writes into each asset what was preferred, without any Rucio."""
+
+    def __init__(self, preferred=()):
+        """Mark with these."""
+        self.preferred = list(preferred)
+
+    def with_options(self, *, prefer):
+        """Return a modifier that prefers these."""
+        return Marking(prefer)
+
+    def __call__(self, thing):
+        """Modify."""
+        for item in thing.get("features", [thing]):
+            for asset in item["assets"].values():
+                asset["marked"] = self.preferred
