@@ -67,7 +67,7 @@ def modify(
     client.modifier(None)  # type: ignore[arg-type]
     client.modifier(items)  # type: ignore[arg-type]
     client.modifier("DISK")  # type: ignore[arg-type]
-    client.modifier.with_options(prefer=["DISK"])  # type: ignore[arg-type]
+    client.modifier(prefer=["DISK"])  # type: ignore[arg-type]
     client.modifier.with_options(prefer=5)  # type: ignore[arg-type]
     client.modifier.with_options(prefr="A")  # type: ignore[call-arg]
     return client.modifier.with_options(prefer=["DISK"], timeout_s=None)
