@@ -35,7 +35,7 @@ class Modifier(Scenario):
 
     def modifier(self):
         """A modifier that remembers no answers."""
-        return self.stac.modifier(strict=True, timeout_s=self.timeout_s, cache_s=0)
+        return self.stac.modifier.with_options(strict=True, timeout_s=self.timeout_s, cache_s=0)
 
     def act(self):
         """Search."""

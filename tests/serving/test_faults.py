@@ -326,12 +326,12 @@ def test_rucio_hangs(upstream, make_proxy):
 def test_prefer_that_rucio_does_not_know(upstream, make_proxy):
     """A client that prefers what is not there is told; all others are not."""
 
-    def modify(page=None, *, prefer=None):
-        if page is None:
+    class Preferring(Marking):
+        def with_options(self, *, prefer):
             raise ConfigurationError(f"no RSE {prefer} {HIDDEN}")
 
     upstream.add("/search", page_of(upstream.url), ITEMS)
-    with make_proxy(modify) as proxy:
+    with make_proxy(Preferring()) as proxy:
         got = proxy.ask("/search?prefer=NONE")
         assert error_of(got) == (400, "BadRequest")
         assert HIDDEN not in got.body.decode()
@@ -492,14 +492,14 @@ class _Meeting(Marking):
         self._lock = threading.Lock()
         self._fifth = threading.Event()
 
-    def __call__(self, thing=None, *, prefer=None):
+    def __call__(self, thing):
         with self._lock:
             self._now += 1
             self.most = max(self.most, self._now)
             if self.most > 4:
                 self._fifth.set()
         self._fifth.wait(0.3)
-        super().__call__(thing, prefer=prefer)
+        super().__call__(thing)
         with self._lock:
             self._now -= 1
 

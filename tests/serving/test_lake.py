@@ -25,7 +25,7 @@ AREA = '{"type":"Polygon","coordinates":[[[5,44],[14,44],[14,49],[5,49],[5,44]]]
 def near(stac_lake):
     """The served API, after some items have been copied to all storages."""
     client = copy_items(stac_lake)
-    with running_proxy(stac_lake.stac_url, client.modifier(strict=True)) as proxy:
+    with running_proxy(stac_lake.stac_url, client.modifier.with_options(strict=True)) as proxy:
         yield proxy.url
 
 
@@ -114,7 +114,7 @@ def test_rucio_down(stac_lake):
     (port,) = free_ports(1)
     rucio.list_hosts = [f"http://127.0.0.1:{port}"]
     direct = requests.get(f"{stac_lake.stac_url}/search", timeout=10).json()["features"]
-    modifier = StacClient(rucio).modifier(strict=True)
+    modifier = StacClient(rucio).modifier.with_options(strict=True)
     with running_proxy(stac_lake.stac_url, modifier) as proxy:
         got = requests.get(f"{proxy.url}/search", timeout=20)
         items = [
