@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from typing import Any
 
 import pytest
 from pystac_client import Client
@@ -63,7 +64,7 @@ def serve(server, body):
     return answered
 
 
-LINKS = {
+LINKS: dict[str, Any] = {
     "a circle": {"href": "{api}/search?page=2"},
     "a circle of POSTs": {"href": "{api}/search", "method": "POST", "body": {"token": "x"}},
     "another method": {"href": "{api}/search", "method": "DELETE"},
@@ -77,7 +78,7 @@ LINKS = {
     "nobody": {"href": f"http://user:{SECRET}@127.0.0.1:1/x?sig={SECRET}"},
     "no port": {"href": f"http://user:{SECRET}@127.0.0.1:x/?sig={SECRET}"},
 }
-PAGES = {
+PAGES: dict[str, Any] = {
     "no page": [1],
     "null": None,
     "features of no list": {"type": "FeatureCollection", "features": 7, "links": []},

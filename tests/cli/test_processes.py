@@ -41,7 +41,7 @@ def test_stac_clients_search_is_piped_into_verbs(environment):
     folder.mkdir()
     beside = os.pathsep.join([str(Path(sys.executable).parent), environment["PATH"]])
     variables = {"PYTHON": sys.executable, "FOLDER": str(folder), "PATH": beside}
-    bash = shutil.which("bash")
+    bash = shutil.which("bash") or "bash"
     done = subprocess.run(  # noqa: S603 - our own script
         [bash, "-o", "pipefail", "-c", script],
         env={**environment, **variables},
@@ -77,7 +77,7 @@ def test_an_interrupted_sync_goes_on(start, environment, rucio, number, code):
     # And no end; in a thread, because it does not read all of it before it writes.
     feeder = threading.Thread(target=feed, args=(process.stdin, lines(items[:8])))
     feeder.start()
-    first = []
+    first: list[dict[str, str]] = []
     while len({row["item"] for row in first}) < 2:
         first.append(json.loads(process.stdout.readline()))
     done = first[0]["item"]
