@@ -64,7 +64,7 @@ def session():
 @pytest.fixture
 def pauses(monkeypatch):
     """The pauses between attempts in seconds, which take no time."""
-    taken = []
+    taken: list[float] = []
     monkeypatch.setattr("urllib3.util.retry.time.sleep", taken.append)
     return taken
 

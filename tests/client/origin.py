@@ -47,8 +47,8 @@ class Origin(http.server.ThreadingHTTPServer):
     def __init__(self):
         """Take a free port."""
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.seen = []
-        self._answers = defaultdict(list)
+        self.seen: list[Request] = []
+        self._answers: dict[tuple[str, str], list[Answer]] = defaultdict(list)
 
     @property
     def url(self):
@@ -78,6 +78,7 @@ class Origin(http.server.ThreadingHTTPServer):
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
+    server: Origin
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
 
@@ -89,7 +90,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.server.seen.append(Request(self.command, self.path, dict(self.headers)))
         answer = self.server.next_answer(self.command, self.path)
         if answer.raw is not None:
-            self.send_for_ever(*answer.raw, answer.pause_s)
+            first, then = answer.raw
+            self.send_for_ever(first, then, answer.pause_s)
             return
         if answer.reset_after != -1:
             self.send(answer)
@@ -103,7 +105,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         """Send an answer, as far as the test wants it to come."""
         length = len(answer.body) if answer.announced is None else answer.announced
         self.send_response(answer.status)
-        for name, value in ({"Content-Length": str(length)} | answer.headers).items():
+        for name, value in {"Content-Length": str(length), **answer.headers}.items():
             if value is not None:
                 self.send_header(name, value)
         self.end_headers()

@@ -6,6 +6,7 @@ import json
 import types
 from datetime import datetime, timezone
 from functools import partial
+from typing import Any
 
 import pystac
 import pystac_client
@@ -34,7 +35,7 @@ def make_object(name):
 def make_collection():
     """A collection."""
     extent = pystac.Extent(
-        pystac.SpatialExtent([[5, 45, 9, 47]]), pystac.TemporalExtent([[None, None]])
+        pystac.SpatialExtent([5, 45, 9, 47]), pystac.TemporalExtent([None, None])
     )
     return pystac.Collection("c", "…", extent)
 
@@ -155,7 +156,8 @@ def test_it_does_not_read_ahead():
 
 def test_items_before_a_wrong_one_are_given():
     """What is no item is an error only when its turn comes."""
-    found = iter_items([make_item("c", "1"), "nonsense", make_item("c", "2")])
+    items: list[Any] = [make_item("c", "1"), "nonsense", make_item("c", "2")]
+    found = iter_items(items)
     assert next(found)["id"] == "1"
     with pytest.raises(ConfigurationError, match="a str is not a STAC item"):
         next(found)

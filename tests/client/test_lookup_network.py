@@ -180,7 +180,7 @@ def test_no_credentials_of_this_machine(origin, other_origin, session, learn_fro
 def test_compressed_body(origin, session):
     """What Rucio has to know is what is sent, be it compressed; HEAD alone does not tell."""
     sent = gzip.compress(BODY)
-    headers = {"Content-Encoding": "gzip", "Content-MD5": MD5_BASE64}
+    headers: dict[str, str | None] = {"Content-Encoding": "gzip", "Content-MD5": MD5_BASE64}
     url = origin.add("/x.tif", Answer(sent, headers=headers))
     assert complete(asset_at(url), HEAD, session) == asset_at(url)
     asset = complete(asset_at(url), DOWNLOAD, session)
@@ -191,7 +191,10 @@ def test_compressed_body(origin, session):
 def test_body_that_is_stored_compressed(origin, session):
     """Google's hash is that of what it stores, which says nothing where it sends something else."""
     stored = base64.b64encode(hashlib.md5(b"stored", usedforsecurity=False).digest()).decode()
-    headers = {"x-goog-hash": f"md5={stored}", "x-goog-stored-content-encoding": "gzip"}
+    headers: dict[str, str | None] = {
+        "x-goog-hash": f"md5={stored}",
+        "x-goog-stored-content-encoding": "gzip",
+    }
     url = origin.add("/x.tif", Answer(BODY, headers=headers))
     assert known(complete(asset_at(url), DOWNLOAD, session)) == (SIZE, ADLER32, None)
 

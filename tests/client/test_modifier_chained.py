@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import pytest
 
 from stac_client import Modifier
+from tests.items import HREF
 
-from .modifying import COPY, HREF, page
+from .modifying import COPY, page
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def sign(thing):
@@ -22,7 +28,11 @@ def sign(thing):
 def test_signed(server, prefer, order):
     """Signing before or after the modifier neither hides copies nor loses a URL."""
     modifier = Modifier(server, prefer=prefer)
-    chain = {"before": [sign, modifier], "after": [modifier, sign], "both": [sign, modifier, sign]}
+    chain: dict[str, list[Callable[[Any], object]]] = {
+        "before": [sign, modifier],
+        "after": [modifier, sign],
+        "both": [sign, modifier, sign],
+    }
     found = page()
     for _ in range(2):
         for step in chain[order]:

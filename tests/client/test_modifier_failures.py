@@ -122,7 +122,7 @@ def test_slow(server):
     assert is_modified(found)
 
 
-def test_the_limit_is_for_the_modifier_alone(server):
+def test_the_limit_is_for_the_modifier_alone(server, monkeypatch):
     """The Rucio client that was given keeps its own time limit."""
     seen = []
     list_replicas = FakeRucio.list_replicas
@@ -131,12 +131,9 @@ def test_the_limit_is_for_the_modifier_alone(server):
         seen.append(self.timeout)
         return list_replicas(self, dids, **options)
 
-    FakeRucio.list_replicas = look
-    try:
-        Modifier(server, timeout_s=7)(page())
-        Modifier(server, timeout_s=None)(page())
-    finally:
-        FakeRucio.list_replicas = list_replicas
+    monkeypatch.setattr(FakeRucio, "list_replicas", look)
+    Modifier(server, timeout_s=7)(page())
+    Modifier(server, timeout_s=None)(page())
     assert seen == [7, 600]
     assert server.timeout == 600
 
@@ -151,7 +148,7 @@ def test_nonsense(server, entries):
     assert not is_modified(found)
 
 
-def test_no_half_modified_page(server):
+def test_no_half_modified_page(server, monkeypatch):
     """Where one of several requests fails, or a function does, the whole page stays."""
     found = page(assets=2500)
     list_replicas = FakeRucio.list_replicas
@@ -161,12 +158,9 @@ def test_no_half_modified_page(server):
             raise DatabaseException("locked")
         return list_replicas(self, dids, **options)
 
-    FakeRucio.list_replicas = fail
-    try:
-        with pytest.warns(AlternatesWarning):
-            Modifier(server)(found)
-    finally:
-        FakeRucio.list_replicas = list_replicas
+    with monkeypatch.context() as patched, pytest.warns(AlternatesWarning):
+        patched.setattr(FakeRucio, "list_replicas", fail)
+        Modifier(server)(found)
     assert not is_modified(found)
     calls = []
 

@@ -58,7 +58,7 @@ def test_the_modifier_of_a_client_is_one_object_with_its_memory(server):
 def test_a_cache_is_bounded():
     """A cache keeps the latest answers, and none for longer than is asked for."""
     clock = Clock()
-    cache = Cache(3, clock)
+    cache: Cache[str, int | None] = Cache(3, clock)
     cache.put({"a": 1, "b": None})
     clock.now_s += 5
     cache.put({"c": 3, "a": 4, "d": 5})

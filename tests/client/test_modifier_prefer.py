@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -62,7 +64,7 @@ def test_choice(prefer, chosen):
 
 def test_what_a_chooser_gets():
     """A function gets every allowed RSE with its hrefs, the best first."""
-    given = []
+    given: list[dict[str, list[str]]] = []
     key([given.append], rses=["DISK-A", "TAPE"])
     assert given == [{"DISK-A": PFNS["DISK-A"], "TAPE": PFNS["TAPE"]}]
 
@@ -145,7 +147,7 @@ def test_wrong_options(option, value):
 def test_wrong_times(option):
     """A time that is none is refused at once."""
     with pytest.raises(ConfigurationError, match=option):
-        Modifier(FakeRucio({}), **{option: -1})
+        Modifier(FakeRucio({}), **{option: cast("Any", -1)})
 
 
 def modified(**options):

@@ -32,6 +32,8 @@ AWAY = requests.ConnectionError("[Errno 111] Connection refused")
 class FakeClient:
     """A client that has nothing to ask."""
 
+    timeout: float
+
     account = "root"
     host = "https://rucio.example.org"
 
@@ -45,7 +47,7 @@ class Sender(Rucio):
     def __init__(self):
         super().__init__(FakeClient())
 
-    def send(self, values, request):
+    def send(self, values, request):  # type: ignore[override]  # it says itself what it does
         """Send all values."""
         return super().send("sending", values, lambda _, part: request(part))
 
