@@ -14,7 +14,7 @@ from stac_rucio.serve import make_app
 from stac_rucio.serve._app import configuration
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Awaitable
 
 MAX_PAGE_BYTES = 65_536
 LONGEST_S = 8.0
@@ -42,9 +42,10 @@ class Proxy:
         self.answer = answer
         self.seen.clear()
         self.hosts.clear()
-        return self._run(self._ask(request, hang_up=hang_up))
+        answered: bytes = self._run(self._ask(request, hang_up=hang_up))
+        return answered
 
-    def _run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+    def _run(self, coroutine: Awaitable[Any]) -> Any:
         return self._loop.run_until_complete(asyncio.wait_for(coroutine, LONGEST_S))
 
     async def _start(self) -> None:
@@ -70,7 +71,7 @@ class Proxy:
             self.hosts.add((host, port))
             return await connect(factory, host, port, **options)
 
-        self._loop.create_connection = watched  # type: ignore[method-assign]
+        self._loop.create_connection = watched  # type: ignore[assignment]  # it has many signatures
 
     def _stop(self) -> None:
         self._server.should_exit = True
