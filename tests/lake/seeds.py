@@ -34,7 +34,7 @@ class Healthy:
 
     def findings(self, account: str = "root", **options: Any) -> list[Any]:
         """What the doctor finds, and is not as it should be."""
-        options = {"destinations": [DISK], "survey": self.survey, "options": {}} | options
+        options = {"destinations": [DISK], "survey": self.survey, "options": {}, **options}
         rse = options.pop("rse", SOURCE)
         found = examine(lambda: self.connect(account), rse, **options)
         return [finding for finding in found if finding.level is not Level.OK]

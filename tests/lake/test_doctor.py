@@ -176,7 +176,8 @@ def test_another_protocol_beside_ours(healthy, impl):
 def test_a_source_rse_with_a_stock_protocol(healthy):
     """What an RSE with one of Rucio's own protocols can not hold is counted."""
     (asset,) = healthy.survey.assets
-    do, undo = [], []
+    do: list[tuple[Any, ...]] = []
+    undo: list[tuple[Any, ...]] = []
     for scheme, port in (("http", 80), ("https", 443)):
         for requests, impl in ((do, STOCK), (undo, source_protocol(scheme)["impl"])):
             change = {"impl": impl}

@@ -121,7 +121,9 @@ def test_prefer_puts_the_near_copy_into_href(replicated, stac_lake, client):
 def test_get_item_is_modified_too(stac_lake, client):
     """pystac-client's get_item hands over an object, which is modified in place."""
     catalogue = pystac_client.Client.open(stac_lake.stac_url, modifier=client.modifier)
-    item = catalogue.get_collection("alpine-optical").get_item("mont-blanc-20250601")
+    found = catalogue.get_collection("alpine-optical")
+    assert found is not None
+    item = found.get_item("mont-blanc-20250601")
     assert item is not None
     assert sorted(item.assets["red"].extra_fields["alternate"]) == DISKS
 

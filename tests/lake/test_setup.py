@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from stac_client import AccessError, ConfigurationError, RequestError, State, plan_setup, survey
@@ -50,7 +52,10 @@ def test_planning_changes_nothing(rucio, requests_sent):
 def test_setup_goes_on_where_it_stopped(rucio, made):
     """After any number of its changes, another run makes the others, and a third none."""
     rse, scope = f"SETUP-PART-{made}", f"setup-part-{made}"
-    options = {"destinations": "tier=disk", "survey": survey(many_items(scope, 1, 1))}
+    options: dict[str, Any] = {
+        "destinations": "tier=disk",
+        "survey": survey(many_items(scope, 1, 1)),
+    }
     options["survey"].assets += survey(
         [make_item(scope, "i", {"a": make_asset("http://x")})]
     ).assets
