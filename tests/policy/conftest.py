@@ -58,7 +58,7 @@ def other_origin():
 @pytest.fixture
 def pauses(monkeypatch):
     """The pauses between attempts in seconds, which take no time."""
-    taken = []
+    taken: list[float] = []
     monkeypatch.setattr("stac_policy.http.time.sleep", taken.append)
     return taken
 

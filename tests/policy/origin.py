@@ -68,6 +68,7 @@ def ranges(origin, path="/f"):
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
+    server: Origin
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
 

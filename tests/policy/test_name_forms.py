@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -64,7 +67,7 @@ def test_split_takes_anything(name):
         return
     assert 1 <= len(parts) <= 3
     originals = [unescape(part) for part in parts]
-    give = (collection_name, item_name, lambda *of: asset_name(*of, None))[len(parts) - 1]
+    give: Any = (collection_name, item_name, partial(asset_name, href=None))[len(parts) - 1]
     assert give(*originals) == name
 
 

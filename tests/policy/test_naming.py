@@ -172,7 +172,7 @@ def test_asset_key_of_foreign_names():
 
 @given(st.lists(st.tuples(ids, ids, ids), min_size=2, max_size=2, unique=True))
 @example([("a", "b/c", "d"), ("a/b", "c", "d")])
-def test_different_assets_have_different_names(assets):
+def test_different_assets_have_different_names(assets: list[tuple[str, str, str]]):
     """No two of all the assets of the world share a name, shortened names included."""
     first, second = (asset_name(*asset, None) for asset in assets)
     assert first != second
@@ -187,7 +187,7 @@ def test_naming_is_deterministic(collection, item):
 @pytest.mark.parametrize("sizes", [(60, 143, 154), (249, 1, 1), (300, 300, 300), (10, 400, 10)])
 def test_long_names_are_shortened(sizes):
     """The longest part keeps its head and ends in a digest of the original; the rest stays."""
-    parts = [letter * size for letter, size in zip("abc", sizes)]
+    parts = ("a" * sizes[0], "b" * sizes[1], "c" * sizes[2])
     name = asset_name(*parts, None)
     split = split_name(name)
     assert 247 <= len(name) <= 250
@@ -235,7 +235,8 @@ def test_shortening_cuts_no_escape_in_two():
 
 def test_names_of_catalogues(catalogue_items):
     """Names tell all assets apart, are read back, and readable wherever ids and keys are plain."""
-    dids, readable = {}, 0
+    dids: dict[DID, tuple[object, ...]] = {}
+    readable = 0
     for collection, item, key, href, siblings in assets_of(catalogue_items):
         name = asset_name(collection, item, key, href, siblings)
         asset = (collection, item, key)
