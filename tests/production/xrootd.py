@@ -81,5 +81,6 @@ def test_down_and_up_again(tmp_path):
     assert stac_testbed("up", "--folder", folder).returncode == 0
     assert requests.get(kept, timeout=10).content == b"kept"
     assert stac_testbed("down", "--remove", "--folder", folder).returncode == 0
+    assert lake.layout.xrootd is not None
     assert not lake.layout.xrootd.data.exists()
     assert not folder.exists()
