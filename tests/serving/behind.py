@@ -51,6 +51,7 @@ class Behind(http.server.ThreadingHTTPServer):
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
+    server: Behind
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
 
