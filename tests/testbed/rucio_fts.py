@@ -17,7 +17,7 @@ from rucio.db.sqla.constants import RequestState, RequestType
 from rucio.transfertool.fts3 import FTS3Transfertool
 
 
-class Transfer(DirectTransferImplementation):
+class Transfer(DirectTransferImplementation):  # type: ignore[misc]  # Rucio has no types
     """A transfer whose URLs are given instead of made from RSE protocols."""
 
     def __init__(self, call):
@@ -64,7 +64,7 @@ def submit(tool, call):
 
 def bulk_query(tool, call):
     """Query as the poller does; return the database fields it would update, by job."""
-    answers = {}
+    answers: dict[str, dict[str, dict[str, str]] | str] = {}
     for job_id, reports in tool.bulk_query(call["requests"]).items():
         if reports is None:
             answers[job_id] = "LOST"
