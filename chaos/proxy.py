@@ -136,6 +136,7 @@ class Proxy(http.server.ThreadingHTTPServer):
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
+    server: Proxy
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
 

@@ -32,6 +32,8 @@ class Result:
     raised: str = ""
     """What the client said under the fault, if it raised an error."""
     seconds: float = 0.0
+    error: Exception | None = None
+    """What nobody expected, if it was raised."""
 
 
 class Run:
