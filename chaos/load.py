@@ -56,7 +56,7 @@ class Load:
         self.until = time.monotonic() + seconds
         self.counts: Counter[str] = Counter()
         self.errors: Counter[str] = Counter()
-        self.wrong = []
+        self.wrong: list[str] = []
         self._lock = threading.Lock()
 
     def repeat(self, work):

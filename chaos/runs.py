@@ -44,7 +44,7 @@ class Run:
         self.bed = bed
         self.plan = make_plan(seed)
         self.folder = bed.folder / self.plan.tag
-        self._proxies = []
+        self._proxies: list[Proxy] = []
 
     @cached_property
     def rucio(self):

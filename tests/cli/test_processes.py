@@ -74,6 +74,8 @@ def test_an_interrupted_sync_goes_on(start, environment, rucio, number, code):
         )
     sync = ("sync", "-", "--rse", "STAC", "--json")
     process = start(*sync)
+    assert process.stdout is not None
+    assert process.stderr is not None
     # And no end; in a thread, because it does not read all of it before it writes.
     feeder = threading.Thread(target=feed, args=(process.stdin, lines(items[:8])))
     feeder.start()
@@ -104,6 +106,9 @@ def test_an_interrupted_sync_goes_on(start, environment, rucio, number, code):
 def test_nobody_reads(start, collection):
     """Where the output is closed, as by `head`, the program ends without a word."""
     process = start("plan", "-", "--rse", "STAC", "--json")
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stderr is not None
     process.stdout.close()
     process.stdin.write(lines(many_items(collection, 1, 1)))
     process.stdin.close()
@@ -190,7 +195,7 @@ def test_serve(start, stac_lake):
                 (item,) = requests.post(url, json=wanted, timeout=10).json()["features"]
                 break
             except requests.ConnectionError:
-                assert server.poll() is None, server.stderr.read()
+                assert server.poll() is None, server.stderr and server.stderr.read()
                 assert time.monotonic() < deadline
                 time.sleep(0.1)
         assert item["assets"]["vv"]["alternate:name"] == "STAC"

@@ -39,6 +39,7 @@ def test_broken_off(rucio, storage, tmp_path):
     rucio.add(LARGE, {"A": storage.add("/f", LARGE, *answers), "B": storage.add("/g", LARGE)})
     (outcome,) = download(rucio, tmp_path)
     assert (outcome.state, outcome.rse) == (DOWNLOADED, "A")
+    assert outcome.path is not None
     assert outcome.path.read_bytes() == LARGE
     assert ranges(storage) == [
         None,
@@ -53,6 +54,7 @@ def test_no_further(rucio, storage, tmp_path):
     rucio.add(LARGE, {"A": storage.add("/f", LARGE, *answers), "B": storage.add("/g", LARGE)})
     (outcome,) = download(rucio, tmp_path)
     assert (outcome.state, outcome.rse) == (DOWNLOADED, "B")
+    assert outcome.path is not None
     assert outcome.path.read_bytes() == LARGE
 
 
@@ -80,6 +82,7 @@ def test_a_killed_process(rucio, storage, tmp_path):
     begun_bytes = half.stat().st_size
     assert not (tmp_path / RED).exists()
     (outcome,) = download(rucio, tmp_path)
+    assert outcome.path is not None
     assert outcome.path.read_bytes() == LARGE
     assert ranges(storage) == [None, f"bytes={begun_bytes}-"]
     assert files_in(tmp_path) == [RED]
@@ -122,6 +125,7 @@ def test_the_file_has_changed(rucio, storage, tmp_path, answer):
     storage.add("/f", LARGE, answer, etag='"2"')
     (outcome,) = download(rucio, tmp_path)
     assert outcome.state is DOWNLOADED
+    assert outcome.path is not None
     assert outcome.path.read_bytes() == LARGE
 
 
@@ -133,6 +137,7 @@ def test_the_file_has_changed_and_nothing_is_known(rucio, storage, tmp_path, ans
     half.write_bytes(bytes(half.stat().st_size))
     storage.add("/f", LARGE, answer, etag='"2"')
     (outcome,) = download(rucio, tmp_path)
+    assert outcome.path is not None
     assert outcome.path.read_bytes() == LARGE
 
 
@@ -155,6 +160,7 @@ def test_what_was_left_is_wrong(rucio, storage, tmp_path):
     half.write_bytes(bytes(half.stat().st_size))
     storage.add("/f", LARGE)
     (outcome,) = download(rucio, tmp_path)
+    assert outcome.path is not None
     assert outcome.path.read_bytes() == LARGE
     assert ranges(storage) == [f"bytes={HALF_BYTES}-", None]
 
@@ -175,6 +181,7 @@ def test_the_half_of_another_replica(rucio, storage, tmp_path):
     (outcome,) = download(rucio, tmp_path)
     assert outcome.rse == "B"
     assert ranges(storage, "/g") == [None]
+    assert outcome.path is not None
     assert outcome.path.read_bytes() == LARGE
 
 

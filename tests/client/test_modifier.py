@@ -114,7 +114,7 @@ def test_several(modifier, replicas):
 def test_options_and_items_do_not_go_together(modifier):
     """Options give another modifier, and change nothing; so they do not go with items."""
     with pytest.raises(TypeError, match="another modifier"):
-        modifier(make_item(), prefer=["DISK"])
+        modifier(make_item(), prefer=["DISK"])  # type: ignore[call-overload]  # what is refused
 
 
 def test_options_add_up(replicas):

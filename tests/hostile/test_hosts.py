@@ -66,7 +66,7 @@ class _Redirecting(BaseAdapter):
 
     def __init__(self):
         super().__init__()
-        self.hosts = set()
+        self.hosts: set[str | None] = set()
         self.location = ""
 
     def send(self, request: Any, *_arguments: Any, **_options: Any) -> requests.Response:

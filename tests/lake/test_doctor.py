@@ -195,11 +195,11 @@ def test_mends(stac_lake, healthy):
     do = [request for code in (*alone, *more) for request in ALONE[code][0]]
     do += [("delete_rse_attribute", DISK, "fts"), ("add_scope", "alice", "doctor-alice")]
     scopes = {"a": "doctor-added", "b": "doctor-alice"}
-    wanted = {"survey": replace(healthy.survey, scopes=scopes)}
+    wanted = replace(healthy.survey, scopes=scopes)
     undo = ("delete_account_attribute", "alice", "stac_registrar")
     (of_account,) = healthy.findings("alice")
     with healthy.seeded(do, [undo]):
-        mends = [finding.mend for finding in healthy.findings(**wanted)]
+        mends = [finding.mend for finding in healthy.findings(survey=wanted)]
         assert len(mends) == len(do) + _tells_owners(healthy)
         _run(stac_lake, [*mends, of_account.mend])
         assert healthy.codes(**wanted) == healthy.codes("alice") == []

@@ -6,6 +6,7 @@ import copy
 import hashlib
 import json
 from importlib import resources
+from typing import Any
 
 import jsonschema
 import pystac_client
@@ -137,9 +138,9 @@ def test_one_request_a_page(client, collection, requests_sent):
 
 def test_the_same_selection_gives_the_same_rule(replicated, client, requests_sent):
     """Asking again for the same files, in any order, makes no second rule."""
-    wanted = {"assets": ASSETS, "copies": 2}
+    wanted: dict[str, Any] = {"assets": ASSETS, "copies": 2}
     rules = client.create_replication_rules(replicated, STORAGE_EXPRESSION, **wanted)
-    again = client.create_replication_rules(replicated[::-1], STORAGE_EXPRESSION, **wanted)
+    again = client.create_replication_rules([*replicated][::-1], STORAGE_EXPRESSION, **wanted)
     assert [rule.id for rule in again] == [rule.id for rule in rules]
     # The dataset and the rule are tried, found to be there, and the rule is asked for.
     assert len(requests_sent) == 2 * 5, requests_sent.sent

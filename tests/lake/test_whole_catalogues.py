@@ -194,7 +194,8 @@ def test_sync_survives_kill_9(stac_lake, client, collection, rucio, tmp_path):
     items = many_items(collection, 300, 10)
     path = tmp_path / "items.ndjson"
     path.write_text("\n".join(map(json.dumps, items)))
-    command = [sys.executable, "-c", _SYNC, stac_lake.layout.folder, path, tmp_path / "journal"]
+    places = (stac_lake.layout.folder, path, tmp_path / "journal")
+    command = [sys.executable, "-c", _SYNC, *map(str, places)]
     for seconds in (1.5, 2.0, 2.5):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL)  # noqa: S603 - this Python
         time.sleep(seconds)
@@ -276,9 +277,9 @@ def test_what_was_learned_goes_into_the_items(client, scenes, as_objects):
     """Sizes, checksums and DIDs are written back, so that nobody has to find them out again."""
     registration = client.create_replicas(scenes, "STAC", assets=["vv", "thumbnail"])
     registration.raise_for_failed()
-    items = scenes if as_objects else scenes.to_dict()
-    write_back(items, registration)
-    items = items.to_dict() if as_objects else items
+    items = scenes.to_dict()
+    write_back(scenes if as_objects else items, registration)
+    items = scenes.to_dict() if as_objects else items
     again = client.create_replicas(items, "STAC", assets=["vv", "thumbnail"], learn_from="item")
     assert again.counts == {State.ALREADY_THERE: len(registration)}
     learned = {(outcome.item, outcome.key): outcome for outcome in registration}

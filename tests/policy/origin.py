@@ -5,7 +5,10 @@ from __future__ import annotations
 import http.server
 import threading
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 
 class Request(NamedTuple):
@@ -24,16 +27,17 @@ class Origin(http.server.ThreadingHTTPServer):
     def __init__(self):
         """Take a free port."""
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.seen = []
+        self.seen: list[Request] = []
         self.gate = threading.Event()
-        self._files = {}
+        self.sent = 0  # bytes of an answer without an end
+        self._files: dict[str, tuple[bytes, str | None, Iterator[Callable[..., None]]]] = {}
 
     @property
     def url(self):
         """Its URL, without a path."""
         return f"http://127.0.0.1:{self.server_port}"
 
-    def add(self, path, content, *answers, etag='"1"'):
+    def add(self, path, content, *answers, etag: str | None = '"1"'):
         """Serve content, after the answers to the first requests, and give its URL."""
         self._files[path] = (content, etag, iter(answers))
         return self.url + path

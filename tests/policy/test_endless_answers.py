@@ -8,6 +8,7 @@ import tracemalloc
 
 import pytest
 import requests
+from requests.adapters import HTTPAdapter
 
 from stac_policy.http import make_session
 
@@ -161,5 +162,7 @@ def test_kept_connections(origin, session):
     origin.add("/f", b"abc")
     for _ in range(3):
         assert session.get(f"{origin.url}/f", timeout=5).content == b"abc"
-    (pool,) = session.get_adapter(origin.url).poolmanager.pools._container.values()
+    adapter = session.get_adapter(origin.url)
+    assert isinstance(adapter, HTTPAdapter)
+    (pool,) = adapter.poolmanager.pools._container.values()
     assert pool.num_connections == 1

@@ -34,8 +34,8 @@ def test_it_is_xrootd(url):
 
 def test_it_fetches_what_is_replicated(stac_lake, client, rucio, scenes):  # noqa: F811 - fixtures
     """XRootD itself pulls each file from its origin, and tells the checksum of what it has."""
-    client.create_replicas(scenes[:2], "STAC", assets=["red", "vv"]).raise_for_failed()
-    rules = client.create_replication_rules(scenes[:2], RSE, assets=["red", "vv"])
+    client.create_replicas(scenes.items[:2], "STAC", assets=["red", "vv"]).raise_for_failed()
+    rules = client.create_replication_rules(scenes.items[:2], RSE, assets=["red", "vv"])
     assert [rule.state for rule in client.wait(rules, timeout_s=60, poll_s=1)] == ["OK"]
     log = stac_lake.layout.logs / f"{SERVICE}.log"
     dids = list(rucio.list_content(rules[0].did.scope, rules[0].did.name))

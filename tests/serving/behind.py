@@ -6,7 +6,10 @@ import http.server
 import json
 import threading
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Seen(NamedTuple):
@@ -30,15 +33,15 @@ class Behind(http.server.ThreadingHTTPServer):
     def __init__(self):
         """Take a free port."""
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.seen = []
-        self.answers = {}
+        self.seen: list[Seen] = []
+        self.answers: dict[str, Callable[[Any], None]] = {}
 
     @property
     def url(self):
         """URL of the API, which is not at the root of its host."""
         return f"http://127.0.0.1:{self.server_port}/v1"
 
-    def add(self, path, body=b"", headers=(), status=200, act=None):
+    def add(self, path, body: Any = b"", headers: Any = (), status=200, act=None):
         """Answer a path below the API's URL; `act` is given the handler to do so itself."""
         if not isinstance(body, bytes):
             body = json.dumps(body).encode()

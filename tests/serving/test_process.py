@@ -88,7 +88,7 @@ def test_memory(behind, process):
     for name in ("dense", "deep", "bomb"):
         got = front.ask(f"/{name}")
         assert got.body == bodies[name]
-        assert got.header("stac-rucio-warning").startswith("unmodified: ")
+        assert str(got.header("stac-rucio-warning")).startswith("unmodified: ")
     assert front.ask("/small").body == small
     assert peak_bytes(running.pid) - before < 10 * size
 
