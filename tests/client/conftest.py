@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import hypothesis
 import pytest
 
@@ -13,6 +15,11 @@ from tests.policy.origin import running_origin as running_storage
 from .files import DOWNLOAD, asset_at
 from .modifying import COPY, Clock
 from .origin import running_origin
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.policy.origin import Origin as Storage
 
 # The machine may be busy; how long an example takes says nothing here.
 hypothesis.settings.register_profile(
@@ -36,7 +43,7 @@ def other_origin():
 
 
 @pytest.fixture
-def storage():
+def storage() -> Iterator[Storage]:
     """A running server of files."""
     with running_storage() as server:
         yield server

@@ -202,7 +202,7 @@ def test_mends(stac_lake, healthy):
         mends = [finding.mend for finding in healthy.findings(survey=wanted)]
         assert len(mends) == len(do) + _tells_owners(healthy)
         _run(stac_lake, [*mends, of_account.mend])
-        assert healthy.codes(**wanted) == healthy.codes("alice") == []
+        assert healthy.codes(survey=wanted) == healthy.codes("alice") == []
 
 
 _PASTE = """

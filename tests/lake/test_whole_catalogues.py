@@ -40,8 +40,8 @@ def test_whole_catalogues(client, rucio, catalogue_items):
     if catalogue_items is ITEMS:
         by_ids = {ids_of(item): with_sizes(item) for item in ITEMS}
     else:
-        there = {ids_of(item) for item in ITEMS}
-        by_ids = {ids_of(item): item for item in catalogue_items if ids_of(item) not in there}
+        ours = {ids_of(item) for item in ITEMS}
+        by_ids = {ids_of(item): item for item in catalogue_items if ids_of(item) not in ours}
     urls = {
         (*ids, key): url_of(item, key) for ids, item in by_ids.items() for key in item["assets"]
     }

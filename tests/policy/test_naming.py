@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import example, given
@@ -24,6 +25,9 @@ from tests.catalogues import SCENES
 from tests.items import assets_of
 
 from .strategies import anything, hrefs, ids, keys, names
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SUFFIXES = [".tif", ".tar.gz", ".TAR.zst", ".h5", "." + "a" * 16]
 
@@ -98,13 +102,14 @@ def test_unescape_refuses(part):
 
 def test_empty_parts_have_no_name():
     """Rucio has no name for an empty id or key."""
-    for name in (
+    naming: tuple[Callable[[], str], ...] = (
         lambda: escape(""),
         lambda: collection_scope(""),
         lambda: collection_name(""),
         lambda: item_name("c", ""),
         lambda: asset_name("c", "i", "", "x.tif"),
-    ):
+    )
+    for name in naming:
         with pytest.raises(ValueError, match="empty"):
             name()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from typing import TYPE_CHECKING, Any
 
 from rucio.common.types import InternalAccount, InternalScope
 from rucio.core.request import RequestSource, RequestWithSources, TransferDestination
@@ -15,6 +16,9 @@ from rucio.core.rse import RseData
 from rucio.core.transfer import DirectTransferImplementation
 from rucio.db.sqla.constants import RequestState, RequestType
 from rucio.transfertool.fts3 import FTS3Transfertool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Transfer(DirectTransferImplementation):  # type: ignore[misc]  # Rucio has no types
@@ -79,7 +83,7 @@ def bulk_query(tool, call):
     return answers
 
 
-CALLS = {
+CALLS: dict[str, Callable[[FTS3Transfertool, dict[str, Any]], Any]] = {
     "submit": submit,
     "bulk_query": bulk_query,
     "cancel": lambda tool, call: tool.cancel([call["job_id"]]),
