@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
@@ -16,6 +17,10 @@ from tests.origin import running_origin
 
 from .files import DOWNLOAD, asset_at
 from .modifying import COPY, Clock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 
 # The machine may be busy; how long an example takes says nothing here.
 hypothesis.settings.register_profile(
@@ -39,7 +44,7 @@ def other_origin():
 
 
 @pytest.fixture
-def storage():
+def storage() -> Iterator[Storage]:
     """A running server of files."""
     with running_origin() as server:
         yield server

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stac_client._registration import item_batches
+from stac_client import _registration
+
+item_batches: Any = _registration.item_batches  # of items that stand for a number of assets
 
 
 def assets_of(item):

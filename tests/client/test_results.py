@@ -294,7 +294,8 @@ def test_several_threads():
 
 def test_reports():
     """A report is made only of what has changed."""
-    tally, reports = Tally(), []
+    tally = Tally()
+    reports: list[Progress] = []
     reporter = Reporter(tally, reports.append)
     reporter.report()
     reporter.report()

@@ -131,8 +131,9 @@ def downloads(made: Material) -> None:
         folder = Path(scratch).resolve()
         (folder / "link").symlink_to("/")
         texts = [made.choice([made.text(), "..", "link", "catalog.json"]) for _ in range(3)]
-        ids = [text.replace(SECRET, "x") for text in texts]
-        target = place(folder, DID("s", asset_name(*ids, made.choice([made.url(), None]))))
+        collection, item, key = (text.replace(SECRET, "x") for text in texts)
+        name = asset_name(collection, item, key, made.choice([made.url(), None]))
+        target = place(folder, DID("s", name))
         part = Part(target)
         for path in (target, part.path):
             assert folder in path.parents

@@ -9,6 +9,7 @@ import sys
 import time
 import zlib
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pystac
@@ -87,8 +88,9 @@ def test_a_chosen_rse(replicated, rucio, tmp_path, requests_of, rse):
     assert [requests_of(service) for service in (STORAGES[other], *ORIGINS)] == [[], [], []]
     for outcome in there:
         assert outcome.rse == rse
+        assert outcome.path is not None
         assert outcome.path.read_bytes() == original(replicated, outcome)
-    names = [str(outcome.path.relative_to(tmp_path)) for outcome in there]
+    names = [str(path.relative_to(tmp_path)) for path in downloads.paths]
     assert "alpine-optical/gotthard-20250616/red.tif" in names
 
 
@@ -103,6 +105,8 @@ def test_the_best_replica(replicated, rucio, tmp_path, requests_of):
 def test_what_a_killed_run_left(replicated, rucio, tmp_path, requests_of, rse):
     """Storages and origins give the rest of a file whose first half is there."""
     (first, *_) = Downloader(rucio).download(replicated, tmp_path, rse=rse)
+    assert first.path is not None
+    assert first.url is not None
     body = first.path.read_bytes()
     first.path.unlink()
     part = Part(first.path)
@@ -111,7 +115,8 @@ def test_what_a_killed_run_left(replicated, rucio, tmp_path, requests_of, rse):
     part.close()
     (again, *_) = Downloader(rucio).download(replicated, tmp_path, rse=rse)
     assert again.state is DOWNLOADED
-    assert again.path.read_bytes() == body
+    assert again.path == first.path
+    assert first.path.read_bytes() == body
     path = urlsplit(first.url).path
     service = STORAGES.get(rse, "origin-a")
     wanted = 5 if rse in STORAGES else 3
@@ -122,6 +127,7 @@ def test_what_a_killed_run_left(replicated, rucio, tmp_path, requests_of, rse):
 def test_a_wrong_file(replicated, rucio, tmp_path, requests_of):
     """Only a file that is wrong is fetched again."""
     (first, *_) = Downloader(rucio).download(replicated, tmp_path, rse="DISK-A")
+    assert first.path is not None
     body = first.path.read_bytes()
     first.path.write_bytes(bytes(len(body)))
     downloads = Downloader(rucio).download(replicated, tmp_path, rse="DISK-A")
@@ -168,7 +174,7 @@ def test_only_what_is_available(replicated, stac_lake, rucio, tmp_path, requests
     search = pystac_client.Client.open(stac_lake.stac_url).search(ids=["saentis-20250621"])
     items = [*replicated, *search.items()]
     StacClient(rucio).create_replicas(items, "STAC").raise_for_failed()
-    wanted = {"assets": ["red", "vv"], "rse": "DISK-A"}
+    wanted: dict[str, Any] = {"assets": ["red", "vv"], "rse": "DISK-A"}
     downloads = Downloader(rucio).download(items, tmp_path, only_available=True, **wanted)
     states = {outcome.item: (outcome.state.value, outcome.reason) for outcome in downloads}
     assert states == {

@@ -34,7 +34,7 @@ class OtherServer:
     def client(self, tokens, **credentials):
         """A Rucio client of the account root at this server, with its tokens in a folder."""
 
-        class OtherClient(Client):
+        class OtherClient(Client):  # type: ignore[misc]  # Rucio has no types
             TOKEN_PATH_PREFIX = f"{tokens}/"
 
         return OtherClient(

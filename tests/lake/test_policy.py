@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pystac_client
 import pytest
@@ -21,6 +22,9 @@ from stac_policy.algorithms import pfn2lfn
 from stac_policy.naming import DID, collection_scope, item_name
 from stac_testbed import STORAGE_RSES
 from tests.items import make_asset, make_item, many_items
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 DISK = next(iter(STORAGE_RSES.values()))
 ITEM = "aletsch-20250611"
@@ -92,7 +96,7 @@ def test_a_registrar_may_do_nothing_else(stac_lake, rucio, collection):
     name = f"/{collection}/item/x.tif"
     rucio.add_scope("root", f"{collection}-other")
     rucio.add_dataset(collection, "not-stac")
-    refused = [
+    refused: list[Callable[[], object]] = [
         lambda: registrar.add_replicas(DISK, [file(collection, name)]),
         lambda: registrar.add_dids([{"scope": collection, "name": "x", "type": "DATASET"}]),
         lambda: registrar.add_dids(

@@ -6,6 +6,7 @@ import copy
 import hashlib
 import json
 from importlib import resources
+from typing import Any
 
 import jsonschema
 import pystac_client
@@ -121,7 +122,9 @@ def test_prefer_puts_the_near_copy_into_href(replicated, stac_lake, client):
 def test_get_item_is_modified_too(stac_lake, client):
     """pystac-client's get_item hands over an object, which is modified in place."""
     catalogue = pystac_client.Client.open(stac_lake.stac_url, modifier=client.modifier)
-    item = catalogue.get_collection("alpine-optical").get_item("mont-blanc-20250601")
+    found = catalogue.get_collection("alpine-optical")
+    assert found is not None
+    item = found.get_item("mont-blanc-20250601")
     assert item is not None
     assert sorted(item.assets["red"].extra_fields["alternate"]) == DISKS
 
@@ -135,9 +138,9 @@ def test_one_request_a_page(client, collection, requests_sent):
 
 def test_the_same_selection_gives_the_same_rule(replicated, client, requests_sent):
     """Asking again for the same files, in any order, makes no second rule."""
-    wanted = {"assets": ASSETS, "copies": 2}
+    wanted: dict[str, Any] = {"assets": ASSETS, "copies": 2}
     rules = client.create_replication_rules(replicated, STORAGE_EXPRESSION, **wanted)
-    again = client.create_replication_rules(replicated[::-1], STORAGE_EXPRESSION, **wanted)
+    again = client.create_replication_rules([*replicated][::-1], STORAGE_EXPRESSION, **wanted)
     assert [rule.id for rule in again] == [rule.id for rule in rules]
     # The dataset and the rule are tried, found to be there, and the rule is asked for.
     assert len(requests_sent) == 2 * 5, requests_sent.sent

@@ -76,13 +76,15 @@ def test_an_interrupted_request(tmp_path, monkeypatch):
     def interrupt():
         raise KeyboardInterrupt
 
+    supervisor = processes._supervisor
+    assert supervisor is not None
     with monkeypatch.context() as patched:
-        patched.setattr(processes._supervisor._popen.stdout, "readline", interrupt)
+        patched.setattr(supervisor._popen.stdout, "readline", interrupt)
         with pytest.raises(KeyboardInterrupt):
             processes.start(sleeper(), tmp_path)
     second = processes.start(sleeper(), tmp_path)
-    (supervisor,) = psutil.Process().children()
-    lost, *others = sorted({c.pid for c in supervisor.children()} - {first.pid, second.pid})
+    (parent,) = psutil.Process().children()
+    lost, *others = sorted({c.pid for c in parent.children()} - {first.pid, second.pid})
     assert others == []
     psutil.Process(lost).kill()
     assert wait_for(lambda: not psutil.pid_exists(lost))

@@ -94,8 +94,12 @@ def test_extents(catalogue):
         (begin, end) = collection.extent.temporal.intervals[0]
         for item in catalogue.items:
             if item.collection_id == collection.id:
+                assert item.bbox is not None
                 assert west <= item.bbox[0] <= item.bbox[2] <= east
                 assert south <= item.bbox[1] <= item.bbox[3] <= north
+                assert begin is not None
+                assert end is not None
+                assert item.datetime is not None
                 assert begin <= item.datetime <= end
 
 
@@ -132,6 +136,7 @@ def test_georeference(catalogue, origins):
 def test_over_the_alps(catalogue):
     """Every footprint lies in the Alps, within UTM zone 32N."""
     for item in catalogue.items:
+        assert item.bbox is not None
         west, south, east, north = item.bbox
         assert 6 < west < east < 12
         assert 45 < south < north < 48

@@ -31,6 +31,6 @@ print(first.value, rest, total)
 
 def test_a_select_in_progress_hinders_no_write(tmp_path):
     """A transaction in the middle of a result writes, though another one has written meanwhile."""
-    program = [sys.executable, "-c", _OTHERS_WRITE_WHILE_ONE_READS, tmp_path / "numbers.db"]
+    program = [sys.executable, "-c", _OTHERS_WRITE_WHILE_ONE_READS, str(tmp_path / "numbers.db")]
     done = subprocess.run(program, capture_output=True, text=True, check=False)  # noqa: S603 - this Python
     assert (done.stdout, done.stderr) == ("1 [2, 3] 50\n", "")
