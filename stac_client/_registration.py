@@ -107,7 +107,7 @@ def deregister(
     doing = f"deregistering at RSE {rse}"
     rucio.rse(rse, doing)
 
-    def delete(client: Client, part: list[Asset]) -> None:
+    def delete(part: list[Asset], client: Client) -> None:
         client.delete_replicas(rse, [_as_dict(asset.did) for asset in part])
 
     selected = {asset.did: asset for asset in registrable(iter_items(items), selection, scope, rse)}
@@ -364,7 +364,7 @@ class Registrar:
     def _add(self, assets: list[Asset]) -> dict[DID, Outcome]:
         """Add replicas, and return what failed."""
 
-        def add(client: Client, part: list[Asset]) -> None:
+        def add(part: list[Asset], client: Client) -> None:
             client.add_replicas(self._rse, [_replica(asset) for asset in part])
 
         failed: dict[DID, Outcome] = {}
@@ -476,7 +476,7 @@ class _Datasets:
                     failed[asset.did] = asset.outcome(State.FAILED, reason)
         return failed
 
-    def _attach(self, client: Client, items: list[list[Asset]], presumed: Container[DID]) -> None:
+    def _attach(self, items: list[list[Asset]], client: Client, presumed: Container[DID]) -> None:
         """Attach the assets of items that have the same scope."""
         content: dict[DID, list[DID]] = {}
         types = {}

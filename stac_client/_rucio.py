@@ -47,6 +47,8 @@ RETRY_S = 90.0
 """How long a server that is away or too busy is asked again, in seconds, unless the environment
 variable `STAC_RUCIO_RETRY_S` says otherwise."""
 
+LIST_RSES = "`rucio rse list` shows the RSEs there are"
+
 _LOGGER = logging.getLogger(__name__)
 _LEAST = 50
 _FIRST_PAUSE_S = 0.25
@@ -57,29 +59,15 @@ _LONGEST_PAUSE_S = 8.0
 _QUICKLY = {"sort": "random", "domain": "wan", "resolve_archives": False}
 
 # What SQLite, PostgreSQL, MySQL, Oracle and SQLAlchemy say when others are in the way, or a
-# connection has gone. Whatever else a database says lies in the request.
-_TRANSIENT = (
-    "database is locked",
-    "database table is locked",
-    "deadlock",
-    "could not serialize access",
-    "lock wait timeout",
-    "lock timeout",
-    "too many connections",
-    "too many clients",
-    "remaining connection slots",
-    "queuepool limit",
-    "server closed the connection",
-    "connection refused",
-    "lost connection",
-    "gone away",
-    "ora-00054",
-    "ora-00060",
-    "ora-08177",
-)
-# What Rucio's client says of an answer that is not Rucio's own, but of what stands before it.
-_IN_TROUBLE = re.compile(
-    r"no error information passed \(http status code: (?:408|425|429|500|502|503|504)\)"
+# connection has gone (whatever else a database says lies in the request); and what Rucio's client
+# says of an answer that is not Rucio's own, but of what stands before it.
+_TRANSIENT = re.compile(
+    r"database (table )?is locked|deadlock|could not serialize access|lock (wait )?timeout"
+    r"|too many (connections|clients)|remaining connection slots|queuepool limit"
+    r"|server closed the connection|connection refused|lost connection|gone away"
+    r"|ora-(00054|00060|08177)"
+    r"|no error information passed \(http status code: (408|425|429|500|502|503|504)\)",
+    re.IGNORECASE,
 )
 # What takes too long may be too much for one request.
 _TOO_LONG = "Details: no error information passed (http status code: 504)"
@@ -92,6 +80,15 @@ _FINAL = (
     requests.exceptions.TooManyRedirects,
 )
 _UNKNOWN_HOST = ("NameResolutionError", "Name or service not known", "nodename nor servname")
+
+_NO_CONFIGURATION = (
+    ConfigParserError,
+    exception.ConfigNotFound,
+    exception.ConfigLoadingError,
+    exception.MissingClientParameter,
+    exception.ClientProtocolNotFound,
+    exception.ClientProtocolNotSupported,
+)
 
 
 class _WrongAnswerError(Exception):
@@ -188,14 +185,14 @@ class Rucio:
         """
         return Rucio(self._client, retry_s=0.0, timeout_s=timeout_s)
 
-    def ask(self, doing: str, request: Callable[[Client], T], *, retry_s: float | None = None) -> T:
+    def ask(self, doing: str, request: Callable[[Client], T], *, may_halve: bool = False) -> T:
         """Send a request, and again after a pause while the server is away or too busy for it.
 
         Args:
             doing: What is being done, for the beginning of the message.
             request: Sends it with the client that it is given, and reads all of the answer. What
                 it does must bear doing twice.
-            retry_s: How long to ask again, in seconds; by default as long as always.
+            may_halve: Whether what takes the server too long is left to the caller.
 
         Returns:
             What the request returns.
@@ -203,11 +200,27 @@ class Rucio:
         Raises:
             StacRucioError: In place of what Rucio's client raised, the last time.
         """
-        patience_s = self._retry_s if retry_s is None else retry_s
-        return _retried(doing, partial(self._with_client, request), patience_s)
+        return _retried(
+            doing, partial(self._with_client, request), self._retry_s, may_halve=may_halve
+        )
+
+    def ask_unless(
+        self, doing: str, request: Callable[[Client], T], *refusals: type[Exception]
+    ) -> T | None:
+        """Send a request as `ask` does; return None where Rucio refuses it for such a reason."""
+
+        def asked(client: Client) -> T | None:
+            try:
+                return request(client)
+            except (exception.CannotAuthenticate, exception.ServerConnectionException):
+                raise
+            except refusals:
+                return None
+
+        return self.ask(doing, asked)
 
     def send(
-        self, doing: str, values: Iterable[T], request: Callable[[Client, list[T]], object]
+        self, doing: str, values: Iterable[T], request: Callable[[list[T], Client], object]
     ) -> list[tuple[T, StacRucioError]]:
         """Send values in bulk requests, in halves where the server refuses one.
 
@@ -217,7 +230,7 @@ class Rucio:
         Args:
             doing: What is being done, for the beginning of the messages.
             values: What to send.
-            request: Sends some of them with the client that it is given; as in `ask`.
+            request: Sends some of them with the client that it is given, as in `ask`.
 
         Returns:
             The values that were refused, each with the reason. A refusal that
@@ -230,12 +243,7 @@ class Rucio:
         while pending:
             part = pending.pop()
             try:
-                _retried(
-                    doing,
-                    partial(self._with_client, partial(_with_values, request, part)),
-                    self._retry_s,
-                    may_halve=True,
-                )
+                self.ask(doing, partial(request, part), may_halve=True)
             except RequestError as error:
                 slow = _took_too_long(error)
                 if slow and len(part) <= _LEAST:
@@ -408,59 +416,38 @@ def _translating(doing: str) -> Iterator[None]:
             hint="is it running, and is rucio_host right?",
             transient=not final,
         ) from error
+    except _NO_CONFIGURATION as error:
+        raise ConfigurationError(
+            f"{doing}: no usable rucio.cfg ({details(error)})",
+            hint="set RUCIO_CONFIG to one with a [client] section, or give StacClient a "
+            "rucio.client.Client",
+        ) from error
     except exception.RucioException as error:
-        raise _translated(doing, error) from error
-    except ConfigParserError as error:
-        raise _no_configuration(doing, error) from error
+        kind, hint = _kind_and_hint(error)
+        text = f"{doing}: {details(error)}"
+        raise kind(text, hint=hint, transient=_may_pass(error)) from error
     # Half an answer, or none at all: Rucio's client takes it for a whole one.
-    except (JSONDecodeError, StopIteration) as error:
-        raise _no_answer(doing, transient=True) from error
-    except _WrongAnswerError as error:
-        raise _no_answer(doing, transient=False) from error.__cause__
+    except (JSONDecodeError, StopIteration, _WrongAnswerError) as error:
+        raise RequestError(
+            f"{doing}: incomplete or not a Rucio response",
+            hint="check rucio_host",
+            transient=not isinstance(error, _WrongAnswerError),
+        ) from error
 
 
-def _translated(doing: str, error: exception.RucioException) -> StacRucioError:
-    kind: type[StacRucioError] = RequestError
-    hint = ""
+def _kind_and_hint(error: exception.RucioException) -> tuple[type[StacRucioError], str]:
     if isinstance(error, (exception.CannotAuthenticate, exception.NoAuthInformation)):
-        kind, hint = AccessError, "check account and credentials with `rucio whoami`"
-    elif isinstance(error, (exception.AccessDenied, exception.InsufficientAccountLimit)):
-        kind, hint = AccessError, "ask an administrator of this Rucio for it"
-    elif isinstance(error, exception.RSENotFound):
-        kind, hint = ConfigurationError, "`rucio rse list` shows the RSEs there are"
-    elif isinstance(error, exception.ScopeNotFound):
-        kind, hint = ConfigurationError, "ask an administrator of this Rucio to add it"
-    elif isinstance(error, (exception.InvalidRSEExpression, exception.InsufficientTargetRSEs)):
-        kind = ConfigurationError
+        return AccessError, "check account and credentials with `rucio whoami`"
+    if isinstance(error, (exception.AccessDenied, exception.InsufficientAccountLimit)):
+        return AccessError, "ask an administrator of this Rucio for it"
+    if isinstance(error, exception.RSENotFound):
+        return ConfigurationError, LIST_RSES
+    if isinstance(error, exception.ScopeNotFound):
+        return ConfigurationError, "ask an administrator of this Rucio to add it"
+    if isinstance(error, (exception.InvalidRSEExpression, exception.InsufficientTargetRSEs)):
         hint = "check the RSE expression with `rucio rse list --rses EXPRESSION`"
-    elif isinstance(
-        error,
-        (
-            exception.ConfigNotFound,
-            exception.ConfigLoadingError,
-            exception.MissingClientParameter,
-            exception.ClientProtocolNotFound,
-            exception.ClientProtocolNotSupported,
-        ),
-    ):
-        return _no_configuration(doing, error)
-    return kind(f"{doing}: {details(error)}", hint=hint, transient=_may_pass(error))
-
-
-def _no_configuration(doing: str, error: Exception) -> ConfigurationError:
-    return ConfigurationError(
-        f"{doing}: no usable rucio.cfg ({details(error)})",
-        hint="set RUCIO_CONFIG to one with a [client] section, or give StacClient a "
-        "rucio.client.Client",
-    )
-
-
-def _no_answer(doing: str, *, transient: bool) -> RequestError:
-    return RequestError(
-        f"{doing}: incomplete or not a Rucio response",
-        hint="check rucio_host",
-        transient=transient,
-    )
+        return ConfigurationError, hint
+    return RequestError, ""
 
 
 def _may_pass(error: exception.RucioException) -> bool:
@@ -471,8 +458,7 @@ def _may_pass(error: exception.RucioException) -> bool:
     if type(error) not in {exception.DatabaseException, exception.RucioException}:
         return False
     # After it stands the statement, with names that a catalogue chose.
-    said = str(error).partition("[SQL")[0].lower()
-    return any(text in said for text in _TRANSIENT) or bool(_IN_TROUBLE.search(said))
+    return bool(_TRANSIENT.search(str(error).partition("[SQL")[0]))
 
 
 def _took_too_long(error: StacRucioError) -> bool:
@@ -512,12 +498,6 @@ def grouped(values: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
     for value in values:
         groups.setdefault(key(value), []).append(value)
     return groups
-
-
-def _with_values(
-    request: Callable[[Client, list[T]], object], values: list[T], client: Client
-) -> object:
-    return request(client, values)
 
 
 def _file(entry: Mapping[str, Any]) -> RucioFile:

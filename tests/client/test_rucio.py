@@ -47,7 +47,7 @@ class Sender(Rucio):
 
     def send(self, values, request):
         """Send all values."""
-        return super().send("sending", values, lambda _, part: request(part))
+        return super().send("sending", values, lambda part, _: request(part))
 
 
 def ask(request):
