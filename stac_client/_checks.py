@@ -40,7 +40,7 @@ from stac_policy.settings import SOURCE_PROTOCOL, Settings, configured_options, 
 from stac_policy.urls import DEFAULT_PORTS, is_allowed, redact
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from rucio.client import Client
 
@@ -135,10 +135,8 @@ class Change:
     """As in "add scope sentinel-2-l2a for account root"."""
     command: str
     """A command that has the same effect."""
-    method: str = field(repr=False)
-    """The method of Rucio's client."""
-    arguments: tuple[Any, ...] = field(repr=False)
-    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    request: Callable[[Client], object] = field(repr=False)
+    """Sends it with a client of Rucio."""
 
     def __str__(self) -> str:
         return self.text
@@ -153,7 +151,7 @@ class Change:
             StacRucioError: The account may not, something is there by now, or Rucio
                 cannot be reached; the message names the change.
         """
-        Rucio.of(rucio).ask(self.text, methodcaller(self.method, *self.arguments, **self.options))
+        Rucio.of(rucio).ask(self.text, self.request)
 
 
 @dataclass(frozen=True)
@@ -200,14 +198,15 @@ def _setup_rse(rse: str, *more: str) -> str:
 def _set(rse: str, setting: str, *, value: bool) -> Change:
     words = ("rse", "update", "--rse", rse, "--setting", setting, "--value", str(value))
     text = f"set {setting}={value} on {rse}"
-    return Change(text, _rucio_admin(*words), "update_rse", (rse, {setting: value}))
+    return Change(text, _rucio_admin(*words), methodcaller("update_rse", rse, {setting: value}))
 
 
 def _set_attribute(rse: RSE, key: str, value: str) -> Change:
     old = rse.attributes.get(key)
     text = f"set attribute {key}={value} on {rse.name}" + ("" if old is None else f" (was {old})")
     words = ("rse", "set-attribute", "--rse", rse.name, "--key", key, "--value", value)
-    return Change(text, _rucio_admin(*words), "add_rse_attribute", (rse.name, key, value))
+    request = methodcaller("add_rse_attribute", rse.name, key, value)
+    return Change(text, _rucio_admin(*words), request)
 
 
 # What a catalogue needs of Rucio, from a sample of its items.
@@ -350,7 +349,7 @@ def source_rse(rucio: Rucio, name: str, version: str) -> tuple[RSE, Check | None
             raise
     settings = {"deterministic": False, **dict(_AVAILABILITY.values())}
     text = f"add RSE {name}, non-deterministic, not available for writing or deletion"
-    change = Change(text, _setup_rse(name), "add_rse", (name,), settings)
+    change = Change(text, _setup_rse(name), methodcaller("add_rse", name, **settings))
     missing = wrong("rse-missing", f"there is no RSE {name}", change)
     return RSE(name, version, {**settings, "protocols": []}, {}), missing
 
@@ -490,7 +489,7 @@ def scopes(
         if scope not in there:
             text = f"add scope {scope} for account {owner}"
             command = _rucio_admin("scope", "add", "--account", owner, "--scope", scope)
-            change = Change(text, command, "add_scope", (owner, scope))
+            change = Change(text, command, methodcaller("add_scope", owner, scope))
             yield wrong("scope-missing", f"{named} does not exist", change)
         elif has is None or trusted[has]:
             yield ok("scope", f"{named} exists" + (f", owned by account {has}" if has else ""))
@@ -556,7 +555,7 @@ def _protocols(rse: RSE, catalogue: CatalogueSummary | None) -> Iterator[Check]:
     for scheme in sorted(wanted - there):
         text = f"add protocol {SOURCE_PROTOCOL} for {scheme} to {rse.name}"
         protocol = source_protocol(scheme)
-        add = Change(text, _setup_rse(rse.name), "add_protocol", (rse.name, protocol))
+        add = Change(text, _setup_rse(rse.name), methodcaller("add_protocol", rse.name, protocol))
         yield wrong("protocol-missing", f"RSE {rse.name} has no protocol for {scheme}", add)
     # What has to be deleted is the last: until then it shows that the RSE is to be a source RSE.
     for protocol in sorted(rse.protocols, key=lambda protocol: protocol["scheme"] not in SCHEMES):
@@ -569,7 +568,8 @@ def _protocol(rse: RSE, protocol: Mapping[str, Any]) -> Iterator[Check]:
 
     def change(text: str, method: str, *arguments: object) -> Change:
         address = (protocol["hostname"], protocol["port"])
-        return Change(text, _setup_rse(rse.name), method, (rse.name, scheme, *arguments, *address))
+        request = methodcaller(method, rse.name, scheme, *arguments, *address)
+        return Change(text, _setup_rse(rse.name), request)
 
     if scheme not in SCHEMES:
         delete = change(f"delete {named}, {impl}", "delete_protocols")
@@ -633,8 +633,8 @@ def distance(rucio: Rucio, source: str, destination: str) -> Iterator[Check]:
     known = methodcaller("get_distance", source, destination)
     if not rucio.ask_unless(f"asking for the distance {way}", known, exception.RSENotFound):
         command = _rucio_admin("rse", "add-distance", "--distance", "1", source, destination)
-        arguments = (source, destination, {"distance": 1})
-        change = Change(f"add distance 1 {way}", command, "add_distance", arguments)
+        request = methodcaller("add_distance", source, destination, {"distance": 1})
+        change = Change(f"add distance 1 {way}", command, request)
         yield wrong("distance-missing", f"there is no distance {way}", change)
 
 

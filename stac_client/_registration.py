@@ -8,7 +8,8 @@ from concurrent.futures import FIRST_COMPLETED, wait
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, Union
+from operator import methodcaller
+from typing import TYPE_CHECKING, Any, TypeVar, Union
 
 from rucio.common.exception import (
     DataIdentifierAlreadyExists,
@@ -40,7 +41,8 @@ if TYPE_CHECKING:
     from stac_client._results import FileTally, Progress
     from stac_client._rucio import Rucio, RucioFile
 
-    Found = Union[Asset, Outcome]
+    Registered = tuple[list[Entry], list[Outcome]]
+    _Select = Callable[[ItemDict], Iterator[Union[Asset, Outcome]]]
 
 FoundT = TypeVar("FoundT")
 
@@ -48,31 +50,8 @@ _BATCHES = 4
 """On their way to Rucio at a time; with one that is being read, all that is held in memory."""
 
 
-@dataclass(frozen=True)
-class Options:
-    """What a registration shall be like."""
-
-    assets: AssetSelection
-    scope: str | None
-    """A fixed scope instead of those derived from the collections."""
-    probe: Probe
-    """How far to go for sizes and checksums."""
-    containers: bool
-    """Whether collections get containers that hold their items' datasets."""
-    metadata: bool
-    """Whether the datasets get metadata from their items."""
-
-
 class MetadataWarning(UserWarning):
     """Assets were registered, but not all of their metadata was written."""
-
-
-class Registered(NamedTuple):
-    """Items that have been dealt with, as the registration goes on."""
-
-    entries: list[Entry]
-    outcomes: list[Outcome]
-    """One for each selected asset of the items."""
 
 
 def sync(items: ItemsLike, journal: Journal, registrar: Registrar) -> Iterator[Outcome]:
@@ -113,7 +92,7 @@ def deregister(
     selected = {asset.did: asset for asset in registrable(iter_items(items), selection, scope, rse)}
     for batch in batched(selected.values()):
         files = rucio.files((asset.did for asset in batch), all_states=True)
-        registered = {did for did, file in files.items() if rse in file.states}
+        registered = held(files, rse)
         there = [asset for asset in batch if asset.did in registered]
         refused = {asset.did: str(error) for asset, error in rucio.send(doing, there, delete)}
         for asset in batch:
@@ -172,6 +151,7 @@ class _Batch:
         return {asset.dataset for asset in self.assets.values()}
 
 
+@dataclass
 class Registrar:
     """Registers assets at one source RSE.
 
@@ -180,29 +160,29 @@ class Registrar:
     one for metadata if that is wanted.
     """
 
-    def __init__(
-        self,
-        rucio: Rucio,
-        rse: str,
-        options: Options,
-        on_progress: Callable[[Progress], None] = lambda _: None,
-    ) -> None:
-        """Prepare a registration.
+    rucio: Rucio
+    """Rucio, as an account sees it that may add replicas at the RSE."""
+    rse: str
+    assets: AssetSelection
+    scope: str | None
+    """A fixed scope instead of those derived from the collections."""
+    probe: Probe
+    """How far to go for sizes and checksums."""
+    containers: bool
+    """Whether collections get containers that hold their items' datasets."""
+    metadata: bool
+    """Whether the datasets get metadata from their items; no more once Rucio takes none."""
+    on_progress: Callable[[Progress], None] | None = None
+    """Called in the thread that asks for outcomes."""
 
-        Args:
-            rucio: Rucio, as an account sees it that may add replicas at the RSE.
-            rse: The source RSE.
-            options: What the registration shall be like.
-            on_progress: Called in the thread that asks for outcomes.
-        """
-        self._rucio = rucio
-        self._rse = rse
-        self._options = options
+    def __post_init__(self) -> None:
         self._tally = Tally()
-        self._reporter = Reporter(self._tally, on_progress)
-        self._datasets = _Datasets(rucio, containers=options.containers)
-        self._metadata = _MetadataWriter(rucio) if options.metadata else None
+        self._reporter = Reporter(self._tally, self.on_progress or (lambda _: None))
         self._under_way: dict[Future[list[Outcome]], _Batch] = {}
+        self._filled: set[DID] = set()
+        """The containers that Rucio is known to have."""
+        self._problem: str | None = None
+        """Why metadata could not be written, the first time."""
 
     def register(self, items: ItemsLike) -> Iterator[Registered]:
         """Register the assets of items and attach them to their items' datasets.
@@ -213,7 +193,7 @@ class Registrar:
             items: The items.
 
         Yields:
-            Some items with their outcomes, as they come to an end.
+            Some items and the outcomes of their selected assets, as they come to an end.
 
         Raises:
             StacRucioError: The RSE does not exist, or Rucio or the STAC API can
@@ -223,11 +203,11 @@ class Registrar:
         first = [*islice(reading, 1)]
         if not first:
             return
-        protocols = self._rucio.rse(self._rse, f"registering at RSE {self._rse}")["protocols"]
+        select = selector(self.rucio, "registering", self.rse, self.assets, self.scope)
         # What is left in the middle gives its look-ups up first: batches wait for them.
-        with threads(_BATCHES) as executor, lookups(self._options.probe) as looking_up:
+        with threads(_BATCHES) as executor, lookups(self.probe) as looking_up:
             try:
-                for batch in self._batches(chain(first, reading), protocols):
+                for batch in self._batches(chain(first, reading), select):
                     yield from self._ended()
                     while not self._takes(batch):
                         self._wait()
@@ -239,32 +219,23 @@ class Registrar:
                 yield from self._rest()
                 raise
             yield from self._rest()
-        if self._metadata is not None and self._metadata.problem is not None:
-            warnings.warn(f"no metadata: {self._metadata.problem}", MetadataWarning, stacklevel=2)
+        if self._problem is not None:
+            warnings.warn(f"no metadata: {self._problem}", MetadataWarning, stacklevel=2)
 
-    def _batches(
-        self, items: Iterable[ItemDict], protocols: list[dict[str, Any]]
-    ) -> Iterator[_Batch]:
-        options = self._options
-        unseen = named_keys(options.assets)
-        select = partial(
-            select_assets, selection=options.assets, scope=options.scope, source_rse=self._rse
-        )
+    def _batches(self, items: Iterable[ItemDict], select: _Select) -> Iterator[_Batch]:
+        unseen = named_keys(self.assets)
         for group in item_batches(items, select):
             unseen.difference_update(found.key for _, selected in group for found in selected)
-            yield self._batch(group, protocols)
+            yield self._batch(group)
         if unseen:
             reason = "no item has an asset with this key"
             missing = [Outcome("", "", key, State.SKIPPED, reason) for key in sorted(unseen)]
             yield _Batch(outcomes=missing)
 
-    def _batch(
-        self, group: list[tuple[ItemDict, list[Found]]], protocols: list[dict[str, Any]]
-    ) -> _Batch:
+    def _batch(self, group: list[tuple[ItemDict, list[Asset | Outcome]]]) -> _Batch:
         batch = _Batch(entries=[entry_of(item) for item, _ in group])
         for item, selected in group:
-            for found in selected:
-                asset = with_pfn(found, protocols)
+            for asset in selected:
                 if isinstance(asset, Outcome):
                     batch.outcomes.append(asset)
                 elif asset.did in batch.assets:
@@ -272,7 +243,7 @@ class Registrar:
                 else:
                     batch.assets[asset.did] = asset
                     batch.tallies[asset.did] = self._tally.expect()
-                    if self._metadata is not None and asset.dataset not in batch.metadata:
+                    if self.metadata and asset.dataset not in batch.metadata:
                         batch.metadata[asset.dataset] = item_metadata(item)
         return batch
 
@@ -294,7 +265,7 @@ class Registrar:
     def _ended(self) -> Iterator[Registered]:
         """Return the batches that have come to their end."""
         for future in [future for future in self._under_way if future.done()]:
-            yield Registered(self._under_way.pop(future).entries, future.result())
+            yield self._under_way.pop(future).entries, future.result()
 
     def _rest(self) -> Iterator[Registered]:
         """Wait for all batches."""
@@ -315,16 +286,12 @@ class Registrar:
         return [*batch.outcomes, *registered]
 
     def _register(self, batch: _Batch, looking_up: Lookups) -> list[Outcome]:
-        files = self._rucio.files(batch.assets, all_states=True)
-        same, drifted = self._compare(batch.assets.values(), files)
-        there, new = [], []
-        for asset in same:
-            if asset.did in files and self._rse in files[asset.did].states:
-                there.append(_as_in(asset, files[asset.did]))
-            else:
-                new.append(asset)
-        found = [asset for asset in new if asset.is_complete]
-        not_found = []
+        files = self.rucio.files(batch.assets, all_states=True)
+        at_rse = held(files, self.rse)
+        same, drifted = compare(batch.assets.values(), files, self.rse)
+        there = [_as_in(asset, files[asset.did]) for asset in same if asset.did in at_rse]
+        new = [asset for asset in same if asset.did not in at_rse]
+        found, not_found = [asset for asset in new if asset.is_complete], []
         incomplete = (asset for asset in new if not asset.is_complete)
         for result in looking_up.complete(incomplete, batch.tallies):
             if isinstance(result, Outcome):
@@ -332,50 +299,114 @@ class Registrar:
             else:
                 found.append(result)
         # What was found may differ from what Rucio has of the same file from another RSE.
-        found, drifted_too = self._compare(found, files)
+        found, drifted_too = compare(found, files, self.rse)
         refused = self._add(found)
         in_rucio = [*there, *(asset for asset in found if asset.did not in refused)]
         # The dataset of a file that Rucio has is most often there, others most often are not.
         presumed = {asset.dataset for asset in in_rucio if asset.did in files}
-        failed = refused | self._datasets.attach(in_rucio, presumed)
-        if self._metadata is not None:
+        failed = refused | self._attach(in_rucio, presumed)
+        if self.metadata:
             attached = [asset for asset in in_rucio if asset.did not in failed]
-            self._metadata.write(attached, batch.metadata)
+            self._write_metadata(attached, batch.metadata)
         return [
             *(*drifted, *not_found, *drifted_too),
             *(failed.get(asset.did) or _in_rucio(asset, State.ALREADY_THERE) for asset in there),
             *(failed.get(asset.did) or _in_rucio(asset, State.REGISTERED) for asset in found),
         ]
 
-    def _compare(
-        self, assets: Iterable[Asset], files: Mapping[DID, RucioFile]
-    ) -> tuple[list[Asset], list[Outcome]]:
-        """Divide assets into those that are as the files in Rucio, if any, and the others."""
-        same, drifted = [], []
-        for asset in assets:
-            file = files.get(asset.did)
-            drift = difference(asset, file, self._rse) if file is not None else None
-            if drift is None:
-                same.append(asset)
-            else:
-                drifted.append(asset.outcome(State.FAILED, drift))
-        return same, drifted
-
     def _add(self, assets: list[Asset]) -> dict[DID, Outcome]:
         """Add replicas, and return what failed."""
 
         def add(part: list[Asset], client: Client) -> None:
-            client.add_replicas(self._rse, [_replica(asset) for asset in part])
+            client.add_replicas(self.rse, [_replica(asset) for asset in part])
 
         failed: dict[DID, Outcome] = {}
         # Rucio refuses a request for one scope in it, and takes the PFNs of https
         # for those of http where both are in it (rucio.core.replica.add_replicas).
         groups = grouped(assets, lambda asset: (asset.did.scope, asset.url.partition(":")[0]))
         for (scope, _), alike in groups.items():
-            doing = f"registering in scope {scope} at RSE {self._rse}"
-            for asset, error in self._rucio.send(doing, alike, add):
+            doing = f"registering in scope {scope} at RSE {self.rse}"
+            for asset, error in self.rucio.send(doing, alike, add):
                 failed[asset.did] = asset.outcome(State.FAILED, str(error))
         return failed
+
+    def _attach(self, assets: Iterable[Asset], presumed: Container[DID]) -> dict[DID, Outcome]:
+        """Attach registered assets, with two requests for each 1,000 items of a scope.
+
+        What is attached already stays so. Which datasets Rucio has is not asked, unless
+        it turns out to be other than presumed.
+
+        Args:
+            assets: The assets.
+            presumed: Datasets that Rucio seems to have.
+
+        Returns:
+            The outcomes of those that could not be attached.
+        """
+        failed = {}
+        attach = partial(self._attach_items, presumed=presumed)
+        items = grouped(assets, lambda asset: asset.dataset).values()
+        for scope, same in grouped(items, lambda members: members[0].dataset.scope).items():
+            doing = f"attaching to datasets in scope {scope}"
+            for members, error in self.rucio.send(doing, same, attach):
+                reason = f"registered, but not attached to {members[0].dataset}: {error}"
+                for asset in members:
+                    failed[asset.did] = asset.outcome(State.FAILED, reason)
+        return failed
+
+    def _attach_items(
+        self, items: list[list[Asset]], client: Client, presumed: Container[DID]
+    ) -> None:
+        """Attach the assets of items that have the same scope."""
+        content = {members[0].dataset: [asset.did for asset in members] for members in items}
+        types = dict.fromkeys(content, "DATASET")
+        containers: dict[DID, list[DID]] = {}
+        for members in items if self.containers else ():
+            dataset = members[0].dataset
+            container = DID(dataset.scope, collection_name(members[0].collection))
+            containers.setdefault(container, []).append(dataset)
+        content |= containers
+        types |= dict.fromkeys(containers, "CONTAINER")
+        new = [did for did in types if not (did in presumed or did in self._filled)]
+        try:
+            _add_dids(client, types, new)
+            _fill(client, content)
+        except (DataIdentifierAlreadyExists, DataIdentifierNotFound):
+            _add_missing(client, types)
+            _fill(client, content)
+        self._filled |= containers.keys()
+
+    def _write_metadata(
+        self, assets: Iterable[Asset], of_datasets: Mapping[DID, dict[str, Any]]
+    ) -> None:
+        """Write the metadata of registered assets and of their items' datasets.
+
+        What there is already under these keys is replaced. Whether a server takes
+        metadata depends on its plugins (`rucio.core.did_meta_plugins`): what its own
+        plugin has no columns for needs another one, of which `json_meta` works on all
+        databases but SQLite.
+
+        Args:
+            assets: The assets; of those whose item gives a SHA-256, it becomes the
+                file's `sha256`.
+            of_datasets: The metadata of datasets.
+        """
+        metadata = {asset.dataset: of_datasets[asset.dataset] for asset in assets}
+        metadata |= {
+            asset.did: {"sha256": asset.checksums.sha256}
+            for asset in assets
+            if asset.checksums.sha256
+        }
+        entries = [{**_as_dict(did), "meta": meta} for did, meta in metadata.items()]
+        if not entries:
+            return
+        write = methodcaller("set_dids_metadata_bulk", entries)
+        try:
+            self.rucio.ask("writing metadata of datasets", write)
+        except StacRucioError as error:
+            if isinstance(error, AccessError) or isinstance(error.__cause__, InvalidMetadata):
+                self.metadata = False  # refused on principle
+            self._problem = self._problem or str(error)
 
 
 def _repeated(asset: Asset, first: Asset) -> Outcome:
@@ -386,7 +417,41 @@ def _repeated(asset: Asset, first: Asset) -> Outcome:
     return asset.outcome(State.FAILED, reason)
 
 
-def difference(asset: Asset, file: RucioFile, rse: str) -> str | None:
+def selector(
+    rucio: Rucio, doing: str, rse: str, selection: AssetSelection, scope: str | None
+) -> _Select:
+    """Return what yields the selected assets of an item, each with its PFN at a source RSE.
+
+    Raises:
+        StacRucioError: The RSE does not exist, or Rucio cannot be reached.
+    """
+    protocols = rucio.rse(rse, f"{doing} at RSE {rse}")["protocols"]
+    return lambda item: (
+        with_pfn(found, protocols) for found in select_assets(item, selection, scope, rse)
+    )
+
+
+def held(files: Mapping[DID, RucioFile], rse: str) -> set[DID]:
+    """Return the files that an RSE holds, or is to receive."""
+    return {did for did, file in files.items() if rse in file.states}
+
+
+def compare(
+    assets: Iterable[Asset], files: Mapping[DID, RucioFile], rse: str
+) -> tuple[list[Asset], list[Outcome]]:
+    """Divide assets into those that are as the files in Rucio, if any, and the others."""
+    same, drifted = [], []
+    for asset in assets:
+        file = files.get(asset.did)
+        drift = _difference(asset, file, rse) if file is not None else None
+        if drift is None:
+            same.append(asset)
+        else:
+            drifted.append(asset.outcome(State.FAILED, drift))
+    return same, drifted
+
+
+def _difference(asset: Asset, file: RucioFile, rse: str) -> str | None:
     """Describe how an asset differs from the file that has its DID, as far as both are known.
 
     Rucio's DIDs stand for the same bytes for ever; it answers a second
@@ -443,63 +508,6 @@ def _replica(asset: Asset) -> dict[str, Any]:
     }
 
 
-class _Datasets:
-    """Attaches files to their items' datasets, and these to their collections' containers."""
-
-    def __init__(self, rucio: Rucio, *, containers: bool) -> None:
-        self._rucio = rucio
-        self._containers = containers
-        self._filled: set[DID] = set()
-        """The containers that Rucio is known to have."""
-
-    def attach(self, assets: Iterable[Asset], presumed: Container[DID]) -> dict[DID, Outcome]:
-        """Attach registered assets, with two requests for each 1,000 items of a scope.
-
-        What is attached already stays so. Which datasets Rucio has is not asked, unless
-        it turns out to be other than presumed.
-
-        Args:
-            assets: The assets.
-            presumed: Datasets that Rucio seems to have.
-
-        Returns:
-            The outcomes of those that could not be attached.
-        """
-        failed = {}
-        attach = partial(self._attach, presumed=presumed)
-        items = grouped(assets, lambda asset: asset.dataset).values()
-        for scope, same in grouped(items, lambda members: members[0].dataset.scope).items():
-            doing = f"attaching to datasets in scope {scope}"
-            for members, error in self._rucio.send(doing, same, attach):
-                reason = f"registered, but not attached to {members[0].dataset}: {error}"
-                for asset in members:
-                    failed[asset.did] = asset.outcome(State.FAILED, reason)
-        return failed
-
-    def _attach(self, items: list[list[Asset]], client: Client, presumed: Container[DID]) -> None:
-        """Attach the assets of items that have the same scope."""
-        content: dict[DID, list[DID]] = {}
-        types = {}
-        containers = set()
-        for members in items:
-            dataset = members[0].dataset
-            types[dataset] = "DATASET"
-            content[dataset] = [asset.did for asset in members]
-            if self._containers:
-                container = DID(dataset.scope, collection_name(members[0].collection))
-                types[container] = "CONTAINER"
-                content.setdefault(container, []).append(dataset)
-                containers.add(container)
-        new = [did for did in types if not (did in presumed or did in self._filled)]
-        try:
-            _add_dids(client, types, new)
-            _fill(client, content)
-        except (DataIdentifierAlreadyExists, DataIdentifierNotFound):
-            _add_missing(client, types)
-            _fill(client, content)
-        self._filled |= containers
-
-
 def _add_missing(client: Client, types: Mapping[DID, str]) -> None:
     """Ask which DIDs Rucio does not have, and add these."""
     while True:
@@ -554,51 +562,6 @@ def item_metadata(item: ItemDict) -> dict[str, Any]:
         "stac_url": _url(item),
     }
     return {key: value for key, value in found.items() if value}
-
-
-class _MetadataWriter:
-    """Writes metadata, with one request for each batch; for several threads.
-
-    Whether a server takes metadata depends on its plugins
-    (`rucio.core.did_meta_plugins`): what its own plugin has no columns for needs
-    another one, of which `json_meta` works on all databases but SQLite.
-    """
-
-    def __init__(self, rucio: Rucio) -> None:
-        self._rucio = rucio
-        self.problem: str | None = None
-        """Why metadata could not be written, the first time."""
-        self._refused = False
-
-    def write(self, assets: Iterable[Asset], of_datasets: Mapping[DID, dict[str, Any]]) -> None:
-        """Write the metadata of registered assets and of their items' datasets.
-
-        What there is already under these keys is replaced. Nothing more is sent
-        once the server has refused on principle.
-
-        Args:
-            assets: The assets; of those whose item gives a SHA-256, it becomes the
-                file's `sha256`.
-            of_datasets: The metadata of datasets.
-        """
-        metadata = {asset.dataset: of_datasets[asset.dataset] for asset in assets}
-        metadata |= {
-            asset.did: {"sha256": asset.checksums.sha256}
-            for asset in assets
-            if asset.checksums.sha256
-        }
-        entries = [{**_as_dict(did), "meta": meta} for did, meta in metadata.items()]
-        if not entries or self._refused:
-            return
-        try:
-            self._rucio.ask(
-                "writing metadata of datasets",
-                lambda client: client.set_dids_metadata_bulk(entries),
-            )
-        except StacRucioError as error:
-            on_principle = isinstance(error.__cause__, InvalidMetadata)
-            self._refused |= on_principle or isinstance(error, AccessError)
-            self.problem = self.problem or str(error)
 
 
 def _time(value: object) -> str | None:

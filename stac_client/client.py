@@ -12,7 +12,7 @@ from stac_client._journal import Journal, registration_purpose
 from stac_client._lookup import Probe
 from stac_client._modifier import Modifier, patch_url
 from stac_client._plan import Plan, make_plan
-from stac_client._registration import Options, Registrar, deregister, sync
+from stac_client._registration import Registrar, deregister, sync
 from stac_client._results import Registration
 from stac_client._rucio import Rucio
 from stac_client._rules import (
@@ -170,8 +170,9 @@ class StacClient:
             StacRucioError: The RSE does not exist, or Rucio or the STAC API does
                 not answer.
         """
-        options = Options(assets, self._scope, _probe(probe), containers, metadata)
-        registrar = Registrar(self._rucio, rse, options, on_progress or _nothing)
+        registrar = Registrar(
+            self._rucio, rse, assets, self._scope, _probe(probe), containers, metadata, on_progress
+        )
         return Registration(
             outcome for _, outcomes in registrar.register(items) for outcome in outcomes
         )
@@ -212,8 +213,9 @@ class StacClient:
             StacRucioError: As in `create_replicas`, or the journal is not one of a
                 registration at this RSE.
         """
-        options = Options(assets, self._scope, _probe(probe), containers, metadata)
-        registrar = Registrar(self._rucio, rse, options, on_progress or _nothing)
+        registrar = Registrar(
+            self._rucio, rse, assets, self._scope, _probe(probe), containers, metadata, on_progress
+        )
         with Journal(journal, registration_purpose(rse, self._rucio.host)) as opened:
             yield from sync(items, opened, registrar)
 
@@ -440,7 +442,7 @@ class StacClient:
             assets=assets,
             scope=self._scope,
             only_available=only_available,
-            on_progress=on_progress or _nothing,
+            on_progress=on_progress or (lambda _: None),
         )
 
     def _dids(
@@ -452,10 +454,6 @@ class StacClient:
             return
         for asset in registrable(iter_items(items), selection, self._scope):
             yield asset.did, asset.dataset
-
-
-def _nothing(_: object) -> None:
-    """Take no notice."""
 
 
 def _probe(value: Probe | str) -> Probe:
