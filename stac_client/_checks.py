@@ -275,7 +275,6 @@ def summarise_catalogue(
             if isinstance(selected, Asset):
                 found.assets.append(selected)
                 found.hosts[urlsplit(selected.url).netloc.lower()] += 1
-                found.scopes[selected.collection] = selected.did.scope
             else:
                 found.refused[selected.reason] += 1
         collection = item.get("collection")
@@ -357,11 +356,6 @@ def source_rse(rucio: Rucio, name: str, version: str) -> tuple[RSE, Check | None
 def destination_rses(rucio: Rucio, destinations: str | Sequence[str], source: RSE) -> list[RSE]:
     """Ask for the RSEs that shall receive copies, without the source RSE.
 
-    Args:
-        rucio: Rucio.
-        destinations: An RSE expression, or names.
-        source: The source RSE.
-
     Raises:
         ConfigurationError: There is no such RSE.
         StacRucioError: Rucio cannot be reached.
@@ -396,12 +390,7 @@ def connection(reason: Exception) -> Check:
 
 
 def server(version: str, host: str) -> Check:
-    """Check that a version of Rucio is supported.
-
-    Args:
-        version: As the server gives it.
-        host: The server.
-    """
+    """Check that the version of Rucio that a server gives is supported."""
     if SpecifierSet(",".join(SUPPORTED_VERSION), prereleases=True).contains(version):
         return ok("server-version", f"{host} answers, Rucio {version}")
     what = f"{host} runs Rucio {version}; {', '.join(SUPPORTED_VERSION)} is supported"
@@ -474,13 +463,13 @@ def scopes(
         return
     owner = owner or rucio.account
     there = rucio.ask("listing scopes", lambda client: set(client.list_scopes()))
-
-    def list_owners(client: Client) -> dict[str, str]:
-        return {entry["scope"]: entry["account"] for entry in client.list_scope_owners()}
-
-    # The client, or the server, may be older than Rucio 40.
-    older = (AttributeError, exception.RucioException)
-    owners = rucio.ask_unless("listing owners of scopes", list_owners, *older) or {}
+    owners = rucio.ask_unless(
+        "listing owners of scopes",
+        lambda client: {each["scope"]: each["account"] for each in client.list_scope_owners()},
+        AttributeError,  # the client, or the server, may be older than Rucio 40
+        exception.RucioException,
+    )
+    owners = owners or {}
     trusted = {rucio.account: True}
     for collection, scope in by_collection.items():
         named, has = f"scope {scope} of collection {collection}", owners.get(scope)
@@ -622,13 +611,7 @@ def _source_fts(rse: RSE, destinations: Sequence[RSE], wanted: str | None) -> It
 
 
 def distance(rucio: Rucio, source: str, destination: str) -> Iterator[Check]:
-    """Check that Rucio knows the distance between two RSEs.
-
-    Args:
-        rucio: Rucio.
-        source: Name of the source RSE, which need not exist yet.
-        destination: Name of the destination RSE.
-    """
+    """Check that Rucio knows the distance between two RSEs; the source need not exist yet."""
     way = f"from {source} to {destination}"
     known = methodcaller("get_distance", source, destination)
     if not rucio.ask_unless(f"asking for the distance {way}", known, exception.RSENotFound):
@@ -641,14 +624,7 @@ def distance(rucio: Rucio, source: str, destination: str) -> Iterator[Check]:
 def destinations(
     rucio: Rucio, source: RSE, schemes: set[str], found: Sequence[RSE]
 ) -> Iterator[Check]:
-    """Check the destination RSEs, and the way there.
-
-    Args:
-        rucio: Rucio.
-        source: The source RSE.
-        schemes: The schemes of the URLs.
-        found: The destination RSEs.
-    """
+    """Check the destination RSEs, and the way there for URLs of these schemes."""
     if not found:
         return
     name, asking = rucio.account, f"asking for the limits of account {rucio.account}"
@@ -714,14 +690,14 @@ def settings(
         options: The options of `[stac]`; by default those of this machine's rucio.cfg,
             and before them those of the server's config table, where that may be read.
     """
-
-    def get_options(client: Client) -> dict[str, str]:
-        return {name: str(value) for name, value in client.get_config("stac").items()}
-
     if options is None:
-        refusals = (exception.AccessDenied, exception.ConfigNotFound)
-        in_table = rucio.ask_unless("asking for options of [stac]", get_options, *refusals) or {}
-        options = in_table | configured_options()
+        in_table = rucio.ask_unless(
+            "asking for options of [stac]",
+            lambda client: {name: str(each) for name, each in client.get_config("stac").items()},
+            exception.AccessDenied,
+            exception.ConfigNotFound,
+        )
+        options = (in_table or {}) | configured_options()
     parsed, problems = parse(options)
     for problem in problems:
         yield wrong("settings", problem, "[stac]  # docs/server.md")

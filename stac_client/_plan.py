@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 from rich.filesize import decimal
 
 from stac_client._items import iter_items
-from stac_client._registration import compare, held, selector
-from stac_client._results import Outcome
+from stac_client._registration import compare, held, kept, selector
 from stac_client._rucio import batched
 from stac_client._tables import to_html, to_text
 
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 
     from stac_client._assets import Asset, AssetSelection
     from stac_client._items import ItemDict, ItemsLike
+    from stac_client._results import Outcome
     from stac_client._rucio import Rucio
     from stac_client._tables import Part
     from stac_policy.naming import DID
@@ -105,10 +105,7 @@ def make_plan(
     plan = Plan()
     for batch in batched(_registrable(items, plan, select)):
         files = rucio.files((asset.did for asset in batch), all_states=True)
-        same, drifted = compare(batch, files, rse)
-        plan.add(same, held(files, rse))
-        for outcome in drifted:
-            plan.reject(outcome)
+        plan.add([*kept(compare(batch, files, rse), plan.reject)], held(files, rse))
     return plan
 
 
@@ -117,8 +114,4 @@ def _registrable(
 ) -> Iterator[Asset]:
     for item in iter_items(items):
         plan.items += 1
-        for found in select(item):
-            if isinstance(found, Outcome):
-                plan.reject(found)
-            else:
-                yield found
+        yield from kept(select(item), plan.reject)

@@ -235,10 +235,8 @@ class Registrar:
     def _batch(self, group: list[tuple[ItemDict, list[Asset | Outcome]]]) -> _Batch:
         batch = _Batch(entries=[entry_of(item) for item, _ in group])
         for item, selected in group:
-            for asset in selected:
-                if isinstance(asset, Outcome):
-                    batch.outcomes.append(asset)
-                elif asset.did in batch.assets:
+            for asset in kept(selected, batch.outcomes.append):
+                if asset.did in batch.assets:
                     batch.outcomes.append(_repeated(asset, batch.assets[asset.did]))
                 else:
                     batch.assets[asset.did] = asset
@@ -288,18 +286,15 @@ class Registrar:
     def _register(self, batch: _Batch, looking_up: Lookups) -> list[Outcome]:
         files = self.rucio.files(batch.assets, all_states=True)
         at_rse = held(files, self.rse)
-        same, drifted = compare(batch.assets.values(), files, self.rse)
+        outcomes: list[Outcome] = []
+        same = [*kept(compare(batch.assets.values(), files, self.rse), outcomes.append)]
         there = [_as_in(asset, files[asset.did]) for asset in same if asset.did in at_rse]
         new = [asset for asset in same if asset.did not in at_rse]
-        found, not_found = [asset for asset in new if asset.is_complete], []
+        found = [asset for asset in new if asset.is_complete]
         incomplete = (asset for asset in new if not asset.is_complete)
-        for result in looking_up.complete(incomplete, batch.tallies):
-            if isinstance(result, Outcome):
-                not_found.append(result)
-            else:
-                found.append(result)
+        found += kept(looking_up.complete(incomplete, batch.tallies), outcomes.append)
         # What was found may differ from what Rucio has of the same file from another RSE.
-        found, drifted_too = compare(found, files, self.rse)
+        found = [*kept(compare(found, files, self.rse), outcomes.append)]
         refused = self._add(found)
         in_rucio = [*there, *(asset for asset in found if asset.did not in refused)]
         # The dataset of a file that Rucio has is most often there, others most often are not.
@@ -309,7 +304,7 @@ class Registrar:
             attached = [asset for asset in in_rucio if asset.did not in failed]
             self._write_metadata(attached, batch.metadata)
         return [
-            *(*drifted, *not_found, *drifted_too),
+            *outcomes,
             *(failed.get(asset.did) or _in_rucio(asset, State.ALREADY_THERE) for asset in there),
             *(failed.get(asset.did) or _in_rucio(asset, State.REGISTERED) for asset in found),
         ]
@@ -438,17 +433,21 @@ def held(files: Mapping[DID, RucioFile], rse: str) -> set[DID]:
 
 def compare(
     assets: Iterable[Asset], files: Mapping[DID, RucioFile], rse: str
-) -> tuple[list[Asset], list[Outcome]]:
-    """Divide assets into those that are as the files in Rucio, if any, and the others."""
-    same, drifted = [], []
+) -> Iterator[Asset | Outcome]:
+    """Yield the assets that are as the files in Rucio, if any, and what becomes of the others."""
     for asset in assets:
         file = files.get(asset.did)
         drift = _difference(asset, file, rse) if file is not None else None
-        if drift is None:
-            same.append(asset)
+        yield asset if drift is None else asset.outcome(State.FAILED, drift)
+
+
+def kept(results: Iterable[Asset | Outcome], reject: Callable[[Outcome], None]) -> Iterator[Asset]:
+    """Yield the assets among results; what has come to an outcome is rejected."""
+    for result in results:
+        if isinstance(result, Outcome):
+            reject(result)
         else:
-            drifted.append(asset.outcome(State.FAILED, drift))
-    return same, drifted
+            yield result
 
 
 def _difference(asset: Asset, file: RucioFile, rse: str) -> str | None:
