@@ -12,16 +12,16 @@ from urllib.parse import parse_qs
 
 from stac_client._alternates import is_http, with_original
 from stac_client._checksums import Checksums, checksums_of
-from stac_client._items import id_text
+from stac_client._items import id_text, iter_items
 from stac_client._results import Outcome, State
 from stac_client.errors import ConfigurationError
 from stac_policy.naming import DID, asset_name, collection_scope, item_name
 from stac_policy.urls import absolute, link_href, refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
-    from stac_client._items import ItemDict
+    from stac_client._items import ItemDict, ItemsLike
 
 AssetPredicate = Callable[[str, Mapping[str, Any]], bool]
 """Takes the key and the fields of an asset, and returns whether it is meant."""
@@ -154,13 +154,13 @@ def select_assets(
 
 
 def registrable(
-    items: Iterable[ItemDict],
+    items: ItemsLike,
     selection: AssetSelection,
     scope: str | None,
     source_rse: str | None = None,
 ) -> Iterator[Asset]:
     """Yield the selected assets of items that can be registered, and nothing of the others."""
-    for item in items:
+    for item in iter_items(items):
         for found in select_assets(item, selection, scope, source_rse):
             if isinstance(found, Asset):
                 yield found

@@ -446,7 +446,7 @@ class _Run:
         self.seen.update(new)
         files: dict[DID, RucioFile] = {}
         try:
-            files = self.rucio.files(new, all_states=True)
+            files = self.rucio.files(new)
         except StacRucioError as error:
             done = {id(asset): _outcome(asset, State.FAILED, str(error)) for asset in new.values()}
         else:

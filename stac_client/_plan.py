@@ -104,7 +104,7 @@ def make_plan(
     select = selector(rucio, "planning a registration", rse, assets, scope)
     plan = Plan()
     for batch in batched(_registrable(items, plan, select)):
-        files = rucio.files((asset.did for asset in batch), all_states=True)
+        files = rucio.files(asset.did for asset in batch)
         plan.add([*kept(compare(batch, files, rse), plan.reject)], held(files, rse))
     return plan
 

@@ -89,9 +89,9 @@ def deregister(
     def delete(part: list[Asset], client: Client) -> None:
         client.delete_replicas(rse, [_as_dict(asset.did) for asset in part])
 
-    selected = {asset.did: asset for asset in registrable(iter_items(items), selection, scope, rse)}
+    selected = {asset.did: asset for asset in registrable(items, selection, scope, rse)}
     for batch in batched(selected.values()):
-        files = rucio.files((asset.did for asset in batch), all_states=True)
+        files = rucio.files(asset.did for asset in batch)
         registered = held(files, rse)
         there = [asset for asset in batch if asset.did in registered]
         refused = {asset.did: str(error) for asset, error in rucio.send(doing, there, delete)}
@@ -284,7 +284,7 @@ class Registrar:
         return [*batch.outcomes, *registered]
 
     def _register(self, batch: _Batch, looking_up: Lookups) -> list[Outcome]:
-        files = self.rucio.files(batch.assets, all_states=True)
+        files = self.rucio.files(batch.assets)
         at_rse = held(files, self.rse)
         outcomes: list[Outcome] = []
         same = [*kept(compare(batch.assets.values(), files, self.rse), outcomes.append)]
@@ -553,12 +553,13 @@ def item_metadata(item: ItemDict) -> dict[str, Any]:
     """
     properties = item.get("properties")
     times = properties if isinstance(properties, dict) else {}
+    href = link_href(item)
     found: dict[str, Any] = {
         "stac_collection": item.get("collection"),
         "stac_item": item.get("id"),
         **{f"stac_{name}": _time(times.get(name)) for name in _TIMES},
         "stac_bbox": _bbox(item.get("bbox")),
-        "stac_url": _url(item),
+        "stac_url": None if refusal(href) else href,  # unless it carries a secret
     }
     return {key: value for key, value in found.items() if value}
 
@@ -578,9 +579,3 @@ def _is_coordinate(value: object) -> bool:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False
     return abs(value) < _COORDINATES
-
-
-def _url(item: ItemDict) -> str | None:
-    """The URL of an item, unless it carries a secret or is none of HTTP."""
-    href = link_href(item)
-    return None if refusal(href) else href

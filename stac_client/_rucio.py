@@ -99,7 +99,6 @@ class _WrongAnswerError(Exception):
 class RucioFile:
     """A file in Rucio and its replicas."""
 
-    did: DID
     size_bytes: int
     adler32: str | None
     md5: str | None
@@ -262,13 +261,11 @@ class Rucio:
                 refused += [(value, error) for value in part]
         return refused
 
-    def files(self, dids: Iterable[DID], *, all_states: bool = False) -> dict[DID, RucioFile]:
-        """Ask for files and their replicas, in one request for each 1,000.
+    def files(self, dids: Iterable[DID]) -> dict[DID, RucioFile]:
+        """Ask for files and their replicas, also those on their way, in requests for 1,000 each.
 
         Args:
             dids: The files; those that Rucio does not know cost nothing.
-            all_states: Not only replicas that are available, but also those on
-                their way.
 
         Returns:
             The files that Rucio knows.
@@ -278,7 +275,7 @@ class Rucio:
         """
         files: dict[DID, RucioFile] = {}
         for batch in batched(dict.fromkeys(dids)):
-            files.update(self._list(batch, _file, all_states=all_states))
+            files.update(self._list(batch, _file, all_states=True))
         return files
 
     def readable(self, dids: Iterable[DID], schemes: Iterable[str] = ()) -> dict[DID, PFNs]:
@@ -502,7 +499,6 @@ def grouped(values: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
 
 def _file(entry: Mapping[str, Any]) -> RucioFile:
     return RucioFile(
-        did=DID(entry["scope"], entry["name"]),
         size_bytes=entry["bytes"],
         adler32=entry["adler32"],
         md5=entry["md5"],

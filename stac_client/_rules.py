@@ -17,7 +17,6 @@ from rucio.common.exception import (
 )
 
 from stac_client._assets import registrable
-from stac_client._items import iter_items
 from stac_client._rucio import batched, grouped
 from stac_client._tables import Bar, Table
 from stac_client.errors import ConfigurationError, RequestError, StacRucioError
@@ -65,8 +64,8 @@ def replication_availability(
     Raises:
         StacRucioError: Rucio or the STAC API cannot be reached.
     """
-    assets = list(registrable(iter_items(items), selection, scope))
-    files = rucio.files((asset.did for asset in assets), all_states=True)
+    assets = list(registrable(items, selection, scope))
+    files = rucio.files(asset.did for asset in assets)
     rows = []
     for members in grouped(assets, lambda asset: asset.dataset).values():
         states = [files[asset.did].states for asset in members if asset.did in files]

@@ -7,7 +7,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from stac_client._assets import registrable
-from stac_client._items import iter_items
 from stac_client._journal import Journal, registration_purpose
 from stac_client._lookup import Probe
 from stac_client._modifier import Modifier, patch_url
@@ -452,7 +451,7 @@ class StacClient:
         if isinstance(items, Registration):
             yield from items.dids_with_datasets
             return
-        for asset in registrable(iter_items(items), selection, self._scope):
+        for asset in registrable(items, selection, self._scope):
             yield asset.did, asset.dataset
 
 
