@@ -52,6 +52,7 @@ lint: $(VENV)/installed-test
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/codespell
+	$(BIN)/lint-imports --no-cache
 
 types: $(VENV)/installed-test
 	$(BIN)/mypy

@@ -1,4 +1,4 @@
-"""A page of `stac-rucio serve`, beside the same page from the API behind it and one listing."""
+"""A page of `stac-rucio serve`, beside the same page from the upstream API and one listing."""
 
 from __future__ import annotations
 
@@ -45,18 +45,18 @@ def run(setting: Setting) -> Iterator[Row]:
         (3600, Goal(most=1.15), "the same; ours remembers"),
     ):
         with (
-            _api(setting, collection, items) as behind,
-            _front(setting, behind, cache_s) as front,
+            _api(setting, collection, items) as upstream,
+            _proxy(setting, upstream, cache_s) as proxy,
             requests.Session() as session,
         ):
-            for url in (behind, front):
+            for url in (upstream, proxy):
                 _page(session, f"{url}{path}")
 
             def bare(_: int) -> None:
-                _page(session, f"{behind}{path}")
+                _page(session, f"{upstream}{path}")
                 listed(client, entries)
 
-            rounds = side_by_side(lambda _: _page(session, f"{front}{path}"), bare, size.rounds)
+            rounds = side_by_side(lambda _: _page(session, f"{proxy}{path}"), bare, size.rounds)
         yield rounds.slower(f"serve a search page of {size.page} items", what, goal)
 
 
@@ -93,9 +93,9 @@ def _api(setting: Setting, collection: str, items: Sequence[object]) -> Iterator
 
 
 @contextmanager
-def _front(setting: Setting, behind: str, cache_s: int) -> Iterator[str]:
+def _proxy(setting: Setting, upstream: str, cache_s: int) -> Iterator[str]:
     port = _free_port()
-    command = [sys.executable, "-m", "benchmarks.serving", behind, str(port), str(cache_s)]
+    command = [sys.executable, "-m", "benchmarks.serving", upstream, str(port), str(cache_s)]
     with _process(setting, command, port) as url:
         yield url
 
@@ -139,7 +139,7 @@ def _free_port() -> int:
 def _main(api: str, port: int, cache_s: float) -> None:
     from stac_rucio.serve import make_app, serve
 
-    modifier = StacClient().modifier(cache_s=cache_s, strict=True)
+    modifier = StacClient().modifier.with_options(cache_s=cache_s, strict=True)
     serve(make_app(api, modifier), port=port)
 
 

@@ -134,7 +134,9 @@ def _run(lake, options):
     load = Load(lake, options.seconds)
     client = lake.client()
     client.timeout = _PATIENT_S
-    shared = StacClient(client, scope=SERVED).modifier(strict=True, timeout_s=_PATIENT_S, cache_s=0)
+    shared = StacClient(client, scope=SERVED).modifier.with_options(
+        strict=True, timeout_s=_PATIENT_S, cache_s=0
+    )
     works = [load.searcher(shared) for _ in range(options.searches)]
     works += [load.registrant(number) for number in range(options.registrations)]
     threads = [threading.Thread(target=load.repeat, args=(work,), daemon=True) for work in works]

@@ -10,7 +10,7 @@ import pystac_client
 from pystac_client.stac_api_io import StacApiIO
 
 from stac_client import StacRucioError
-from tests.serving.front import Got, running_front
+from tests.serving.proxy import Got, running_proxy
 
 from .check import Wrong
 from .scenario import IMPATIENT_S, PATIENT_S, Scenario
@@ -35,7 +35,7 @@ class Modifier(Scenario):
 
     def modifier(self):
         """A modifier that remembers no answers."""
-        return self.stac.modifier(strict=True, timeout_s=self.timeout_s, cache_s=0)
+        return self.stac.modifier.with_options(strict=True, timeout_s=self.timeout_s, cache_s=0)
 
     def act(self):
         """Search."""
@@ -101,9 +101,9 @@ class Serve(Modifier):
     """A STAC API with copies, in front of the lake's."""
 
     def front(self):
-        """The running API; Rucio and the API behind have as much time as the modifier."""
+        """The running API; Rucio and the upstream API have as much time as the modifier."""
         limits = {"timeout_s": self.timeout_s + 1, "rucio_timeout_s": self.timeout_s + 1}
-        return running_front(self.run.api.url, self.modifier(), **limits)
+        return running_proxy(self.run.api.url, self.modifier(), **limits)
 
     def act(self):
         """Ask for some pages, and look at the bare answers."""

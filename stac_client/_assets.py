@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Union
 from urllib.parse import parse_qs
 
-from stac_client._alternates import is_http, with_original
+from stac_client._alternates import is_http, restore_original_href
 from stac_client._checksums import Checksums, checksums_of
 from stac_client._items import id_text, iter_items
 from stac_client._results import Outcome, State
@@ -215,7 +215,7 @@ def _assets(item: ItemDict, source_rse: str | None) -> dict[str, Mapping[str, An
     if not isinstance(assets, dict):
         return {}
     return {
-        key: (with_original(asset, source_rse) if "alternate" in asset else asset)
+        key: (restore_original_href(asset, source_rse) if "alternate" in asset else asset)
         if isinstance(asset, dict)
         else {}
         for key, asset in assets.items()

@@ -24,7 +24,7 @@ import pystac
 from pystac.utils import datetime_to_str, str_to_datetime
 
 from stac_client._alternates import EXTENSION as ALTERNATES
-from stac_client._alternates import LOCAL, NAME, is_http, with_original, with_replicas
+from stac_client._alternates import LOCAL, NAME, is_http, restore_original_href, with_replicas
 from stac_client._results import State
 from stac_client.errors import ConfigurationError
 from stac_policy.naming import DID, asset_name
@@ -82,7 +82,9 @@ def as_registered(item: ItemDict) -> ItemDict:
     return {
         **item,
         "assets": {
-            key: with_original(_absolute(fields, base)) if isinstance(fields, Mapping) else fields
+            key: restore_original_href(_absolute(fields, base))
+            if isinstance(fields, Mapping)
+            else fields
             for key, fields in _mapping(item.get("assets")).items()
         },
         "links": [_absolute(link, base) for link in links if isinstance(link, Mapping)],

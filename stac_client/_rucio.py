@@ -325,7 +325,7 @@ class Rucio:
         """
         return self.ask(
             f"resolving the RSE expression {expression!r}",
-            lambda client: sorted(entry["rse"] for entry in client.list_rses(expression)),
+            lambda client: sorted(_text(entry["rse"]) for entry in client.list_rses(expression)),
         )
 
     def _list(
@@ -508,4 +508,10 @@ def _file(entry: Mapping[str, Any]) -> RucioFile:
 
 
 def _pfns(entry: Mapping[str, Any]) -> PFNs:
-    return {rse: tuple(pfns) for rse, pfns in entry["rses"].items()}
+    return {rse: tuple(map(_text, pfns)) for rse, pfns in entry["rses"].items()}
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    raise TypeError(f"not a text: {value!r:.100}")

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from stac_client._assets import AssetSelection
     from stac_client._items import ItemsLike
-    from stac_client._modifier import Prefer
+    from stac_client._preference import Prefer
     from stac_client._results import Downloads, Outcome, Progress
     from stac_client._rules import RulesLike
     from stac_policy.naming import DID
@@ -87,30 +87,32 @@ class StacClient:
 
     @cached_property
     def modifier(self) -> Modifier:
-        """For `pystac_client.Client.open(url, modifier=…)`: shows replicas as alternate assets.
+        """The modifier for `pystac_client.Client.open(url, modifier=…)`.
 
-        It remembers for some seconds what Rucio has said. docs/alternates.md has
-        its options; `modifier(prefer=["RSE"])` puts the copy at an RSE into the `href`.
+        It shows replicas as alternate assets, and remembers for some seconds what
+        Rucio has said. `modifier.with_options(prefer=["RSE"])` puts the replica at an
+        RSE into the `href`; `ModifierOptions` has all options.
         """
         return Modifier(self._rucio, scope=self._scope)
 
     def patch_url(self, items: ItemsLike, *, prefer: Prefer) -> Callable[[str], str]:
-        """Return a function from the URL of an asset to that of its preferred copy.
+        """Return a function from the URL of an asset to that of its preferred replica.
 
         For tools that take one: `odc.stac.load(items, patch_url=stac.patch_url(items,
         prefer=["RSE"]))`.
 
         Args:
             items: The items, in what can be gone through again, as a list can.
-            prefer: The preferred copies, as in `modifier`.
+            prefer: The preferred replicas, as in `ModifierOptions`.
 
         Returns:
-            The function; a URL that is of none of the items stays as it is.
+            The function, which can be pickled; a URL that is of none of the items
+            stays as it is.
 
         Raises:
             ConfigurationError: The items can be gone through only once.
         """
-        return patch_url(items, self.modifier(prefer=prefer))
+        return patch_url(items, self.modifier.with_options(prefer=prefer))
 
     def plan(self, items: ItemsLike, rse: str, *, assets: AssetSelection = None) -> Plan:
         """Describe what `create_replicas` would do, without writing or downloading anything.

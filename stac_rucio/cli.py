@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib import import_module, metadata
+from importlib import import_module
 from typing import Any
 
 import click
@@ -59,6 +59,8 @@ class TestbedCommand(LazyCommand):
         Raises:
             Failure: The test bed is not installed.
         """
+        from importlib import metadata
+
         for entry_point in metadata.entry_points(group=_VERBS, name=str(self.name)):
             command: click.Command = entry_point.load()
             return command

@@ -7,7 +7,7 @@ import shutil
 import sys
 from collections import Counter
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from stac_client import Outcome
     from stac_client._items import ItemDict
     from stac_client._results import Progress
-    from stac_rucio.options import ItemSource
 
     Row = Mapping[str, Any]
     Explanation = tuple[int, str, str, str]  # how many assets, their state, the reason, one of them
@@ -254,6 +253,14 @@ def progress() -> Iterator[Show]:
         yield show
 
 
+class Counted(Protocol):
+    """Items of which it may be known how many there are."""
+
+    total: int | None
+
+    def __iter__(self) -> Iterator[ItemDict]: ...
+
+
 class Reading:
     """Items whose reading is shown by a bar, with words for the files dealt with.
 
@@ -263,7 +270,7 @@ class Reading:
         show: Shows it.
     """
 
-    def __init__(self, doing: str, items: ItemSource, show: Show) -> None:
+    def __init__(self, doing: str, items: Counted, show: Show) -> None:
         self._doing = doing
         self._items = items
         self._show = show
@@ -289,7 +296,7 @@ class Reading:
 
 
 @contextmanager
-def reading(doing: str, items: ItemSource) -> Iterator[Reading]:
+def reading(doing: str, items: Counted) -> Iterator[Reading]:
     """Provide items whose reading is shown."""
     with progress() as show:
         yield Reading(doing, items, show)
@@ -297,7 +304,7 @@ def reading(doing: str, items: ItemSource) -> Iterator[Reading]:
 
 def follow(
     doing: str,
-    items: ItemSource,
+    items: Counted,
     work: Callable[[Reading], Iterator[Outcome]],
     output: Output,
 ) -> None:

@@ -1,23 +1,20 @@
-"""A STAC API in front of another one, whose items show every replica: for what is not Python.
+"""A STAC API in front of another one, whose items list every replica as an alternate asset.
 
 from stac_client import StacClient
-from stac_client.serving import make_app, serve
+from stac_rucio.serve import make_app, serve
 
 serve(make_app("https://stac.example.org/v1", StacClient().modifier), port=8080)
 """
 
 from __future__ import annotations
 
-from stac_rucio.serve._app import make_app, serve
-from stac_rucio.serve._pages import Modify
-
 try:
-    import httpx as _httpx  # noqa: F401 - only whether it is there
-    import starlette as _starlette  # noqa: F401
-    import uvicorn as _uvicorn  # noqa: F401
+    from stac_rucio.serve._app import make_app, serve
+    from stac_rucio.serve._pages import Modify
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
-        f"stac_client.serving needs {error.name}; install it with: pip install 'stac-rucio[serve]'",
+        f"stac_rucio.serve needs {error.name}; install it with: "
+        "pip install 'stac-rucio[client,serve]'",
         name=error.name,
     ) from error
 

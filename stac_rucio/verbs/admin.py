@@ -20,8 +20,6 @@ from stac_rucio.output import say, say_wrapped
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from rucio.client import Client
-
     from stac_client._assets import AssetSelection
     from stac_client.admin import CatalogueSummary, Check, Setup
     from stac_rucio.options import Connection, ItemSource
@@ -68,7 +66,7 @@ def confirm(question: str, *, yes: bool) -> None:
 
 
 def _make_changes(
-    setup: Setup, client: Client, output: Output, *, dry_run: bool, yes: bool
+    setup: Setup, rucio: Connection, output: Output, *, dry_run: bool, yes: bool
 ) -> None:
     """Show changes, ask, and make them.
 
@@ -94,7 +92,7 @@ def _make_changes(
         return
     confirm(f"Make {counted(len(setup.changes), 'change')}?", yes=yes)
     resumable("The same command does what is left.")
-    for change in setup.apply(client):
+    for change in setup.apply(rucio.session):
         show(change.text, "done")
 
 
@@ -156,8 +154,8 @@ def setup_rse(
     from stac_client import plan_setup
 
     found = _summarise(items, sample, assets, rucio)
-    setup = plan_setup(rucio.client, rse, catalogue=found, **options)
-    _make_changes(setup, rucio.client, output, dry_run=dry_run, yes=yes)
+    setup = plan_setup(rucio.session, rse, catalogue=found, **options)
+    _make_changes(setup, rucio, output, dry_run=dry_run, yes=yes)
     if output.for_people and found is not None and items is not None:
         lines = found.server_options(api=items.api or "", scope=rucio.scope)
         click.echo("\nThe rucio.cfg of the server and its daemons should have:\n")
@@ -256,8 +254,8 @@ def scope(
         scopes = {name: collection_scope(name) for name in ids}
     except ValueError as error:
         raise Failure(str(error)) from error
-    setup = plan_scopes(rucio.client, scopes, owner=owner)
-    _make_changes(setup, rucio.client, output, dry_run=dry_run, yes=yes)
+    setup = plan_scopes(rucio.session, scopes, owner=owner)
+    _make_changes(setup, rucio, output, dry_run=dry_run, yes=yes)
 
 
 def _collections(api: str) -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stac_rucio.errors import ExitCode, Failure, resumable
-from stac_rucio.options import VERBOSE, flag, number, option, verb
+from stac_rucio.options import VERBOSE, flag, number, option, verb, words
 from stac_rucio.output import DOWNLOADED, progress, report, write_line
 
 if TYPE_CHECKING:
@@ -129,6 +129,12 @@ def download(
     ),
     option("--root-url", "This server's URL in links; by default its address.", "URL"),
     flag("--trust-forwarded", "Take this server's URL from a reverse proxy's headers."),
+    words(
+        "--allow-origin allow_origins",
+        "Origins whose web pages may read answers, or *; by default the API says.",
+        "ORIGIN",
+    ),
+    flag("--allow-writes", "Pass on requests that may change the catalogue."),
     VERBOSE,
 )
 def serve(

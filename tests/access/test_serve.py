@@ -6,8 +6,8 @@ import pystac_client
 import pytest
 
 from stac_client import StacClient
-from tests.serving.behind import running_behind
-from tests.serving.front import running_front
+from tests.serving.proxy import running_proxy
+from tests.serving.upstream import running_upstream
 
 ITEM = "ortler-20250711"
 PATH = "/collections/alpine-optical/items/" + ITEM
@@ -27,15 +27,15 @@ def item(stac_lake):
 def asked(stac_lake, item):
     """Asks for the item through `serve`, whose account is alice.
 
-    Gives the item, the headers that the API behind has seen, and those that Rucio has seen.
+    Gives the item, the headers that the upstream API has seen, and those that Rucio has seen.
     """
     rucio = stac_lake.client("alice")
     to_rucio = []
     rucio.session.hooks["response"].append(
         lambda response, **_: to_rucio.append(dict(response.request.headers))
     )
-    modifier = StacClient(rucio).modifier(strict=True, cache_s=0)
-    with running_behind() as behind, running_front(behind.url, modifier) as front:
+    modifier = StacClient(rucio).modifier.with_options(strict=True, cache_s=0)
+    with running_upstream() as behind, running_proxy(behind.url, modifier) as front:
         behind.add(PATH, item)
 
         def ask(**headers):
@@ -76,7 +76,7 @@ def test_a_token_of_rucio(stac_lake, asked, kind):
 
 
 def test_authorization(asked):
-    """A client's `Authorization` goes to the API behind, and not to Rucio."""
+    """A client's `Authorization` goes to the upstream API, and not to Rucio."""
     shown, to_api, to_rucio = asked(Authorization="Bearer S3CRET", Cookie="session=S3CRET")
     assert "STAC" in str(alternates(shown))
     assert dict(to_api)["Authorization".lower()] == "Bearer S3CRET"

@@ -19,7 +19,7 @@ import requests
 from playwright.sync_api import expect, sync_playwright
 
 from tests.serving.copies import COPIED, DISK_A, DISK_B, copy_items
-from tests.serving.front import running_front
+from tests.serving.proxy import running_proxy
 
 BUILT = Path(sys.prefix) / "stac-browser" / "dist"
 WAIT_MS = 60_000
@@ -52,7 +52,7 @@ def running_files():
 def near(stac_lake):
     """URL of the served API."""
     client = copy_items(stac_lake)
-    with running_front(stac_lake.stac_url, client.modifier(strict=True)) as front:
+    with running_proxy(stac_lake.stac_url, client.modifier.with_options(strict=True)) as front:
         yield front.url
 
 

@@ -81,7 +81,7 @@ def test_help_imports_neither_rucio_nor_pystac_nor_rich():
     done = python(code)
     imported = done.stderr.splitlines()[-1]
     assert "'click'" in imported
-    for slow in ("rucio", "pystac", "rich", "requests", "stac_client"):
+    for slow in ("rucio", "pystac", "rich", "requests", "stac_client", "email"):
         assert f"'{slow}'" not in imported
 
 

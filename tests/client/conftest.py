@@ -105,5 +105,5 @@ def server():
 def clock(monkeypatch):
     """The clock of the sources of replicas."""
     made = Clock()
-    monkeypatch.setattr("stac_client._replicas.ReplicaSource.__init__.__defaults__", (made,))
+    monkeypatch.setattr("stac_client._replicas.monotonic", made)
     return made

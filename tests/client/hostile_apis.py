@@ -7,7 +7,7 @@ import json
 import pytest
 
 from tests.items import make_asset, make_item
-from tests.serving.behind import running_behind
+from tests.serving.upstream import running_upstream
 
 SECRET = "S3CRET"  # noqa: S105 - no output may hold it
 HEADERS = {"Authorization": f"Bearer {SECRET}", "X-Key": SECRET}
@@ -18,7 +18,7 @@ MOST_PAGES = 30
 @pytest.fixture
 def behind():
     """An API with a landing page and a search that finds what a test puts there."""
-    with running_behind() as server:
+    with running_upstream() as server:
         links = [{"rel": rel, "href": server.url} for rel in ("self", "root")]
         for method in ("POST", "GET"):
             search = {"rel": "search", "href": f"{server.url}/search", "method": method}

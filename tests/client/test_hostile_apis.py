@@ -12,7 +12,7 @@ from stac_client import StacRucioError, State
 from stac_client import _items as module
 from stac_client._assets import select_assets
 from stac_client._items import iter_items, open_api
-from tests.serving.behind import running_behind
+from tests.serving.upstream import running_upstream
 
 from .hostile_apis import HEADERS, ITEMS, LINKS, PAGES, SECRET, behind, link, page, serve
 
@@ -95,7 +95,7 @@ def test_an_api_and_its_collections(behind):
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
 def test_headers_for_one_origin(behind, by, host):
     """Headers that are given go to the API's origin, and to no other host or port."""
-    with running_behind() as other:
+    with running_upstream() as other:
         elsewhere = other.url.replace("127.0.0.1", host) + "/2"
         other.add("/2", page("c"))
         if by == "link":

@@ -1,4 +1,4 @@
-"""Long campaigns: `python -m tests.hostile --times 20 --seed 7 served_answers served_requests`."""
+"""Long campaigns: `python -m tests.hostile --times 20 --seed 7 downloads`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 
 from tests.policy.support import configured
 
-from . import targets_of_client, targets_of_policy, targets_of_serving  # noqa: F401 - fill TARGETS
+from . import targets_of_client, targets_of_policy  # noqa: F401 - fill TARGETS
 from .campaign import SEED, TARGETS, run
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from stac_client._alternates import editable_items, with_original, with_replicas
+from stac_client._alternates import item_views, restore_original_href, with_replicas
 from stac_client._assets import Asset, select_assets
 from stac_client._checksums import checksums_of, digests_of
 from stac_client._downloads import Part
@@ -18,17 +17,12 @@ from stac_client._preference import Mounts
 from stac_client.errors import ConfigurationError, RequestError
 from stac_policy.naming import DID, asset_name
 from stac_policy.urls import refusal
-from stac_rucio.serve._pages import Links, Preference, Refusal, dumps, loads, split_query
-from stac_rucio.serve._upstream import of_modified, returned, sent
 
 from .campaign import target
 from .material import SECRET
 
 if TYPE_CHECKING:
     from .material import Material
-
-API = "https://data.example.org/v1"
-ROOT = "http://127.0.0.1:8080"
 
 
 @target(8_000)
@@ -66,7 +60,7 @@ def files_of_items(made: Material) -> object:
 def alternates(made: Material) -> None:
     """A page with replicas keeps every URL it had, and doing it again changes nothing."""
     page = made.page()
-    for item in editable_items(page):
+    for item in item_views(page) if isinstance(page, dict) else ():
         for key, asset in list(item.assets.items()):
             pfns = {"DISK-A": [made.url()], "DISK-B": [made.url(), made.url()]}
             prefer = made.choice([[], ["DISK-B"]])
@@ -76,7 +70,7 @@ def alternates(made: Material) -> None:
             alternate = fields.get("alternate", {})
             hrefs = [one.get("href") for one in alternate.values() if isinstance(one, dict)]
             assert href in [fields["href"], *hrefs]
-            with_original(fields, made.choice([None, "STAC"]))
+            restore_original_href(fields, made.choice([None, "STAC"]))
             item.write(key, fields)
         item.declare("x")
         item.write_property("x", 1)
@@ -148,61 +142,3 @@ def downloads(made: Material) -> None:
         assert not target.name.startswith(".")
         assert part.path.name.startswith(".")
         assert target.parts[-3] != "link"
-
-
-@target(4_000)
-def served_links(made: Material) -> None:
-    """Links of any document lead here or stay, and hrefs of assets are not touched."""
-    page: Any = made.page()
-    if not isinstance(page, dict):
-        page = {"links": [page]}
-    page["links"] = [{"rel": made.choice(["next", 1, None]), "href": made.url()}, made.value()]
-    before = json.dumps(page.get("features"), default=str)
-    Links(API).body(page, ROOT, Preference(("DISK-A",)))
-    for link in page["links"]:
-        if isinstance(link, dict) and isinstance(link.get("href"), str):
-            assert link["href"].startswith(ROOT) or not link["href"].startswith(API + "/")
-    assert _assets(json.loads(before)) == _assets(json.loads(json.dumps(page.get("features"))))
-
-
-def _assets(features: Any) -> list[str]:
-    listed = features if isinstance(features, list) else []
-    return [json.dumps(each.get("assets")) for each in listed if isinstance(each, dict)]
-
-
-@target(4_000, Refusal)
-def served_queries(made: Material) -> object:
-    """A query is passed on without `prefer`; what is preferred is printable."""
-    parts = [made.choice(["prefer=", "x=", "%70refer=", "sig="]) + made.text() for _ in range(3)]
-    query = "&".join(parts).encode("utf-8", "surrogatepass")
-    _, preference = split_query(query)
-    assert all(one.isprintable() and one.isascii() for one in preference.wanted)
-    carried = preference.carried_by(made.choice(["/search", "/search?x=1#y"]))
-    assert carried.isascii()
-    return None
-
-
-@target(4_000)
-def served_headers(made: Material) -> None:
-    """Cookies, and what is said of Rucio or of proxies, pass in neither direction."""
-    names = [b"cookie", b"set-cookie", b"x-rucio-auth-token", b"x-forwarded-host", b"link", b"etag"]
-    names += [b"connection", b"location", b"authorization", b"content-type"]
-    headers = [(made.choice(names), made.text().encode("utf-8", "ignore")) for _ in range(4)]
-    gone = {b"cookie", b"x-rucio-auth-token", b"x-forwarded-host", b"connection"}
-    assert not gone & {name for name, _ in sent(headers, b"data.example.org")}
-    links = Links(API)
-    back = returned(
-        headers,
-        lambda href: links.href(href, ROOT),
-        lambda value: links.header(value, ROOT, Preference()),
-    )
-    assert not {b"set-cookie", b"connection"} & {name for name, _ in back}
-    of_modified(back, holds_items=made.random() < 0.5)
-
-
-@target(4_000, ValueError, RecursionError)
-def served_json(made: Material) -> None:
-    """JSON comes out as it went in."""
-    content = made.bytes()
-    before = json.loads(content.decode("utf-8-sig"), parse_constant=str)
-    assert json.loads(dumps(loads(content)), parse_constant=str) == before

@@ -7,7 +7,7 @@ import pytest
 from stac_policy.settings import settings
 from tests.policy.support import configured
 
-from . import targets_of_client, targets_of_policy, targets_of_serving  # noqa: F401 - fill TARGETS
+from . import targets_of_client, targets_of_policy  # noqa: F401 - fill TARGETS
 from .campaign import TARGETS, run, total
 
 

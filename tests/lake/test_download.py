@@ -155,7 +155,7 @@ def test_the_catalogue(replicated, rucio, tmp_path):
 def test_items_of_a_modifier(replicated, stac_lake, rucio, tmp_path, requests_of):
     """The copy that a modifier prefers is the one that is downloaded."""
     catalogue = pystac_client.Client.open(
-        stac_lake.stac_url, modifier=StacClient(rucio).modifier(prefer=["DISK-B"])
+        stac_lake.stac_url, modifier=StacClient(rucio).modifier.with_options(prefer=["DISK-B"])
     )
     items = catalogue.search(ids=[item.id for item in replicated]).item_collection()
     downloads = Downloader(rucio).download(items, tmp_path)

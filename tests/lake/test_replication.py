@@ -94,7 +94,7 @@ def test_alternates_follow_the_specification(replicated, stac_lake, client):
 
 def test_twice_is_once(replicated, stac_lake, client):
     """Modifying again changes nothing, for objects, pages and dicts alike."""
-    for modifier in (client.modifier, client.modifier(prefer=DISKS[1:])):
+    for modifier in (client.modifier, client.modifier.with_options(prefer=DISKS[1:])):
         page = search_again(stac_lake, modifier, replicated).to_dict()
         again = copy.deepcopy(page)
         assert modifier(again) is None
@@ -108,7 +108,7 @@ def test_twice_is_once(replicated, stac_lake, client):
 def test_prefer_puts_the_near_copy_into_href(replicated, stac_lake, client):
     """The preferred copy becomes the href, and the original its alternate."""
     originals = {(item.id, key): asset.href for item, key, asset in assets_of(replicated)}
-    modifier = client.modifier(prefer=["NOWHERE", DISKS[1]])
+    modifier = client.modifier.with_options(prefer=["NOWHERE", DISKS[1]])
     for item, key, asset in assets_of(search_again(stac_lake, modifier, replicated)):
         assert asset.href.startswith(stac_lake.layout.url("storage-b"))
         assert asset.extra_fields["alternate:name"] == DISKS[1]

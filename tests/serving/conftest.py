@@ -7,8 +7,8 @@ import pytest
 
 from tests.items import make_item
 
-from .behind import running_behind
-from .front import Marking, running_front
+from .proxy import Marking, running_proxy
+from .upstream import running_upstream
 
 hypothesis.settings.register_profile(
     "serving", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
@@ -16,26 +16,38 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("serving")
 
 
-@pytest.fixture
-def behind():
-    """A server in the place of an API."""
-    with running_behind() as server:
+@pytest.fixture(scope="session")
+def _upstream():
+    with running_upstream() as server:
         yield server
 
 
-@pytest.fixture
-def front(behind):
-    """The application in front of it."""
-    with running_front(behind.url, Marking()) as running:
+@pytest.fixture(scope="session")
+def _proxy(_upstream):
+    with running_proxy(_upstream.url, Marking()) as running:
         yield running
 
 
 @pytest.fixture
-def make_front(behind):
+def upstream(_upstream):
+    """A server in the place of an API, which answers nothing yet and has seen nothing."""
+    _upstream.seen.clear()
+    _upstream.answers.clear()
+    return _upstream
+
+
+@pytest.fixture
+def proxy(upstream, _proxy):  # noqa: ARG001 - which is reset
+    """The application in front of it."""
+    return _proxy
+
+
+@pytest.fixture
+def make_proxy(upstream):
     """Makes the application in front of it with other options; used as a context."""
 
     def make(modifier=None, **options):
-        return running_front(behind.url, modifier or Marking(), **options)
+        return running_proxy(upstream.url, modifier or Marking(), **options)
 
     return make
 

@@ -1,25 +1,39 @@
-"""An API that is down, slow, broken, huge or hostile, and a Rucio that is no better."""
+"""An upstream API that is down, slow, broken, huge or hostile, clients and a Rucio no better."""
 
 from __future__ import annotations
 
 import gzip
 import http.client
 import json
+import logging
 import socket
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 
 import pytest
 
 from stac_client.errors import AccessError, ConfigurationError, UnreachableError
 from stac_rucio.serve import make_app
 
-from .behind import running_behind
 from .conftest import page_of
-from .front import running_front
+from .proxy import Marking, running_proxy
+from .upstream import running_upstream
 
 ITEMS = {"Content-Type": "application/geo+json"}
 HIDDEN = "s3cr3t-t0ken"
 WARNING = "stac-rucio-warning"
+
+
+def raw(answer):
+    """Answer with bytes as they are, and hang up."""
+
+    def act(handler):
+        handler.wfile.write(answer)
+        handler.close_connection = True
+
+    return act
 
 
 def error_of(got):
@@ -34,7 +48,7 @@ def test_api_down():
     """Where nothing listens, the answer is 502."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
-    with running_front(url, lambda _: None) as lonely:
+    with running_proxy(url, lambda _: None) as lonely:
         assert error_of(lonely.ask("/")) == (502, "BadGateway")
 
 
@@ -42,55 +56,32 @@ def test_api_down():
     "answer",
     [b"", b"\0" * 500, b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", b"SSH-2.0-x\r\n"],
 )
-def test_no_http(behind, front, answer):
+def test_no_http(upstream, proxy, answer):
     """An answer that is no HTTP is 502."""
-
-    def act(handler):
-        handler.wfile.write(answer)
-        handler.close_connection = True
-
-    behind.add("/x", act=act)
-    assert error_of(front.ask("/x")) == (502, "BadGateway")
+    upstream.add("/x", act=raw(answer))
+    assert error_of(proxy.ask("/x")) == (502, "BadGateway")
 
 
-def test_half_a_page(behind, front):
+def test_half_a_page(upstream, proxy):
     """A page that breaks off is 502, never half a page."""
-
-    def act(handler):
-        handler.send_response(200)
-        handler.send_header("Content-Type", "application/json")
-        handler.send_header("Content-Length", "1000")
-        handler.end_headers()
-        handler.wfile.write(b'{"type":')
-        handler.close_connection = True
-
-    behind.add("/x", act=act)
-    assert error_of(front.ask("/x")) == (502, "BadGateway")
+    answer = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"
+    upstream.add("/x", act=raw(answer))
+    assert error_of(proxy.ask("/x")) == (502, "BadGateway")
 
 
 @pytest.mark.parametrize("chunked", [True, False])
-def test_half_a_picture(behind, front, chunked, caplog):
+def test_half_a_picture(upstream, proxy, chunked, caplog):
     """Where a stream breaks off, the client sees that it has not come to its end."""
-
-    def act(handler):
-        handler.send_response(200)
-        handler.send_header("Content-Type", "image/png")
-        if chunked:
-            handler.send_header("Transfer-Encoding", "chunked")
-        else:
-            handler.send_header("Content-Length", "1000")
-        handler.end_headers()
-        handler.wfile.write(b"3\r\nabc\r\n")
-        handler.close_connection = True
-
-    behind.add("/x", act=act)
+    framing = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: 1000"
+    answer = b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\n%b\r\n\r\n3\r\nabc\r\n"
+    upstream.add("/x", act=raw(answer % framing))
     with pytest.raises(http.client.IncompleteRead):
-        front.ask("/x")
+        proxy.ask("/x")
     assert "broke off" in caplog.text
     assert "Traceback" not in caplog.text
 
 
-def test_slow_api(behind, make_front):
+def test_slow_api(upstream, make_proxy):
     """A page that takes too long, or drips for ever, is 504."""
     over = threading.Event()
 
@@ -105,17 +96,17 @@ def test_slow_api(behind, make_front):
         while not over.wait(0.05):
             handler.wfile.write(b" ")
 
-    behind.add("/silent", act=silent)
-    behind.add("/dripping", act=dripping)
+    upstream.add("/silent", act=silent)
+    upstream.add("/dripping", act=dripping)
     try:
-        with make_front(timeout_s=0.5) as front:
-            assert error_of(front.ask("/silent")) == (504, "GatewayTimeout")
-            assert error_of(front.ask("/dripping")) == (504, "GatewayTimeout")
+        with make_proxy(timeout_s=0.5) as proxy:
+            assert error_of(proxy.ask("/silent")) == (504, "GatewayTimeout")
+            assert error_of(proxy.ask("/dripping")) == (504, "GatewayTimeout")
     finally:
         over.set()
 
 
-def test_kept_connection_that_was_closed(behind, front):
+def test_kept_connection_that_was_closed(upstream, proxy):
     """A connection that the API closed meanwhile costs no request."""
     answered = []
 
@@ -126,32 +117,32 @@ def test_kept_connection_that_was_closed(behind, front):
         else:
             handler.give(b"x")
 
-    behind.add("/x", act=act)
-    assert [front.ask("/x").status for _ in range(3)] == [200, 200, 200]
+    upstream.add("/x", act=act)
+    assert [proxy.ask("/x").status for _ in range(3)] == [200, 200, 200]
     assert len(answered) == 4
 
 
-def test_client_that_leaves_early(behind, front, caplog):
+def test_client_that_leaves_early(upstream, proxy, caplog):
     """A client that hangs up within its request does no harm."""
-    with socket.create_connection(("127.0.0.1", int(front.url.rpartition(":")[2]))) as client:
-        client.sendall(b"POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc")
-    assert front.ask("/x").status == 404
-    assert behind.seen[-1].method == "GET"
+    with socket.create_connection(("127.0.0.1", int(proxy.url.rpartition(":")[2]))) as client:
+        client.sendall(b"POST /search HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc")
+    assert proxy.ask("/x").status == 404
+    assert upstream.seen[-1].method == "GET"
     assert "Traceback" not in caplog.text
 
 
-def test_never_sent_twice(behind, front):
+def test_never_sent_twice(upstream, proxy):
     """A request that may change something is not repeated."""
 
     def act(handler):
         handler.close_connection = True
 
-    behind.add("/x", act=act)
-    assert front.ask("/x", "POST", body=b"{}").status == 502
-    assert len(behind.seen) == 1
+    upstream.add("/search", act=act)
+    assert proxy.ask("/search", "POST", body=b"{}").status == 502
+    assert len(upstream.seen) == 1
 
 
-def test_client_that_leaves(behind, front):
+def test_client_that_leaves(upstream, proxy):
     """When a client hangs up, the API is not read on for nobody."""
     left = threading.Event()
 
@@ -165,14 +156,43 @@ def test_client_that_leaves(behind, front):
         except OSError:
             left.set()
 
-    behind.add("/x", act=act)
-    connection = http.client.HTTPConnection(front.url.partition("//")[2], timeout=10)
+    upstream.add("/x", act=act)
+    connection = http.client.HTTPConnection(proxy.url.partition("//")[2], timeout=10)
     connection.request("GET", "/x")
     response = connection.getresponse()
     response.read(100)
     response.close()
     connection.close()
     assert left.wait(10)
+
+
+@contextmanager
+def clients_that_do_not_read(url, path, number):
+    """Connections on which a page was asked for, and from which nothing is read."""
+    with ExitStack() as clients:
+        for _ in range(number):
+            client = clients.enter_context(socket.socket())
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.connect(("127.0.0.1", int(url.rpartition(":")[2])))
+            client.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        yield
+
+
+@pytest.mark.parametrize("size", [900_000, 1_200_000])
+@pytest.mark.parametrize("media_type", ["application/json", "image/png"])
+def test_clients_that_do_not_read(upstream, make_proxy, media_type, size, caplog):
+    """Clients that ask and do not read are left, and keep nobody waiting."""
+    upstream.add("/large", b'"' + b"x" * size + b'"', {"Content-Type": media_type})
+    upstream.add("/small", page_of(upstream.url), ITEMS)
+    with (
+        make_proxy(send_timeout_s=0.5, timeout_s=15) as proxy,
+        clients_that_do_not_read(proxy.url, "/large", 100),
+    ):
+        for _ in range(3):
+            assert proxy.ask("/small").status == 200
+            time.sleep(0.2)
+    assert "GET '/large': the client takes nothing of its answer" in caplog.text
+    assert "Traceback" not in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -185,10 +205,10 @@ def test_client_that_leaves(behind, front):
         b'{"type":"Feature","a":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
     ],
 )
-def test_no_json(behind, front, body):
+def test_no_json(upstream, proxy, body):
     """What only calls itself JSON, or has no bottom, passes byte by byte and says so."""
-    behind.add("/x", body, {**ITEMS, "ETag": '"a"'})
-    got = front.ask("/x")
+    upstream.add("/x", body, {**ITEMS, "ETag": '"a"'})
+    got = proxy.ask("/x")
     assert (got.status, got.body, got.header("etag")) == (200, body, '"a"')
     assert got.header(WARNING) == "unmodified: no JSON that can be read"
 
@@ -206,50 +226,50 @@ def test_no_json(behind, front, body):
         b'{"type": "FeatureCollection", "features": null, "links": [[]]}',
     ],
 )
-def test_odd_json(behind, front, body):
+def test_odd_json(upstream, proxy, body):
     """JSON of any shape passes; that the modifier can do nothing with it matters not."""
-    behind.add("/x", body, ITEMS)
-    got = front.ask("/x")
+    upstream.add("/x", body, ITEMS)
+    got = proxy.ask("/x")
     assert got.json() == json.loads(body)
 
 
-def test_large_pages(behind, make_front):
+def test_large_pages(upstream, make_proxy):
     """A page above the limit passes as it is, packed or not, and says so."""
-    page = json.dumps(page_of(behind.url, padding="x" * 2000)).encode()
-    behind.add("/plain", page, {**ITEMS, "ETag": '"a"'})
-    behind.add("/packed", gzip.compress(page), {**ITEMS, "Content-Encoding": "gzip"})
-    with make_front(max_page_bytes=1500) as front:
-        plain, packed = front.ask("/plain"), front.ask("/packed")
+    page = json.dumps(page_of(upstream.url, padding="x" * 2000)).encode()
+    upstream.add("/plain", page, {**ITEMS, "ETag": '"a"'})
+    upstream.add("/packed", gzip.compress(page), {**ITEMS, "Content-Encoding": "gzip"})
+    with make_proxy(max_page_bytes=1500) as proxy:
+        plain, packed = proxy.ask("/plain"), proxy.ask("/packed")
     assert (plain.body, plain.header("etag")) == (page, '"a"')
     assert (gzip.decompress(packed.body), packed.header("content-encoding")) == (page, "gzip")
     for got in (plain, packed):
         assert got.header(WARNING) == "unmodified: larger than 1500 bytes"
 
 
-def test_bomb(behind, front):
+def test_bomb(upstream, proxy):
     """A small body that would unpack to gigabytes is not unpacked."""
     bomb = gzip.compress(b" " * 64 * 1024**2)
     body = bomb * 20
-    behind.add("/x", body, {**ITEMS, "Content-Encoding": "gzip"})
-    got = front.ask("/x")
+    upstream.add("/x", body, {**ITEMS, "Content-Encoding": "gzip"})
+    got = proxy.ask("/x")
     assert got.body == body
     assert got.header(WARNING).startswith("unmodified: larger than")
 
 
-def test_packed_otherwise(behind, front):
+def test_packed_otherwise(upstream, proxy):
     """What is packed in a way that nobody asked for passes as it is."""
-    behind.add("/x", b"\x8b\x00", {**ITEMS, "Content-Encoding": "br"})
-    got = front.ask("/x")
+    upstream.add("/x", b"\x8b\x00", {**ITEMS, "Content-Encoding": "br"})
+    got = proxy.ask("/x")
     assert (got.body, got.header("content-encoding")) == (b"\x8b\x00", "br")
     assert got.header(WARNING) == "unmodified: packed otherwise"
 
 
 @pytest.mark.parametrize("cut", [5, 30])
-def test_broken_packing(behind, front, cut):
-    """What can not be unpacked passes as it is."""
-    body = gzip.compress(json.dumps(page_of(behind.url)).encode())[:cut]
-    behind.add("/x", body, {**ITEMS, "Content-Encoding": "gzip"})
-    assert front.ask("/x").body == body
+def test_broken_packing(upstream, proxy, cut):
+    """What cannot be unpacked passes as it is."""
+    body = gzip.compress(json.dumps(page_of(upstream.url)).encode())[:cut]
+    upstream.add("/x", body, {**ITEMS, "Content-Encoding": "gzip"})
+    assert proxy.ask("/x").body == body
 
 
 @pytest.mark.parametrize(
@@ -257,30 +277,30 @@ def test_broken_packing(behind, front, cut):
     [
         (UnreachableError("listing: no answer"), "Rucio does not answer"),
         (AccessError("listing: no"), "Rucio denies access"),
-        (RuntimeError(HIDDEN), "Rucio can not be asked"),
+        (RuntimeError(HIDDEN), "Rucio cannot be asked"),
     ],
 )
-def test_rucio_fails(behind, make_front, error, told, caplog):
+def test_rucio_fails(upstream, make_proxy, error, told, caplog):
     """Items come as the API gave them, whatever was done to them before, and say so."""
 
     def modify(page):
         page["features"][0]["assets"].clear()
         raise error
 
-    page = page_of(behind.url)
-    behind.add("/search", page, ITEMS)
-    with make_front(modify) as front:
-        got = front.ask("/search")
+    page = page_of(upstream.url)
+    upstream.add("/search", page, ITEMS)
+    with make_proxy(modify) as proxy:
+        got = proxy.ask("/search")
         expected = page["features"][0]["assets"]
     assert got.status == 200
     assert got.json()["features"][0]["assets"] == expected
-    assert got.json()["links"][0]["href"] == f"{front.url}/"
+    assert got.json()["links"][0]["href"] == f"{proxy.url}/"
     assert got.header(WARNING) == f"no alternates: {told}"
     assert "without alternates" in caplog.text
     assert HIDDEN not in caplog.text
 
 
-def test_rucio_hangs(behind, make_front):
+def test_rucio_hangs(upstream, make_proxy):
     """Items come in time, and links of other pages are not kept waiting."""
     over = threading.Event()
 
@@ -288,34 +308,34 @@ def test_rucio_hangs(behind, make_front):
         page["features"].clear()
         over.wait(20)
 
-    behind.add("/search", page_of(behind.url), ITEMS)
-    behind.add("", {"links": [{"rel": "self", "href": behind.url}]})
-    behind.answers["/v1/"] = behind.answers["/v1"]
+    upstream.add("/search", page_of(upstream.url), ITEMS)
+    upstream.add("", {"links": [{"rel": "self", "href": upstream.url}]})
+    upstream.answers["/v1/"] = upstream.answers["/v1"]
     try:
-        with make_front(modify, rucio_timeout_s=1.5, timeout_s=1.0) as front:
+        with make_proxy(modify, rucio_timeout_s=1.5, timeout_s=1.0) as proxy:
             for _ in range(2):
-                got = front.ask("/search")
+                got = proxy.ask("/search")
                 assert len(got.json()["features"]) == 1
                 assert got.header(WARNING) == "no alternates: Rucio does not answer in time"
-            assert front.ask("/").json()["links"][0]["href"] == front.url
+            assert proxy.ask("/").json()["links"][0]["href"] == proxy.url
             over.set()
     finally:
         over.set()
 
 
-def test_prefer_that_rucio_does_not_know(behind, make_front):
+def test_prefer_that_rucio_does_not_know(upstream, make_proxy):
     """A client that prefers what is not there is told; all others are not."""
 
-    def modify(page=None, *, prefer=None):
-        if page is None:
+    class Preferring(Marking):
+        def with_options(self, *, prefer):
             raise ConfigurationError(f"no RSE {prefer} {HIDDEN}")
 
-    behind.add("/search", page_of(behind.url), ITEMS)
-    with make_front(modify) as front:
-        got = front.ask("/search?prefer=NONE")
+    upstream.add("/search", page_of(upstream.url), ITEMS)
+    with make_proxy(Preferring()) as proxy:
+        got = proxy.ask("/search?prefer=NONE")
         assert error_of(got) == (400, "BadRequest")
         assert HIDDEN not in got.body.decode()
-        assert front.ask("/search").status == 200
+        assert proxy.ask("/search").status == 200
 
 
 @pytest.mark.parametrize(
@@ -330,12 +350,28 @@ def test_prefer_that_rucio_does_not_know(behind, make_front):
         "/%252e%252e/private",
         "/./private",
         "/a%2F%2e%2e",
+        "/..#",
+        "/..;/private",
+        "/..%3b/private",
+        "/..%23/private",
+        "/..%3f",
+        "/..%00/private",
+        "/.%09./private",
+        "/%20../private",
+        "/a/..;x=%2f/private",
+        "/a#b",
+        "/a?b#c",
+        "/a%zz",
+        "/a%",
+        "/a\\..\\private",
+        "/{a}",
+        "/a%0d%0ab",
     ],
 )
-def test_no_way_up(behind, front, target):
+def test_no_way_up(upstream, proxy, target):
     """No path leads above the API's URL."""
-    assert error_of(front.ask(target)) == (400, "BadRequest")
-    assert behind.seen == []
+    assert error_of(proxy.ask(target)) == (400, "BadRequest")
+    assert upstream.seen == []
 
 
 @pytest.mark.parametrize(
@@ -344,27 +380,27 @@ def test_no_way_up(behind, front, target):
         ("//evil.example.org/x", "/v1//evil.example.org/x"),
         ("/@evil.example.org", "/v1/@evil.example.org"),
         ("/http://evil.example.org/", "/v1/http://evil.example.org/"),
-        ("/a..b/...", "/v1/a..b/..."),
+        ("/a..b/.../..c/.d;e", "/v1/a..b/.../..c/.d;e"),
     ],
 )
-def test_no_way_elsewhere(behind, front, target, seen):
+def test_no_way_elsewhere(upstream, proxy, target, seen):
     """Whatever a path looks like, it is one of the API."""
-    front.ask(target)
-    assert [one.target for one in behind.seen] == [seen]
-    assert behind.seen[0].header("host") == behind.url.split("/")[2]
+    proxy.ask(target)
+    assert [one.target for one in upstream.seen] == [seen]
+    assert upstream.seen[0].header("host") == upstream.url.split("/")[2]
 
 
-def test_absolute_target(behind, front):
+def test_absolute_target(upstream, proxy):
     """A request that is to be passed to another server gets nowhere."""
-    with running_behind() as other:
-        got = front.ask(f"{other.url}/x", headers={"Authorization": f"Bearer {HIDDEN}"})
+    with running_upstream() as other:
+        got = proxy.ask(f"{other.url}/x", headers={"Authorization": f"Bearer {HIDDEN}"})
         assert error_of(got) == (400, "BadRequest")
-        assert other.seen == behind.seen == []
+        assert other.seen == upstream.seen == []
 
 
-def test_methods_of_proxies(front):
+def test_methods_of_proxies(proxy):
     """What would show a client its own headers, or open a tunnel, is refused."""
-    assert error_of(front.ask("/x", "TRACE")) == (405, "MethodNotAllowed")
+    assert error_of(proxy.ask("/x", "TRACE")) == (405, "MethodNotAllowed")
 
 
 @pytest.mark.parametrize(
@@ -384,3 +420,156 @@ def test_no_api(api):
     with pytest.raises(ConfigurationError) as raised:
         make_app(api, lambda _: None)
     assert HIDDEN not in str(raised.value)
+
+
+@pytest.mark.parametrize("status", [b"600", b"999", b"101", b"199"])
+@pytest.mark.parametrize("media_type", [b"image/png", b"application/json"])
+def test_no_status(upstream, proxy, status, media_type, caplog):
+    """A status that no whole answer has is 502."""
+    answer = b"HTTP/1.1 %b X\r\nContent-Type: %b\r\nContent-Length: 2\r\n\r\n{}"
+    upstream.add("/x", act=raw(answer % (status, media_type)))
+    got = proxy.ask("/x")
+    assert (got.status, got.json()["code"]) == (502, "BadGateway")
+    assert "Traceback" not in caplog.text
+
+
+@pytest.mark.parametrize("media_type", [b"image/png", b"application/json"])
+def test_two_lengths(upstream, proxy, media_type, caplog):
+    """Where an answer has chunks and a length, the chunks count."""
+    answer = b"HTTP/1.1 200 OK\r\nContent-Type: %b\r\nContent-Length: 3\r\n"
+    answer += b"Transfer-Encoding: chunked\r\n\r\n5\r\n[1,2]\r\n0\r\n\r\n"
+    upstream.add("/x", act=raw(answer % media_type))
+    assert proxy.ask("/x").body == b"[1,2]"
+    assert "Traceback" not in caplog.text
+
+
+@pytest.mark.parametrize("end", ["", '"', '>; rel="next"'])
+def test_link_header_that_takes_for_ever(upstream, proxy, end):
+    """A `Link` header of brackets and quotes that are never closed is gone through once."""
+    link = "<>" + '\\"<>' * 15_000 + end
+    upstream.add("/x", b"{}", {**ITEMS, "Link": link})
+    assert proxy.ask("/x").header("link") == link
+
+
+def test_brackets_and_spaces(upstream, proxy):
+    """Neither do brackets or spaces alone take long."""
+    for link in ("<" * 60_000, "<>;" * 20_000, "<>; rel " + " " * 60_000 + "=", '<>;rel="' * 7_000):
+        upstream.add("/x", b"{}", {**ITEMS, "Link": link})
+        assert proxy.ask("/x").header("link") == link.strip()
+
+
+@pytest.mark.parametrize("unit", [b"[]", b"{}", b'{"a":1}', b"1E9"])
+@pytest.mark.parametrize("packed", [True, False])
+def test_values_that_fill_memory(upstream, make_proxy, unit, packed):
+    """A page of nothing but tiny values, each many times its text in memory, passes unread."""
+    body = b'{"type":"FeatureCollection","features":[' + b",".join([unit] * 8_000) + b"]}"
+    sent = gzip.compress(body) if packed else body
+    coding = {"Content-Encoding": "gzip"} if packed else {}
+    upstream.add("/x", sent, {**ITEMS, **coding})
+    with make_proxy(max_page_bytes=100_000) as proxy:
+        got = proxy.ask("/x")
+    assert got.body == sent
+    assert got.header(WARNING) == "unmodified: more than 6250 values"
+
+
+def test_as_many_values_as_real_pages_have(upstream, make_proxy):
+    """A page with a value in every twenty bytes, as real ones have, is modified up to the limit."""
+    page = page_of(upstream.url, padding=["x" * 18] * 4_000)
+    upstream.add("/x", page, ITEMS)
+    size = len(json.dumps(page))
+    with make_proxy(max_page_bytes=size) as proxy:
+        got = proxy.ask("/x")
+    assert got.header(WARNING) is None
+    assert got.json()["features"][0]["assets"]["data"]["marked"] == []
+
+
+class _Meeting(Marking):
+    """A modifier that remembers how many pages it had at a time."""
+
+    def __init__(self):
+        super().__init__()
+        self.most = self._now = 0
+        self._lock = threading.Lock()
+        self._fifth = threading.Event()
+
+    def __call__(self, thing):
+        with self._lock:
+            self._now += 1
+            self.most = max(self.most, self._now)
+            if self.most > 4:
+                self._fifth.set()
+        self._fifth.wait(0.3)
+        super().__call__(thing)
+        with self._lock:
+            self._now -= 1
+
+
+def test_large_pages_in_turns(upstream, make_proxy):
+    """However many clients ask for large pages, four of them are in memory at a time."""
+    upstream.add("/x", page_of(upstream.url, padding="x" * 50_000), ITEMS)
+    meeting = _Meeting()
+    with make_proxy(meeting, max_page_bytes=100_000) as proxy, ThreadPoolExecutor(12) as clients:
+        statuses = list(clients.map(lambda _: proxy.ask("/x").status, range(12)))
+    assert statuses == [200] * 12
+    assert meeting.most == 4
+
+
+@pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize(
+    "to",
+    [
+        "http://169.254.169.254/latest/meta-data",
+        "http://127.0.0.1:1/x",
+        "file:///etc/passwd",
+        "//{other}/x",
+        "http://{other}/x",
+        "/v1/x",
+    ],
+)
+def test_redirects(upstream, proxy, code, to):
+    """No redirect is followed, be it to itself for ever; only one below the API leads here."""
+    with running_upstream() as other:
+        to = to.format(other=other.url.split("/")[2])
+        upstream.add("/x", b"", {"Location": to, **ITEMS}, code)
+        got = proxy.ask("/x", headers={"Authorization": f"Bearer {HIDDEN}"})
+        assert got.status == code
+        assert got.header("location") == (f"{proxy.url}/x" if to == "/v1/x" else to)
+        assert len(upstream.seen) == 1
+        assert other.seen == []
+
+
+def test_a_page_without_end(upstream, make_proxy):
+    """A page that never ends passes as it comes, and is left when the client leaves."""
+    left = threading.Event()
+
+    def act(handler):
+        handler.send_response(200)
+        handler.send_header("Content-Type", "application/json")
+        handler.end_headers()
+        try:
+            while True:
+                handler.wfile.write(b" " * 65_536)
+        except OSError:
+            left.set()
+
+    upstream.add("/x", act=act)
+    with make_proxy(max_page_bytes=100_000) as proxy:
+        connection = http.client.HTTPConnection(proxy.url.partition("//")[2], timeout=20)
+        connection.request("GET", "/x")
+        response = connection.getresponse()
+        assert response.getheader(WARNING) == "unmodified: larger than 100000 bytes"
+        assert response.read(1_000_000) == b" " * 1_000_000
+        response.close()
+        connection.close()
+        assert left.wait(20)
+
+
+def test_logs_at_debug(upstream, caplog):
+    """However much is logged, no header of a request or an answer is."""
+    caplog.set_level(logging.DEBUG)
+    upstream.add("/x", b"{}", {**ITEMS, "Set-Cookie": HIDDEN, "X-Token": HIDDEN})
+    with running_proxy(upstream.url, Marking()) as proxy:
+        proxy.ask("/x", headers={"Authorization": f"Bearer {HIDDEN}"})
+        proxy.ask(f"/https://user:{HIDDEN}@data.example.org/x")
+    assert "GET '/x': 200 in" in caplog.text
+    assert HIDDEN not in caplog.text

@@ -16,7 +16,7 @@ from stac_client import ALTERNATE_ASSETS, StacClient
 from stac_testbed.processes import free_ports
 
 from .copies import COPIED, DISK_A, DISK_B, copy_items
-from .front import running_front
+from .proxy import running_proxy
 
 AREA = '{"type":"Polygon","coordinates":[[[5,44],[14,44],[14,49],[5,49],[5,44]]]}'
 
@@ -25,12 +25,12 @@ AREA = '{"type":"Polygon","coordinates":[[[5,44],[14,44],[14,49],[5,49],[5,44]]]
 def near(stac_lake):
     """The served API, after some items have been copied to all storages."""
     client = copy_items(stac_lake)
-    with running_front(stac_lake.stac_url, client.modifier(strict=True)) as front:
-        yield front.url
+    with running_proxy(stac_lake.stac_url, client.modifier.with_options(strict=True)) as proxy:
+        yield proxy.url
 
 
 def without_alternates(item, near_url, api_url):
-    """An item of the served API as the API behind gives it, and the replicas that it had."""
+    """An item of the served API as the upstream API gives it, and the replicas that it had."""
     replicas = {}
     for key, asset in item["assets"].items():
         name, others = asset.pop("alternate:name", None), asset.pop("alternate", {})
@@ -44,7 +44,7 @@ def without_alternates(item, near_url, api_url):
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_search(near, stac_lake, method):
-    """All pages of a search hold what those of the API behind do, and the replicas."""
+    """All pages of a search hold what those of the upstream API do, and the replicas."""
     wanted = {"method": method, "limit": 5}
     direct = pystac_client.Client.open(stac_lake.stac_url).search(**wanted).items_as_dicts()
     search = pystac_client.Client.open(near).search(**wanted)
@@ -82,7 +82,7 @@ def test_prefer_on_all_pages(near, method):
 
 
 def test_walking(near, stac_lake):
-    """Collections, their items and single items lead to each other, never to the API behind."""
+    """Collections, their items and single items lead to each other, never to the upstream API."""
     catalogue = pystac_client.Client.open(near)
     collections = list(catalogue.get_collections())
     assert [collection.id for collection in collections] == stac_lake.collections
@@ -103,7 +103,7 @@ def test_documents(near, stac_lake, path):
 
 
 def test_no_item(near):
-    """An item that is not there is an error of the API behind."""
+    """An item that is not there is an error of the upstream API."""
     url = f"{near}/collections/alpine-optical/items/none"
     assert requests.get(url, timeout=10).status_code == 404
 
@@ -114,25 +114,31 @@ def test_rucio_down(stac_lake):
     (port,) = free_ports(1)
     rucio.list_hosts = [f"http://127.0.0.1:{port}"]
     direct = requests.get(f"{stac_lake.stac_url}/search", timeout=10).json()["features"]
-    modifier = StacClient(rucio).modifier(strict=True)
-    with running_front(stac_lake.stac_url, modifier) as front:
-        got = requests.get(f"{front.url}/search", timeout=20)
+    modifier = StacClient(rucio).modifier.with_options(strict=True)
+    with running_proxy(stac_lake.stac_url, modifier) as proxy:
+        got = requests.get(f"{proxy.url}/search", timeout=20)
         items = [
-            without_alternates(item, front.url, stac_lake.stac_url)[0]
+            without_alternates(item, proxy.url, stac_lake.stac_url)[0]
             for item in got.json()["features"]
         ]
     assert got.headers["stac-rucio-warning"] == "no alternates: Rucio does not answer"
     assert items == direct
 
 
-def test_prefer_that_is_no_expression(near):
-    """A preference that Rucio can not read is the client's error."""
-    got = requests.get(f"{near}/search?ids={COPIED[0]}&prefer=%26%26", timeout=10)
+@pytest.mark.parametrize("wanted", ["%26%26", "rse_type%3DNOPE", "(", "a%3Db%7C", "%5C*", "*%3D1"])
+def test_prefer_that_is_no_expression(near, wanted):
+    """A preference that Rucio cannot read is its client's error, and nobody else's."""
+    url = f"{near}/search?ids={COPIED[0]}"
+    got = requests.get(f"{url}&prefer={wanted}", timeout=10)
     assert (got.status_code, got.json()["code"]) == (400, "BadRequest")
+    for prefer in ("", f"&prefer={DISK_B}", "&prefer=tier%3Dnone"):
+        got = requests.get(url + prefer, timeout=10)
+        assert "stac-rucio-warning" not in got.headers
+        assert set(got.json()["features"][0]["assets"]["red"]["alternate"]) >= {DISK_A}
 
 
 def test_validator(near, stac_lake):
-    """The STAC API Validator finds nothing here that it does not find in the API behind."""
+    """The STAC API Validator finds nothing here that it does not find in the upstream API."""
     with ThreadPoolExecutor() as executor:
         there, here = executor.map(_validate, (stac_lake.stac_url, near))
     assert here == there

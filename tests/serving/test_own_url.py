@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
+from starlette.exceptions import HTTPException
 
 from stac_client.errors import ConfigurationError
-from stac_rucio.serve._pages import Refusal, Root
+from stac_rucio.serve import make_app
+from stac_rucio.serve._app import own_url
 
 
 def scope(headers=(), *, server=("127.0.0.1", 8080), scheme="http", root_path=""):
@@ -24,17 +28,17 @@ FORWARDED = [
 
 def test_configured():
     """What the operator says is right, whatever a client says."""
-    root = Root("https://stac.example.org/near/", trust_forwarded=True)
-    assert root.of(scope([("host", "evil.org")])) == "https://stac.example.org/near"
+    found = own_url(scope([("host", "evil.org")]), "https://a.org/near", trust_forwarded=True)
+    assert found == "https://a.org/near"
 
 
 def test_untrusted():
     """By default nothing that a client says gets into a link."""
-    root = Root(None, trust_forwarded=False)
-    assert root.of(scope(FORWARDED)) == "http://127.0.0.1:8080"
-    assert root.of(scope(server=("::1", 8080))) == "http://[::1]:8080"
-    assert root.of(scope(server=("10.0.0.1", 443), scheme="https")) == "https://10.0.0.1"
-    assert root.of(scope(root_path="/near")) == "http://127.0.0.1:8080/near"
+    root = partial(own_url, configured=None, trust_forwarded=False)
+    assert root(scope(FORWARDED[1:])) == "http://127.0.0.1:8080"
+    assert root(scope(server=("::1", 8080))) == "http://[::1]:8080"
+    assert root(scope(server=("10.0.0.1", 443), scheme="https")) == "https://10.0.0.1"
+    assert root(scope(root_path="/near")) == "http://127.0.0.1:8080/near"
 
 
 @pytest.mark.parametrize(
@@ -48,7 +52,7 @@ def test_untrusted():
 )
 def test_trusted(headers, url):
     """A trusted proxy in front says where it is reached."""
-    assert Root(None, trust_forwarded=True).of(scope(headers)) == url
+    assert own_url(scope(headers), None, trust_forwarded=True) == url
 
 
 @pytest.mark.parametrize(
@@ -65,17 +69,17 @@ def test_trusted(headers, url):
 )
 def test_no_url(headers):
     """What makes no URL is not made one."""
-    assert Root(None, trust_forwarded=True).of(scope(headers)) == "http://127.0.0.1:8080"
+    assert own_url(scope(headers), None, trust_forwarded=True) == "http://127.0.0.1:8080"
 
 
 def test_unknown():
     """A server that listens on no TCP port has to be told its URL."""
-    with pytest.raises(Refusal):
-        Root(None, trust_forwarded=False).of(scope(server=("/run/stac.sock", None)))
+    with pytest.raises(HTTPException):
+        own_url(scope(server=("/run/stac.sock", None)), None, trust_forwarded=False)
 
 
 @pytest.mark.parametrize("url", ["stac.example.org", "https://a.org/?x=1", "ftp://a.org", ""])
 def test_configured_wrongly(url):
     """A root URL that is none is said at once."""
     with pytest.raises(ConfigurationError):
-        Root(url, trust_forwarded=False)
+        make_app("https://a.org", lambda _: None, root_url=url)

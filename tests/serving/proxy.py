@@ -37,16 +37,16 @@ class Got:
 
 
 @dataclass
-class Front:
+class Proxy:
     """A running application."""
 
     url: str
 
-    def ask(self, target, method="GET", headers=(), body=None, *, length=True):
+    def ask(self, target, method="GET", headers=(), body=None, *, length=True, host=True):
         """Send a request whose target stays as it is."""
         connection = http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=20)
         try:
-            connection.putrequest(method, target, skip_accept_encoding=True)
+            connection.putrequest(method, target, skip_host=not host, skip_accept_encoding=True)
             headers = headers.items() if isinstance(headers, dict) else headers
             for name, value in headers:
                 connection.putheader(name, value)
@@ -60,11 +60,13 @@ class Front:
 
 
 @contextmanager
-def running_front(api, modifier, **options):
+def running_proxy(api, modifier, **options):
     """The application, served as `serve` does it, but in a thread."""
     app = make_app(api, modifier, **options)
     config = configuration(app, "127.0.0.1", 0)
     listening = socket.create_server(("127.0.0.1", 0))
+    # Little waits in the kernel, so that clients that do not read are felt early.
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65_536)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, args=([listening],))
     thread.start()
@@ -72,7 +74,7 @@ def running_front(api, modifier, **options):
         while not server.started:
             assert thread.is_alive()
             time.sleep(0.01)
-        yield Front(f"http://127.0.0.1:{listening.getsockname()[1]}")
+        yield Proxy(f"http://127.0.0.1:{listening.getsockname()[1]}")
     finally:
         server.should_exit = True
         thread.join()
@@ -86,11 +88,12 @@ class Marking:
         """Mark with these."""
         self.preferred = list(preferred)
 
-    def __call__(self, thing=None, *, prefer=None):
-        """Modify, or give a modifier that prefers."""
-        if prefer is not None:
-            return Marking(prefer)
+    def with_options(self, *, prefer):
+        """Return a modifier that prefers these."""
+        return Marking(prefer)
+
+    def __call__(self, thing):
+        """Modify."""
         for item in thing.get("features", [thing]):
             for asset in item["assets"].values():
                 asset["marked"] = self.preferred
-        return None

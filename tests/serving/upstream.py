@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 
 class Seen(NamedTuple):
-    """A request that came to the API behind."""
+    """A request that came to the upstream API."""
 
     method: str
     target: str
@@ -22,16 +22,18 @@ class Seen(NamedTuple):
         return next((value for found, value in self.headers if found.lower() == name), None)
 
 
-class Behind(http.server.ThreadingHTTPServer):
+class Upstream(http.server.ThreadingHTTPServer):
     """Answers as it was told, and remembers what it was asked."""
 
     daemon_threads = True
+    request_queue_size = 128  # the backlog
 
     def __init__(self):
         """Take a free port."""
         super().__init__(("127.0.0.1", 0), _Handler)
         self.seen = []
         self.answers = {}
+        self.default = None
 
     @property
     def url(self):
@@ -63,7 +65,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 self.rfile.readline()
             self.rfile.readline()
         self.server.seen.append(Seen(self.command, self.path, self.headers.items(), body))
-        act = self.server.answers.get(self.path.split("?")[0])
+        act = self.server.answers.get(self.path.split("?")[0], self.server.default)
         if act is None:
             self.give(b"nothing here", [("Content-Type", "text/plain")], 404)
         else:
@@ -91,9 +93,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 
 @contextmanager
-def running_behind():
+def running_upstream():
     """A server that is there, and then no more."""
-    server = Behind()
+    server = Upstream()
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     try:
