@@ -14,6 +14,7 @@ import requests
 
 from stac_client._assets import Asset, select_assets
 from stac_client._lookup import Probe, complete
+from stac_client._results import Tally
 from stac_policy.http import make_session
 from stac_testbed.layout import ORIGINS
 
@@ -80,7 +81,7 @@ def _look_up(
 
         def look_up(_: int) -> None:
             for _file in range(files):
-                found = complete(asset, Probe.DOWNLOAD, session)
+                found = complete(asset, Probe.DOWNLOAD, session, Tally().expect())
                 assert found.size_bytes == size_bytes  # noqa: S101 - what is measured is done
 
         def get(_: int) -> None:

@@ -43,10 +43,6 @@ _FILES = "https://stac-extensions.github.io/file/"
 _STRUCTURE = frozenset({"self", "root", "parent", "collection", "next", "prev"})
 
 
-class UnusablePathError(Exception):
-    """A file has no place in the folder; the message says why."""
-
-
 def place(folder: Path, did: DID) -> Path:
     """Return the path of an asset's file: `COLLECTION/ITEM/ASSET`, the parts of its name in Rucio.
 
@@ -58,16 +54,16 @@ def place(folder: Path, did: DID) -> Path:
         did: The asset's file in Rucio.
 
     Raises:
-        UnusablePathError: The place would be outside the folder, by a symbolic
+        ConfigurationError: The place would be outside the folder, by a symbolic
             link, or is that of the catalogue.
     """
     collection, item, asset = did.name[1:].split("/")
     for part, taken in ((collection, "catalog.json"), (item, "collection.json")):
         if part.lower() == taken:  # as file systems that ignore case see it
-            raise UnusablePathError(f"{taken} is the catalogue's own file in {folder}")
+            raise ConfigurationError(f"{taken} is the catalogue's own file in {folder}")
     parent = folder / collection / item
     if os.path.realpath(parent) != str(parent):
-        raise UnusablePathError(f"a symbolic link leads from {parent} to elsewhere")
+        raise ConfigurationError(f"a symbolic link leads from {parent} to elsewhere")
     return parent / asset
 
 
@@ -143,7 +139,7 @@ class LocalCatalogue:
                 if outcome.path is not None
             }
             _write(path, _local_item(item, _assets_there(path) | there))
-        except (OSError, TypeError, ValueError, UnusablePathError) as error:
+        except (OSError, TypeError, ValueError, ConfigurationError) as error:
             self.problems.append(f"item {collection}/{name} could not be written: {error}")
             return
         growth = self._growth.setdefault(collection, _Growth(_new_collection(item)))

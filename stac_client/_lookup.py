@@ -11,7 +11,7 @@ from threading import Event
 from typing import TYPE_CHECKING
 
 from stac_client._checksums import WANT_DIGESTS, Digester, digests_of
-from stac_client._results import State, Tally
+from stac_client._results import State
 from stac_policy import http
 from stac_policy.http import Attempts, FetchError
 from stac_policy.urls import redact
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _NO_HEAD = frozenset({HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED})
 # What servers say of files that they know no type of, and items of files that have none.
 _ANY_TYPE = frozenset({"", "application/octet-stream", "text/plain"})
+_AT_A_TIME, _OF_HOST = 16, 4
 _ADVICE = "try again later, or put its size and a checksum into its item"
 
 
@@ -42,11 +43,71 @@ class Probe(str, Enum):
     """And what one download of the file tells, where both before left something open."""
 
 
+@dataclass(frozen=True)
+class Lookups:
+    """Finds out sizes and checksums; for several threads, which share what may be at a time."""
+
+    probe: Probe
+    session: requests.Session
+    executor: ThreadPoolExecutor
+    stop: Event | None = None
+    """Set when nobody wants to know any more."""
+
+    def complete(
+        self, assets: Iterable[Asset], tallies: Mapping[DID, FileTally]
+    ) -> Iterator[Asset | Outcome]:
+        """Return each asset with what was found, or why it cannot be registered, in their order.
+
+        Args:
+            assets: The assets.
+            tallies: The share of each in the progress.
+        """
+        return self.executor.map(lambda asset: self._found(asset, tallies[asset.did]), assets)
+
+    def _found(self, asset: Asset, tally: FileTally) -> Asset | Outcome:
+        try:
+            found = complete(asset, self.probe, self.session, tally, self.stop)
+        except FetchError as error:
+            tally.done(there=False)
+            reason = f"{error}; {_ADVICE}" if error.may_pass else str(error)
+            return asset.outcome(State.FAILED, f"{redact(asset.url)}: {reason}")
+        tally.done(there=True)
+        if found.size_bytes is None:
+            reason = f"probe={self.probe.value!r} did not tell"
+            return asset.outcome(State.SKIPPED, f"its size is not known; {reason}")
+        return found
+
+
+@contextmanager
+def lookups(probe: Probe) -> Iterator[Lookups]:
+    """Begin look-ups; those that nobody waits for any more are given up in the end.
+
+    So many run at a time in all, and for each host.
+
+    Args:
+        probe: How far to go.
+    """
+    session = http.make_session(pool_maxsize=_OF_HOST, pool_block=True)
+    with session, threads(_AT_A_TIME) as (executor, stop):
+        yield Lookups(probe, session, executor, stop)
+
+
+@contextmanager
+def threads(count: int) -> Iterator[tuple[ThreadPoolExecutor, Event]]:
+    """Threads that begin nothing new once the block is left, and an event that is set then."""
+    executor, stop = ThreadPoolExecutor(count), Event()
+    try:
+        yield executor, stop
+    finally:
+        stop.set()
+        executor.shutdown(cancel_futures=True)
+
+
 def complete(
     asset: Asset,
     probe: Probe,
     session: requests.Session,
-    tally: FileTally | None = None,
+    tally: FileTally,
     stop: Event | None = None,
 ) -> Asset:
     """Return an asset with its size and a checksum, going no further for them than needed.
@@ -64,13 +125,12 @@ def complete(
     Raises:
         FetchError: The origin failed, or contradicts the item.
     """
-    if asset.is_complete or probe is Probe.ITEM:
-        return asset
-    is_last = probe is Probe.HEAD
-    asset = _head(asset, session, Attempts(stop=stop), is_last=is_last)
-    if asset.is_complete or is_last:
-        return asset
-    return _download(asset, session, Attempts(stop=stop), tally or Tally().expect())
+    if not asset.is_complete and probe is not Probe.ITEM:
+        is_last = probe is Probe.HEAD
+        asset = _head(asset, session, Attempts(stop=stop), is_last=is_last)
+        if not (asset.is_complete or is_last):
+            asset = _download(asset, session, Attempts(stop=stop), tally)
+    return asset
 
 
 def _head(asset: Asset, session: requests.Session, attempts: Attempts, *, is_last: bool) -> Asset:
@@ -94,12 +154,7 @@ def _head(asset: Asset, session: requests.Session, attempts: Attempts, *, is_las
     size_bytes = http.content_length(response) or asset.size_bytes
     if asset.size_bytes not in {None, size_bytes}:
         raise FetchError(f"it has {size_bytes} bytes there instead of {asset.size_bytes}")
-    said = digests_of(response.headers)
-    checksums = replace(
-        asset.checksums,
-        adler32=asset.checksums.adler32 or said.adler32,
-        md5=asset.checksums.md5 or said.md5,
-    )
+    checksums = asset.checksums | digests_of(response.headers)
     return replace(asset, size_bytes=size_bytes, checksums=checksums)
 
 
@@ -151,71 +206,3 @@ def _kind(media_type: str) -> str:
         return "html"
     name = media_type.rpartition("/")[2].rpartition("+")[2]
     return name if name in {"json", "xml"} else ""
-
-
-# Look-ups of many assets side by side, so many at a time in all and for each host.
-
-
-_AT_A_TIME = 16
-_OF_HOST = 4
-
-
-@dataclass(frozen=True)
-class Lookups:
-    """Finds out sizes and checksums; for several threads, which share what may be at a time."""
-
-    probe: Probe
-    session: requests.Session
-    executor: ThreadPoolExecutor
-    stop: Event | None = None
-    """Set when nobody wants to know any more."""
-
-    def complete(
-        self, assets: Iterable[Asset], tallies: Mapping[DID, FileTally]
-    ) -> Iterator[Asset | Outcome]:
-        """Return each asset with what was found, or why it cannot be registered, in their order.
-
-        Args:
-            assets: The assets.
-            tallies: The share of each in the progress.
-        """
-        return self.executor.map(lambda asset: self._complete(asset, tallies[asset.did]), assets)
-
-    def _complete(self, asset: Asset, tally: FileTally) -> Asset | Outcome:
-        try:
-            found = complete(asset, self.probe, self.session, tally, self.stop)
-        except FetchError as error:
-            tally.done(there=False)
-            reason = f"{error}; {_ADVICE}" if error.may_pass else str(error)
-            return asset.outcome(State.FAILED, f"{redact(asset.url)}: {reason}")
-        tally.done(there=True)
-        if found.size_bytes is None:
-            reason = f"probe={self.probe.value!r} did not tell"
-            return asset.outcome(State.SKIPPED, f"its size is not known; {reason}")
-        return found
-
-
-@contextmanager
-def lookups(probe: Probe) -> Iterator[Lookups]:
-    """Begin look-ups; those that nobody waits for any more are given up in the end.
-
-    Args:
-        probe: How far to go.
-    """
-    stop = Event()
-    session = http.make_session(pool_maxsize=_OF_HOST, pool_block=True)
-    with session, threads(_AT_A_TIME) as executor:
-        try:
-            yield Lookups(probe, session, executor, stop)
-        finally:
-            stop.set()
-
-
-@contextmanager
-def threads(count: int) -> Iterator[ThreadPoolExecutor]:
-    """Threads that begin nothing new once the block is left, whatever waits."""
-    executor = ThreadPoolExecutor(count)
-    try:
-        yield executor
-    finally:
-        executor.shutdown(cancel_futures=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from concurrent.futures import FIRST_COMPLETED, wait
+from concurrent.futures import FIRST_COMPLETED
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain, islice
@@ -20,7 +20,7 @@ from stac_client._assets import named_keys, registrable, select_assets
 from stac_client._items import iter_items
 from stac_client._journal import entry_of
 from stac_client._lookup import lookups, threads
-from stac_client._results import REPORT_S, Outcome, Reporter, State, Tally
+from stac_client._results import Outcome, State, Tally
 from stac_client._rucio import REQUEST_DIDS, batched, grouped
 from stac_client._source_rse import with_pfn
 from stac_client.errors import AccessError, StacRucioError
@@ -198,8 +198,7 @@ class Registrar:
         self._rucio = rucio
         self._rse = rse
         self._options = options
-        self._tally = Tally()
-        self._reporter = Reporter(self._tally, on_progress)
+        self._tally = Tally(on_progress)
         self._datasets = _Datasets(rucio, containers=options.containers)
         self._metadata = _MetadataWriter(rucio) if options.metadata else None
         self._under_way: dict[Future[list[Outcome]], _Batch] = {}
@@ -225,15 +224,15 @@ class Registrar:
             return
         protocols = self._rucio.rse(self._rse, f"registering at RSE {self._rse}")["protocols"]
         # What is left in the middle gives its look-ups up first: batches wait for them.
-        with threads(_BATCHES) as executor, lookups(self._options.probe) as looking_up:
+        with threads(_BATCHES) as (executor, _), lookups(self._options.probe) as looking_up:
             try:
                 for batch in self._batches(chain(first, reading), protocols):
                     yield from self._ended()
                     while not self._takes(batch):
-                        self._wait()
+                        self._tally.wait(self._under_way, FIRST_COMPLETED)
                         yield from self._ended()
                     self._under_way[executor.submit(self._outcomes, batch, looking_up)] = batch
-                    self._reporter.report()
+                    self._tally.report()
             except StacRucioError:
                 # The items end too early; what is on its way is told all the same.
                 yield from self._rest()
@@ -285,12 +284,6 @@ class Registrar:
             batch.datasets.isdisjoint(other.datasets) for other in self._under_way.values()
         )
 
-    def _wait(self) -> None:
-        """Wait until a batch has come to its end."""
-        while not wait(self._under_way, timeout=REPORT_S, return_when=FIRST_COMPLETED).done:
-            self._reporter.report()
-        self._reporter.report()
-
     def _ended(self) -> Iterator[Registered]:
         """Return the batches that have come to their end."""
         for future in [future for future in self._under_way if future.done()]:
@@ -299,7 +292,7 @@ class Registrar:
     def _rest(self) -> Iterator[Registered]:
         """Wait for all batches."""
         while self._under_way:
-            self._wait()
+            self._tally.wait(self._under_way, FIRST_COMPLETED)
             yield from self._ended()
 
     def _outcomes(self, batch: _Batch, looking_up: Lookups) -> list[Outcome]:

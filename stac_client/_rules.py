@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from stac_client._assets import AssetSelection
     from stac_client._items import ItemsLike
     from stac_client._rucio import Rucio
+    from stac_client._tables import Part
 
 
 @dataclass(frozen=True)
@@ -454,9 +455,9 @@ _STATES = ("STUCK", "REPLICATING", "SUSPENDED", "WAITING_APPROVAL", "INJECT", "O
 class ReplicationRules(Table[Rule]):
     """Replication rules, as they were when Rucio was asked."""
 
-    def _headline(self) -> Bar:
+    def _parts(self) -> Sequence[Part]:
         done, total = sum(rule.locks_ok for rule in self), sum(rule.locks for rule in self)
-        return Bar(done, total, self._summary())
+        return (Bar(done, total, self._summary()), self._shown())
 
     def _summary(self) -> str:
         found = Counter(rule.state for rule in self)

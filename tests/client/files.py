@@ -6,8 +6,10 @@ import base64
 import hashlib
 import zlib
 
+from stac_client import _lookup
 from stac_client._assets import Asset, select_assets
 from stac_client._lookup import Probe
+from stac_client._results import Tally
 from tests.items import make_item
 from tests.origin import Answer
 
@@ -40,3 +42,8 @@ def asset_at(url, **fields):
 def known(asset):
     """What is known of an asset, without the multihash."""
     return asset.size_bytes, asset.checksums.adler32, asset.checksums.md5
+
+
+def complete(asset, probe, session, tally=None, stop=None):
+    """An asset with what can be found out of it."""
+    return _lookup.complete(asset, probe, session, tally or Tally().expect(), stop)

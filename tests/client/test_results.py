@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stac_client import Outcome, Plan, Progress, Registration, RequestError, State
-from stac_client._results import DownloadOutcome, Downloads, Reporter, Tally
+from stac_client._results import DownloadOutcome, Downloads, Tally
 from stac_policy.naming import DID
 
 from .test_tables import HOSTILE, Page
@@ -294,12 +294,12 @@ def test_several_threads():
 
 def test_reports():
     """A report is made only of what has changed."""
-    tally, reports = Tally(), []
-    reporter = Reporter(tally, reports.append)
-    reporter.report()
-    reporter.report()
+    reports = []
+    tally = Tally(reports.append)
+    tally.report()
+    tally.report()
     tally.expect(1).done(there=True)
-    reporter.report()
+    tally.report()
     assert reports == [Progress(0, 0, 0, 0), Progress(1, 1, 1, 1)]
 
 
