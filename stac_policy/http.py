@@ -3,7 +3,7 @@
 A session connects to no forbidden address and waits for no endless answer (`make_session`);
 redirects lead to allowed hosts alone (`open_url`); what may pass is asked again for a while
 (`Attempts`, `persistently`); a file comes in pieces, and goes on where it broke off (`Incoming`);
-JSON is read within bounds (`read_json`). All of them fail with a `FetchError`.
+JSON is read within bounds (`read_body`, `parse_json`). All of them fail with a `FetchError`.
 """
 
 from __future__ import annotations
@@ -546,11 +546,6 @@ def pieces(response: requests.Response, piece_bytes: int = _PIECE_BYTES) -> Iter
     announced = content_length(response)
     if received < (announced or 0):
         raise PassingError(f"it ended after {received:,} of {announced:,} bytes")
-
-
-def read_json(response: requests.Response, limit_bytes: int, until_s: float) -> Any:
-    """Read an answer's body as JSON, see `read_body` and `parse_json`."""
-    return parse_json(read_body(response, limit_bytes, until_s), limit_bytes)
 
 
 def read_body(response: requests.Response, limit_bytes: int, until_s: float) -> bytes:
