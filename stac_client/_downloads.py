@@ -175,8 +175,7 @@ class Part:
 
     def write(self, piece: bytes) -> None:
         """Add bytes; `close` has to follow, once."""
-        if self._file is None:
-            self._file = self.path.open("ab")
+        self._file = self._file or self.path.open("ab")
         self._file.write(piece)
 
     def close(self) -> None:
@@ -313,15 +312,10 @@ class _Wanted:
     file: RucioFile
     tally: FileTally
 
-    @cached_property
+    @property
     def expected(self) -> Checksums:
         """What Rucio says of the file, and the item's multihash."""
-        adler32, md5 = self.file.adler32, self.file.md5
-        return Checksums(
-            adler32=adler32.lower().zfill(8) if adler32 else None,
-            md5=md5.lower() if md5 else None,
-            multihash=self.asset.checksums.multihash,
-        )
+        return replace(self.file.checksums, multihash=self.asset.checksums.multihash)
 
     def verify(self, path: Path, stop: Event) -> Checksums:
         """Compare a file with what is known of it: its size first, as that costs nothing.
@@ -336,7 +330,8 @@ class _Wanted:
         found_bytes = path.stat().st_size
         if found_bytes != self.file.size_bytes:
             raise MismatchError(f"it has {found_bytes} bytes instead of {self.file.size_bytes}")
-        digester = Digester(self.expected, md5=self.expected.multihash is None)
+        expected = self.expected
+        digester = Digester(expected, md5=expected.multihash is None)
         with path.open("rb") as file:
             while chunk := file.read(_CHUNK_BYTES):
                 if stop.is_set():
@@ -410,8 +405,14 @@ class _Run:
             of_item = [*map(outcome, selected)]
             outcomes += of_item
             if assets := [found for found in selected if isinstance(found, Asset)]:
-                rses = _source_rses(assets, files)
-                self.catalogue.add(item, assets[0].dataset, of_item, rses)
+                source_rses = {
+                    found.key: rse
+                    for found in assets
+                    if found.did in files
+                    for rse, pfns in files[found.did].pfns.items()
+                    if found.url in pfns
+                }
+                self.catalogue.add(item, assets[0].dataset, of_item, source_rses)
         return outcomes
 
     def _work(self, wanted: _Wanted) -> DownloadOutcome:
@@ -560,14 +561,3 @@ class _Run:
         from rucio.client.downloadclient import DownloadClient
 
         return DownloadClient(client=self.rucio.client, logger=_LOGGER.log)
-
-
-def _source_rses(assets: list[Asset], files: dict[DID, RucioFile]) -> dict[str, str]:
-    """The RSE that each asset's own URL is registered at, by the asset's key."""
-    return {
-        asset.key: rse
-        for asset in assets
-        if asset.did in files
-        for rse, pfns in files[asset.did].pfns.items()
-        if asset.url in pfns
-    }

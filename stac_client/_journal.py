@@ -100,10 +100,6 @@ class Journal:
         with self._database:
             self._database.executemany("INSERT OR REPLACE INTO items VALUES (?, ?)", rows)
 
-    def __len__(self) -> int:
-        (count,) = self._database.execute("SELECT count(*) FROM items").fetchone()
-        return int(count)
-
     def close(self) -> None:
         """Close it."""
         self._database.close()

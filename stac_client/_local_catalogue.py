@@ -15,7 +15,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from math import inf, isfinite
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -39,6 +38,8 @@ if TYPE_CHECKING:
 
 _JSON, _GEOJSON = "application/json", "application/geo+json"
 _FILES = "https://stac-extensions.github.io/file/"
+# What local assets use, and what the URLs of the versions that will do begin with.
+_EXTENSIONS = {f"{_FILES}v2.1.0/schema.json": _FILES, ALTERNATES: ALTERNATES}
 # Of the catalogue that an item comes from; `self` is kept as `canonical`.
 _STRUCTURE = frozenset({"self", "root", "parent", "collection", "next", "prev"})
 
@@ -73,15 +74,18 @@ def as_registered(item: ItemDict) -> ItemDict:
     That differs where a modifier has put another one in its place, and where the
     asset lies beside the item of an earlier download.
     """
-    base, found = link_href(item), item.get("links")
-    links = found if isinstance(found, list) else []
+    base, assets, links = link_href(item), item.get("assets"), item.get("links")
     return {
         **item,
         "assets": {
             key: with_original(_absolute(fields, base)) if isinstance(fields, Mapping) else fields
-            for key, fields in _mapping(item.get("assets")).items()
+            for key, fields in (assets.items() if isinstance(assets, Mapping) else ())
         },
-        "links": [_absolute(link, base) for link in links if isinstance(link, Mapping)],
+        "links": [
+            _absolute(link, base)
+            for link in (links if isinstance(links, list) else ())
+            if isinstance(link, Mapping)
+        ],
     }
 
 
@@ -101,7 +105,8 @@ class LocalCatalogue:
         self.path = folder / "catalog.json"
         self.problems: list[str] = []
         """What could not be written, and why."""
-        self._growth: dict[str, _Growth] = {}
+        self._growth: dict[str, tuple[dict[str, Any], Extent, list[str]]] = {}
+        """New items by collection: the collection where there is none yet, their extent, links."""
         try:
             _read(self.path, "Catalog")
         except (OSError, ValueError) as error:
@@ -133,34 +138,26 @@ class LocalCatalogue:
         file_name = _file_name(item, name)
         try:
             path = place(self._folder, DID(dataset.scope, f"{dataset.name}/{file_name}"))
-            there = {
-                outcome.key: _local_asset(item, outcome, outcome.path.name, source_rses)
-                for outcome in outcomes
-                if outcome.path is not None
-            }
-            _write(path, _local_item(item, _assets_there(path) | there))
+            there = _assets_there(path)
+            for key, found in ((each.key, each) for each in outcomes if each.path):
+                there[key] = _local_asset(item["assets"][key], found, source_rses.get(key))
+            _write(path, _local_item(item, there))
         except (OSError, TypeError, ValueError, ConfigurationError) as error:
             self.problems.append(f"item {collection}/{name} could not be written: {error}")
             return
-        growth = self._growth.setdefault(collection, _Growth(_new_collection(item)))
-        growth.extent |= Extent.of_item(item)
-        growth.hrefs.append(f"./{name}/{file_name}")
+        new, extent, hrefs = self._growth.get(collection) or (_new_collection(item), Extent(), [])
+        hrefs.append(f"./{name}/{file_name}")
+        self._growth[collection] = new, extent | Extent.of_item(item), hrefs
 
     def save(self) -> None:
         """Write the collections and the catalogue of all items that were added."""
-        for name, growth in self._growth.items():
-            items = (_link("item", href, _GEOJSON) for href in growth.hrefs)
+        for name, (new, extent, hrefs) in self._growth.items():
             path = self._folder / name / "collection.json"
-            self._grow(path, growth.new, items, growth.extent)
-        catalogue = {
-            "type": "Catalog",
-            "id": "stac-rucio",
-            "stac_version": pystac.get_stac_version(),
-            "description": "Items and files that stac-rucio has downloaded.",
-            "links": [_link("root", "./catalog.json")],
-        }
+            self._grow(path, new, (_link("item", href, _GEOJSON) for href in hrefs), extent)
         collections = (_link("child", f"./{name}/collection.json") for name in self._growth)
-        self._grow(self.path, catalogue, collections)
+        description = "Items and files that stac-rucio has downloaded."
+        new = _new("Catalog", "stac-rucio", description, _link("root", "./catalog.json"))
+        self._grow(self.path, new, collections)
 
     def _grow(
         self,
@@ -181,19 +178,23 @@ class LocalCatalogue:
             self.problems.append(f"{path} could not be written: {error}")
 
 
+def _new(kind: str, name: str, description: str, *links: dict[str, str]) -> dict[str, Any]:
+    return {
+        "type": kind,
+        "id": name,
+        "stac_version": pystac.get_stac_version(),
+        "description": description,
+        "links": [*links],
+    }
+
+
 def _new_collection(item: ItemDict) -> dict[str, Any]:
+    name, original = str(item["collection"]), link_href(item, "collection")
     links = [_link("root", "../catalog.json"), _link("parent", "../catalog.json")]
-    original = link_href(item, "collection")
     if is_http(original):  # which knows the licence and all the rest
         links.append(_link("canonical", original))
-    return {
-        "type": "Collection",
-        "id": str(item["collection"]),
-        "stac_version": pystac.get_stac_version(),
-        "description": f"Downloaded items of the collection {item['collection']}.",
-        "license": "other",
-        "links": links,
-    }
+    description = f"Downloaded items of the collection {name}."
+    return _new("Collection", name, description, *links) | {"license": "other"}
 
 
 # One item: with the URLs that it comes with, and with the files beside it.
@@ -206,12 +207,11 @@ def _file_name(item: ItemDict, part: str) -> str:
         item: The item.
         part: Its id as part of a name in Rucio.
     """
-    collection, item_id, assets = item["collection"], item["id"], item["assets"]
     taken = set()
-    for key in filter(None, assets):
-        href = _mapping(assets[key]).get("href")
+    for key in filter(None, item["assets"]):
+        href = _at(item["assets"], key, "href")
         href = href if isinstance(href, str) else None
-        name = asset_name(collection, item_id, key, href, assets)
+        name = asset_name(item["collection"], item["id"], key, href, item["assets"])
         taken.add(name.rpartition("/")[2].lower())
     name = f"{part}.json"
     while name.lower() in taken:
@@ -227,11 +227,9 @@ def _local_item(item: ItemDict, local: Mapping[str, Mapping[str, Any]]) -> ItemD
         links.append(_link("canonical", own, _GEOJSON))
     listed = item.get("stac_extensions")
     extensions = [*listed] if isinstance(listed, list) else []
-    if local:
-        if not any(str(extension).startswith(_FILES) for extension in extensions):
-            extensions.append(f"{_FILES}v2.1.0/schema.json")
-        if ALTERNATES not in extensions:
-            extensions.append(ALTERNATES)
+    for extension, start in _EXTENSIONS.items() if local else ():
+        if not any(str(each).startswith(start) for each in extensions):
+            extensions.append(extension)
     return {
         **item,
         "stac_extensions": extensions,
@@ -246,12 +244,11 @@ def _local_item(item: ItemDict, local: Mapping[str, Mapping[str, Any]]) -> ItemD
 
 
 def _local_asset(
-    item: ItemDict, there: DownloadOutcome, file_name: str, source_rses: Mapping[str, str]
+    fields: Mapping[str, Any], there: DownloadOutcome, source_rse: str | None
 ) -> dict[str, Any]:
-    fields = item["assets"][there.key]
-    replicas = {LOCAL: (f"./{file_name}",)}
-    if there.key in source_rses:
-        replicas[source_rses[there.key]] = (fields["href"],)
+    replicas = {LOCAL: (f"./{there.path.name}",)} if there.path else {}
+    if source_rse is not None:
+        replicas[source_rse] = (fields["href"],)
     return {
         **with_replicas(fields, replicas, prefer=[LOCAL]),
         "file:size": there.size_bytes,
@@ -293,10 +290,8 @@ class Extent(NamedTuple):
     @classmethod
     def of_item(cls, item: Mapping[str, Any]) -> Extent:
         """The extent of an item."""
-        start, end = (
-            _datetime(_at(item, "properties", name) or _at(item, "properties", "datetime"))
-            for name in ("start_datetime", "end_datetime")
-        )
+        facts, names = _at(item, "properties"), ("start_datetime", "end_datetime")
+        start, end = (_datetime(_at(facts, each) or _at(facts, "datetime")) for each in names)
         return cls(*_bbox(item.get("bbox")), start or _LAST, end or _FIRST)
 
     @classmethod
@@ -352,21 +347,7 @@ def _at(value: Any, *path: str | int) -> Any:
     return value
 
 
-@dataclass
-class _Growth:
-    """What a collection has gained."""
-
-    new: dict[str, Any]
-    """The collection where there is none yet."""
-    extent: Extent = field(default_factory=Extent)
-    hrefs: list[str] = field(default_factory=list)
-
-
 # STAC as dicts, and as files.
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
 
 
 def _link(rel: str, href: str, media_type: str = _JSON) -> dict[str, str]:

@@ -387,8 +387,8 @@ def difference(asset: Asset, file: RucioFile, rse: str) -> str | None:
     """
     said = (
         ("size", asset.size_bytes, file.size_bytes),
-        ("adler32", asset.checksums.adler32, file.adler32),
-        ("md5", asset.checksums.md5, file.md5),
+        ("adler32", asset.checksums.adler32, file.checksums.adler32),
+        ("md5", asset.checksums.md5, file.checksums.md5),
     )
     for name, of_item, of_rucio in said:
         if of_item is not None and of_rucio is not None and of_item != of_rucio:
@@ -404,7 +404,7 @@ def difference(asset: Asset, file: RucioFile, rse: str) -> str | None:
 
 def _as_in(asset: Asset, file: RucioFile) -> Asset:
     """An asset with the size and the checksums that Rucio has of it."""
-    checksums = replace(asset.checksums, adler32=file.adler32, md5=file.md5)
+    checksums = replace(file.checksums, multihash=asset.checksums.multihash)
     return replace(asset, size_bytes=file.size_bytes, checksums=checksums)
 
 
