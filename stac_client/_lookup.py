@@ -62,11 +62,11 @@ class Lookups:
             assets: The assets.
             tallies: The share of each in the progress.
         """
-        return self.executor.map(lambda asset: self._found(asset, tallies[asset.did]), assets)
+        return self.executor.map(lambda asset: self._outcome(asset, tallies[asset.did]), assets)
 
-    def _found(self, asset: Asset, tally: FileTally) -> Asset | Outcome:
+    def _outcome(self, asset: Asset, tally: FileTally) -> Asset | Outcome:
         try:
-            found = complete(asset, self.probe, self.session, tally, self.stop)
+            found = self.look_up(asset, tally)
         except FetchError as error:
             tally.done(there=False)
             reason = f"{error}; {_ADVICE}" if error.may_pass else str(error)
@@ -77,104 +77,64 @@ class Lookups:
             return asset.outcome(State.SKIPPED, f"its size is not known; {reason}")
         return found
 
+    def look_up(self, asset: Asset, tally: FileTally) -> Asset:
+        """Return an asset with what was found; size or checksums may still be missing.
 
-@contextmanager
-def lookups(probe: Probe) -> Iterator[Lookups]:
-    """Begin look-ups; those that nobody waits for any more are given up in the end.
+        It goes no further for them than needed.
 
-    So many run at a time in all, and for each host.
-
-    Args:
-        probe: How far to go.
-    """
-    session = http.make_session(pool_maxsize=_OF_HOST, pool_block=True)
-    with session, threads(_AT_A_TIME) as (executor, stop):
-        yield Lookups(probe, session, executor, stop)
-
-
-@contextmanager
-def threads(count: int) -> Iterator[tuple[ThreadPoolExecutor, Event]]:
-    """Threads that begin nothing new once the block is left, and an event that is set then."""
-    executor, stop = ThreadPoolExecutor(count), Event()
-    try:
-        yield executor, stop
-    finally:
-        stop.set()
-        executor.shutdown(cancel_futures=True)
-
-
-def complete(
-    asset: Asset,
-    probe: Probe,
-    session: requests.Session,
-    tally: FileTally,
-    stop: Event | None = None,
-) -> Asset:
-    """Return an asset with its size and a checksum, going no further for them than needed.
-
-    Args:
-        asset: The asset.
-        probe: How far to go.
-        session: As `stac_policy.http.make_session` gives it.
-        tally: Counts the bytes of a download.
-        stop: Set when nobody wants to know any more.
-
-    Returns:
-        The asset with what was found; size or checksums may still be missing.
-
-    Raises:
-        FetchError: The origin failed, or contradicts the item.
-    """
-    if not asset.is_complete and probe is not Probe.ITEM:
-        is_last = probe is Probe.HEAD
-        asset = _head(asset, session, Attempts(stop=stop), is_last=is_last)
-        if not (asset.is_complete or is_last):
-            asset = _download(asset, session, Attempts(stop=stop), tally)
-    return asset
-
-
-def _head(asset: Asset, session: requests.Session, attempts: Attempts, *, is_last: bool) -> Asset:
-    def ask() -> requests.Response:
-        with http.open_url(session, asset.url, method="HEAD", headers=WANT_DIGESTS) as response:
-            http.require_ok(response)
-            http.require_plain(response)
-            return response
-
-    try:
-        response = http.persistently(ask, attempts)
-    except FetchError as error:
-        # Not every origin answers HEAD, or speaks of what it sends; a download tells more.
-        if error.status is None or (is_last and error.status not in _NO_HEAD):
-            raise
+        Raises:
+            FetchError: The origin failed, or contradicts the item.
+        """
+        if self.probe is not Probe.ITEM and not asset.is_complete:
+            asset = self._head(asset)
+        if self.probe is Probe.DOWNLOAD and not asset.is_complete:
+            asset = self._download(asset, tally)
         return asset
-    if response.headers.get("x-goog-stored-content-encoding", "identity") != "identity":
-        return asset  # it speaks of what is stored, which is not what is sent
-    _require_type(asset, response)
-    # 0 is also what some origins say that do not know.
-    size_bytes = http.content_length(response) or asset.size_bytes
-    if asset.size_bytes not in {None, size_bytes}:
-        raise FetchError(f"it has {size_bytes} bytes there instead of {asset.size_bytes}")
-    checksums = asset.checksums | digests_of(response.headers)
-    return replace(asset, size_bytes=size_bytes, checksums=checksums)
 
+    def _head(self, asset: Asset) -> Asset:
+        def ask() -> requests.Response:
+            url, headers = asset.url, WANT_DIGESTS
+            with http.open_url(self.session, url, method="HEAD", headers=headers) as response:
+                http.require_ok(response)
+                http.require_plain(response)
+                return response
 
-def _download(
-    asset: Asset, session: requests.Session, attempts: Attempts, tally: FileTally
-) -> Asset:
-    digester = Digester(asset.checksums, md5=False)
-
-    def begin(response: requests.Response) -> None:
-        nonlocal digester
+        try:
+            response = http.persistently(ask, Attempts(stop=self.stop))
+        except FetchError as error:
+            # Not every origin answers HEAD, or speaks of what it sends; a download tells more.
+            is_last = self.probe is Probe.HEAD
+            if error.status is None or (is_last and error.status not in _NO_HEAD):
+                raise
+            return asset
+        if response.headers.get("x-goog-stored-content-encoding", "identity") != "identity":
+            return asset  # it speaks of what is stored, which is not what is sent
         _require_type(asset, response)
-        digester = Digester(asset.checksums, md5=False)
-        tally.announce(http.content_length(response) or asset.size_bytes or 0)
+        # 0 is also what some origins say that do not know.
+        size_bytes = http.content_length(response) or asset.size_bytes
+        if asset.size_bytes not in {None, size_bytes}:
+            raise FetchError(f"it has {size_bytes} bytes there instead of {asset.size_bytes}")
+        checksums = asset.checksums | digests_of(response.headers)
+        return replace(asset, size_bytes=size_bytes, checksums=checksums)
 
-    for piece in http.Incoming(session, asset.url, begin, asset.size_bytes, attempts=attempts):
-        digester.update(piece)
-        tally.reached(digester.size_bytes)
-    if wrong := digester.contradiction():
-        raise FetchError(f"it has another {wrong} than its item or a HEAD request says")
-    return replace(asset, size_bytes=digester.size_bytes, checksums=digester.checksums())
+    def _download(self, asset: Asset, tally: FileTally) -> Asset:
+        digester = Digester(asset.checksums, md5=False)
+
+        def begin(response: requests.Response) -> None:
+            nonlocal digester
+            _require_type(asset, response)
+            digester = Digester(asset.checksums, md5=False)
+            tally.announce(http.content_length(response) or asset.size_bytes or 0)
+
+        attempts = Attempts(stop=self.stop)
+        for piece in http.Incoming(
+            self.session, asset.url, begin, asset.size_bytes, attempts=attempts
+        ):
+            digester.update(piece)
+            tally.reached(digester.size_bytes)
+        if wrong := digester.contradiction():
+            raise FetchError(f"it has another {wrong} than its item or a HEAD request says")
+        return replace(asset, size_bytes=digester.size_bytes, checksums=digester.checksums())
 
 
 def _require_type(asset: Asset, response: requests.Response) -> None:
@@ -206,3 +166,28 @@ def _kind(media_type: str) -> str:
         return "html"
     name = media_type.rpartition("/")[2].rpartition("+")[2]
     return name if name in {"json", "xml"} else ""
+
+
+@contextmanager
+def lookups(probe: Probe) -> Iterator[Lookups]:
+    """Begin look-ups; those that nobody waits for any more are given up in the end.
+
+    So many run at a time in all, and for each host.
+
+    Args:
+        probe: How far to go.
+    """
+    session = http.make_session(pool_maxsize=_OF_HOST, pool_block=True)
+    with session, threads(_AT_A_TIME) as (executor, stop):
+        yield Lookups(probe, session, executor, stop)
+
+
+@contextmanager
+def threads(count: int) -> Iterator[tuple[ThreadPoolExecutor, Event]]:
+    """Threads that begin nothing new once the block is left, and an event that is set then."""
+    executor, stop = ThreadPoolExecutor(count), Event()
+    try:
+        yield executor, stop
+    finally:
+        stop.set()
+        executor.shutdown(cancel_futures=True)

@@ -130,10 +130,6 @@ _METADATA = frozenset(
 _NAT64 = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"))
 
 
-class _ForbiddenAddressError(ValueError):
-    """A name leads to an address that nothing is fetched from."""
-
-
 def is_forbidden(text: str) -> bool:
     """Return whether an address is link-local or a cloud's metadata service.
 
@@ -247,7 +243,8 @@ class _Guarded(_Paced):
         address = self.sock.getpeername()[0]
         if is_forbidden(address):
             self.sock.close()
-            raise _ForbiddenAddressError(f"{self.host} leads to {address}")
+            reason = f"{self.host} leads to {address}, from where nothing is fetched"
+            raise HostNotAllowedError(reason)
 
 
 def _pools(mixin: type) -> dict[str, type[HTTPConnectionPool]]:
@@ -366,8 +363,6 @@ def _answer(session: requests.Session, method: str, url: str, **options: Any) ->
     # From None: what requests says may repeat the signed URL of a redirect.
     try:
         return session.request(method, url, stream=True, allow_redirects=False, **options)
-    except _ForbiddenAddressError as error:
-        raise HostNotAllowedError(f"{error}, from where nothing is fetched") from None
     except ValueError:
         raise HostNotAllowedError(f"{redact(url)} is no web address") from None
     except requests.exceptions.SSLError:
@@ -457,13 +452,12 @@ class Attempts:
             raise CancelledError
 
 
-def persistently(ask: Callable[[], T], attempts: Attempts | None = None) -> T:
+def persistently(ask: Callable[[], T], attempts: Attempts) -> T:
     """Return what `ask` gives, as soon as it does.
 
     Raises:
         FetchError: Of the last attempt.
     """
-    attempts = attempts or Attempts()
     while True:
         try:
             return ask()

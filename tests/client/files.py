@@ -5,10 +5,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
-from stac_client import _lookup
 from stac_client._assets import Asset, select_assets
-from stac_client._lookup import Probe
+from stac_client._lookup import Lookups, Probe
 from stac_client._results import Tally
 from tests.items import make_item
 from tests.origin import Answer
@@ -46,4 +46,5 @@ def known(asset):
 
 def complete(asset, probe, session, tally=None, stop=None):
     """An asset with what can be found out of it."""
-    return _lookup.complete(asset, probe, session, tally or Tally().expect(), stop)
+    with ThreadPoolExecutor(1) as executor:
+        return Lookups(probe, session, executor, stop).look_up(asset, tally or Tally().expect())
