@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from operator import add
 from threading import Lock
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from rich.filesize import decimal
 
@@ -198,8 +198,7 @@ class Downloads(Outcomes[DownloadOutcome]):
 _REPORT_S = 0.2  # between two reports
 
 
-@dataclass(frozen=True)
-class Progress:
+class Progress(NamedTuple):
     """How far a download, or the look-ups of a registration, are.
 
     The totals grow while items are read. What fails is done, but its bytes
@@ -230,7 +229,7 @@ class Tally:
     def __init__(self, on_progress: Callable[[Progress], None] = lambda _: None) -> None:
         self._on_progress = on_progress
         self._lock = Lock()
-        self._counts = [0, 0, 0, 0]  # as Progress has them
+        self.progress = Progress(0, 0, 0, 0)
         self._reported: Progress | None = None
 
     def expect(self, size_bytes: int = 0) -> FileTally:
@@ -245,15 +244,11 @@ class Tally:
     def add(self, *counts: int) -> None:
         """Add to the counts, in the order of `Progress`."""
         with self._lock:
-            self._counts = [*map(add, self._counts, counts)]
-
-    def progress(self) -> Progress:
-        """The counts as they are now."""
-        return Progress(*self._counts)
+            self.progress = Progress(*map(add, self.progress, counts))
 
     def report(self) -> None:
         """Report the counts, unless they are those of the last report."""
-        progress = self.progress()
+        progress = self.progress
         if progress != self._reported:
             self._on_progress(progress)
             self._reported = progress

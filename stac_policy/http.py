@@ -422,7 +422,7 @@ class Attempts:
 
     def renew(self) -> None:
         """Begin anew, as an attempt has got on."""
-        self._left, self._until_s = self._most, self._latest_s
+        self._failed, self._until_s = 0, self._latest_s
 
     def again(self, error: FetchError) -> bool:
         """Return whether there is another attempt, after the pause that has to be before it.
@@ -430,14 +430,14 @@ class Attempts:
         Args:
             error: What the last one failed with.
         """
-        self._left -= 1
         # Several that were in each other's way must not come back all at once.
         share = random.uniform(0.5, 1.0)  # noqa: S311 - no secret
-        pause_s = _FIRST_PAUSE_S * 2 ** (self._most - self._left - 1) * share
-        pause_s = max(pause_s, error.retry_after_s)
+        pause_s = max(_FIRST_PAUSE_S * 2**self._failed * share, error.retry_after_s)
+        self._failed += 1
         now_s = time.monotonic()
         self._until_s = now_s + PATIENCE_S if self._until_s is None else self._until_s
-        if not error.may_pass or self._left <= 0 or now_s + pause_s > self._until_s:
+        is_last = self._failed >= self._most or now_s + pause_s > self._until_s
+        if is_last or not error.may_pass:
             return False
         if self._stop is None:
             time.sleep(pause_s)
