@@ -93,7 +93,7 @@ def download(
     return Downloads(outcomes, catalogue.path, catalogue.problems)
 
 
-# Files of a download in their folder: where they are, whether they are right, half a file.
+# Files of a download in their folder.
 
 
 # No part of a name starts with a dot: names of our own that do are never those of assets.
@@ -159,12 +159,7 @@ class Part:
         return (self.size_bytes, source[1]) if source and source[0] == url else (0, None)
 
     def restart(self, url: str, etag: str | None) -> None:
-        """Begin with no bytes, of another replica or another version of it.
-
-        Args:
-            url: URL of the replica.
-            etag: Its strong ETag; without one it cannot be continued.
-        """
+        """Begin with no bytes; without the strong ETag of the replica it cannot be continued."""
         self.remove()
         self.target.parent.mkdir(parents=True, exist_ok=True)
         if etag is not None:
@@ -239,11 +234,7 @@ class Sources:
     """
 
     def __init__(self, rucio: Rucio, rse: str | None) -> None:
-        """Take one RSE or all.
-
-        Args:
-            rucio: A client of Rucio.
-            rse: The only RSE to take replicas from, or none for all.
+        """Take replicas from one RSE or from all.
 
         Raises:
             StacRucioError: The RSE does not exist, or Rucio cannot be reached.
@@ -266,12 +257,7 @@ class Sources:
             self._ranks[rse] = 2 if is_slow else int(facts.get("deterministic") is False)
 
     def of(self, file: RucioFile, url: str) -> list[Source]:
-        """Return the available replicas of a file that are wanted, the best first.
-
-        Args:
-            file: The file.
-            url: URL of the asset in its item.
-        """
+        """Return the available replicas of a file whose item has this URL, the best first."""
         return sorted(
             (
                 Source(rse, pfn)

@@ -65,11 +65,7 @@ class Journal:
     """
 
     def __init__(self, path: Path, purpose: str) -> None:
-        """Open a journal, or begin one.
-
-        Args:
-            path: Its file; made if it does not exist.
-            purpose: What it is for: another purpose needs another journal.
+        """Open a journal, or begin one; another purpose needs another file.
 
         Raises:
             ConfigurationError: The file is no journal, or one for another purpose.

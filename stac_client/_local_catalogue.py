@@ -45,14 +45,10 @@ _STRUCTURE = frozenset({"self", "root", "parent", "collection", "next", "prev"})
 
 
 def place(folder: Path, did: DID) -> Path:
-    """Return the path of an asset's file: `COLLECTION/ITEM/ASSET`, the parts of its name in Rucio.
+    """Return the path of an asset's file in a resolved folder, by its name in Rucio.
 
-    They are escaped, so none is `..` or hidden. Without the collection, items
-    of the same id would meet. `rucio download` of an item writes the same.
-
-    Args:
-        folder: The folder of the download, resolved.
-        did: The asset's file in Rucio.
+    The parts of the name are escaped, so none is `..` or hidden. Without the collection, items of
+    the same id would meet. `rucio download` of an item writes the same.
 
     Raises:
         ConfigurationError: The place would be outside the folder, by a symbolic
@@ -93,10 +89,7 @@ class LocalCatalogue:
     """The catalogue of a folder; written item by item, and as a whole in the end."""
 
     def __init__(self, folder: Path) -> None:
-        """Start a catalogue, or continue the one that is there.
-
-        Args:
-            folder: The folder of the downloads, resolved.
+        """Start a catalogue in a resolved folder, or continue the one that is there.
 
         Raises:
             ConfigurationError: The folder has a catalog.json that is none of STAC.
@@ -121,16 +114,10 @@ class LocalCatalogue:
         outcomes: Collection[DownloadOutcome],
         source_rses: Mapping[str, str],
     ) -> None:
-        """Write an item, unless all of it was skipped.
+        """Write an item, as `as_registered` returns it, unless all of it was skipped.
 
-        Its assets that are there, now or since earlier, point to their files; the
-        others keep their URLs.
-
-        Args:
-            item: The item, as `as_registered` returns it.
-            dataset: Its dataset in Rucio.
-            outcomes: What became of its assets.
-            source_rses: The RSE that each asset's own URL is registered at, if any.
+        Its assets that are there, now or since earlier, point to their files; the others keep
+        their URLs, and those of `source_rses` stay beside the files.
         """
         _, collection, name = dataset.name.split("/")
         if not any(outcome.path or outcome.state is State.FAILED for outcome in outcomes):
@@ -201,12 +188,7 @@ def _new_collection(item: ItemDict) -> dict[str, Any]:
 
 
 def _file_name(item: ItemDict, part: str) -> str:
-    """Return the file name of an item, which none of its assets has: almost always `ITEM.json`.
-
-    Args:
-        item: The item.
-        part: Its id as part of a name in Rucio.
-    """
+    """Return the file name of an item, which none of its assets has: almost always `ITEM.json`."""
     taken = set()
     for key in filter(None, item["assets"]):
         href = _at(item["assets"], key, "href")

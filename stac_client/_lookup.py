@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _NO_HEAD = frozenset({HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED})
 # What servers say of files that they know no type of, and items of files that have none.
 _ANY_TYPE = frozenset({"", "application/octet-stream", "text/plain"})
-_AT_A_TIME, _OF_HOST = 16, 4
+_AT_A_TIME, _OF_HOST = 16, 4  # look-ups in all, and for each host
 _ADVICE = "try again later, or put its size and a checksum into its item"
 
 
@@ -58,9 +58,7 @@ class Lookups:
     ) -> Iterator[Asset | Outcome]:
         """Return each asset with what was found, or why it cannot be registered, in their order.
 
-        Args:
-            assets: The assets.
-            tallies: The share of each in the progress.
+        Their shares in the progress are in `tallies`.
         """
         return self.executor.map(lambda asset: self._outcome(asset, tallies[asset.did]), assets)
 
@@ -170,13 +168,7 @@ def _kind(media_type: str) -> str:
 
 @contextmanager
 def lookups(probe: Probe) -> Iterator[Lookups]:
-    """Begin look-ups; those that nobody waits for any more are given up in the end.
-
-    So many run at a time in all, and for each host.
-
-    Args:
-        probe: How far to go.
-    """
+    """Begin look-ups; those that nobody waits for any more are given up in the end."""
     session = http.make_session(pool_maxsize=_OF_HOST, pool_block=True)
     with session, threads(_AT_A_TIME) as (executor, stop):
         yield Lookups(probe, session, executor, stop)

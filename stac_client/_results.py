@@ -233,11 +233,7 @@ class Tally:
         self._reported: Progress | None = None
 
     def expect(self, size_bytes: int = 0) -> FileTally:
-        """Count one more file that is to come.
-
-        Args:
-            size_bytes: Its size; 0 while nobody knows how much will be downloaded.
-        """
+        """Count one more file that is to come; of no bytes, while nobody knows its size."""
         self.add(0, 1, 0, size_bytes)
         return FileTally(self, size_bytes)
 

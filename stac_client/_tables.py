@@ -148,11 +148,7 @@ class Table(Sequence[RowT]):
     """
 
     def __init__(self, records: Iterable[RowT]) -> None:
-        """Take records.
-
-        Args:
-            records: The records, dataclasses; taken at once.
-        """
+        """Take records, which are dataclasses, at once."""
         self._records = tuple(records)
 
     @overload
