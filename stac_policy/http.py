@@ -230,52 +230,47 @@ class _Source(io.RawIOBase):
 # Sessions.
 
 
-class _Paced:
+class _Guarded:
+    """What the connections of urllib3 are besides: paced, and to no forbidden address.
+
+    Behind a proxy, forbidden addresses are for the proxy to refuse.
+    """
+
     response_class = PacedResponse
-
-
-class _Guarded(_Paced):
     host: str
+    proxy: object
     sock: socket.socket
 
     def connect(self) -> None:
         super().connect()  # type: ignore[misc] # of the connection that it is mixed into
         address = self.sock.getpeername()[0]
-        if is_forbidden(address):
+        if self.proxy is None and is_forbidden(address):
             self.sock.close()
             reason = f"{self.host} leads to {address}, from where nothing is fetched"
             raise HostNotAllowedError(reason)
 
 
-def _pools(mixin: type) -> dict[str, type[HTTPConnectionPool]]:
-    """Classes of pools by scheme, whose connections are what they were and a mixin besides."""
-    return {
-        pool.scheme: type(
-            pool.__name__, (pool,), {"ConnectionCls": type("_C", (mixin, pool.ConnectionCls), {})}
-        )
-        for pool in (HTTPConnectionPool, HTTPSConnectionPool)
-    }
-
-
-_GUARDED, _PROXIED = _pools(_Guarded), _pools(_Paced)
+_POOLS = {
+    pool.scheme: type(
+        pool.__name__, (pool,), {"ConnectionCls": type("_C", (_Guarded, pool.ConnectionCls), {})}
+    )
+    for pool in (HTTPConnectionPool, HTTPSConnectionPool)
+}
 
 
 class GuardedAdapter(HTTPAdapter):
-    """Connects to no forbidden address, and reads paced answers.
-
-    Behind a proxy, forbidden addresses are for the proxy to refuse.
-    """
+    """Connects to no forbidden address, and reads paced answers."""
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
         """Use guarded connections."""
         super().init_poolmanager(*args, **options)  # type: ignore[no-untyped-call] # of requests
-        self.poolmanager.pool_classes_by_scheme = _GUARDED
+        self.poolmanager.pool_classes_by_scheme = _POOLS
 
     def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
-        """Pace answers through a proxy, except for SOCKS, which has connections of its own."""
+        """Use them through a proxy, too, except for SOCKS, which has connections of its own."""
         manager = super().proxy_manager_for(proxy, **options)  # type: ignore[no-untyped-call]
         if not proxy.lower().startswith("socks"):
-            manager.pool_classes_by_scheme = _PROXIED
+            manager.pool_classes_by_scheme = _POOLS
         return manager
 
 
