@@ -51,6 +51,12 @@ def named_keys(selection: AssetSelection) -> set[str]:
     return {*keys}
 
 
+def missing(keys: Iterable[str]) -> list[Outcome]:
+    """Return what became of named keys that no item has."""
+    reason = "no item has an asset with this key"
+    return [Outcome("", "", key, State.SKIPPED, reason) for key in sorted(keys)]
+
+
 def by_role(*roles: str) -> AssetPredicate:
     """Select the assets that have one of these roles: `by_role("data", "metadata")`.
 

@@ -21,7 +21,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
-from stac_client._assets import Asset, named_keys, select_assets
+from stac_client._assets import Asset, missing, named_keys, select_assets
 from stac_client._checksums import Checksums, Digester, multihash_of_md5
 from stac_client._items import iter_items
 from stac_client._local_catalogue import LocalCatalogue, as_registered, place
@@ -87,9 +87,7 @@ def download(
                 outcomes += run.download(batch)
         finally:
             catalogue.save()
-    for key in sorted(unseen):
-        reason = "no item has an asset with this key"
-        outcomes.append(DownloadOutcome("", "", key, State.SKIPPED, reason))
+    outcomes += [_outcome(each, each.state, each.reason) for each in missing(unseen)]
     return Downloads(outcomes, catalogue.path, catalogue.problems)
 
 
@@ -372,9 +370,10 @@ class _Run:
         self.sources.learn(rse for file in files.values() for rse in file.pfns)
         futures = {
             did: self.executor.submit(
-                self._work, _Wanted(new[did], file, self.tally.expect(file.size_bytes))
+                self._work, _Wanted(asset, files[did], self.tally.expect(files[did].size_bytes))
             )
-            for did, file in files.items()
+            for did, asset in new.items()
+            if did in files
         }
         self.tally.wait(futures.values())
 

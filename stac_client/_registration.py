@@ -16,7 +16,7 @@ from rucio.common.exception import (
     InvalidMetadata,
 )
 
-from stac_client._assets import named_keys, registrable, select_assets
+from stac_client._assets import missing, named_keys, registrable, select_assets
 from stac_client._items import iter_items
 from stac_client._journal import entry_of
 from stac_client._lookup import lookups, threads
@@ -253,9 +253,7 @@ class Registrar:
             unseen.difference_update(found.key for _, selected in group for found in selected)
             yield self._batch(group, protocols)
         if unseen:
-            reason = "no item has an asset with this key"
-            missing = [Outcome("", "", key, State.SKIPPED, reason) for key in sorted(unseen)]
-            yield _Batch(outcomes=missing)
+            yield _Batch(outcomes=missing(unseen))
 
     def _batch(
         self, group: list[tuple[ItemDict, list[Found]]], protocols: list[dict[str, Any]]
