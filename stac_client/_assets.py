@@ -19,7 +19,7 @@ from stac_policy.naming import DID, asset_name, collection_scope, item_name
 from stac_policy.urls import absolute, link_href, refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from stac_client._items import ItemDict, ItemsLike
 
@@ -49,6 +49,12 @@ def named_keys(selection: AssetSelection) -> set[str]:
             "such as by_role or by_media_type"
         )
     return {*keys}
+
+
+def missing(keys: Iterable[str]) -> list[Outcome]:
+    """Return what became of named keys that no item has."""
+    reason = "no item has an asset with this key"
+    return [Outcome("", "", key, State.SKIPPED, reason) for key in sorted(keys)]
 
 
 def by_role(*roles: str) -> AssetPredicate:

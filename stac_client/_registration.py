@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from concurrent.futures import FIRST_COMPLETED, wait
+from concurrent.futures import FIRST_COMPLETED
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain, islice
@@ -17,11 +17,11 @@ from rucio.common.exception import (
     InvalidMetadata,
 )
 
-from stac_client._assets import named_keys, registrable, select_assets
+from stac_client._assets import missing, named_keys, registrable, select_assets
 from stac_client._items import iter_items
 from stac_client._journal import entry_of
 from stac_client._lookup import lookups, threads
-from stac_client._results import REPORT_S, Outcome, Reporter, State, Tally
+from stac_client._results import Outcome, State, Tally
 from stac_client._rucio import REQUEST_DIDS, batched, grouped
 from stac_client._source_rse import with_pfn
 from stac_client.errors import AccessError, StacRucioError
@@ -176,8 +176,7 @@ class Registrar:
     """Called in the thread that asks for outcomes."""
 
     def __post_init__(self) -> None:
-        self._tally = Tally()
-        self._reporter = Reporter(self._tally, self.on_progress or (lambda _: None))
+        self._tally = Tally(self.on_progress or (lambda _: None))
         self._under_way: dict[Future[list[Outcome]], _Batch] = {}
         self._filled: set[DID] = set()
         """The containers that Rucio is known to have."""
@@ -205,15 +204,15 @@ class Registrar:
             return
         select = selector(self.rucio, "registering", self.rse, self.assets, self.scope)
         # What is left in the middle gives its look-ups up first: batches wait for them.
-        with threads(_BATCHES) as executor, lookups(self.probe) as looking_up:
+        with threads(_BATCHES) as (executor, _), lookups(self.probe) as looking_up:
             try:
                 for batch in self._batches(chain(first, reading), select):
                     yield from self._ended()
                     while not self._takes(batch):
-                        self._wait()
+                        self._tally.wait(self._under_way, FIRST_COMPLETED)
                         yield from self._ended()
                     self._under_way[executor.submit(self._outcomes, batch, looking_up)] = batch
-                    self._reporter.report()
+                    self._tally.report()
             except StacRucioError:
                 # The items end too early; what is on its way is told all the same.
                 yield from self._rest()
@@ -228,9 +227,7 @@ class Registrar:
             unseen.difference_update(found.key for _, selected in group for found in selected)
             yield self._batch(group)
         if unseen:
-            reason = "no item has an asset with this key"
-            missing = [Outcome("", "", key, State.SKIPPED, reason) for key in sorted(unseen)]
-            yield _Batch(outcomes=missing)
+            yield _Batch(outcomes=missing(unseen))
 
     def _batch(self, group: list[tuple[ItemDict, list[Asset | Outcome]]]) -> _Batch:
         batch = _Batch(entries=[entry_of(item) for item, _ in group])
@@ -254,12 +251,6 @@ class Registrar:
             batch.datasets.isdisjoint(other.datasets) for other in self._under_way.values()
         )
 
-    def _wait(self) -> None:
-        """Wait until a batch has come to its end."""
-        while not wait(self._under_way, timeout=REPORT_S, return_when=FIRST_COMPLETED).done:
-            self._reporter.report()
-        self._reporter.report()
-
     def _ended(self) -> Iterator[Registered]:
         """Return the batches that have come to their end."""
         for future in [future for future in self._under_way if future.done()]:
@@ -268,7 +259,7 @@ class Registrar:
     def _rest(self) -> Iterator[Registered]:
         """Wait for all batches."""
         while self._under_way:
-            self._wait()
+            self._tally.wait(self._under_way, FIRST_COMPLETED)
             yield from self._ended()
 
     def _outcomes(self, batch: _Batch, looking_up: Lookups) -> list[Outcome]:
@@ -437,7 +428,7 @@ def compare(
     """Yield the assets that are as the files in Rucio, if any, and what becomes of the others."""
     for asset in assets:
         file = files.get(asset.did)
-        drift = _difference(asset, file, rse) if file is not None else None
+        drift = difference(asset, file, rse) if file is not None else None
         yield asset if drift is None else asset.outcome(State.FAILED, drift)
 
 
@@ -450,7 +441,7 @@ def kept(results: Iterable[Asset | Outcome], reject: Callable[[Outcome], None]) 
             yield result
 
 
-def _difference(asset: Asset, file: RucioFile, rse: str) -> str | None:
+def difference(asset: Asset, file: RucioFile, rse: str) -> str | None:
     """Describe how an asset differs from the file that has its DID, as far as both are known.
 
     Rucio's DIDs stand for the same bytes for ever; it answers a second
@@ -458,8 +449,8 @@ def _difference(asset: Asset, file: RucioFile, rse: str) -> str | None:
     """
     said = (
         ("size", asset.size_bytes, file.size_bytes),
-        ("adler32", asset.checksums.adler32, file.adler32),
-        ("md5", asset.checksums.md5, file.md5),
+        ("adler32", asset.checksums.adler32, file.checksums.adler32),
+        ("md5", asset.checksums.md5, file.checksums.md5),
     )
     for name, of_item, of_rucio in said:
         if of_item is not None and of_rucio is not None and of_item != of_rucio:
@@ -475,7 +466,7 @@ def _difference(asset: Asset, file: RucioFile, rse: str) -> str | None:
 
 def _as_in(asset: Asset, file: RucioFile) -> Asset:
     """An asset with the size and the checksums that Rucio has of it."""
-    checksums = replace(asset.checksums, adler32=file.adler32, md5=file.md5)
+    checksums = replace(file.checksums, multihash=asset.checksums.multihash)
     return replace(asset, size_bytes=file.size_bytes, checksums=checksums)
 
 

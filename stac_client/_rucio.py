@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import requests
 from rucio.common import exception
 
+from stac_client._checksums import Checksums
 from stac_client.errors import (
     AccessError,
     ConfigurationError,
@@ -106,6 +107,14 @@ class RucioFile:
     """PFNs by RSE, the best first. Of RSEs with the same PFN, Rucio lists but one."""
     states: Mapping[str, str]
     """State of the replica by RSE: AVAILABLE, COPYING, … Names every RSE that has one."""
+
+    @property
+    def checksums(self) -> Checksums:
+        """Its checksums, in lower case and with all their digits, which Rucio does not ask for."""
+        return Checksums(
+            self.adler32.lower().zfill(8) if self.adler32 else None,
+            self.md5.lower() if self.md5 else None,
+        )
 
 
 class Rucio:

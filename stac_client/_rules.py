@@ -23,13 +23,14 @@ from stac_client.errors import ConfigurationError, RequestError, StacRucioError
 from stac_policy.naming import DID, split_name, unescape
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from rucio.client import Client
 
     from stac_client._assets import AssetSelection
     from stac_client._items import ItemsLike
     from stac_client._rucio import Rucio
+    from stac_client._tables import Part
 
     _Place = tuple[DID, str]
 
@@ -375,9 +376,9 @@ _STATES = ("STUCK", "REPLICATING", "SUSPENDED", "WAITING_APPROVAL", "INJECT", "O
 class ReplicationRules(Table[Rule]):
     """Replication rules, as they were when Rucio was asked."""
 
-    def _headline(self) -> Bar:
+    def _parts(self) -> Sequence[Part]:
         done, total = sum(rule.locks_ok for rule in self), sum(rule.locks for rule in self)
-        return Bar(done, total, self._summary())
+        return (Bar(done, total, self._summary()), self._shown())
 
     def _summary(self) -> str:
         found = Counter(rule.state for rule in self)

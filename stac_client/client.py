@@ -434,15 +434,17 @@ class StacClient:
             StacRucioError: The RSE does not exist, the folder cannot be written,
                 or Rucio or the STAC API does not answer.
         """
-        from stac_client._downloads import Downloader  # needs a POSIX system
+        from stac_client._downloads import download  # needs a POSIX system
 
-        return Downloader(self._rucio, workers=workers).download(
+        return download(
+            self._rucio,
             items,
             folder,
             rse=rse,
             assets=assets,
             scope=self._scope,
             only_available=only_available,
+            workers=workers,
             on_progress=on_progress or (lambda _: None),
         )
 
