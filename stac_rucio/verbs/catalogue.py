@@ -208,11 +208,10 @@ def in_rucio(
 ) -> Iterator[tuple[list[Asset], dict[DID, RucioFile]]]:
     """Yield the assets of items, some at a time, with what Rucio knows of them."""
     from stac_client._assets import registrable
-    from stac_client._items import iter_items
     from stac_client._rucio import batched
 
-    for batch in batched(registrable(iter_items(items), assets, rucio.scope)):
-        yield batch, rucio.session.files([asset.did for asset in batch], all_states=True)
+    for batch in batched(registrable(items, assets, rucio.scope)):
+        yield batch, rucio.session.files([asset.did for asset in batch])
 
 
 def default_journal(items: ItemSource, rse: str, assets: AssetSelection, rucio: Connection) -> Path:

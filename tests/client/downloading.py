@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import threading
 
-from stac_client._downloads import Downloader
+from stac_client import _downloads
 from stac_client._results import State
+from stac_client._rucio import Rucio
 from tests.fake_rucio import RED_HREF
 from tests.items import make_item
 
@@ -38,7 +39,8 @@ def scene(item_id="i", *keys, collection: str | None = "alps", href=RED_HREF, **
 
 def download(rucio, folder, *items, workers=4, **wanted):
     """Download items, by default the one."""
-    return Downloader(rucio, workers=workers).download(list(items) or [scene()], folder, **wanted)
+    found = list(items) or [scene()]
+    return _downloads.download(Rucio.of(rucio), found, folder, workers=workers, **wanted)
 
 
 def files_in(folder):

@@ -9,7 +9,7 @@ import tracemalloc
 import pytest
 from rucio.common.exception import ServerConnectionException
 
-from stac_client._downloads import Downloader
+from stac_client import StacClient
 from tests.origin import stall
 
 from .downloading import BODY, DOWNLOADED, FAILED, LARGE, Crowd, download, scene
@@ -32,7 +32,7 @@ def test_items_are_not_piled_up(rucio, tmp_path):
             read.append(number)
             yield scene(str(number))
 
-    Downloader(rucio).download(
+    StacClient(rucio).download(
         items(), tmp_path, assets=["nir"], on_progress=lambda _: reports.append(len(read))
     )
     assert reports[0] < 1100

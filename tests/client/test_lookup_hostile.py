@@ -8,10 +8,9 @@ from itertools import pairwise
 
 import pytest
 
-from stac_client._lookup import complete
 from tests.origin import Answer, raw
 
-from .files import BODY, DOWNLOAD, HEAD, SIZE, WHOLE, asset_at
+from .files import BODY, DOWNLOAD, HEAD, SIZE, WHOLE, asset_at, complete
 
 OK = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"

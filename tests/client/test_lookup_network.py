@@ -10,10 +10,9 @@ import zlib
 import pytest
 import requests
 
-from stac_client._lookup import complete
 from tests.origin import Answer
 
-from .files import ADLER32, BODY, DOWNLOAD, HEAD, SIZE, WHOLE, asset_at, known
+from .files import ADLER32, BODY, DOWNLOAD, HEAD, SIZE, WHOLE, asset_at, complete, known
 
 # Broken connections.
 

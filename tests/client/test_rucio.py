@@ -49,7 +49,7 @@ class Sender(Rucio):
 
     def send(self, values, request):  # type: ignore[override]  # it says itself what it does
         """Send all values."""
-        return super().send("sending", values, lambda _, part: request(part))
+        return super().send("sending", values, lambda part, _: request(part))
 
 
 def ask(request):

@@ -12,7 +12,7 @@ from stac_client._checksums import checksums_of, digests_of
 from stac_client._downloads import Part
 from stac_client._items import iter_items
 from stac_client._journal import Journal, entry_of
-from stac_client._local_catalogue import UnusablePathError, place
+from stac_client._local_catalogue import place
 from stac_client._preference import Mounts
 from stac_client.errors import ConfigurationError, RequestError
 from stac_policy.naming import DID, asset_name
@@ -124,7 +124,7 @@ def mounts(made: Material) -> None:
         assert "\0" not in path
 
 
-@target(4_000, UnusablePathError, ValueError)
+@target(4_000, ConfigurationError, ValueError)
 def downloads(made: Material) -> None:
     """No file of a download lies outside its folder, or is one of the catalogue's."""
     with tempfile.TemporaryDirectory() as scratch:
