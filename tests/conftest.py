@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from .catalogues import ITEMS
 from .corpus import ABSENT, IS_GIVEN, needs_corpus, real_items
+
+if TYPE_CHECKING:
+    from xdist.scheduler import Scheduling
 
 pytest_plugins = ["stac_testbed.pytest_plugin"]
 
@@ -28,6 +31,16 @@ def corpus() -> list[dict[str, Any]]:
 def catalogue_items(request: pytest.FixtureRequest) -> list[dict[str, Any]]:
     """Items of public catalogues: those of our own with every odd case, then real ones."""
     return ITEMS if request.param == "own" else request.getfixturevalue("corpus")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling | None:
+    """Order the files of a parallel run."""
+    if config.getoption("dist") != "loadfile":
+        return None
+    from .scheduling import LakesFirst
+
+    return LakesFirst(config, log)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
