@@ -7,6 +7,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/uv pip install --quiet --compile-bytecode
 
+# pytest compiles the tests once, not in each process of each run.
+export PYTHONDONTWRITEBYTECODE :=
+
 # More processes than small machines have processors: tests wait more than they compute.
 IN_PARALLEL := --numprocesses 4 --dist loadfile
 

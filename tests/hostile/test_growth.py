@@ -48,7 +48,10 @@ class Expression:
 
 def expressions_in(path):
     """Collect the regular expressions of a source file."""
-    tree = ast.parse(path.read_text())
+    text = path.read_text()
+    if "import re\n" not in text:
+        return
+    tree = ast.parse(text)
     for node in ast.walk(tree):
         for child in ast.iter_child_nodes(node):
             child.parent = node
