@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
 
 MAX_PAGE_BYTES = 65_536
-LONGEST_S = 8.0
+LONGEST_S = 25.0
 """How long a request may take; the time limits of the application are shorter."""
 
 

@@ -292,7 +292,7 @@ def test_rucio_hangs(behind, make_front):
     behind.add("", {"links": [{"rel": "self", "href": behind.url}]})
     behind.answers["/v1/"] = behind.answers["/v1"]
     try:
-        with make_front(modify, rucio_timeout_s=1.5, timeout_s=1.0) as front:
+        with make_front(modify, rucio_timeout_s=4.0, timeout_s=3.0) as front:
             for _ in range(2):
                 got = front.ask("/search")
                 assert len(got.json()["features"]) == 1
