@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import tempfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from stac_testbed.scenes import KEPT_SCENES
 
 from .catalogues import ITEMS
 from .corpus import ABSENT, IS_GIVEN, needs_corpus, real_items
@@ -31,6 +36,13 @@ def corpus() -> list[dict[str, Any]]:
 def catalogue_items(request: pytest.FixtureRequest) -> list[dict[str, Any]]:
     """Items of public catalogues: those of our own with every odd case, then real ones."""
     return ITEMS if request.param == "own" else request.getfixturevalue("corpus")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the files of scenes once in a run, whatever process starts a lake."""
+    if KEPT_SCENES not in os.environ:
+        os.environ[KEPT_SCENES] = tempfile.mkdtemp(prefix="stac-testbed-scenes-")
+        config.add_cleanup(lambda: shutil.rmtree(os.environ.pop(KEPT_SCENES)))
 
 
 @pytest.hookimpl(optionalhook=True)
