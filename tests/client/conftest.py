@@ -21,6 +21,8 @@ from .modifying import COPY, Clock
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.origin import Origin
+
 
 # The machine may be busy; how long an example takes says nothing here.
 hypothesis.settings.register_profile(
@@ -44,7 +46,7 @@ def other_origin():
 
 
 @pytest.fixture
-def storage() -> Iterator[Storage]:
+def storage() -> Iterator[Origin]:
     """A running server of files."""
     with running_origin() as server:
         yield server

@@ -51,7 +51,10 @@ class Expression:
 
 def expressions_in(path):
     """Collect the regular expressions of a source file."""
-    tree = ast.parse(path.read_text())
+    text = path.read_text()
+    if "import re\n" not in text:
+        return
+    tree = ast.parse(text)
     parents: dict[ast.AST, ast.AST] = {}
     for node in ast.walk(tree):
         parents |= dict.fromkeys(ast.iter_child_nodes(node), node)

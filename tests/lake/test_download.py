@@ -40,7 +40,7 @@ def replicated(stac_lake):
     registration = client.create_replicas(items, "STAC")
     registration.raise_for_failed()
     rules = client.create_replication_rules(registration, "tier=disk", copies=2)
-    (rule,) = client.wait(rules, timeout_s=120, poll_s=0.5)
+    (rule,) = client.wait(rules, timeout_s=180, poll_s=0.5)
     assert (rule.state, rule.locks_ok) == ("OK", 8)
     return items
 
@@ -57,7 +57,7 @@ def requests_of(stac_lake):
 
     def requests_of(service, number=0):
         # A request may be answered shortly before it is in the log.
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 30
         while len(found := answered(service)) < number and time.monotonic() < deadline:
             time.sleep(0.01)
         return found
@@ -73,7 +73,7 @@ def requests_of(stac_lake):
 def original(items, outcome):
     """The original bytes of an asset."""
     (item,) = [item for item in items if item.id == outcome.item]
-    return requests.get(item.assets[outcome.key].href, timeout=10).content
+    return requests.get(item.assets[outcome.key].href, timeout=60).content
 
 
 @pytest.mark.parametrize("rse", STORAGES)
@@ -110,7 +110,7 @@ def test_what_a_killed_run_left(replicated, rucio, tmp_path, requests_of, rse):
     body = first.path.read_bytes()
     first.path.unlink()
     part = Part(first.path)
-    part.restart(first.url, requests.head(first.url, timeout=10).headers["ETag"])
+    part.restart(first.url, requests.head(first.url, timeout=60).headers["ETag"])
     part.write(body[:1000])
     part.close()
     (again, *_) = StacClient(rucio).download(replicated, tmp_path, rse=rse)

@@ -42,7 +42,7 @@ def replicated(stac_lake):
     rules = client.create_replication_rules(
         registration, STORAGE_EXPRESSION, copies=2, comment="for the tests"
     )
-    (rule,) = client.wait(rules, timeout_s=120, poll_s=1)
+    (rule,) = client.wait(rules, timeout_s=180, poll_s=1)
     assert (rule.state, rule.locks_ok) == ("OK", 2 * len(registration.dids))
     return items
 
@@ -63,9 +63,9 @@ def test_copies_have_the_origins_bytes(replicated, stac_lake, client):
     originals = {(item.id, key): asset.href for item, key, asset in assets_of(replicated)}
     compared = 0
     for item, key, asset in assets_of(search_again(stac_lake, client.modifier, replicated)):
-        original = requests.get(originals[item.id, key], timeout=10).content
+        original = requests.get(originals[item.id, key], timeout=60).content
         for rse in DISKS:
-            there = requests.get(asset.extra_fields["alternate"][rse]["href"], timeout=10)
+            there = requests.get(asset.extra_fields["alternate"][rse]["href"], timeout=60)
             assert hashlib.sha256(there.content).digest() == hashlib.sha256(original).digest()
             compared += 1
     assert compared == 24
@@ -175,7 +175,7 @@ def test_an_ordinary_account_replicates(replicated, stac_lake):
     alice = StacClient(stac_lake.client("alice"))
     (rule,) = alice.create_replication_rules(replicated, DISKS[0], assets=["red", "vv"])
     assert rule.did.scope == "user.alice"
-    (rule,) = alice.wait([rule], timeout_s=60, poll_s=1)
+    (rule,) = alice.wait([rule], timeout_s=180, poll_s=1)
     assert (rule.state, rule.locks_ok) == ("OK", 4)
 
 
@@ -187,7 +187,7 @@ def test_deleting_rules(client, collection, rucio):
     assert rucio.get_replication_rule(rules[0].id)["expires_at"]
     client.delete_replication_rules(rules, at_once=True)
     with pytest.raises(ConfigurationError, match=rules[0].id):
-        client.wait(rules, timeout_s=30, poll_s=0.5)
+        client.wait(rules, timeout_s=180, poll_s=0.5)
     client.delete_replication_rules(rules)
 
 

@@ -312,7 +312,7 @@ def test_rucio_hangs(upstream, make_proxy):
     upstream.add("", {"links": [{"rel": "self", "href": upstream.url}]})
     upstream.answers["/v1/"] = upstream.answers["/v1"]
     try:
-        with make_proxy(modify, rucio_timeout_s=1.5, timeout_s=1.0) as proxy:
+        with make_proxy(modify, rucio_timeout_s=4.0, timeout_s=3.0) as proxy:
             for _ in range(2):
                 got = proxy.ask("/search")
                 assert len(got.json()["features"]) == 1
