@@ -36,7 +36,7 @@ def test_signatures_behind_any_separator(separator):
     "content",
     [
         *[b"\xff\xfe", b"[" * 100_000, b'{"features": 1}', b'{"features": null}'],
-        *[b"[]", b'{"features": {"type": "Feature"}}', b'{"a": '],
+        *[b"7", b'{"features": {"type": "Feature"}}', b'{"a": '],
     ],
 )
 @pytest.mark.parametrize("suffix", ["json", "ndjson"])
