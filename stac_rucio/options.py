@@ -545,11 +545,7 @@ _SEARCH = (
     number("--limit", "Items on a page of answers."),
     choice("--method", "HTTP method; POST by default.", ["GET", "POST"]),
     option(
-        "--headers",
-        "Headers for the STAC API.",
-        "NAME=VALUE",
-        multiple=True,
-        callback=_headers,
+        "--headers", "Headers for the STAC API.", "NAME=VALUE", multiple=True, callback=_headers
     ),
 )
 LISTS = frozenset(name for each in _SEARCH if each.multiple for name in each.opts)
@@ -585,10 +581,7 @@ def items(metavar: str = "ITEMS", *, required: bool = True) -> Group:
         required: Whether there must be any; if not, `items` may be None.
     """
     files = click.Argument(
-        ["files"],
-        nargs=-1,
-        metavar=f"[{metavar}]...",
-        type=click.Path(allow_dash=True),
+        ["files"], nargs=-1, metavar=f"[{metavar}]...", type=click.Path(allow_dash=True)
     )
     make = _item_source if required else _optional_items
     return Group("items", make, [files, *_SEARCH], "Search, as of stac-client")

@@ -303,10 +303,7 @@ def reading(doing: str, items: Counted) -> Iterator[Reading]:
 
 
 def follow(
-    doing: str,
-    items: Counted,
-    work: Callable[[Reading], Iterator[Outcome]],
-    output: Output,
+    doing: str, items: Counted, work: Callable[[Reading], Iterator[Outcome]], output: Output
 ) -> None:
     """Report what becomes of the assets of items while it happens.
 

@@ -8,13 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stac_rucio.errors import Failure, counted, resumable
-from stac_rucio.options import (
-    ACCOUNT,
-    items,
-    number,
-    option,
-    verb,
-)
+from stac_rucio.options import ACCOUNT, items, number, option, verb
 from stac_rucio.output import say, say_wrapped
 
 if TYPE_CHECKING:
@@ -164,13 +158,7 @@ def setup_rse(
         click.echo("\n".join(f"    {line}".rstrip() for line in lines.splitlines()))
 
 
-@verb(
-    "doctor",
-    _RSE,
-    _ITEMS,
-    _destinations(default=""),
-    _SAMPLE,
-)
+@verb("doctor", _RSE, _ITEMS, _destinations(default=""), _SAMPLE)
 def doctor(
     *,
     rse: str,

@@ -14,10 +14,7 @@ from urllib.parse import urlsplit
 import click
 
 from stac_rucio.errors import counted, resumable
-from stac_rucio.options import (
-    option,
-    verb,
-)
+from stac_rucio.options import option, verb
 from stac_rucio.output import follow, reading, write_json
 from stac_rucio.verbs.admin import confirm, must_be_answerable
 

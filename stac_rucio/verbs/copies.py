@@ -23,10 +23,7 @@ if TYPE_CHECKING:
 _BATCH = 100  # items; their assets fit into a few requests
 
 
-@verb(
-    "alternates",
-    VERBOSE,
-)
+@verb("alternates", VERBOSE)
 def alternates(*, items: ItemSource, replicas: Mapping[str, Any], rucio: Connection) -> None:
     """Write items with every copy as an alternate asset.
 
@@ -50,10 +47,7 @@ def alternates(*, items: ItemSource, replicas: Mapping[str, Any], rucio: Connect
             write_line(f"{separator if separator != ',' else ''}]}}")
 
 
-@verb(
-    "completion",
-    click.Argument(["shell"], type=click.Choice(["bash", "zsh", "fish"])),
-)
+@verb("completion", click.Argument(["shell"], type=click.Choice(["bash", "zsh", "fish"])))
 def completion(*, shell: str) -> None:
     """Print a shell completion script.
 
@@ -121,12 +115,7 @@ def download(
     "serve",
     option("--api", "The upstream STAC API.", "URL", required=True),
     option("--host", "Address to listen on.", default="127.0.0.1"),
-    option(
-        "--port",
-        "TCP port to listen on.",
-        type=click.IntRange(0, 65535),
-        default=8080,
-    ),
+    option("--port", "TCP port to listen on.", type=click.IntRange(0, 65535), default=8080),
     option("--root-url", "This server's URL in links; by default its address.", "URL"),
     flag("--trust-forwarded", "Take this server's URL from a reverse proxy's headers."),
     words(

@@ -12,16 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stac_rucio.errors import ExitCode, Failure, counted, resumable
-from stac_rucio.options import (
-    ACCOUNT,
-    choice,
-    flag,
-    is_rule_id,
-    items,
-    number,
-    option,
-    verb,
-)
+from stac_rucio.options import ACCOUNT, choice, flag, is_rule_id, items, number, option, verb
 from stac_rucio.output import progress, reading, say, write_line
 from stac_rucio.verbs.admin import confirm, must_be_answerable
 from stac_rucio.verbs.catalogue import in_rucio
@@ -193,12 +184,7 @@ def rules() -> None:
     """Delete replication rules."""
 
 
-@verb(
-    "delete",
-    _RULE_IDS,
-    flag("--at-once", "Skip Rucio's one-hour grace period."),
-    ACCOUNT,
-)
+@verb("delete", _RULE_IDS, flag("--at-once", "Skip Rucio's one-hour grace period."), ACCOUNT)
 def delete(
     *,
     ids: Sequence[str],
@@ -237,10 +223,7 @@ def delete(
 rules.add_command(delete)
 
 
-@verb(
-    "status",
-    items("RULE-ID | ITEMS"),
-)
+@verb("status", items("RULE-ID | ITEMS"))
 def status(*, items: ItemSource, assets: AssetSelection, rucio: Connection, output: Output) -> None:
     """Show how far rules are, or where the assets of items are.
 
