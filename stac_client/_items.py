@@ -181,6 +181,8 @@ def open_items(path: str | Path) -> Iterator[ItemStream]:
     try:
         with Path(path).open("rb", buffering=_BUFFER_BYTES) as file:
             yield read_stream(file, str(path), str(path))
+    except BrokenPipeError:
+        raise  # of who writes what is read here
     except OSError as error:
         raise ConfigurationError(f"{path}: {error.strerror or error}") from error
 

@@ -7,7 +7,7 @@ import logging
 import os
 import re
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from inspect import cleandoc, signature
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stac_rucio.errors import set_verbosity
+from stac_rucio.errors import Failure, set_verbosity
 from stac_rucio.output import Output
 
 if TYPE_CHECKING:
@@ -250,7 +250,36 @@ _REGISTRATION = Group(
 
 _SOURCE_RSE = option("--rse", "The source RSE, which has the original URLs.", "RSE", required=True)
 _DRY_RUN = flag("--dry-run", "Only show what would be done.")
-_YES = flag("--yes", "Do not ask whether to go on.")
+
+
+@dataclass(frozen=True)
+class Consent:
+    """Whether what a verb is about to change may be changed, or has to be confirmed."""
+
+    dry_run: bool
+    yes: bool
+    """Whether the answer was on the command line already."""
+
+    def require_answerable(self) -> None:
+        """Check that nothing has to be asked, or somebody is there to answer.
+
+        Raises:
+            click.UsageError: Nobody can be asked.
+        """
+        if not (self.dry_run or self.yes or sys.stdin.isatty()):
+            raise click.UsageError("refusing to change anything without a terminal; pass --yes")
+
+    def confirm(self, question: str) -> None:
+        """Go on only if somebody says so.
+
+        Raises:
+            Failure: They said no.
+        """
+        if not self.yes and not click.confirm(question, err=True):
+            raise Failure("nothing was changed")
+
+
+_CONSENT = Group("consent", Consent, [_DRY_RUN, flag("--yes", "Do not ask whether to go on.")])
 
 
 # The connection to Rucio, made when a verb needs it and not before.
@@ -285,11 +314,6 @@ class Connection:
         _LOGGER.info("Rucio at %s, account %s", session.host, session.account)
         return session
 
-    @property
-    def client(self) -> Client:
-        """A client of Rucio; see `session`."""
-        return self.session.client
-
     def connect(self) -> Client:
         """Make a client of Rucio, and see that Rucio answers.
 
@@ -323,7 +347,7 @@ class Connection:
         """
         from stac_client import StacClient
 
-        return StacClient(self.client, scope=self.scope)
+        return StacClient(self.session.client, scope=self.scope)
 
     def modifier(self, replicas: Mapping[str, Any], *, patient: bool = False) -> Modifier:
         """Return what adds the replicas to items, or raises the reason why it cannot.
@@ -434,11 +458,6 @@ class ItemSource:
             raise click.UsageError("standard input can be read only once")
 
     @property
-    def from_stdin(self) -> bool:
-        """Whether any of it can be read only once."""
-        return _STDIN in self.files
-
-    @property
     def name(self) -> str:
         """A name for it, without what is searched."""
         return self.api or " ".join(
@@ -452,13 +471,16 @@ class ItemSource:
     @contextmanager
     def opened(self) -> Iterator[ItemStream]:
         """Provide the items, and whether the first of them came as NDJSON."""
-        from stac_client._items import ItemStream, iter_items
+        from stac_client._items import ItemStream, iter_items, open_items, read_stream
 
         if self.api:
             yield ItemStream(iter_items(self._pages()), as_lines=False)
             return
-        others = [sys.stdin.buffer if file == _STDIN else Path(file) for file in self.files[1:]]
-        with _opened(self.files[0]) as first:
+        file, *rest = self.files
+        others = [sys.stdin.buffer if file == _STDIN else Path(file) for file in rest]
+        is_stdin = file == _STDIN
+        stdin = nullcontext(read_stream(sys.stdin.buffer, "standard input")) if is_stdin else None
+        with stdin or open_items(file) as first:
             yield ItemStream(chain(first.items, iter_items(others)), first.as_lines)
 
     def _pages(self) -> Iterator[dict[str, Any]]:
@@ -480,17 +502,6 @@ class ItemSource:
         for page in pages:
             self.total = _matched(page, self.search.get("max_items"))
             yield page
-
-
-@contextmanager
-def _opened(file: str) -> Iterator[ItemStream]:
-    from stac_client._items import open_items, read_stream
-
-    if file == _STDIN:
-        yield read_stream(sys.stdin.buffer, "standard input")
-    else:
-        with open_items(file) as stream:
-            yield stream
 
 
 def _matched(page: Mapping[str, Any], max_items: int | None) -> int | None:
@@ -591,7 +602,7 @@ SHARED: Mapping[str, Group | click.Parameter] = {
     str(part.name): part
     for part in (
         *(items(), _SOURCE_RSE, _ASSETS, _REPLICAS, _REGISTRATION),
-        *(_DRY_RUN, _YES, _RUCIO, _OUTPUT),
+        *(_DRY_RUN, _CONSENT, _RUCIO, _OUTPUT),
     )
 }
 """What verbs get by the names of their parameters."""

@@ -7,11 +7,12 @@ import shutil
 import sys
 from collections import Counter
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from stac_rucio.errors import Failure, OutputClosedError, counted, verbosity
+from stac_rucio.errors import Failure, counted, verbosity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from stac_client import Outcome
     from stac_client._items import ItemDict
     from stac_client._results import Progress
+    from stac_rucio.options import ItemSource
 
     Row = Mapping[str, Any]
     Explanation = tuple[int, str, str, str]  # how many assets, their state, the reason, one of them
@@ -144,16 +146,9 @@ def write_json(value: object) -> None:
 
 
 def write_line(line: str) -> None:
-    """Write a line to standard output.
-
-    Raises:
-        OutputClosedError: Nobody reads it any more.
-    """
-    try:
-        sys.stdout.write(f"{line}\n")
-        sys.stdout.flush()  # who reads it may act on it while the next is worked on
-    except BrokenPipeError as error:
-        raise OutputClosedError from error
+    """Write a line to standard output."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()  # who reads it may act on it while the next is worked on
 
 
 def _plain(value: object) -> str:
@@ -253,32 +248,19 @@ def progress() -> Iterator[Show]:
         yield show
 
 
-class Counted(Protocol):
-    """Items of which it may be known how many there are."""
-
-    total: int | None
-
-    def __iter__(self) -> Iterator[ItemDict]: ...
-
-
+@dataclass
 class Reading:
-    """Items whose reading is shown by a bar, with words for the files dealt with.
+    """Items whose reading is shown by a bar, with words for the files dealt with."""
 
-    Args:
-        doing: What is done, for the bar.
-        items: The items.
-        show: Shows it.
-    """
-
-    def __init__(self, doing: str, items: Counted, show: Show) -> None:
-        self._doing = doing
-        self._items = items
-        self._show = show
-        self._count = 0
-        self._files = ""
+    doing: str
+    """What is done, for the bar."""
+    items: ItemSource
+    show: Show
+    _count: int = 0
+    _files: str = ""
 
     def __iter__(self) -> Iterator[ItemDict]:
-        for item in self._items:
+        for item in self.items:
             yield item
             self._count += 1
             self._update()
@@ -289,21 +271,21 @@ class Reading:
         self._update()
 
     def _update(self) -> None:
-        total = self._items.total
+        total = self.items.total
         of_all = f" of {total:,}" if total else ""
         said = f"{self._count:,}{of_all} items read{self._files}"
-        self._show(self._doing, self._count, total, said)
+        self.show(self.doing, self._count, total, said)
 
 
 @contextmanager
-def reading(doing: str, items: Counted) -> Iterator[Reading]:
+def reading(doing: str, items: ItemSource) -> Iterator[Reading]:
     """Provide items whose reading is shown."""
     with progress() as show:
         yield Reading(doing, items, show)
 
 
 def follow(
-    doing: str, items: Counted, work: Callable[[Reading], Iterator[Outcome]], output: Output
+    doing: str, items: ItemSource, work: Callable[[Reading], Iterator[Outcome]], output: Output
 ) -> None:
     """Report what becomes of the assets of items while it happens.
 

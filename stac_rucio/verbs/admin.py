@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,11 +13,9 @@ from stac_rucio.output import say, say_wrapped
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from rucio.client import Client
-
     from stac_client._assets import AssetSelection
     from stac_client.admin import CatalogueSummary, Check, Setup
-    from stac_rucio.options import Connection, ItemSource
+    from stac_rucio.options import Connection, Consent, ItemSource
     from stac_rucio.output import Output
 
 _FINDING = ("level", "code", "what", "why", "fix")
@@ -26,51 +23,18 @@ _INDENT = 9
 _COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}
 
 
-# Questions before something is deleted.
-
-
-def must_be_answerable(*, yes: bool) -> None:
-    """Check that questions can be answered.
-
-    Args:
-        yes: Whether they were on the command line already.
-
-    Raises:
-        click.UsageError: Nobody can be asked.
-    """
-    if not yes and not sys.stdin.isatty():
-        raise click.UsageError("refusing to change anything without a terminal; pass --yes")
-
-
-def confirm(question: str, *, yes: bool) -> None:
-    """Go on only if somebody says so.
-
-    Args:
-        question: What to ask.
-        yes: Whether that was said on the command line already.
-
-    Raises:
-        click.UsageError: Nobody can be asked.
-        Failure: They said no.
-    """
-    must_be_answerable(yes=yes)
-    if not yes and not click.confirm(question, err=True):
-        raise Failure("nothing was changed")
-
-
 # Changes to a Rucio server: shown, confirmed, made.
 
 
-def _make_changes(
-    setup: Setup, client: Client, output: Output, *, dry_run: bool, yes: bool
-) -> None:
+def _make_changes(setup: Setup, rucio: Connection, output: Output, consent: Consent) -> None:
     """Show changes, ask, and make them.
 
     Raises:
         StacRucioError: One was refused; those before it have been made.
         Failure: Somebody said no.
     """
-    must_be_answerable(yes=yes or dry_run or not setup.changes)
+    if setup.changes:
+        consent.require_answerable()
 
     def show(text: str, how: str) -> None:
         if output.for_people:
@@ -80,15 +44,15 @@ def _make_changes(
 
     for note in setup.notes:
         say(f"Note: {note}", err=True)
-    for change in setup.changes if dry_run or output.for_people else ():
+    for change in setup.changes if consent.dry_run or output.for_people else ():
         show(change.text, "to do")
-    if dry_run or not setup.changes:
+    if consent.dry_run or not setup.changes:
         if output.for_people and not setup.changes:
             click.echo("Nothing to change.")
         return
-    confirm(f"Make {counted(len(setup.changes), 'change')}?", yes=yes)
+    consent.confirm(f"Make {counted(len(setup.changes), 'change')}?")
     resumable("The same command does what is left.")
-    for change in setup.apply(client):
+    for change in setup.apply(rucio.session.client):
         show(change.text, "done")
 
 
@@ -130,8 +94,7 @@ def setup_rse(
     assets: AssetSelection,
     rucio: Connection,
     output: Output,
-    dry_run: bool,
-    yes: bool,
+    consent: Consent,
     **options: Any,
 ) -> None:
     r"""Set up the source RSE, with all that replication from it needs.
@@ -150,8 +113,8 @@ def setup_rse(
     from stac_client import plan_setup
 
     found = _summarise(items, sample, assets, rucio)
-    setup = plan_setup(rucio.client, rse, catalogue=found, **options)
-    _make_changes(setup, rucio.client, output, dry_run=dry_run, yes=yes)
+    setup = plan_setup(rucio.session.client, rse, catalogue=found, **options)
+    _make_changes(setup, rucio, output, consent)
     if output.for_people and found is not None and items is not None:
         lines = found.server_options(api=items.api or "", scope=rucio.scope)
         click.echo("\nThe rucio.cfg of the server and its daemons should have:\n")
@@ -223,8 +186,7 @@ def scope(
     owner: str | None,
     rucio: Connection,
     output: Output,
-    dry_run: bool,
-    yes: bool,
+    consent: Consent,
 ) -> None:
     """Add the scopes that collections need; what is there stays.
 
@@ -244,8 +206,8 @@ def scope(
         scopes = {name: collection_scope(name) for name in ids}
     except ValueError as error:
         raise Failure(str(error)) from error
-    setup = plan_scopes(rucio.client, scopes, owner=owner)
-    _make_changes(setup, rucio.client, output, dry_run=dry_run, yes=yes)
+    setup = plan_scopes(rucio.session.client, scopes, owner=owner)
+    _make_changes(setup, rucio, output, consent)
 
 
 def _collections(api: str) -> Iterator[str]:

@@ -6,7 +6,6 @@ import hashlib
 import os
 import re
 import tempfile
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -16,7 +15,6 @@ import click
 from stac_rucio.errors import counted, resumable
 from stac_rucio.options import option, verb
 from stac_rucio.output import follow, reading, write_json
-from stac_rucio.verbs.admin import confirm, must_be_answerable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -26,10 +24,9 @@ if TYPE_CHECKING:
     from stac_client._items import ItemDict
     from stac_client._rucio import RucioFile
     from stac_policy.naming import DID
-    from stac_rucio.options import Connection, ItemSource
+    from stac_rucio.options import Connection, Consent, ItemSource
     from stac_rucio.output import Output, Reading
 
-_BATCH = 1000
 _PLAN = {
     "items": "items",
     "files": "files that can be registered",
@@ -153,8 +150,7 @@ def deregister(
     assets: AssetSelection,
     rucio: Connection,
     output: Output,
-    dry_run: bool,
-    yes: bool,
+    consent: Consent,
 ) -> None:
     """Unregister assets from one RSE.
 
@@ -168,19 +164,20 @@ def deregister(
     """
     from stac_client._assets import named_keys
     from stac_client._results import Outcome, State
+    from stac_client._rucio import batched
 
-    if dry_run or not yes:
-        must_be_answerable(yes=yes or dry_run)
+    if consent.dry_run or not consent.yes:
+        consent.require_answerable()
         rucio.session.rse(rse)
         counts = {"files": 0, "registered": 0}
         for batch, known in in_rucio(items, assets, rucio):
             counts["files"] += len({asset.did for asset in batch})
             counts["registered"] += sum(rse in file.states for file in known.values())
-        if dry_run or output.for_people:
+        if consent.dry_run or output.for_people:
             output.facts(_REGISTERED, counts)
-        if dry_run:
+        if consent.dry_run:
             return
-        confirm(f"Deregister {counted(counts['registered'], 'asset')} at {rse}?", yes=yes)
+        consent.confirm(f"Deregister {counted(counts['registered'], 'asset')} at {rse}?")
     resumable("The same command goes on: what is not registered any more is skipped.")
     keys = named_keys(assets)
     missing = {*keys}
@@ -191,8 +188,7 @@ def deregister(
 
     def work(found: Reading) -> Iterator[Outcome]:
         # In parts, because `delete_replicas` holds the outcomes of all its assets.
-        rest = iter(found)
-        while part := list(islice(rest, _BATCH)):
+        for part in batched(found):
             yield from rucio.stac.delete_replicas(part, rse, assets=is_selected if keys else assets)
         for key in sorted(missing):
             yield Outcome("", "", key, State.SKIPPED, "no item has an asset with this key")
@@ -215,9 +211,9 @@ def in_rucio(
 def default_journal(items: ItemSource, rse: str, assets: AssetSelection, rucio: Connection) -> Path:
     """Name a journal from all that it depends on, in the user's folder for such things."""
     state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    depends_on = (rucio.client.host, rse, items.name, assets, rucio.scope)
+    depends_on = (rucio.session.host, rse, items.name, assets, rucio.scope)
     digest = hashlib.sha256(repr(depends_on).encode()).hexdigest()[:8]
-    named = "stdin" if items.from_stdin else Path(items.name).name
+    named = "stdin" if "-" in items.files else Path(items.name).name
     place = urlsplit(items.api or "").hostname or named
     readable = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{rse}-{place}").strip("-")[:100]
     return Path(state, "stac-rucio", f"{readable}-{digest}.journal")
@@ -237,7 +233,7 @@ def _not_done(
 ) -> Iterator[ItemDict]:
     from stac_client._journal import Journal, entry_of, registration_purpose
 
-    with Journal(journal, registration_purpose(rse, rucio.client.host)) as opened:
+    with Journal(journal, registration_purpose(rse, rucio.session.host)) as opened:
         for item in items:
             if not opened.has(entry_of(item)):
                 yield item

@@ -14,7 +14,6 @@ import click
 from stac_rucio.errors import ExitCode, Failure, counted, resumable
 from stac_rucio.options import ACCOUNT, choice, flag, is_rule_id, items, number, option, verb
 from stac_rucio.output import progress, reading, say, write_line
-from stac_rucio.verbs.admin import confirm, must_be_answerable
 from stac_rucio.verbs.catalogue import in_rucio
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from stac_client._assets import AssetSelection
     from stac_client._items import ItemDict
     from stac_client._rules import ReplicationRules, RuleStatus
-    from stac_rucio.options import Connection, ItemSource
+    from stac_rucio.options import Connection, Consent, ItemSource
     from stac_rucio.output import Output
 
 _PLANNED = {
@@ -191,8 +190,7 @@ def delete(
     rucio: Connection,
     output: Output,
     at_once: bool,
-    dry_run: bool,
-    yes: bool,
+    consent: Consent,
 ) -> None:
     """Delete rules; Rucio then deletes the copies that no other rule wants.
 
@@ -205,13 +203,13 @@ def delete(
         stac-rucio rules delete 9f86d081884c7d659a2feaa0c55ad015
         stac-rucio rules delete --yes --at-once - < rules.txt
     """
-    must_be_answerable(yes=yes or dry_run)
+    consent.require_answerable()
     found = rucio.stac.replication_rules(rule_ids(ids))
-    if dry_run or output.for_people:
+    if consent.dry_run or output.for_people:
         _show_rules(output, found)
-    if dry_run:
+    if consent.dry_run:
         return
-    confirm(f"Delete {counted(len(found), 'rule')}?", yes=yes)
+    consent.confirm(f"Delete {counted(len(found), 'rule')}?")
     resumable("Rules may be left; the same command deletes them.")
     rucio.stac.delete_replication_rules(found, at_once=at_once)
     if output.for_people:
@@ -273,8 +271,7 @@ def _show_status(found: RuleStatus, output: Output) -> None:
         output.rows(_OF_RULE, of_rule)
         stuck = Counter((file["rse"], file["reason"]) for row in of_rule for file in row["stuck"])
         for (rse, reason), count in stuck.most_common():
-            said = f" {counted(count, 'file')} stuck on the way to {rse}: {reason}"
-            say(said)
+            say(f" {counted(count, 'file')} stuck on the way to {rse}: {reason}")
 
 
 @verb(
