@@ -15,6 +15,7 @@ from stac_client._checksums import Checksums, checksums_of
 from stac_client._items import id_text
 from stac_client._results import Outcome, State
 from stac_client.errors import ConfigurationError
+from stac_policy.http import MOST_BYTES
 from stac_policy.naming import DID, asset_name, collection_scope, item_name
 from stac_policy.urls import absolute, link_href, refusal
 
@@ -30,7 +31,6 @@ AssetSelection = Union[str, Collection[str], AssetPredicate, None]
 """Key or keys of assets, a predicate, or None for those with the role `data` where
 an item has any, and otherwise all that are files."""
 
-_MOST_BYTES = 2**63 - 1  # what Rucio's databases hold
 _API_ENDPOINTS = frozenset({"rendered_preview", "tilejson"})
 
 
@@ -252,6 +252,6 @@ def _size_bytes(asset: Mapping[str, Any]) -> int | None:
     config = asset.get("rucio:config")
     seed = config.get("rucio:size") if isinstance(config, dict) else None
     for size in (asset.get("file:size"), asset.get("rucio:size"), seed):
-        if isinstance(size, int) and not isinstance(size, bool) and 0 <= size <= _MOST_BYTES:
+        if isinstance(size, int) and not isinstance(size, bool) and 0 <= size <= MOST_BYTES:
             return size
     return None

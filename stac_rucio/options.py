@@ -489,13 +489,13 @@ class ItemSource:
         from stac_client._items import open_api, stac_errors
         from stac_policy.urls import redact
 
-        name = f"the STAC API {redact(str(self.api))}"
-        _LOGGER.info("searching %s", name)
-        catalogue = open_api(str(self.api), self.headers)
+        api = str(self.api)
+        _LOGGER.info("searching the STAC API %s", redact(api))
+        catalogue = open_api(api, self.headers)
         try:
             pages = catalogue.search(**self.search).pages_as_dicts()
         except STACError as error:  # it asks for the API's root once more
-            with stac_errors(name):
+            with stac_errors(api):
                 raise error.__cause__ or error from None
         except Exception as error:  # pystac-client raises all kinds, down to Exception itself
             raise click.UsageError(f"pystac-client cannot search for this: {error}") from error
@@ -529,9 +529,10 @@ def _intersects(_: click.Context, __: click.Parameter, value: str | None) -> Any
 
 
 def _headers(_: click.Context, __: click.Parameter, value: Sequence[str]) -> dict[str, str]:
-    if not all(text.partition("=")[0] and "=" in text for text in value):
+    parts = [text.partition("=") for text in value]
+    if not all(name and equals for name, equals, _ in parts):
         raise click.BadParameter("a header is written NAME=VALUE")  # repeats no credentials
-    return {text.partition("=")[0]: text.partition("=")[2] for text in value}
+    return {name: content for name, _, content in parts}
 
 
 _SEARCH = (

@@ -11,7 +11,7 @@ from stac_rucio.options import ACCOUNT, items, number, option, verb
 from stac_rucio.output import say, say_wrapped
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from stac_client._assets import AssetSelection
     from stac_client.admin import CatalogueSummary, Check, Setup
@@ -201,7 +201,7 @@ def scope(
 
     if bool(collections) == bool(api):
         raise click.UsageError("give the ids of collections, or --api URL for all of an API")
-    ids = collections or list(_collections(str(api)))
+    ids = collections or _collections(str(api))
     try:
         scopes = {name: collection_scope(name) for name in ids}
     except ValueError as error:
@@ -210,16 +210,11 @@ def scope(
     _make_changes(setup, rucio, output, consent)
 
 
-def _collections(api: str) -> Iterator[str]:
+def _collections(api: str) -> list[str]:
     from stac_client._items import open_api, stac_errors
-    from stac_policy.urls import redact
 
-    catalogue = open_api(api)
-    with stac_errors(
-        f"the STAC API {redact(api)}", AttributeError, KeyError, TypeError, ValueError
-    ):
-        for collection in catalogue.get_collections():
-            yield collection.id
+    with stac_errors(api):
+        return [collection.id for collection in open_api(api).get_collections()]
 
 
 @click.group()
