@@ -59,11 +59,7 @@ def by_role(*roles: str) -> AssetPredicate:
     """
     _check(roles, "by_role", "data")
 
-    def has_role(_: str, asset: Mapping[str, Any]) -> bool:
-        found = asset.get("roles")
-        return isinstance(found, list) and any(role in found for role in roles)
-
-    return has_role
+    return lambda _, asset: any(role in _roles(asset) for role in roles)
 
 
 def by_media_type(*media_types: str) -> AssetPredicate:
@@ -224,13 +220,13 @@ def _assets(item: ItemDict, source_rse: str | None) -> dict[str, Mapping[str, An
 
 def _unwanted_by_default(assets: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     """The assets that are not registered unless they are asked for, each with the reason."""
-    roles = {key: _roles(asset) for key, asset in assets.items()}
-    any_data = any("data" in of_asset for of_asset in roles.values())
+    any_data = any("data" in _roles(asset) for asset in assets.values())
     unwanted = {}
-    for key, of_asset in roles.items():
-        if any_data and "data" not in of_asset:
+    for key, asset in assets.items():
+        roles = _roles(asset)
+        if any_data and "data" not in roles:
             unwanted[key] = "its role is not data, as that of other assets is"
-        elif key in _API_ENDPOINTS or "tiles" in of_asset or _renders_an_item(assets[key]):
+        elif key in _API_ENDPOINTS or "tiles" in roles or _renders_an_item(asset):
             unwanted[key] = "an API endpoint, not a file"
     return unwanted
 

@@ -581,10 +581,6 @@ def _item_source(
     return ItemSource(api, search, headers, files)
 
 
-def _optional_items(**options: Any) -> ItemSource | None:
-    return _item_source(**options) if any(options.values()) else None
-
-
 def items(metavar: str = "ITEMS", *, required: bool = True) -> Group:
     """Return the group of `items`, from a search, from files or from standard input.
 
@@ -592,10 +588,13 @@ def items(metavar: str = "ITEMS", *, required: bool = True) -> Group:
         metavar: What the help calls the files.
         required: Whether there must be any; if not, `items` may be None.
     """
+
+    def make(**options: Any) -> ItemSource | None:
+        return _item_source(**options) if required or any(options.values()) else None
+
     files = click.Argument(
         ["files"], nargs=-1, metavar=f"[{metavar}]...", type=click.Path(allow_dash=True)
     )
-    make = _item_source if required else _optional_items
     return Group("items", make, [files, *_SEARCH], "Search, as of stac-client")
 
 

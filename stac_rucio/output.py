@@ -108,13 +108,12 @@ class Output:
         formatter.write_dl(shown)
         click.echo(formatter.getvalue(), nl=False)
 
-    def explain(self, explanations: Iterable[Explanation]) -> None:
-        """Write reasons for people, each with an example; programs have them in their rows."""
-        if not self.for_people:
-            return
-        for count, state, reason, example in explanations:
-            say_wrapped(f"{counted(count, 'asset')} {state}: {reason}", 1)
-            say_wrapped(f"such as {example}", 3, dim=True)
+
+def explain(explanations: Iterable[Explanation]) -> None:
+    """Write for people why assets are in a state; programs have it in their rows."""
+    for count, state, reason, example in explanations:
+        say_wrapped(f"{counted(count, 'asset')} {state}: {reason}", 1)
+        say_wrapped(f"such as {example}", 3, dim=True)
 
 
 def say(text: str, *, err: bool = False, **style: Any) -> None:
@@ -194,12 +193,12 @@ def report(output: Output, outcomes: Iterable[Outcome], names: Sequence[str]) ->
         if state == "failed":
             first_failure = first_failure or str(outcome)
         if outcome.reason:
-            reason = (state, outcome.reason)
-            if reason not in examples and len(examples) >= _MOST_REASONS:
-                reason = (state, "other reasons")
-            reasons[reason] += 1
+            why = (state, outcome.reason)
+            if why not in examples and len(examples) >= _MOST_REASONS:
+                why = (state, "other reasons")
+            reasons[why] += 1
             item = f"{outcome.collection}/{outcome.item} " if outcome.item else ""
-            examples.setdefault(reason, f"{item}{outcome.key}")
+            examples.setdefault(why, f"{item}{outcome.key}")
         if not output.for_people:
             output.row(names, Outcomes([outcome]).to_dicts()[0])
     if output.for_people:
@@ -208,10 +207,10 @@ def report(output: Output, outcomes: Iterable[Outcome], names: Sequence[str]) ->
             for state, count in counts.items()
         ]
         output.rows(("state", "assets", "size_bytes"), rows)
-        output.explain((count, *each, examples[each]) for each, count in reasons.most_common())
-    if not counts and output.for_people:
-        click.echo("There are no such assets.")
-    elif sys.stderr.isatty() and not output.for_people:
+        explain((count, *why, examples[why]) for why, count in reasons.most_common())
+        if not counts:
+            click.echo("There are no such assets.")
+    elif sys.stderr.isatty():
         said = ", ".join(f"{count:,} {state}" for state, count in counts.items())
         click.echo(said or "no assets", err=True)
     if failed := counts["failed"]:

@@ -39,6 +39,11 @@ _PREFER = "prefer"
 _MOST_PREFERRED = 16
 _LONGEST_PREFERRED = 256  # characters; an RSE expression may be long
 
+_REASONS: dict[type[Exception], str] = {
+    UnreachableError: "Rucio does not answer",
+    AccessError: "Rucio denies access",
+}
+
 _GZIP_LEVEL = 5
 _PAGE_THREADS = 4
 _RUCIO_THREADS = 16
@@ -269,7 +274,7 @@ class PageRewriter:
             if wanted and isinstance(error, ConfigurationError):
                 raise HTTPException(400, "Rucio does not know what `prefer` names") from error
             cause = str(error) if isinstance(error, StacRucioError) else type(error).__name__
-            reason = _reason(error)
+            reason = _REASONS.get(type(error), "Rucio cannot be asked")
         else:
             return None
         LOG.warning("items pass without alternates: %s", cause)
@@ -278,14 +283,6 @@ class PageRewriter:
     def _modify(self, page: dict[str, Any], wanted: Sequence[str]) -> None:
         modifier = self.modifier(prefer=list(wanted)) if wanted else self.modifier
         modifier(page)
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, UnreachableError):
-        return "Rucio does not answer"
-    if isinstance(error, AccessError):
-        return "Rucio denies access"
-    return "Rucio cannot be asked"
 
 
 def _loads(content: bytes | bytearray) -> Any:

@@ -14,7 +14,7 @@ import click
 
 from stac_rucio.errors import counted, resumable
 from stac_rucio.options import option, verb
-from stac_rucio.output import follow, reading, write_json
+from stac_rucio.output import explain, follow, reading, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -259,7 +259,7 @@ def _show_plan(  # noqa: PLR0917 - as many things make a plan
     for reason, count in plan.rejected.most_common():
         example = plan.examples[reason][0]
         if output.for_people:
-            output.explain([(count, "cannot be registered", reason, example)])
+            explain([(count, "cannot be registered", reason, example)])
         else:
             row = {"assets": count, "reason": reason, "example": example}
             output.row(["assets", "reason", "example"], row, kind="rejected")

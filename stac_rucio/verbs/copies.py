@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -35,10 +34,12 @@ def alternates(*, items: ItemSource, replicas: Mapping[str, Any], rucio: Connect
         stac-rucio alternates --api https://stac.example.org/v1 -c alps --prefer DISK-A > x.json
         stac-rucio alternates items.ndjson --only DISK-A,DISK-B
     """
+    from stac_client._rucio import batched
+
     modify = rucio.modifier(replicas, patient=True)
     with items.opened() as stream:
         separator = "" if stream.as_lines else '{"type": "FeatureCollection", "features": ['
-        while batch := list(islice(stream.items, _BATCH)):
+        for batch in batched(stream.items, _BATCH):
             modify({"type": "FeatureCollection", "features": batch})
             for item in batch:
                 write_line(f"{separator}{json.dumps(item)}")
