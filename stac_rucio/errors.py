@@ -152,7 +152,7 @@ def _causes(error: BaseException) -> Iterator[str]:
 # What `-v` shows: logs on standard error, without secrets.
 
 
-OURS = ("stac_client", "stac_policy", "stac_rucio")
+_OURS = ("stac_client", "stac_policy", "stac_rucio")
 _REQUESTS = "urllib3.connectionpool"  # method, path and status; no headers, no bodies
 _QUIET = (
     "baseclient",  # Rucio's clients and pystac-client log headers, and with these credentials
@@ -184,7 +184,7 @@ def set_verbosity(context: click.Context, _: click.Parameter, value: int) -> Non
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
-    for name in OURS:
+    for name in _OURS:
         logging.getLogger(name).setLevel(logging.DEBUG if value > 1 else logging.INFO)
     if value > 1:
         logging.getLogger(_REQUESTS).setLevel(logging.DEBUG)

@@ -478,8 +478,7 @@ class ItemSource:
             return
         file, *rest = self.files
         others = [sys.stdin.buffer if file == _STDIN else Path(file) for file in rest]
-        is_stdin = file == _STDIN
-        stdin = nullcontext(read_stream(sys.stdin.buffer, "standard input")) if is_stdin else None
+        stdin = file == _STDIN and nullcontext(read_stream(sys.stdin.buffer, "standard input"))
         with stdin or open_items(file) as first:
             yield ItemStream(chain(first.items, iter_items(others)), first.as_lines)
 

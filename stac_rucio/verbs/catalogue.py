@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from stac_client._assets import Asset, AssetSelection
     from stac_client._items import ItemDict
     from stac_client._rucio import RucioFile
-    from stac_policy.naming import DID
     from stac_rucio.options import Connection, Consent, ItemSource
     from stac_rucio.output import Output, Reading
 
@@ -170,9 +169,9 @@ def deregister(
         consent.require_answerable()
         rucio.session.rse(rse)
         counts = {"files": 0, "registered": 0}
-        for batch, known in in_rucio(items, assets, rucio):
-            counts["files"] += len({asset.did for asset in batch})
-            counts["registered"] += sum(rse in file.states for file in known.values())
+        for _, file in in_rucio(items, assets, rucio):
+            counts["files"] += 1
+            counts["registered"] += file is not None and rse in file.states
         if consent.dry_run or output.for_people:
             output.facts(_REGISTERED, counts)
         if consent.dry_run:
@@ -198,14 +197,16 @@ def deregister(
 
 def in_rucio(
     items: ItemSource, assets: AssetSelection, rucio: Connection
-) -> Iterator[tuple[list[Asset], dict[DID, RucioFile]]]:
-    """Yield the assets of items, some at a time, with what Rucio knows of them."""
+) -> Iterator[tuple[Asset, RucioFile | None]]:
+    """Yield the assets of items, each with what Rucio knows of it."""
     from stac_client._assets import registrable
     from stac_client._items import iter_items
     from stac_client._rucio import batched
 
     for batch in batched(registrable(iter_items(items), assets, rucio.scope)):
-        yield batch, rucio.session.files([asset.did for asset in batch], all_states=True)
+        by_did = {asset.did: asset for asset in batch}
+        known = rucio.session.files(by_did, all_states=True)
+        yield from ((asset, known.get(did)) for did, asset in by_did.items())
 
 
 def default_journal(items: ItemSource, rse: str, assets: AssetSelection, rucio: Connection) -> Path:

@@ -107,11 +107,13 @@ def _show_replication(  # noqa: PLR0917 - as many things are shown
     names = rucio.session.rses(rses)
     files = size_bytes = missing = 0
     datasets = set()
-    for batch, known in in_rucio(items, assets, rucio):
-        files += len(known)
-        size_bytes += sum(file.size_bytes for file in known.values())
-        missing += len({asset.did for asset in batch} - {*known})
-        datasets |= {asset.dataset for asset in batch if asset.did in known}
+    for asset, file in in_rucio(items, assets, rucio):
+        if file is None:
+            missing += 1
+            continue
+        files += 1
+        size_bytes += file.size_bytes
+        datasets.add(asset.dataset)
     found = {
         "rules": len(datasets) if rule["per_item"] else min(files, 1),
         "copies": rule["copies"],
