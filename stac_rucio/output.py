@@ -8,7 +8,7 @@ import sys
 from collections import Counter
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from stac_client import Outcome
     from stac_client._items import ItemDict
     from stac_client._results import Progress
-    from stac_rucio.options import ItemSource
 
     Row = Mapping[str, Any]
     Explanation = tuple[int, str, str, str]  # how many assets, their state, the reason, one of them
@@ -247,13 +246,21 @@ def progress() -> Iterator[Show]:
         yield show
 
 
+class Counted(Protocol):
+    """Items of which it may be known how many there are."""
+
+    total: int | None
+
+    def __iter__(self) -> Iterator[ItemDict]: ...
+
+
 @dataclass
 class Reading:
     """Items whose reading is shown by a bar, with words for the files dealt with."""
 
     doing: str
     """What is done, for the bar."""
-    items: ItemSource
+    items: Counted
     show: Show
     _count: int = 0
     _files: str = ""
@@ -277,14 +284,14 @@ class Reading:
 
 
 @contextmanager
-def reading(doing: str, items: ItemSource) -> Iterator[Reading]:
+def reading(doing: str, items: Counted) -> Iterator[Reading]:
     """Provide items whose reading is shown."""
     with progress() as show:
         yield Reading(doing, items, show)
 
 
 def follow(
-    doing: str, items: ItemSource, work: Callable[[Reading], Iterator[Outcome]], output: Output
+    doing: str, items: Counted, work: Callable[[Reading], Iterator[Outcome]], output: Output
 ) -> None:
     """Report what becomes of the assets of items while it happens.
 

@@ -11,10 +11,10 @@ from stac_rucio.options import ACCOUNT, items, number, option, verb
 from stac_rucio.output import say, say_wrapped
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from stac_client._assets import AssetSelection
-    from stac_client.admin import CatalogueSummary, Check, Setup
+    from stac_client.admin import CatalogueSummary, Change, Check, Setup
     from stac_rucio.options import Connection, Consent, ItemSource
     from stac_rucio.output import Output
 
@@ -33,27 +33,28 @@ def _make_changes(setup: Setup, rucio: Connection, output: Output, consent: Cons
         StacRucioError: One was refused; those before it have been made.
         Failure: Somebody said no.
     """
-    if setup.changes:
-        consent.require_answerable()
 
-    def show(text: str, how: str) -> None:
-        if output.for_people:
-            say(f"{how}: {text}")
-        else:
-            output.row(["change"], {"change": text})
+    def show(changes: Iterable[Change], how: str) -> None:
+        for change in changes:
+            if output.for_people:
+                say(f"{how}: {change.text}")
+            else:
+                output.row(["change"], {"change": change.text})
 
     for note in setup.notes:
         say(f"Note: {note}", err=True)
-    for change in setup.changes if consent.dry_run or output.for_people else ():
-        show(change.text, "to do")
-    if consent.dry_run or not setup.changes:
-        if output.for_people and not setup.changes:
+    if not setup.changes:
+        if output.for_people:
             click.echo("Nothing to change.")
+        return
+    consent.require_answerable()
+    if consent.dry_run or output.for_people:
+        show(setup.changes, "to do")
+    if consent.dry_run:
         return
     consent.confirm(f"Make {counted(len(setup.changes), 'change')}?")
     resumable("The same command does what is left.")
-    for change in setup.apply(rucio.session.client):
-        show(change.text, "done")
+    show(setup.apply(rucio.session), "done")
 
 
 _RSE = click.Argument(["rse"])
@@ -113,7 +114,7 @@ def setup_rse(
     from stac_client import plan_setup
 
     found = _summarise(items, sample, assets, rucio)
-    setup = plan_setup(rucio.session.client, rse, catalogue=found, **options)
+    setup = plan_setup(rucio.session, rse, catalogue=found, **options)
     _make_changes(setup, rucio, output, consent)
     if output.for_people and found is not None and items is not None:
         lines = found.server_options(api=items.api or "", scope=rucio.scope)
@@ -206,7 +207,7 @@ def scope(
         scopes = {name: collection_scope(name) for name in ids}
     except ValueError as error:
         raise Failure(str(error)) from error
-    setup = plan_scopes(rucio.session.client, scopes, owner=owner)
+    setup = plan_scopes(rucio.session, scopes, owner=owner)
     _make_changes(setup, rucio, output, consent)
 
 
