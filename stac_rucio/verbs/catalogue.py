@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from stac_rucio.errors import counted, resumable
+from stac_rucio.errors import ExitCode, Failure, counted, resumable
 from stac_rucio.options import option, verb
 from stac_rucio.output import explain, follow, reading, write_json
 
@@ -126,8 +126,6 @@ def sync(
             --assets red,nir --journal alps.journal
         zcat alps.ndjson.gz | stac-rucio sync - --rse STAC --journal alps.journal
     """
-    from stac_client.errors import ConfigurationError
-
     path = Path(journal) if journal else default_journal(items, rse, assets, rucio)
     if dry_run:
         _show_plan(items, rse, assets, rucio, output, path if path.exists() else None)
@@ -135,7 +133,8 @@ def sync(
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigurationError(f"{path.parent}: {error.strerror}; give a --journal") from error
+        said = f"{path.parent}: {error.strerror}; give a --journal"
+        raise Failure(said, ExitCode.CONFIGURATION) from error
     click.echo(f"Journal: {path}", err=True)
     resumable(f"The same command goes on where it was; its journal is {path}")
     _register(items, rse, path, rucio, output, assets=assets, **registration)
@@ -200,10 +199,9 @@ def in_rucio(
 ) -> Iterator[tuple[Asset, RucioFile | None]]:
     """Yield the assets of items, each with what Rucio knows of it."""
     from stac_client._assets import registrable
-    from stac_client._items import iter_items
     from stac_client._rucio import batched
 
-    for batch in batched(registrable(iter_items(items), assets, rucio.scope)):
+    for batch in batched(registrable(items, assets, rucio.scope)):
         by_did = {asset.did: asset for asset in batch}
         known = rucio.session.files(by_did, all_states=True)
         yield from ((asset, known.get(did)) for did, asset in by_did.items())
