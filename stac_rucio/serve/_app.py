@@ -246,13 +246,10 @@ class Gateway:
                     raise HTTPException(503, "too many large pages at a time; ask again later")
                 await held.enter_async_context(self.places)
                 await _read(rest, content, self.pages.max_bytes)
-        if len(content) > self.pages.max_bytes:
-            _warn(headers, self.pages.too_large.warning)
-            return _streamed(answer, headers, content, rest)
         page = await self.pages.rewrite(content, root, wanted, gzipped=coding == "gzip")
         _warn(headers, page.warning)
         if page.content is None:
-            return _streamed(answer, headers, content)
+            return _streamed(answer, headers, content, rest)
         rewrite_headers(headers, holds_items=page.holds_items)
         headers["content-length"] = str(len(page.content))
         return _streamed(answer, headers, page.content)

@@ -213,11 +213,6 @@ class PageRewriter:
     )
     _large: CapacityLimiter = field(default_factory=partial(CapacityLimiter, _LARGE_PAGES))
 
-    @property
-    def too_large(self) -> Page:
-        """What becomes of a page that is too large."""
-        return Page(warning=f"unmodified: larger than {self.max_bytes} bytes")
-
     def close(self) -> None:
         """Let no further page wait for Rucio."""
         for threads in (self._threads, self._rucio_threads):
@@ -229,7 +224,7 @@ class PageRewriter:
         """Rewrite a page.
 
         Args:
-            content: The body as the upstream API sent it.
+            content: The body as the upstream API sent it, or more of it than may be rewritten.
             root: URL of this server.
             wanted: What the request prefers.
             gzipped: Whether the body is packed, and shall be again.
@@ -239,11 +234,11 @@ class PageRewriter:
         """
         run = partial(get_running_loop().run_in_executor, self._threads)
         try:
-            if gzipped:
+            if gzipped and len(content) <= self.max_bytes:
                 content = await run(_unpacked, content, self.max_bytes)
-            values, most = await run(values_in, content), self.max_bytes / BYTES_A_VALUE
             if len(content) > self.max_bytes:
-                return self.too_large
+                return Page(warning=f"unmodified: larger than {self.max_bytes} bytes")
+            values, most = await run(values_in, content), self.max_bytes / BYTES_A_VALUE
             if values > most:
                 return Page(warning=f"unmodified: more than {most:.0f} values")
             share = max(len(content) / self.max_bytes, values / most)
