@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import requests
 
 from stac_client._assets import Asset, select_assets
-from stac_client._lookup import Probe, complete
-from stac_policy.http import make_session
+from stac_client._lookup import Probe, lookups
+from stac_client._results import Tally
 from stac_testbed.layout import ORIGINS
 
 from .harness import Goal, Rounds, Row, side_by_side
@@ -75,12 +75,12 @@ def _look_up(
 ) -> Rounds:
     """Look a file up, as often as there shall be files, one after the other."""
     asset = _asset(url)
-    with make_session(pool_maxsize=4, pool_block=True) as session, requests.Session() as bare:
+    with lookups(Probe.DOWNLOAD) as looking_up, requests.Session() as bare:
         _get(bare, url)  # the file is in the system's cache now
 
         def look_up(_: int) -> None:
             for _file in range(files):
-                found = complete(asset, Probe.DOWNLOAD, session)
+                found = looking_up.look_up(asset, Tally().expect())
                 assert found.size_bytes == size_bytes  # noqa: S101 - what is measured is done
 
         def get(_: int) -> None:

@@ -42,7 +42,7 @@ def run(setting: Setting) -> Iterator[Row]:
     entries = [did._asdict() for did in dids]
     what = f"annotate a page of {len(dids):,} assets, 3 RSEs"
 
-    modifier = stac.modifier(cache_s=0, strict=True, timeout_s=None)
+    modifier = stac.modifier.with_options(cache_s=0, strict=True, timeout_s=None)
     pages = [deepcopy(page) for _ in range(size.rounds)]
     rounds = side_by_side(
         lambda number: modifier(pages[number]), lambda _: listed(client, entries), size.rounds
@@ -61,7 +61,7 @@ def run(setting: Setting) -> Iterator[Row]:
         scale=len(entries) / len(part),
     )
 
-    remembering = modifier(cache_s=3600)
+    remembering = modifier.with_options(cache_s=3600)
     remembering(deepcopy(page))
     calls = max(size.rounds * 3, 3)
     pages = [deepcopy(page) for _ in range(calls)]

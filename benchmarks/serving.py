@@ -139,7 +139,7 @@ def _free_port() -> int:
 def _main(api: str, port: int, cache_s: float) -> None:
     from stac_rucio.serve import make_app, serve
 
-    modifier = StacClient().modifier(cache_s=cache_s, strict=True)
+    modifier = StacClient().modifier.with_options(cache_s=cache_s, strict=True)
     serve(make_app(api, modifier), port=port)
 
 

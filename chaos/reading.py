@@ -35,7 +35,7 @@ class Modifier(Scenario):
 
     def modifier(self):
         """A modifier that remembers no answers."""
-        return self.stac.modifier(strict=True, timeout_s=self.timeout_s, cache_s=0)
+        return self.stac.modifier.with_options(strict=True, timeout_s=self.timeout_s, cache_s=0)
 
     def act(self):
         """Search."""
@@ -113,7 +113,7 @@ class Serve(Modifier):
             ("GET", "/search?ids=ortler-20250711"),
             ("GET", "/collections/alpine-optical/items?limit=4"),
         )
-        asked = []
+        asked: list[Got | None] = []
         with self.front() as front:
             for request in requests:
                 try:

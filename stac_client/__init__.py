@@ -27,7 +27,13 @@ from stac_client._alternates import write_back
 from stac_client._assets import by_media_type, by_role
 from stac_client._history import History, to_geodataframe
 from stac_client._lookup import Probe
-from stac_client._modifier import AlternatesWarning, Candidate, Explanation, Modifier
+from stac_client._modifier import (
+    AlternatesWarning,
+    Candidate,
+    Explanation,
+    Modifier,
+    ModifierOptions,
+)
 from stac_client._plan import Plan
 from stac_client._registration import MetadataWarning
 from stac_client._results import Outcome, Progress, Registration, State
@@ -63,6 +69,7 @@ __all__ = [
     "ItemStatus",
     "MetadataWarning",
     "Modifier",
+    "ModifierOptions",
     "Outcome",
     "Plan",
     "Probe",

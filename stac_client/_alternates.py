@@ -1,269 +1,215 @@
-"""From items and their replicas to what is written into the items."""
+"""Replicas written into items by the Alternate Assets extension, and original hrefs restored.
+
+Specification: https://github.com/stac-extensions/alternate-assets, v1.2.0.
+"""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, MutableMapping, Sequence
-from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pystac
 
-from stac_client._replicas import MOUNTED, STORAGE, Location, uses_another_version, with_schemes
-from stac_client._replicas import SCHEMES_STORAGE_FACTS as SCHEMES
+from stac_client._replicas import (
+    STORAGE_EXTENSION,
+    STORAGE_SCHEMES,
+    Replica,
+    replicas_by_key,
+    uses_another_version,
+    with_schemes,
+)
 from stac_client._rucio import grouped
 from stac_policy.naming import DID, asset_name, collection_scope
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Container, Iterable
+    from collections.abc import Callable, Container, Iterable, Sequence
 
     from stac_client._preference import Choice
     from stac_client._results import Outcome
 
+EXTENSION = "https://stac-extensions.github.io/alternate-assets/v1.2.0/schema.json"
 
-# Items that are changed in place: objects of pystac and plain dicts alike.
+NAME = "alternate:name"
+ORIGINAL = "original"
+"""Key of the catalogue's own URL where another replica took its place and no RSE has it."""
+LOCAL = "local"
+"""`alternate:name` of a file beside its item; no RSE has a name in lower case."""
 
-
+_LOCATION_FIELDS = ("storage:", "auth:")
+"""Prefixes of fields that say where an href leads and who may go there, not what is there."""
+_FILE = "https://stac-extensions.github.io/file/v2.1.0/schema.json"
 # `dict` first: asking whether something is a Mapping takes several times longer.
 _DICT = (dict, MutableMapping)
-_SEVERAL = (Sequence, AbstractSet, Iterator)
 
 
-class EditableItem(ABC):
-    """An item whose assets can be changed in place, whether it is an object or a dict."""
-
-    def __init__(
-        self,
-        collection: object,
-        item_id: object,
-        assets: Mapping[str, Mapping[str, Any]],
-        keys: Collection[str],
-    ) -> None:
-        self.collection = collection
-        self.id = item_id
-        self.assets = assets
-        """Fields of the assets that have an href."""
-        self.keys = keys
-        """Keys of all assets; the names of the files depend on them."""
-
-    @property
-    @abstractmethod
-    def extensions(self) -> list[Any]:
-        """The extensions that the item says it uses."""
-
-    @property
-    @abstractmethod
-    def properties(self) -> Mapping[str, Any]:
-        """The properties of the item itself."""
-
-    @abstractmethod
-    def write(self, key: str, fields: Mapping[str, Any]) -> None:
-        """Replace the fields of an asset in the item itself."""
-
-    @abstractmethod
-    def write_property(self, key: str, value: object) -> None:
-        """Set one of the properties of the item itself."""
-
-    @abstractmethod
-    def declare(self, extension: str) -> None:
-        """Say that the item uses an extension."""
+# Items that are changed in place.
 
 
-class _ItemDict(EditableItem):
+class ItemView:
+    """An item whose assets can be changed in place: a dict, or an object by a subclass."""
+
     def __init__(self, item: MutableMapping[str, Any]) -> None:
         self._item = item
-        found = item.get("assets")
-        assets: Mapping[str, Any] = found if isinstance(found, Mapping) else {}
-        usable = {
+        self.collection = item.get("collection")
+        self.id = item.get("id")
+        assets = item.get("assets")
+        found: Mapping[Any, Any] = assets if isinstance(assets, Mapping) else {}
+        self.keys = found.keys()
+        """Keys of all assets; the names of the files depend on them."""
+        self.assets: dict[str, Mapping[str, Any]] = {
             key: asset
-            for key, asset in assets.items()
+            for key, asset in found.items()
             if isinstance(key, str)
             and isinstance(asset, _DICT)
             and isinstance(asset.get("href"), str)
         }
-        super().__init__(item.get("collection"), item.get("id"), usable, assets.keys())
+        """Fields of the assets that have an href."""
 
     @property
     def extensions(self) -> list[Any]:
+        """The extensions that the item declares."""
         found = self._item.get("stac_extensions")
         return found if isinstance(found, list) else []
 
     @property
-    def properties(self) -> Mapping[str, Any]:
+    def properties(self) -> MutableMapping[str, Any]:
+        """The properties of the item itself."""
         found = self._item.get("properties")
         return found if isinstance(found, MutableMapping) else {}
 
     def write(self, key: str, fields: Mapping[str, Any]) -> None:
+        """Replace the fields of an asset in the item itself."""
         asset = self._item["assets"][key]
         for gone in asset.keys() - fields.keys():
             del asset[gone]
         asset.update(fields)
 
     def write_property(self, key: str, value: object) -> None:
-        if not isinstance(self._item.get("properties"), MutableMapping):
-            self._item["properties"] = {}
-        self._item["properties"][key] = value
+        """Set one of the properties of the item itself."""
+        properties = self.properties
+        properties[key] = value
+        self._item["properties"] = properties
 
     def declare(self, extension: str) -> None:
-        if not isinstance(self._item.get("stac_extensions"), list):
-            self._item["stac_extensions"] = []
-        if extension not in self._item["stac_extensions"]:
-            self._item["stac_extensions"].append(extension)
+        """Add an extension to those that the item declares."""
+        extensions = self.extensions
+        if extension not in extensions:
+            extensions.append(extension)
+            self._item["stac_extensions"] = extensions
 
 
-class _ItemObject(EditableItem):
+class _ObjectView(ItemView):
+    """An item of pystac, seen as the dict that it would be; lists and properties are its own."""
+
     def __init__(self, item: pystac.Item) -> None:
-        self._item = item
-        assets = {
-            key: {**asset.extra_fields, "href": asset.href}
-            for key, asset in item.assets.items()
-            if isinstance(asset.href, str)
+        self._object = item
+        view = {
+            "collection": item.collection_id,
+            "id": item.id,
+            "assets": {
+                key: {**asset.extra_fields, "href": asset.href}
+                for key, asset in item.assets.items()
+            },
+            "properties": item.properties,
+            "stac_extensions": item.stac_extensions,
         }
-        super().__init__(item.collection_id, item.id, assets, item.assets.keys())
-
-    @property
-    def extensions(self) -> list[Any]:
-        return self._item.stac_extensions
-
-    @property
-    def properties(self) -> Mapping[str, Any]:
-        return self._item.properties
+        super().__init__(view)
 
     def write(self, key: str, fields: Mapping[str, Any]) -> None:
-        asset = self._item.assets[key]
+        """Replace the fields of an asset in the item itself."""
+        asset = self._object.assets[key]
         asset.href = fields["href"]
         asset.extra_fields = {field: fields[field] for field in fields if field != "href"}
 
-    def write_property(self, key: str, value: object) -> None:
-        self._item.properties[key] = value
 
-    def declare(self, extension: str) -> None:
-        if extension not in self._item.stac_extensions:
-            self._item.stac_extensions.append(extension)
+def item_views(thing: object) -> Iterator[ItemView]:
+    """Yield the items in what pystac-client hands over, or in a list of that.
 
+    That is any dict and any object of pystac; in those that are neither an item
+    nor hold items, such as a collection, there are none.
 
-def editable_items(thing: object) -> Iterator[EditableItem]:
-    """Give the items in an item, an item collection, a page, or several of these.
-
-    Several are a list, a set, a generator or the like. There is nothing in
-    anything else.
+    Raises:
+        TypeError: It is none of these.
     """
     if isinstance(thing, pystac.Item):
-        yield _ItemObject(thing)
+        yield _ObjectView(thing)
     elif isinstance(thing, pystac.ItemCollection):
-        yield from map(_ItemObject, thing)
+        yield from map(_ObjectView, thing)
     elif isinstance(thing, MutableMapping):
         features = thing.get("features", [thing] if thing.get("type") == "Feature" else [])
-        for feature in features if isinstance(features, list) else []:
-            if isinstance(feature, MutableMapping):
-                yield _ItemDict(feature)
-    elif isinstance(thing, _SEVERAL) and not isinstance(thing, (str, bytes)):
+        if isinstance(features, list):
+            yield from (ItemView(each) for each in features if isinstance(each, MutableMapping))
+    elif isinstance(thing, Collection) and not isinstance(thing, (str, bytes, Mapping)):
         for each in thing:
-            if isinstance(each, (pystac.Item, pystac.ItemCollection, MutableMapping)):
-                yield from editable_items(each)
+            yield from item_views(each)
+    elif not isinstance(thing, pystac.STACObject):
+        raise TypeError(
+            "items must be objects of pystac (an item, an item collection, …), dicts (an item, a "
+            f"page, …), or a list of these, not {type(thing).__name__}"
+        )
 
 
-# Alternates: the replicas of an asset, written into it by the Alternate Assets extension; pure.
-#
-# Specification: https://github.com/stac-extensions/alternate-assets, v1.2.0.
-
-
-EXTENSION = "https://stac-extensions.github.io/alternate-assets/v1.2.0/schema.json"
-
-NAME = "alternate:name"
-ORIGINAL = "original"
-"""Key of the catalogue's own URL where another copy took its place and no RSE has it."""
-
-_OF_THE_PLACE = ("storage:", "auth:")
-"""Prefixes of fields that say where an href leads and who may go there, not what is there."""
-
-
-def locations(
-    pfns: Mapping[str, Sequence[str]], mounted: Callable[[str], str | None] | None = None
-) -> dict[str, Location]:
-    """Give every way to the replicas of an asset, each under a key of its own.
-
-    The best PFN of an RSE has the RSE's name as its key, a further one that of
-    its scheme besides (`DISK-A-root`, `DISK-A-root-2`), and the path where the
-    RSE is mounted that of `file` (`DISK-A-file`).
-
-    Args:
-        pfns: The PFNs of the available replicas by RSE, the best first.
-        mounted: Gives the local path of a PFN, if there is one.
-    """
-    found = {
-        rse: Location(rse, rse, _scheme(best[0]), best[0])
-        for rse, best in sorted(pfns.items())
-        if best
-    }
-    for rse in tuple(found):
-        further = pfns[rse][1:]
-        paths = filter(None, map(mounted, pfns[rse])) if mounted else ()
-        for href in dict.fromkeys((*further, *paths)):
-            if href != found[rse].href:
-                scheme = _scheme(href)
-                key = _new_key(found, f"{rse}-{scheme}")
-                found[key] = Location(key, rse, scheme, href)
-    return found
+# Alternates of an asset; pure.
 
 
 def with_replicas(
     asset: Mapping[str, Any], pfns: Mapping[str, Sequence[str]], prefer: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """Give the fields of an asset with all its replicas in them.
+    """Return the fields of an asset with all its replicas in them.
 
     Args:
         asset: The fields of the asset.
         pfns: The PFNs of its available replicas by RSE, the best first.
-        prefer: RSEs, the most wanted first; the copy at the first of them that
+        prefer: RSEs, the most wanted first; the replica at the first of them that
             has one becomes the `href`.
     """
-    found = locations(pfns)
-    return with_locations(asset, found, next((found[rse] for rse in prefer if rse in found), None))
+    found = replicas_by_key(pfns)
+    return with_alternates(asset, found, next((found[rse] for rse in prefer if rse in found), None))
 
 
-def with_locations(
+def with_alternates(
     asset: Mapping[str, Any],
-    found: Mapping[str, Location],
-    chosen: Location | None = None,
+    replicas: Mapping[str, Replica],
+    chosen: Replica | None = None,
     *,
-    rses: Container[str] | None = None,
+    shown: Container[str] | None = None,
     refs: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Give the fields of an asset with the ways to its replicas in them.
+    """Return the fields of an asset with its replicas in them.
 
     Doing it again changes nothing more. No URL is lost: neither the asset's own,
-    nor one among its alternates, unless Rucio now gives another for that key.
+    nor one among its alternates, unless Rucio now lists another for that key.
 
     Args:
         asset: The fields of the asset.
-        found: The ways to its replicas, by their keys.
+        replicas: Its replicas, by their keys.
         chosen: The one that becomes the `href`.
-        rses: The RSEs whose replicas are written, by default all. The others
+        shown: The RSEs whose replicas are written, by default all. The others
             only give the asset's own URL its name.
         refs: Key among the item's `storage:schemes` of each RSE that has one.
     """
     fields = dict(asset)
     href = asset["href"]
     own = asset.get(NAME)
-    name = own if isinstance(own, str) else None
-    name = name or next((place.key for place in found.values() if place.href == href), None)
+    name = own if isinstance(own, str) and own else None
     alternates = _fields(asset.get("alternate"))
-    for key, place in found.items():
-        if rses is None or place.rse in rses:
-            there: dict[str, Any] = {"href": place.href, NAME: key}
-            if refs and place.rse in refs:
-                there["storage:refs"] = [refs[place.rse]]
+    for key, replica in replicas.items():
+        url = replica.url
+        if url == href and name is None:
+            name = key
+        if shown is None or replica.rse in shown:
+            there: dict[str, Any] = {"href": url, NAME: key}
+            if refs and replica.rse in refs:
+                there["storage:refs"] = [refs[replica.rse]]
             alternates[key] = {**_fields(alternates[key]), **there} if key in alternates else there
-    if chosen is not None and chosen.href != href:
+    if chosen is not None and chosen.url != href:
         key = _free_key(alternates, name or ORIGINAL, href)
-        moved = {field: fields.pop(field) for field in _of_the_place(fields)}
+        moved = {field: fields.pop(field) for field in _location_fields(fields)}
         alternates[key] = {**_fields(alternates.get(key)), **moved, "href": href, NAME: key}
-        href, name = chosen.href, chosen.key
+        href, name = chosen.url, chosen.key
     if name is not None and _fields(alternates.get(name)).get("href") == href:
         here = alternates.pop(name)
-        fields.update({field: here[field] for field in _of_the_place(here)})
+        fields.update({field: here[field] for field in _location_fields(here)})
     # The specification wants at least one alternate, and a name of at least one character.
     for field, value in (("href", href), ("alternate", alternates), (NAME, name)):
         if value or field == "href":
@@ -273,22 +219,8 @@ def with_locations(
     return fields
 
 
-def _of_the_place(fields: Mapping[str, Any]) -> list[str]:
-    return [field for field in fields if field.startswith(_OF_THE_PLACE)]
-
-
-def _scheme(href: str) -> str:
-    scheme, separator, _ = href.partition("://")
-    return scheme if separator else MOUNTED
-
-
-def _new_key(taken: Container[str], key: str) -> str:
-    """The key, or one made from it that is not taken."""
-    number, wanted = 1, key
-    while key in taken:
-        number += 1
-        key = f"{wanted}-{number}"
-    return key
+def _location_fields(fields: Mapping[str, Any]) -> list[str]:
+    return [field for field in fields if field.startswith(_LOCATION_FIELDS)]
 
 
 def _free_key(alternates: Mapping[str, Any], key: str, href: str) -> str:
@@ -302,20 +234,28 @@ def _fields(value: object) -> dict[str, Any]:
     return dict(value) if value and isinstance(value, (dict, Mapping)) else {}
 
 
-# The catalogue's own URL of an asset whose href a modifier has turned into a copy's; pure.
+def _hrefs(alternates: object) -> dict[str, str]:
+    """The hrefs of alternates by their keys, without what is none."""
+    found = alternates.items() if isinstance(alternates, (dict, Mapping)) else ()
+    return {
+        key: each["href"]
+        for key, each in found
+        if isinstance(each, (dict, Mapping)) and isinstance(each.get("href"), str)
+    }
 
 
-LOCAL = "local"
-"""`alternate:name` of a file beside its item; no RSE has a name in lower case."""
+# The catalogue's own URL of an asset whose href is that of a replica; pure.
 
 
-def with_original(fields: Mapping[str, Any], source_rse: str | None = None) -> Mapping[str, Any]:
-    """Give the fields of an asset with the catalogue's own URL as its href.
+def restore_original_href(
+    fields: Mapping[str, Any], source_rse: str | None = None
+) -> Mapping[str, Any]:
+    """Return the fields of an asset with the catalogue's own URL as its href.
 
     It is the alternate of the source RSE, or else `original`. A URL that is
-    none of HTTP can not be registered; then it is the only one of HTTP among the
+    none of HTTP cannot be registered; then it is the only one of HTTP among the
     alternates, or without a source RSE any of several that end alike, and so
-    have the same name in Rucio. The copy goes to the alternates.
+    have the same name in Rucio. The replica goes to the alternates.
 
     Args:
         fields: The fields of the asset.
@@ -325,26 +265,20 @@ def with_original(fields: Mapping[str, Any], source_rse: str | None = None) -> M
         The fields; unchanged where the href is the original, or nothing tells
         which one is.
     """
-    alternates = fields.get("alternate")
-    places = alternates.items() if isinstance(alternates, Mapping) else ()
-    hrefs = {
-        key: place["href"]
-        for key, place in places
-        if isinstance(place, Mapping) and isinstance(place.get("href"), str)
-    }
+    hrefs = _hrefs(fields.get("alternate"))
     key = _original(fields, hrefs, source_rse) if hrefs else None
     if key is None or not isinstance(fields.get("href"), str):
         return fields
-    changed = with_replicas(fields, {key: (hrefs[key],)}, prefer=[key])
+    restored = with_replicas(fields, {key: (hrefs[key],)}, prefer=[key])
     if key == ORIGINAL:
-        del changed[NAME]
-    places = changed.pop("alternate", {}).items()
-    others = {name: place for name, place in places if name != LOCAL}
-    return {**changed, "alternate": others} if others else changed
+        del restored[NAME]
+    alternates = restored.pop("alternate", {}).items()
+    others = {name: each for name, each in alternates if name != LOCAL}
+    return {**restored, "alternate": others} if others else restored
 
 
 def is_http(href: object) -> bool:
-    """Tell whether an href is a URL that a source RSE can hold."""
+    """Return whether an href is a URL that a source RSE can hold."""
     return isinstance(href, str) and href.startswith(("http://", "https://"))
 
 
@@ -367,101 +301,37 @@ def _original(
 
 
 def _has_other_scheme(href: object) -> bool:
-    """Tell whether an href is a URL, but none of HTTP; a relative one may become one of HTTP."""
+    """Return whether an href is a URL, but none of HTTP (as a relative one may become)."""
     return isinstance(href, str) and "://" in href and not is_http(href)
 
 
-# What was learned of assets, written into their items: sizes, checksums and DIDs.
+# From the assets of items to what is written into them.
 
 
-_FILE = "https://stac-extensions.github.io/file/v2.1.0/schema.json"
-
-
-def write_back(items: object, outcomes: Iterable[Outcome]) -> None:
-    """Write into items, in place, what Rucio now knows of their registered assets.
-
-    That is `file:size` where an item lacks it, and `rucio:scope`, `rucio:name`,
-    `rucio:adler32` and `rucio:md5` (docs/stac-extension).
-
-    Args:
-        items: An item, an item collection or a page, as objects or dicts.
-        outcomes: What a registration of these items gave.
-    """
-    registered = {
-        (outcome.collection, outcome.item, outcome.key): outcome
-        for outcome in outcomes
-        if outcome.size_bytes is not None and outcome.did is not None
-    }
-    for item in editable_items(items):
-        for key, fields in item.assets.items():
-            outcome = registered.get((str(item.collection), str(item.id), key))
-            if outcome is not None:
-                item.write(key, {**fields, **_learned(fields, outcome)})
-                item.declare(_FILE)
-
-
-def _learned(fields: Any, outcome: Outcome) -> dict[str, Any]:
-    assert outcome.did is not None  # noqa: S101 - such outcomes were left out
-    learned: dict[str, Any] = {
-        "rucio:scope": outcome.did.scope,
-        "rucio:name": outcome.did.name,
-        "rucio:adler32": outcome.adler32,
-        "rucio:md5": outcome.md5,
-    }
-    if "file:size" not in fields:
-        learned["file:size"] = outcome.size_bytes
-    return {field: value for field, value in learned.items() if value is not None}
-
-
-class Asset(NamedTuple):
+class AssetView(NamedTuple):
     """An asset that has an href."""
 
-    item: EditableItem
+    item: ItemView
     key: str
     dids: tuple[DID, ...]
     """The DIDs that it may have."""
 
-    def did(self, known: Container[DID]) -> DID | None:
-        """The first of its DIDs that Rucio knows."""
-        return next((did for did in self.dids if did in known), None)
 
-
-class Copies(NamedTuple):
+class AssetReplicas(NamedTuple):
     """The replicas of an asset that Rucio knows."""
 
-    asset: Asset
+    asset: AssetView
     did: DID
-    found: Mapping[str, Location]
-    """All ways to them, by their keys."""
-    rses: Sequence[str]
-    """Those RSEs of them that may be written."""
+    replicas: Mapping[str, Replica]
+    """All of them, by their keys."""
+    shown: Sequence[str]
+    """The RSEs whose replicas are written."""
     choice: Choice | None
-    """The copy that becomes the href, if any."""
+    """The replica that becomes the href, if any."""
 
 
-@dataclass(frozen=True)
-class Edit:
-    """What is to be written into an item."""
-
-    item: EditableItem
-    assets: Mapping[str, Mapping[str, Any]]
-    """New fields by asset key."""
-    schemes: Mapping[str, Any]
-    """New storage schemes, if any."""
-
-    def write(self) -> None:
-        """Write it."""
-        for key, fields in self.assets.items():
-            self.item.write(key, fields)
-            if NAME in fields or "alternate" in fields:
-                self.item.declare(EXTENSION)
-        if self.schemes:
-            self.item.write_property(SCHEMES, self.schemes)
-            self.item.declare(STORAGE)
-
-
-def find_assets(items: Iterable[EditableItem], scope: str | None) -> Iterator[Asset]:
-    """Give the assets of items that have an href.
+def find_assets(items: Iterable[ItemView], scope: str | None) -> Iterator[AssetView]:
+    """Yield the assets of items that have an href.
 
     Args:
         items: The items.
@@ -476,41 +346,10 @@ def find_assets(items: Iterable[EditableItem], scope: str | None) -> Iterator[As
             named, in_scope = False, ""
         for key in item.assets:
             names = _names(item, key) if named and key else ()
-            yield Asset(item, key, tuple(DID(in_scope, name) for name in names))
+            yield AssetView(item, key, tuple(DID(in_scope, name) for name in names))
 
 
-def make_edits(copies: Iterable[Copies], storage: Mapping[str, Mapping[str, Any]]) -> list[Edit]:
-    """Give what is to be written, one edit an item.
-
-    Args:
-        copies: The replicas of assets.
-        storage: The storage scheme of each RSE; none, if they are not wanted.
-    """
-    by_item = grouped(copies, lambda each: id(each.asset.item))
-    return [_edit(each, storage) for each in by_item.values()]
-
-
-def _edit(copies: Sequence[Copies], storage: Mapping[str, Mapping[str, Any]]) -> Edit:
-    item = copies[0].asset.item
-    schemes: dict[str, Any] = {}
-    refs: dict[str, str] = {}
-    if storage and not uses_another_version(item.extensions):
-        here = {rse: storage[rse] for each in copies for rse in each.rses}
-        schemes, refs = with_schemes(item.properties.get(SCHEMES), here)
-    assets = {
-        each.asset.key: with_locations(
-            item.assets[each.asset.key],
-            each.found,
-            each.choice.location if each.choice else None,
-            rses=each.rses,
-            refs=refs,
-        )
-        for each in copies
-    }
-    return Edit(item, assets, schemes if refs else {})
-
-
-def _names(item: EditableItem, key: str) -> Iterable[str]:
+def _names(item: ItemView, key: str) -> Iterable[str]:
     """The names that an asset may have.
 
     Its suffix is that of the catalogue's URL, which `prefer` may have moved to
@@ -518,9 +357,84 @@ def _names(item: EditableItem, key: str) -> Iterable[str]:
     """
     asset = item.assets[key]
     hrefs = [asset["href"]]
-    alternates = asset.get("alternate")
-    if alternates and isinstance(alternates, (dict, Mapping)):
-        places = [each for each in alternates.values() if isinstance(each, (dict, Mapping))]
-        hrefs += [each["href"] for each in places if isinstance(each.get("href"), str)]
+    if "alternate" in asset:
+        hrefs += _hrefs(asset["alternate"]).values()
     collection, item_id = str(item.collection), str(item.id)
     return dict.fromkeys(asset_name(collection, item_id, key, href, item.keys) for href in hrefs)
+
+
+def make_edits(
+    found: Iterable[AssetReplicas], storage: Mapping[str, Mapping[str, Any]]
+) -> list[Callable[[], None]]:
+    """Return functions that write replicas into their items; until then nothing changes.
+
+    Args:
+        found: The replicas of assets.
+        storage: The storage scheme of each RSE; none, if they are not wanted.
+    """
+    by_item = grouped(found, lambda each: id(each.asset.item))
+    return [_edit(some[0].asset.item, some, storage) for some in by_item.values()]
+
+
+def _edit(
+    item: ItemView, found: Sequence[AssetReplicas], storage: Mapping[str, Mapping[str, Any]]
+) -> Callable[[], None]:
+    here = {}
+    if storage and not uses_another_version(item.extensions):
+        here = {rse: storage[rse] for each in found for rse in each.shown}
+    schemes, refs = with_schemes(item.properties.get(STORAGE_SCHEMES), here)
+    assets = {}
+    for asset, _, replicas, shown, choice in found:
+        chosen = choice.replica if choice else None
+        fields = item.assets[asset.key]
+        assets[asset.key] = with_alternates(fields, replicas, chosen, shown=shown, refs=refs)
+
+    def write() -> None:
+        for key, fields in assets.items():
+            item.write(key, fields)
+            if NAME in fields or "alternate" in fields:
+                item.declare(EXTENSION)
+        if refs:
+            item.write_property(STORAGE_SCHEMES, schemes)
+            item.declare(STORAGE_EXTENSION)
+
+    return write
+
+
+# What was learned of assets at their registration.
+
+
+def write_back(items: object, outcomes: Iterable[Outcome]) -> None:
+    """Write into items, in place, what Rucio now knows of their registered assets.
+
+    That is `file:size` where an item lacks it, and `rucio:scope`, `rucio:name`,
+    `rucio:adler32` and `rucio:md5` (docs/stac-extension).
+
+    Args:
+        items: An item, an item collection or a page, as objects or dicts, or a list
+            of these.
+        outcomes: What a registration of these items returned.
+    """
+    registered = {
+        (outcome.collection, outcome.item, outcome.key): outcome
+        for outcome in outcomes
+        if outcome.size_bytes is not None and outcome.did is not None
+    }
+    for item in item_views(items):
+        for key, fields in item.assets.items():
+            outcome = registered.get((str(item.collection), str(item.id), key))
+            if outcome is not None:
+                item.write(key, {**fields, **_learned(fields, outcome)})
+                item.declare(_FILE)
+
+
+def _learned(fields: Mapping[str, Any], outcome: Outcome) -> dict[str, Any]:
+    scope, name = outcome.did or (None, None)
+    learned = {
+        "rucio:scope": scope,
+        "rucio:name": name,
+        "rucio:adler32": outcome.adler32,
+        "rucio:md5": outcome.md5,
+        "file:size": fields.get("file:size", outcome.size_bytes),
+    }
+    return {field: value for field, value in learned.items() if value is not None}

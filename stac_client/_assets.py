@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Union
 from urllib.parse import parse_qs
 
-from stac_client._alternates import is_http, with_original
+from stac_client._alternates import is_http, restore_original_href
 from stac_client._checksums import Checksums, checksums_of
-from stac_client._items import id_text
+from stac_client._items import id_text, iter_items
 from stac_client._results import Outcome, State
 from stac_client.errors import ConfigurationError
 from stac_policy.http import MOST_BYTES
@@ -22,7 +22,7 @@ from stac_policy.urls import absolute, link_href, refusal
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from stac_client._items import ItemDict
+    from stac_client._items import ItemDict, ItemsLike
 
 AssetPredicate = Callable[[str, Mapping[str, Any]], bool]
 """Takes the key and the fields of an asset, and returns whether it is meant."""
@@ -49,6 +49,12 @@ def named_keys(selection: AssetSelection) -> set[str]:
             "such as by_role or by_media_type"
         )
     return {*keys}
+
+
+def missing(keys: Iterable[str]) -> list[Outcome]:
+    """Return what became of named keys that no item has."""
+    reason = "no item has an asset with this key"
+    return [Outcome("", "", key, State.SKIPPED, reason) for key in sorted(keys)]
 
 
 def by_role(*roles: str) -> AssetPredicate:
@@ -150,13 +156,13 @@ def select_assets(
 
 
 def registrable(
-    items: Iterable[ItemDict],
+    items: ItemsLike,
     selection: AssetSelection,
     scope: str | None,
     source_rse: str | None = None,
 ) -> Iterator[Asset]:
     """Yield the selected assets of items that can be registered, and nothing of the others."""
-    for item in items:
+    for item in iter_items(items):
         for found in select_assets(item, selection, scope, source_rse):
             if isinstance(found, Asset):
                 yield found
@@ -211,7 +217,7 @@ def _assets(item: ItemDict, source_rse: str | None) -> dict[str, Mapping[str, An
     if not isinstance(assets, dict):
         return {}
     return {
-        key: (with_original(asset, source_rse) if "alternate" in asset else asset)
+        key: (restore_original_href(asset, source_rse) if "alternate" in asset else asset)
         if isinstance(asset, dict)
         else {}
         for key, asset in assets.items()

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from http import HTTPStatus
 from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeVar
+from operator import methodcaller
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from packaging.specifiers import SpecifierSet
@@ -21,16 +22,14 @@ from rucio.common import exception
 
 from stac_client._assets import Asset, select_assets
 from stac_client._items import iter_items
-from stac_client._rucio import Rucio
+from stac_client._results import Outcome
+from stac_client._rucio import LIST_RSES, Rucio
 from stac_client._source_rse import (
     SCHEMES,
-    NoPfnError,
     is_enabled,
-    is_source_protocol,
-    is_stock_protocol,
-    pfn_of,
     source_domains,
     source_protocol,
+    with_pfn,
     wrong_priorities,
 )
 from stac_client.errors import AccessError, ConfigurationError, StacRucioError
@@ -47,8 +46,6 @@ if TYPE_CHECKING:
 
     from stac_client._assets import AssetSelection
     from stac_client._items import ItemsLike
-
-T = TypeVar("T")
 
 _CHECKSUMS = "supported_checksums"
 _FTS = "https://fts.example.org:8446"
@@ -138,10 +135,8 @@ class Change:
     """As in "add scope sentinel-2-l2a for account root"."""
     command: str
     """A command that has the same effect."""
-    method: str = field(repr=False)
-    """The method of Rucio's client."""
-    arguments: tuple[Any, ...] = field(repr=False)
-    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    request: Callable[[Client], object] = field(repr=False)
+    """Sends it with a client of Rucio."""
 
     def __str__(self) -> str:
         return self.text
@@ -156,11 +151,7 @@ class Change:
             StacRucioError: The account may not, something is there by now, or Rucio
                 cannot be reached; the message names the change.
         """
-
-        def send(client: Client) -> None:
-            getattr(client, self.method)(*self.arguments, **self.options)
-
-        Rucio.of(rucio).ask(self.text, send)
+        Rucio.of(rucio).ask(self.text, self.request)
 
 
 @dataclass(frozen=True)
@@ -207,14 +198,15 @@ def _setup_rse(rse: str, *more: str) -> str:
 def _set(rse: str, setting: str, *, value: bool) -> Change:
     words = ("rse", "update", "--rse", rse, "--setting", setting, "--value", str(value))
     text = f"set {setting}={value} on {rse}"
-    return Change(text, _rucio_admin(*words), "update_rse", (rse, {setting: value}))
+    return Change(text, _rucio_admin(*words), methodcaller("update_rse", rse, {setting: value}))
 
 
 def _set_attribute(rse: RSE, key: str, value: str) -> Change:
     old = rse.attributes.get(key)
     text = f"set attribute {key}={value} on {rse.name}" + ("" if old is None else f" (was {old})")
     words = ("rse", "set-attribute", "--rse", rse.name, "--key", key, "--value", value)
-    return Change(text, _rucio_admin(*words), "add_rse_attribute", (rse.name, key, value))
+    request = methodcaller("add_rse_attribute", rse.name, key, value)
+    return Change(text, _rucio_admin(*words), request)
 
 
 # What a catalogue needs of Rucio, from a sample of its items.
@@ -283,7 +275,6 @@ def summarise_catalogue(
             if isinstance(selected, Asset):
                 found.assets.append(selected)
                 found.hosts[urlsplit(selected.url).netloc.lower()] += 1
-                found.scopes[selected.collection] = selected.did.scope
             else:
                 found.refused[selected.reason] += 1
         collection = item.get("collection")
@@ -304,19 +295,24 @@ class RSE:
     version: str
     """The version of the server."""
     settings: Mapping[str, Any]
-    protocols: list[dict[str, Any]]
     attributes: Mapping[str, Any]
 
     @classmethod
     def ask(cls, rucio: Rucio, name: str, version: str) -> RSE:
         """Ask Rucio for one; see `Rucio.rse`."""
-        settings = rucio.rse(name)
-        return cls(name, version, settings, settings["protocols"], rucio.rse_attributes(name))
+        return cls(name, version, rucio.rse(name), rucio.rse_attributes(name))
+
+    @property
+    def protocols(self) -> list[dict[str, Any]]:
+        """Its protocols, as Rucio describes them."""
+        return list(self.settings["protocols"])
 
     @property
     def is_stock(self) -> bool:
         """Whether it has Rucio's own protocols alone."""
-        return bool(self.protocols) and all(map(is_stock_protocol, self.protocols))
+        return bool(self.protocols) and all(
+            protocol["impl"].startswith("rucio.") for protocol in self.protocols
+        )
 
     @property
     def fts(self) -> list[str]:
@@ -352,18 +348,13 @@ def source_rse(rucio: Rucio, name: str, version: str) -> tuple[RSE, Check | None
             raise
     settings = {"deterministic": False, **dict(_AVAILABILITY.values())}
     text = f"add RSE {name}, non-deterministic, not available for writing or deletion"
-    change = Change(text, _setup_rse(name), "add_rse", (name,), settings)
+    change = Change(text, _setup_rse(name), methodcaller("add_rse", name, **settings))
     missing = wrong("rse-missing", f"there is no RSE {name}", change)
-    return RSE(name, version, settings, [], {}), missing
+    return RSE(name, version, {**settings, "protocols": []}, {}), missing
 
 
 def destination_rses(rucio: Rucio, destinations: str | Sequence[str], source: RSE) -> list[RSE]:
     """Ask for the RSEs that shall receive copies, without the source RSE.
-
-    Args:
-        rucio: Rucio.
-        destinations: An RSE expression, or names.
-        source: The source RSE.
 
     Raises:
         ConfigurationError: There is no such RSE.
@@ -372,25 +363,8 @@ def destination_rses(rucio: Rucio, destinations: str | Sequence[str], source: RS
     expression = destinations if isinstance(destinations, str) else "|".join(destinations)
     names = rucio.rses(expression) if expression else []
     if not isinstance(destinations, str) and (missing := sorted({*destinations} - {*names})):
-        hint = "`rucio rse list` shows the RSEs there are"
-        raise ConfigurationError(f"there is no RSE {', '.join(missing)}", hint=hint)
+        raise ConfigurationError(f"there is no RSE {', '.join(missing)}", hint=LIST_RSES)
     return [RSE.ask(rucio, name, source.version) for name in names if name != source.name]
-
-
-def _or_none(
-    request: Callable[[Client], T], *refusals: type[Exception]
-) -> Callable[[Client], T | None]:
-    """Return a request whose result is None where Rucio refuses it for such a reason."""
-
-    def asked(client: Client) -> T | None:
-        try:
-            return request(client)
-        except (exception.CannotAuthenticate, exception.ServerConnectionException):
-            raise
-        except refusals:
-            return None
-
-    return asked
 
 
 # The server, and the policy package on it.
@@ -416,12 +390,7 @@ def connection(reason: Exception) -> Check:
 
 
 def server(version: str, host: str) -> Check:
-    """Check that a version of Rucio is supported.
-
-    Args:
-        version: As the server gives it.
-        host: The server.
-    """
+    """Check that the version of Rucio that a server gives is supported."""
     if SpecifierSet(",".join(SUPPORTED_VERSION), prereleases=True).contains(version):
         return ok("server-version", f"{host} answers, Rucio {version}")
     what = f"{host} runs Rucio {version}; {', '.join(SUPPORTED_VERSION)} is supported"
@@ -432,7 +401,7 @@ def server(version: str, host: str) -> Check:
 
 def policy_package(rucio: Rucio, source: RSE, destinations: Sequence[RSE]) -> Iterator[Check]:
     """Check that the server has the policy package, as far as its answers show it."""
-    ours = {protocol["scheme"] for protocol in source.protocols if is_source_protocol(protocol)}
+    ours = {each["scheme"] for each in source.protocols if each["impl"] == SOURCE_PROTOCOL}
     scheme = next((scheme for scheme in source.schemes("read") if scheme in ours), None)
     if scheme and not _translates(rucio, source.name, scheme):
         what = f"the Rucio server cannot load the protocol of {source.name} ({scheme})"
@@ -462,7 +431,7 @@ def _translates(rucio: Rucio, rse: str, scheme: str) -> bool:
         return True
 
     asking = f"asking for a path at RSE {rse}"
-    return bool(rucio.ask(asking, _or_none(request, exception.RucioException)))
+    return bool(rucio.ask_unless(asking, request, exception.RucioException))
 
 
 # The account, and the scopes of collections.
@@ -494,13 +463,13 @@ def scopes(
         return
     owner = owner or rucio.account
     there = rucio.ask("listing scopes", lambda client: set(client.list_scopes()))
-
-    def list_owners(client: Client) -> dict[str, str]:
-        return {entry["scope"]: entry["account"] for entry in client.list_scope_owners()}
-
-    # The client, or the server, may be older than Rucio 40.
-    owners_or_none = _or_none(list_owners, AttributeError, exception.RucioException)
-    owners = rucio.ask("listing owners of scopes", owners_or_none) or {}
+    owners = rucio.ask_unless(
+        "listing owners of scopes",
+        lambda client: {each["scope"]: each["account"] for each in client.list_scope_owners()},
+        AttributeError,  # the client, or the server, may be older than Rucio 40
+        exception.RucioException,
+    )
+    owners = owners or {}
     trusted = {rucio.account: True}
     for collection, scope in by_collection.items():
         named, has = f"scope {scope} of collection {collection}", owners.get(scope)
@@ -509,7 +478,7 @@ def scopes(
         if scope not in there:
             text = f"add scope {scope} for account {owner}"
             command = _rucio_admin("scope", "add", "--account", owner, "--scope", scope)
-            change = Change(text, command, "add_scope", (owner, scope))
+            change = Change(text, command, methodcaller("add_scope", owner, scope))
             yield wrong("scope-missing", f"{named} does not exist", change)
         elif has is None or trusted[has]:
             yield ok("scope", f"{named} exists" + (f", owned by account {has}" if has else ""))
@@ -575,7 +544,7 @@ def _protocols(rse: RSE, catalogue: CatalogueSummary | None) -> Iterator[Check]:
     for scheme in sorted(wanted - there):
         text = f"add protocol {SOURCE_PROTOCOL} for {scheme} to {rse.name}"
         protocol = source_protocol(scheme)
-        add = Change(text, _setup_rse(rse.name), "add_protocol", (rse.name, protocol))
+        add = Change(text, _setup_rse(rse.name), methodcaller("add_protocol", rse.name, protocol))
         yield wrong("protocol-missing", f"RSE {rse.name} has no protocol for {scheme}", add)
     # What has to be deleted is the last: until then it shows that the RSE is to be a source RSE.
     for protocol in sorted(rse.protocols, key=lambda protocol: protocol["scheme"] not in SCHEMES):
@@ -588,13 +557,14 @@ def _protocol(rse: RSE, protocol: Mapping[str, Any]) -> Iterator[Check]:
 
     def change(text: str, method: str, *arguments: object) -> Change:
         address = (protocol["hostname"], protocol["port"])
-        return Change(text, _setup_rse(rse.name), method, (rse.name, scheme, *arguments, *address))
+        request = methodcaller(method, rse.name, scheme, *arguments, *address)
+        return Change(text, _setup_rse(rse.name), request)
 
     if scheme not in SCHEMES:
         delete = change(f"delete {named}, {impl}", "delete_protocols")
         yield wrong("protocol-scheme", f"RSE {rse.name} has a protocol for {scheme}", delete)
         return
-    if not is_source_protocol(protocol):
+    if impl != SOURCE_PROTOCOL:
         text = f"set impl={SOURCE_PROTOCOL} of {named} (was {impl})"
         update = change(text, "update_protocols", {"impl": SOURCE_PROTOCOL})
         yield wrong("protocol-impl", f"{named} is {impl}, not {SOURCE_PROTOCOL}", update)
@@ -614,12 +584,8 @@ def _stock(rse: RSE, catalogue: CatalogueSummary | None) -> Iterator[Check]:
         what = f"the protocol for {protocol['scheme']} of {rse.name} is {host}"
         yield wrong("protocol-stock", what, fix)
     assets = catalogue.assets if catalogue else []
-    reasons: Counter[str] = Counter()
-    for asset in assets:
-        try:
-            pfn_of(asset.url, rse.protocols)
-        except NoPfnError as reason:
-            reasons[str(reason)] += 1
+    found = [with_pfn(asset, rse.protocols) for asset in assets]
+    reasons = Counter(each.reason for each in found if isinstance(each, Outcome))
     for text, count in reasons.most_common():
         what = f"{count} of {len(assets)} assets cannot be registered at RSE {rse.name}: {text}"
         yield wrong("protocol-limits", what, fix)
@@ -645,33 +611,20 @@ def _source_fts(rse: RSE, destinations: Sequence[RSE], wanted: str | None) -> It
 
 
 def distance(rucio: Rucio, source: str, destination: str) -> Iterator[Check]:
-    """Check that Rucio knows the distance between two RSEs.
-
-    Args:
-        rucio: Rucio.
-        source: Name of the source RSE, which need not exist yet.
-        destination: Name of the destination RSE.
-    """
+    """Check that Rucio knows the distance between two RSEs; the source need not exist yet."""
     way = f"from {source} to {destination}"
-    known = _or_none(lambda client: client.get_distance(source, destination), exception.RSENotFound)
-    if not rucio.ask(f"asking for the distance {way}", known):
+    known = methodcaller("get_distance", source, destination)
+    if not rucio.ask_unless(f"asking for the distance {way}", known, exception.RSENotFound):
         command = _rucio_admin("rse", "add-distance", "--distance", "1", source, destination)
-        arguments = (source, destination, {"distance": 1})
-        change = Change(f"add distance 1 {way}", command, "add_distance", arguments)
+        request = methodcaller("add_distance", source, destination, {"distance": 1})
+        change = Change(f"add distance 1 {way}", command, request)
         yield wrong("distance-missing", f"there is no distance {way}", change)
 
 
 def destinations(
     rucio: Rucio, source: RSE, schemes: set[str], found: Sequence[RSE]
 ) -> Iterator[Check]:
-    """Check the destination RSEs, and the way there.
-
-    Args:
-        rucio: Rucio.
-        source: The source RSE.
-        schemes: The schemes of the URLs.
-        found: The destination RSEs.
-    """
+    """Check the destination RSEs, and the way there for URLs of these schemes."""
     if not found:
         return
     name, asking = rucio.account, f"asking for the limits of account {rucio.account}"
@@ -737,14 +690,14 @@ def settings(
         options: The options of `[stac]`; by default those of this machine's rucio.cfg,
             and before them those of the server's config table, where that may be read.
     """
-
-    def get_options(client: Client) -> dict[str, str]:
-        return {name: str(value) for name, value in client.get_config("stac").items()}
-
     if options is None:
-        table = _or_none(get_options, exception.AccessDenied, exception.ConfigNotFound)
-        in_table = rucio.ask("asking for options of [stac]", table) or {}
-        options = in_table | configured_options()
+        in_table = rucio.ask_unless(
+            "asking for options of [stac]",
+            lambda client: {name: str(each) for name, each in client.get_config("stac").items()},
+            exception.AccessDenied,
+            exception.ConfigNotFound,
+        )
+        options = (in_table or {}) | configured_options()
     parsed, problems = parse(options)
     for problem in problems:
         yield wrong("settings", problem, "[stac]  # docs/server.md")
@@ -790,10 +743,8 @@ def resolution(rucio: Rucio, source: RSE, assets: Sequence[Asset]) -> Iterator[C
 
 
 def _resolution(asset: Asset, pfns: Sequence[str], source: RSE) -> Check:
-    try:
-        wanted = pfn_of(asset.url, source.protocols)
-    except NoPfnError as reason:
-        wanted = f"{redact(asset.url)} ({reason})"
+    found = with_pfn(asset, source.protocols)
+    wanted = f"{redact(asset.url)} ({found.reason})" if isinstance(found, Outcome) else found.url
     resolves = f"Rucio resolves {asset.did} at {source.name} to"
     if wanted in pfns:
         return ok("resolution", f"{resolves} {redact(wanted)}")
@@ -804,8 +755,8 @@ def _resolution(asset: Asset, pfns: Sequence[str], source: RSE) -> Check:
 
 def _request_by_name(rucio: Rucio, asset: Asset) -> Check:
     """Check that the server takes requests with a STAC name, and so slashes, in their path."""
-    found = _or_none(lambda client: client.get_did(*asset.did), exception.RucioException)
-    if rucio.ask(f"asking for {asset.did}", found):
+    request = methodcaller("get_did", *asset.did)
+    if rucio.ask_unless(f"asking for {asset.did}", request, exception.RucioException):
         return ok("encoded-slashes", f"the Rucio server finds {asset.did} by name")
     what = f"the Rucio server lists {asset.did}, but does not find it by name"
     apache = "AllowEncodedSlashes NoDecode  # apache, in the VirtualHost"

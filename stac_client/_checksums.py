@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import re
 import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -21,69 +20,49 @@ _HEX = re.compile("[0-9a-f]+")
 
 
 _NAMES = {
-    0x11: "sha1",
-    0x12: "sha2-256",
-    0x13: "sha2-512",
-    0x18: "shake-128",
-    0x19: "shake-256",
-    0x20: "sha2-384",
-    0xD5: "md5",
-    0x1013: "sha2-224",
-    0x1014: "sha2-512-224",
-    0x1015: "sha2-512-256",
-    **{0x14 + place: f"sha3-{bits}" for place, bits in enumerate((512, 384, 256, 224))},
-    **{0xB200 + size: f"blake2b-{8 * size}" for size in range(1, 65)},
-    **{0xB240 + size: f"blake2s-{8 * size}" for size in range(1, 33)},
+    "d50110": "md5",
+    "1114": "sha1",
+    "93201c": "sha2-224",
+    "1220": "sha2-256",
+    "2030": "sha2-384",
+    "1340": "sha2-512",
+    "94201c": "sha2-512-224",
+    "952020": "sha2-512-256",
+    "171c": "sha3-224",
+    "1620": "sha3-256",
+    "1530": "sha3-384",
+    "1440": "sha3-512",
+    "1820": "shake-128",
+    "1940": "shake-256",
+    **{f"{0x80 + size:02x}e402{size:02x}": f"blake2b-{8 * size}" for size in range(1, 65)},
+    **{f"{0xC0 + size:02x}e402{size:02x}": f"blake2s-{8 * size}" for size in range(1, 33)},
 }
-_SHAKES = {"shake-128": 32, "shake-256": 64}  # lengths of digests that might have any
-_VARINT_BYTES = 9
+"""Functions by what their multihashes begin with, in hex digits."""
 
 
-class _Multihash(NamedTuple):
-    name: str
-    digest: bytes
-
-    def new(self) -> Any:
-        """The function, at its beginning."""
-        family, _, bits = self.name.rpartition("-")
-        if family in {"blake2b", "blake2s"}:
-            return getattr(hashlib, family)(digest_size=int(bits) // 8)
-        name = self.name.replace("sha2-", "sha").replace("-", "_")
-        return hashlib.new(name, usedforsecurity=False)
-
-    def is_of(self, function: Any) -> bool:
-        """Return whether its digest is that of a function."""
-        size = (len(self.digest),) if self.name in _SHAKES else ()
-        return bool(function.digest(*size) == self.digest)
+_MD5, _SHA256 = "d50110", "1220"
+_SHAKES = {"shake-128": (32,), "shake-256": (64,)}  # lengths of digests that might have any
 
 
-def _decode(text: str) -> _Multihash | None:
-    """The multihash that hex digits stand for, if it is a whole digest of a known function."""
-    try:
-        code, rest = _varint(binascii.unhexlify(text))
-        size, digest = _varint(rest)
-        found = _Multihash(_NAMES[code], digest)
-        whole = _SHAKES.get(found.name) or found.new().digest_size
-    except (ValueError, KeyError):  # hashlib may lack some functions
+def _function(multihash: str) -> tuple[str, Any] | None:
+    """The function of a whole multihash, by its name and at its beginning, if it is known."""
+    begun = next((size for size in (4, 6, 8) if multihash[:size] in _NAMES), 0)
+    digits = 2 * int(multihash[begun - 2 : begun] or "0", 16)
+    if not begun or len(multihash) != begun + digits or not _HEX.fullmatch(multihash):
         return None
-    return found if size == len(digest) == whole else None
-
-
-def _varint(data: bytes) -> tuple[int, bytes]:
-    """The number that bytes begin with, seven bits in each, and what comes behind it."""
-    value = 0
-    for index, byte in enumerate(data[:_VARINT_BYTES]):
-        value |= (byte & 0x7F) << 7 * index
-        if byte < 0x80:  # noqa: PLR2004 - the eighth bit says that there is more
-            if not byte and index:
-                raise ValueError("a number in more bytes than it needs")
-            return value, data[index + 1 :]
-    raise ValueError("a number without an end")
+    name = _NAMES[multihash[:begun]]
+    if name.startswith("blake2"):
+        return name, getattr(hashlib, name[:7])(digest_size=digits // 2)
+    known_as = name.replace("sha2-", "sha").replace("-", "_")
+    try:
+        return name, hashlib.new(known_as, usedforsecurity=False)
+    except ValueError:
+        return None
 
 
 def multihash_of_md5(md5: str) -> str:
     """Return the multihash, in hex digits, of an md5 digest in hex digits."""
-    return f"d50110{md5}"
+    return f"{_MD5}{md5}"
 
 
 # What items say.
@@ -104,11 +83,17 @@ class Checksums:
         """Return whether Rucio can verify a transfer with one of them."""
         return bool(self.adler32 or self.md5)
 
+    def __or__(self, other: Checksums) -> Checksums:
+        """Return these checksums, and those of `other` that are unknown here."""
+        return Checksums(
+            self.adler32 or other.adler32, self.md5 or other.md5, self.multihash or other.multihash
+        )
+
     @property
     def sha256(self) -> str | None:
         """64 lower-case hex digits, if the multihash is one of SHA-256."""
-        decoded = _decode(self.multihash or "")
-        return decoded.digest.hex() if decoded is not None and decoded.name == "sha2-256" else None
+        multihash = self.multihash or ""
+        return multihash[len(_SHA256) :] if multihash.startswith(_SHA256) else None
 
 
 _NONE = Checksums()
@@ -128,13 +113,14 @@ def checksums_of(asset: Mapping[str, Any]) -> Checksums:
     config = asset.get("rucio:config")
     places = (asset, config if isinstance(config, dict) else {})
     found = asset.get("file:checksum")
-    found = found.lower() if isinstance(found, str) else ""
-    decoded = _decode(found) if found else None
-    md5 = decoded.digest.hex() if decoded is not None and decoded.name == "md5" else None
+    multihash = found.lower() if isinstance(found, str) else ""
+    if not _function(multihash):
+        multihash = ""
+    md5 = multihash[len(_MD5) :] if multihash.startswith(_MD5) else None
     return Checksums(
         adler32=_first_hex(places, "rucio:adler32", 8),
         md5=md5 or _first_hex(places, "rucio:md5", 32),
-        multihash=found if decoded is not None else None,
+        multihash=multihash or None,
     )
 
 
@@ -161,12 +147,11 @@ class Digester:
         """
         self._expected = expected
         self._adler32 = zlib.adler32(b"")
-        self._multihash = _decode(expected.multihash or "")
-        self._hashes: dict[str, Any] = {}
+        known = _function(expected.multihash or "")
+        self._hashes: dict[str, Any] = dict([known] if known else ())
         if md5 or expected.md5:
-            self._hashes["md5"] = hashlib.md5(usedforsecurity=False)
-        if self._multihash is not None:
-            self._hashes.setdefault(self._multihash.name, self._multihash.new())
+            self._hashes.setdefault("md5", hashlib.md5(usedforsecurity=False))
+        self._known = known[0] if known else None
         self.size_bytes = 0
 
     def update(self, data: bytes) -> None:
@@ -192,8 +177,10 @@ class Digester:
             expected = getattr(self._expected, name)
             if expected and expected != getattr(found, name):
                 return name
-        known = self._multihash
-        return known.name if known and not known.is_of(self._hashes[known.name]) else None
+        if self._known is None:
+            return None
+        digest = self._hashes[self._known].hexdigest(*_SHAKES.get(self._known, ()))
+        return None if str(self._expected.multihash).endswith(digest) else self._known
 
 
 # What the headers of an HTTP response say of a file.
@@ -223,11 +210,7 @@ def digests_of(headers: Mapping[str, str]) -> Checksums:
     # That of the content of an answer to HEAD, which is none, says nothing of the file.
     if of_content.adler32 == _OF_NOTHING.adler32 or of_content.md5 == _OF_NOTHING.md5:
         of_content = _NONE
-    places = (_of_sequences(headers.get("Repr-Digest", "")), of_content, _of_instance(headers))
-    return Checksums(
-        adler32=next((found.adler32 for found in places if found.adler32), None),
-        md5=next((found.md5 for found in places if found.md5), None),
-    )
+    return _of_sequences(headers.get("Repr-Digest", "")) | of_content | _of_instance(headers)
 
 
 def _of_sequences(header: str) -> Checksums:

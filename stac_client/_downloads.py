@@ -1,11 +1,9 @@
 """Downloads: the bytes of items in a folder, verified, as a catalogue of their own.
 
-from pathlib import Path
-from rucio.client import Client
-from stac_client._downloads import Downloader
-
-downloads = Downloader(Client()).download(items, Path("alps"))
-catalogue = pystac.Catalog.from_file(downloads.catalogue)
+Every file is verified: its size, the checksums that Rucio has of it, and the multihash of its
+item. Files that are there and right stay; those that are wrong are replaced. Beside the files the
+items are written, as a catalogue in which they point to the files; it grows with every download
+into the same folder. Rucio is asked once for each 1,000 assets, and once for each RSE.
 """
 
 from __future__ import annotations
@@ -16,47 +14,84 @@ import logging
 import os
 import shutil
 from collections import Counter
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
+from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
-from threading import Event, Lock
-from typing import IO, TYPE_CHECKING, Any, NamedTuple, Union
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
-from stac_client._assets import Asset, named_keys, select_assets
+from stac_client._assets import Asset, missing, named_keys, select_assets
 from stac_client._checksums import Checksums, Digester, multihash_of_md5
 from stac_client._items import iter_items
-from stac_client._local_catalogue import LocalCatalogue, UnusablePathError, as_registered, place
+from stac_client._local_catalogue import LocalCatalogue, as_registered, place
+from stac_client._lookup import threads
 from stac_client._registration import item_batches
-from stac_client._results import (
-    REPORT_S,
-    DownloadOutcome,
-    Downloads,
-    Outcome,
-    Reporter,
-    State,
-    Tally,
-)
-from stac_client._rucio import Rucio, details
+from stac_client._results import DownloadOutcome, Downloads, State, Tally
+from stac_client._rucio import details
 from stac_client.errors import ConfigurationError, StacRucioError
 from stac_policy.http import Attempts, FetchError, Incoming, make_session, strong_etag
 from stac_policy.urls import redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from concurrent.futures import ThreadPoolExecutor
+    from threading import Event
 
     import requests
-    from rucio.client import Client
 
     from stac_client._assets import AssetSelection
     from stac_client._items import ItemDict, ItemsLike
-    from stac_client._results import FileTally, Progress
-    from stac_client._rucio import RucioFile
+    from stac_client._results import FileTally, Outcome, Progress
+    from stac_client._rucio import Rucio, RucioFile
     from stac_policy.naming import DID
 
 
-# Files of a download in their folder: where they are, whether they are right, half a file.
+def download(
+    rucio: Rucio,
+    items: ItemsLike,
+    folder: Path | str,
+    *,
+    rse: str | None = None,
+    assets: AssetSelection = None,
+    scope: str | None = None,
+    only_available: bool = False,
+    workers: int = 8,
+    on_progress: Callable[[Progress], None] = lambda _: None,
+) -> Downloads:
+    """Download the assets of items, each from the best replica that gives it.
+
+    Arguments and errors are those of `StacClient.download`; `scope` is a fixed one, instead of
+    those derived from the collections. What is there before an error is recognised when it is
+    tried again.
+    """
+    sources = Sources(rucio, rse)
+    # Resolved, so that nothing in it that is a link goes unseen.
+    folder = Path(folder).resolve()
+    absent = State.SKIPPED if only_available else State.FAILED
+    outcomes: list[DownloadOutcome] = []
+    unseen = named_keys(assets)
+    select = partial(select_assets, selection=assets, scope=scope)
+    with (
+        locked(folder),
+        make_session(pool_maxsize=workers) as session,
+        threads(workers) as (executor, stop),
+    ):
+        catalogue = LocalCatalogue(folder)
+        run = _Run(
+            rucio, folder, sources, absent, catalogue, Tally(on_progress), session, executor, stop
+        )
+        try:
+            for batch in item_batches(map(as_registered, iter_items(items)), select):
+                unseen -= {found.key for _, selected in batch for found in selected}
+                outcomes += run.download(batch)
+        finally:
+            catalogue.save()
+    outcomes += [_outcome(each, each.state, each.reason) for each in missing(unseen)]
+    return Downloads(outcomes, catalogue.path, catalogue.problems)
+
+
+# Files of a download in their folder.
 
 
 # No part of a name starts with a dot: names of our own that do are never those of assets.
@@ -92,36 +127,6 @@ class MismatchError(FetchError):
     """A file is not the one that Rucio and the item speak of; the message says why."""
 
 
-def verify(path: Path, size_bytes: int, expected: Checksums, stop: Event) -> Checksums:
-    """Read a file and compare it with what is known of it.
-
-    Args:
-        path: The file.
-        size_bytes: Its size; compared first, as that costs nothing.
-        expected: Its checksums, as far as they are known.
-        stop: Set when nobody wants to know any more.
-
-    Returns:
-        Its checksums: adler32, and a multihash or md5.
-
-    Raises:
-        MismatchError: It is another file.
-        OSError: It cannot be read.
-    """
-    found_bytes = path.stat().st_size
-    if found_bytes != size_bytes:
-        raise MismatchError(f"it has {found_bytes} bytes instead of {size_bytes}")
-    digester = Digester(expected, md5=expected.multihash is None)
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            if stop.is_set():
-                raise CancelledError
-            digester.update(chunk)
-    if wrong := digester.contradiction():
-        raise MismatchError(f"its {wrong} is not the known one")
-    return digester.checksums()
-
-
 class Part:
     """The bytes of a file so far, hidden beside its place, and the replica that they are of."""
 
@@ -152,12 +157,7 @@ class Part:
         return (self.size_bytes, source[1]) if source and source[0] == url else (0, None)
 
     def restart(self, url: str, etag: str | None) -> None:
-        """Begin with no bytes, of another replica or another version of it.
-
-        Args:
-            url: URL of the replica.
-            etag: Its strong ETag; without one it cannot be continued.
-        """
+        """Begin with no bytes; without the strong ETag of the replica it cannot be continued."""
         self.remove()
         self.target.parent.mkdir(parents=True, exist_ok=True)
         if etag is not None:
@@ -168,8 +168,7 @@ class Part:
 
     def write(self, piece: bytes) -> None:
         """Add bytes; `close` has to follow, once."""
-        if self._file is None:
-            self._file = self.path.open("ab")
+        self._file = self._file or self.path.open("ab")
         self._file.write(piece)
 
     def close(self) -> None:
@@ -233,11 +232,7 @@ class Sources:
     """
 
     def __init__(self, rucio: Rucio, rse: str | None) -> None:
-        """Take one RSE or all.
-
-        Args:
-            rucio: A client of Rucio.
-            rse: The only RSE to take replicas from, or none for all.
+        """Take replicas from one RSE or from all.
 
         Raises:
             StacRucioError: The RSE does not exist, or Rucio cannot be reached.
@@ -253,26 +248,21 @@ class Sources:
     def learn(self, rses: Iterable[str]) -> None:
         """Ask Rucio for the RSEs that are not known yet, in one request for each."""
         for rse in sorted(set(rses) - set(self._ranks)):
-            try:
-                self._ranks[rse] = _rank(self._rucio.rse(rse))
-            except StacRucioError:  # only the order depends on it
-                self._ranks[rse] = _rank({})
+            facts: dict[str, Any] = {}
+            with suppress(StacRucioError):  # only the order depends on it
+                facts = self._rucio.rse(rse)
+            is_slow = facts.get("rse_type") == "TAPE" or facts.get("availability_read") is False
+            self._ranks[rse] = 2 if is_slow else int(facts.get("deterministic") is False)
 
     def of(self, file: RucioFile, url: str) -> list[Source]:
-        """Return the available replicas of a file that are wanted, the best first.
-
-        Args:
-            file: The file.
-            url: URL of the asset in its item.
-        """
-        found = [
-            Source(rse, pfn)
-            for rse, pfns in file.pfns.items()
-            if self._only in (None, rse) and _is_available(file, rse)
-            for pfn in pfns
-        ]
+        """Return the available replicas of a file whose item has this URL, the best first."""
         return sorted(
-            found,
+            (
+                Source(rse, pfn)
+                for rse, pfns in file.pfns.items()
+                if self._only in (None, rse) and file.states.get(rse, "AVAILABLE") == "AVAILABLE"
+                for pfn in pfns
+            ),
             key=lambda source: (
                 self.failures[source.rse] >= _PATIENCE,
                 self._ranks.get(source.rse, 0),
@@ -281,10 +271,8 @@ class Sources:
             ),
         )
 
-    def absence(self, file: RucioFile | None) -> str:
+    def absence(self, file: RucioFile) -> str:
         """Describe why there is no replica to download."""
-        if file is None:
-            return "not in Rucio; register it with create_replicas"
         if self._only is None:
             return "no replica is available"
         state = file.states.get(self._only)
@@ -293,19 +281,11 @@ class Sources:
         return f"its replica at {self._only} is {state}"
 
 
-def _is_available(file: RucioFile, rse: str) -> bool:
-    return file.states.get(rse, "AVAILABLE") == "AVAILABLE"
-
-
-def _rank(rse: dict[str, Any]) -> int:
-    if rse.get("rse_type") == "TAPE" or rse.get("availability_read") is False:
-        return 2
-    return 1 if rse.get("deterministic") is False else 0
-
-
 # A download under way.
 
-_Found = Union[Asset, Outcome]
+
+def _outcome(found: Asset | Outcome, state: State, reason: str) -> DownloadOutcome:
+    return DownloadOutcome(found.collection, found.item, found.key, state, reason, found.did)
 
 
 @dataclass(frozen=True)
@@ -316,128 +296,65 @@ class _Wanted:
     file: RucioFile
     tally: FileTally
 
-    @cached_property
+    @property
     def expected(self) -> Checksums:
         """What Rucio says of the file, and the item's multihash."""
-        adler32, md5 = self.file.adler32, self.file.md5
-        return Checksums(
-            adler32=adler32.lower().zfill(8) if adler32 else None,
-            md5=md5.lower() if md5 else None,
-            multihash=self.asset.checksums.multihash,
-        )
+        return replace(self.file.checksums, multihash=self.asset.checksums.multihash)
 
-    def outcome(self, state: State, reason: str) -> DownloadOutcome:
-        """What became of it, if it is not there."""
-        return _outcome(self.asset, state, reason)
+    def verify(self, path: Path, stop: Event) -> Checksums:
+        """Compare a file with what is known of it: its size first, as that costs nothing.
+
+        Returns:
+            Its checksums: adler32, and a multihash or md5.
+
+        Raises:
+            MismatchError: It is another file.
+            OSError: It cannot be read.
+        """
+        found_bytes = path.stat().st_size
+        if found_bytes != self.file.size_bytes:
+            raise MismatchError(f"it has {found_bytes} bytes instead of {self.file.size_bytes}")
+        expected = self.expected
+        digester = Digester(expected, md5=expected.multihash is None)
+        with path.open("rb") as file:
+            while chunk := file.read(_CHUNK_BYTES):
+                if stop.is_set():
+                    raise CancelledError
+                digester.update(chunk)
+        if wrong := digester.contradiction():
+            raise MismatchError(f"its {wrong} is not the known one")
+        return digester.checksums()
 
     def there(self, state: State, path: Path, found: Checksums) -> DownloadOutcome:
         """What became of it, if it is there."""
         known = self.expected or self.expected.multihash
+        reason = "" if known else "no checksum is known: only its size fits"
         return replace(
-            self.outcome(state, "" if known else "no checksum is known: only its size fits"),
+            _outcome(self.asset, state, reason),
             path=path,
             size_bytes=self.file.size_bytes,
             checksum=found.multihash or multihash_of_md5(str(found.md5)),
         )
 
 
-@dataclass(frozen=True)
-class Downloader:
-    """Downloads the assets of items, each from the best replica that gives it."""
-
-    client: Client | Rucio
-    workers: int = 8
-    """How many files are downloaded at the same time."""
-
-    def download(
-        self,
-        items: ItemsLike,
-        folder: Path | str,
-        *,
-        rse: str | None = None,
-        assets: AssetSelection = None,
-        scope: str | None = None,
-        only_available: bool = False,
-        on_progress: Callable[[Progress], None] = lambda _: None,
-    ) -> Downloads:
-        """Download the assets of items to `FOLDER/COLLECTION/ITEM/ASSET`.
-
-        Every file is verified: its size, the checksums that Rucio has of it, and
-        the multihash of its item. Files that are there and right stay; those that
-        are wrong are replaced. What was interrupted goes on where it stopped, if
-        the server can do that. Beside the files the items are written, as a
-        catalogue in which they point to the files; it grows with every download
-        into the same folder.
-
-        Rucio is asked once for each 1,000 assets, and once for each RSE.
-
-        Args:
-            items: The items.
-            folder: Where to; made if it is missing. Only one download at a time.
-            rse: The only RSE to download from. By default the best replica is
-                taken, and the others in turn when one fails.
-            assets: Keys of the assets, or a predicate (`by_role`, `by_media_type`).
-                By default those with the role `data` where an item has any, and
-                otherwise all that are files.
-            scope: A fixed scope, instead of those derived from the collections.
-            only_available: Take what is there: an asset without a replica is
-                skipped, and has not failed.
-            on_progress: Called in this thread, a few times a second.
-
-        Returns:
-            What became of each asset.
-
-        Raises:
-            StacRucioError: The RSE does not exist, the folder cannot be written,
-                or Rucio or the STAC API does not answer. What is there by then is
-                recognised when it is tried again.
-        """
-        rucio = Rucio.of(self.client)
-        sources = Sources(rucio, rse)
-        # Resolved, so that nothing in it that is a link goes unseen.
-        folder = Path(folder).resolve()
-        absent = State.SKIPPED if only_available else State.FAILED
-        with locked(folder), make_session(pool_maxsize=self.workers) as session:
-            catalogue, tally = LocalCatalogue(folder), Tally()
-            run = _Run(rucio, self.workers, folder, sources, session, absent, catalogue, tally)
-            reporter = Reporter(tally, on_progress)
-            outcomes: list[DownloadOutcome] = []
-            unseen = named_keys(assets)
-            select = partial(select_assets, selection=assets, scope=scope)
-            try:
-                for batch in item_batches(map(as_registered, iter_items(items)), select):
-                    unseen -= {found.key for _, selected in batch for found in selected}
-                    outcomes += run.download(batch, reporter)
-            finally:
-                catalogue.save()
-        for key in sorted(unseen):
-            reason = "no item has an asset with this key"
-            outcomes.append(DownloadOutcome("", "", key, State.SKIPPED, reason))
-        return Downloads(outcomes, catalogue.path, catalogue.problems)
-
-
 @dataclass
 class _Run:
-    """A download under way."""
-
     rucio: Rucio
-    workers: int
     folder: Path
     sources: Sources
-    session: requests.Session
     absent: State
     """What becomes of an asset without a replica."""
     catalogue: LocalCatalogue
     tally: Tally
-    stop: Event = field(default_factory=Event)
+    session: requests.Session
+    executor: ThreadPoolExecutor
+    stop: Event
     seen: set[DID] = field(default_factory=set)
-    downloads: Any = None
-    lock: Any = field(default_factory=Lock)
 
     def download(
-        self, batch: list[tuple[ItemDict, list[_Found]]], reporter: Reporter
+        self, batch: list[tuple[ItemDict, list[Asset | Outcome]]]
     ) -> list[DownloadOutcome]:
-        """Download the selected assets of some items, and write the items."""
+        """Download the selected assets of some items side by side, and write the items."""
         new: dict[DID, Asset] = {}  # that come for the first time; pages may overlap
         for _, selected in batch:
             for found in selected:
@@ -445,47 +362,43 @@ class _Run:
                     new.setdefault(found.did, found)
         self.seen.update(new)
         files: dict[DID, RucioFile] = {}
+        unknown = self.absent, "not in Rucio; register it with create_replicas"
         try:
-            files = self.rucio.files(new, all_states=True)
+            files = self.rucio.files(new)
         except StacRucioError as error:
-            done = {id(asset): _outcome(asset, State.FAILED, str(error)) for asset in new.values()}
-        else:
-            self.sources.learn(rse for file in files.values() for rse in file.pfns)
-            done = self._side_by_side(new.values(), files, reporter)
+            unknown = State.FAILED, str(error)
+        self.sources.learn(rse for file in files.values() for rse in file.pfns)
+        futures = {
+            did: self.executor.submit(
+                self._work, _Wanted(asset, files[did], self.tally.expect(files[did].size_bytes))
+            )
+            for did, asset in new.items()
+            if did in files
+        }
+        self.tally.wait(futures.values())
+
+        def outcome(found: Asset | Outcome) -> DownloadOutcome:
+            if not isinstance(found, Asset):
+                return _outcome(found, found.state, found.reason)
+            if new.get(found.did) is not found:
+                return _outcome(found, State.SKIPPED, "the same asset came before")
+            known = futures.get(found.did)
+            return known.result() if known else _outcome(found, *unknown)
+
         outcomes = []
         for item, selected in batch:
-            of_item = [done.get(id(found)) or _not_downloaded(found) for found in selected]
+            of_item = [*map(outcome, selected)]
             outcomes += of_item
-            assets = [found for found in selected if isinstance(found, Asset)]
-            if assets:
-                rses = _source_rses(assets, files)
-                self.catalogue.add(item, assets[0].dataset, of_item, rses)
+            if assets := [found for found in selected if isinstance(found, Asset)]:
+                source_rses = {
+                    found.key: rse
+                    for found in assets
+                    if found.did in files
+                    for rse, pfns in files[found.did].pfns.items()
+                    if found.url in pfns
+                }
+                self.catalogue.add(item, assets[0].dataset, of_item, source_rses)
         return outcomes
-
-    def _side_by_side(
-        self, assets: Iterable[Asset], files: dict[DID, RucioFile], reporter: Reporter
-    ) -> dict[int, DownloadOutcome]:
-        """Download assets side by side; gives what became of each, by its identity."""
-        done = {}
-        futures: dict[int, Future[DownloadOutcome]] = {}
-        with ThreadPoolExecutor(self.workers) as executor:
-            for asset in assets:
-                if (file := files.get(asset.did)) is None:
-                    done[id(asset)] = _outcome(asset, self.absent, self.sources.absence(None))
-                    continue
-                wanted = _Wanted(asset, file, self.tally.expect(file.size_bytes))
-                futures[id(asset)] = executor.submit(self._work, wanted)
-            try:
-                reporter.report()
-                pending = set(futures.values())
-                while pending:
-                    pending = wait(pending, timeout=REPORT_S).not_done
-                    reporter.report()
-            except BaseException:
-                self.stop.set()
-                executor.shutdown(wait=False, cancel_futures=True)
-                raise
-        return done | {key: future.result() for key, future in futures.items()}
 
     def _work(self, wanted: _Wanted) -> DownloadOutcome:
         """Download an asset, unless it is there; whatever happens, it has an outcome."""
@@ -493,17 +406,16 @@ class _Run:
         try:
             part = Part(place(self.folder, wanted.asset.did))
             found = self._download(wanted, part)
-        except UnusablePathError as error:
-            found = wanted.outcome(State.FAILED, str(error))
-        except OSError as error:
-            if part is not None:
-                with suppress(OSError):  # nor can it be removed
-                    part.remove()
-            reason = f"its file cannot be written or read: {error.strerror or error}"
-            found = wanted.outcome(State.FAILED, reason)
         except Exception as error:  # noqa: BLE001 - one asset must not stop the others
             reason = f"unexpected {type(error).__name__}: {error}"
-            found = wanted.outcome(State.FAILED, reason)
+            if isinstance(error, StacRucioError):
+                reason = str(error)
+            elif isinstance(error, OSError):
+                reason = f"its file cannot be written or read: {error.strerror or error}"
+                with suppress(OSError):  # nor can it be removed
+                    if part is not None:
+                        part.remove()
+            found = _outcome(wanted.asset, State.FAILED, reason)
         wanted.tally.done(there=found.path is not None)
         return found
 
@@ -511,7 +423,7 @@ class _Run:
         target, size_bytes = part.target, wanted.file.size_bytes
         if target.is_file():
             try:
-                found = self._verify(wanted, target)
+                found = wanted.verify(target, self.stop)
             except MismatchError:
                 target.unlink()  # what is there is right, or is not there
             else:
@@ -520,11 +432,11 @@ class _Run:
                 return wanted.there(State.ALREADY_THERE, target, found)
         sources = self.sources.of(wanted.file, wanted.asset.url)
         if not sources:
-            return wanted.outcome(self.absent, self.sources.absence(wanted.file))
+            return _outcome(wanted.asset, self.absent, self.sources.absence(wanted.file))
         missing_bytes = size_bytes - part.size_bytes
         if missing_bytes > (free_bytes := shutil.disk_usage(self.folder).free):
             reason = f"{missing_bytes:,} bytes do not fit into {self.folder} ({free_bytes:,} free)"
-            return wanted.outcome(State.FAILED, reason)
+            return _outcome(wanted.asset, State.FAILED, reason)
         if begun := part.source():
             sources.sort(key=lambda source: http_url(source.pfn) != begun[0])
         return self._try(wanted, sources, part)
@@ -553,7 +465,7 @@ class _Run:
         if part.source() is None:
             part.remove()
         said = (f"{rse} {redact(pfn)}: {why}" for (rse, pfn), why in reasons.items())
-        return wanted.outcome(State.FAILED, "; ".join(said))
+        return _outcome(wanted.asset, State.FAILED, "; ".join(said))
 
     def _fetch(self, wanted: _Wanted, source: Source, part: Part) -> Checksums:
         """Download a replica into the part, and return its checksums."""
@@ -564,7 +476,7 @@ class _Run:
         else:
             self._fetch_url(wanted, url, part)
         try:
-            return self._verify(wanted, part.path)
+            return wanted.verify(part.path, self.stop)
         except MismatchError:
             part.remove()
             if not went_on:
@@ -611,7 +523,7 @@ class _Run:
                 "transfer_timeout": max(_LEAST_TIMEOUT_S, size_bytes // _SLOWEST_BYTES_S),
             }
             try:
-                (result,) = self._downloads().download_pfns(
+                (result,) = self._rucio_downloads.download_pfns(
                     [asked],
                     num_threads=1,
                     traces_copy_out=traces,
@@ -628,36 +540,9 @@ class _Run:
             shutil.rmtree(folder, ignore_errors=True)
         wanted.tally.reached(size_bytes)
 
-    def _downloads(self) -> Any:
+    @cached_property
+    def _rucio_downloads(self) -> Any:
         """Rucio's own download client; it makes a client by itself, as rucio.cfg says."""
-        with self.lock:
-            if self.downloads is None:
-                from rucio.client.downloadclient import DownloadClient
+        from rucio.client.downloadclient import DownloadClient
 
-                self.downloads = DownloadClient(client=self.rucio.client, logger=_LOGGER.log)
-            return self.downloads
-
-    def _verify(self, wanted: _Wanted, path: Path) -> Checksums:
-        return verify(path, wanted.file.size_bytes, wanted.expected, self.stop)
-
-
-def _outcome(asset: Asset, state: State, reason: str) -> DownloadOutcome:
-    return DownloadOutcome(asset.collection, asset.item, asset.key, state, reason, asset.did)
-
-
-def _not_downloaded(found: _Found) -> DownloadOutcome:
-    if isinstance(found, Asset):
-        return _outcome(found, State.SKIPPED, "the same asset came before")
-    state = found.state
-    return DownloadOutcome(found.collection, found.item, found.key, state, found.reason)
-
-
-def _source_rses(assets: list[Asset], files: dict[DID, RucioFile]) -> dict[str, str]:
-    """The RSE that each asset's own URL is registered at, by the asset's key."""
-    return {
-        asset.key: rse
-        for asset in assets
-        if asset.did in files
-        for rse, pfns in files[asset.did].pfns.items()
-        if asset.url in pfns
-    }
+        return DownloadClient(client=self.rucio.client, logger=_LOGGER.log)

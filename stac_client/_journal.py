@@ -6,7 +6,6 @@ import hashlib
 import json
 import secrets
 import sqlite3
-from contextlib import closing
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stac_client._items import id_text
@@ -20,6 +19,11 @@ if TYPE_CHECKING:
 
 
 _FORMAT = 1
+_TABLES = """
+PRAGMA journal_mode=WAL;
+CREATE TABLE IF NOT EXISTS purpose (format INTEGER, text TEXT PRIMARY KEY);
+CREATE TABLE IF NOT EXISTS items (item BLOB PRIMARY KEY, version BLOB NOT NULL) WITHOUT ROWID;
+"""
 _DIGEST_BYTES = 16
 
 
@@ -40,11 +44,14 @@ def registration_purpose(rse: str, host: str) -> str:
 def entry_of(item: Mapping[str, Any]) -> Entry:
     """The entry of an item as it is now."""
     collection, item_id = item.get("collection"), item.get("id")
+    properties = item.get("properties")
+    updated = properties.get("updated") if isinstance(properties, dict) else None
     return Entry(
-        collection=id_text(collection),
-        item=id_text(item_id),
+        id_text(collection),
+        id_text(item_id),
         identity=_digest([collection, item_id]),
-        version=_version(item),
+        # Not only `updated`, which many catalogues lack.
+        version=_digest([updated, item.get("assets")]),
     )
 
 
@@ -58,30 +65,19 @@ class Journal:
     """
 
     def __init__(self, path: Path, purpose: str) -> None:
-        """Open a journal, or begin one.
-
-        Args:
-            path: Its file; made if it does not exist.
-            purpose: What it is for: another purpose needs another journal.
+        """Open a journal, or begin one; another purpose needs another file.
 
         Raises:
             ConfigurationError: The file is no journal, or one for another purpose.
         """
         try:
             self._database = sqlite3.connect(path, isolation_level=None)
-            self._database.execute("PRAGMA journal_mode=WAL")
-            self._database.execute(
-                "CREATE TABLE IF NOT EXISTS purpose (format INTEGER, text TEXT PRIMARY KEY)"
-            )
-            self._database.execute(
-                "CREATE TABLE IF NOT EXISTS items (item BLOB PRIMARY KEY, version BLOB NOT NULL)"
-                " WITHOUT ROWID"
-            )
+            self._database.executescript(_TABLES)
             known = self._database.execute("SELECT format, text FROM purpose").fetchall()
             if not known:
                 self._database.execute("INSERT INTO purpose VALUES (?, ?)", (_FORMAT, purpose))
         except sqlite3.Error as error:
-            raise ConfigurationError(f"{path} can not be used as a journal: {error}") from error
+            raise ConfigurationError(f"{path} cannot be used as a journal: {error}") from error
         if known and known != [(_FORMAT, purpose)]:
             self.close()
             raise ConfigurationError(
@@ -89,23 +85,16 @@ class Journal:
             )
 
     def has(self, entry: Entry) -> bool:
-        """Tell whether this very version of an item has been dealt with."""
-        row = self._database.execute(
-            "SELECT version FROM items WHERE item = ?", (entry.identity,)
-        ).fetchone()
-        return row is not None and row[0] == entry.version
+        """Return whether this very version of an item has been dealt with."""
+        found = self._database.execute("SELECT version FROM items WHERE item = ?", entry[2:3])
+        return bool(found.fetchone() == (entry.version,))
 
     def add(self, entries: Iterable[Entry]) -> None:
         """Write down that items have been dealt with: all of them, or none if it fails."""
         rows = [(entry.identity, entry.version) for entry in entries]
-        with closing(self._database.cursor()) as cursor:
-            cursor.execute("BEGIN IMMEDIATE")
-            cursor.executemany("INSERT OR REPLACE INTO items VALUES (?, ?)", rows)
-            cursor.execute("COMMIT")
-
-    def __len__(self) -> int:
-        (count,) = self._database.execute("SELECT count(*) FROM items").fetchone()
-        return int(count)
+        self._database.execute("BEGIN IMMEDIATE")
+        with self._database:
+            self._database.executemany("INSERT OR REPLACE INTO items VALUES (?, ?)", rows)
 
     def close(self) -> None:
         """Close it."""
@@ -116,13 +105,6 @@ class Journal:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _version(item: Mapping[str, Any]) -> bytes:
-    """What changes when an item changes: not only `updated`, which many catalogues lack."""
-    properties = item.get("properties")
-    updated = properties.get("updated") if isinstance(properties, dict) else None
-    return _digest([updated, item.get("assets")])
 
 
 def _digest(value: object) -> bytes:

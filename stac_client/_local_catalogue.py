@@ -15,7 +15,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from math import inf, isfinite
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -24,7 +23,7 @@ import pystac
 from pystac.utils import datetime_to_str, str_to_datetime
 
 from stac_client._alternates import EXTENSION as ALTERNATES
-from stac_client._alternates import LOCAL, NAME, is_http, with_original, with_replicas
+from stac_client._alternates import LOCAL, NAME, is_http, restore_original_href, with_replicas
 from stac_client._results import State
 from stac_client.errors import ConfigurationError
 from stac_policy.naming import DID, asset_name
@@ -39,35 +38,29 @@ if TYPE_CHECKING:
 
 _JSON, _GEOJSON = "application/json", "application/geo+json"
 _FILES = "https://stac-extensions.github.io/file/"
+# What local assets use, and what the URLs of the versions that will do begin with.
+_EXTENSIONS = {f"{_FILES}v2.1.0/schema.json": _FILES, ALTERNATES: ALTERNATES}
 # Of the catalogue that an item comes from; `self` is kept as `canonical`.
 _STRUCTURE = frozenset({"self", "root", "parent", "collection", "next", "prev"})
 
 
-class UnusablePathError(Exception):
-    """A file has no place in the folder; the message says why."""
-
-
 def place(folder: Path, did: DID) -> Path:
-    """Return the path of an asset's file: `COLLECTION/ITEM/ASSET`, the parts of its name in Rucio.
+    """Return the path of an asset's file in a resolved folder, by its name in Rucio.
 
-    They are escaped, so none is `..` or hidden. Without the collection, items
-    of the same id would meet. `rucio download` of an item writes the same.
-
-    Args:
-        folder: The folder of the download, resolved.
-        did: The asset's file in Rucio.
+    The parts of the name are escaped, so none is `..` or hidden. Without the collection, items of
+    the same id would meet. `rucio download` of an item writes the same.
 
     Raises:
-        UnusablePathError: The place would be outside the folder, by a symbolic
+        ConfigurationError: The place would be outside the folder, by a symbolic
             link, or is that of the catalogue.
     """
     collection, item, asset = did.name[1:].split("/")
     for part, taken in ((collection, "catalog.json"), (item, "collection.json")):
         if part.lower() == taken:  # as file systems that ignore case see it
-            raise UnusablePathError(f"{taken} is the catalogue's own file in {folder}")
+            raise ConfigurationError(f"{taken} is the catalogue's own file in {folder}")
     parent = folder / collection / item
     if os.path.realpath(parent) != str(parent):
-        raise UnusablePathError(f"a symbolic link leads from {parent} to elsewhere")
+        raise ConfigurationError(f"a symbolic link leads from {parent} to elsewhere")
     return parent / asset
 
 
@@ -77,15 +70,20 @@ def as_registered(item: ItemDict) -> ItemDict:
     That differs where a modifier has put another one in its place, and where the
     asset lies beside the item of an earlier download.
     """
-    base, found = link_href(item), item.get("links")
-    links = found if isinstance(found, list) else []
+    base, assets, links = link_href(item), item.get("assets"), item.get("links")
     return {
         **item,
         "assets": {
-            key: with_original(_absolute(fields, base)) if isinstance(fields, Mapping) else fields
-            for key, fields in _mapping(item.get("assets")).items()
+            key: restore_original_href(_absolute(fields, base))
+            if isinstance(fields, Mapping)
+            else fields
+            for key, fields in (assets.items() if isinstance(assets, Mapping) else ())
         },
-        "links": [_absolute(link, base) for link in links if isinstance(link, Mapping)],
+        "links": [
+            _absolute(link, base)
+            for link in (links if isinstance(links, list) else ())
+            if isinstance(link, Mapping)
+        ],
     }
 
 
@@ -93,10 +91,7 @@ class LocalCatalogue:
     """The catalogue of a folder; written item by item, and as a whole in the end."""
 
     def __init__(self, folder: Path) -> None:
-        """Start a catalogue, or continue the one that is there.
-
-        Args:
-            folder: The folder of the downloads, resolved.
+        """Start a catalogue in a resolved folder, or continue the one that is there.
 
         Raises:
             ConfigurationError: The folder has a catalog.json that is none of STAC.
@@ -105,7 +100,8 @@ class LocalCatalogue:
         self.path = folder / "catalog.json"
         self.problems: list[str] = []
         """What could not be written, and why."""
-        self._growth: dict[str, _Growth] = {}
+        self._growth: dict[str, tuple[dict[str, Any], Extent, list[str]]] = {}
+        """New items by collection: the collection where there is none yet, their extent, links."""
         try:
             _read(self.path, "Catalog")
         except (OSError, ValueError) as error:
@@ -120,16 +116,10 @@ class LocalCatalogue:
         outcomes: Collection[DownloadOutcome],
         source_rses: Mapping[str, str],
     ) -> None:
-        """Write an item, unless all of it was skipped.
+        """Write an item, as `as_registered` returns it, unless all of it was skipped.
 
-        Its assets that are there, now or since earlier, point to their files; the
-        others keep their URLs.
-
-        Args:
-            item: The item, as `as_registered` returns it.
-            dataset: Its dataset in Rucio.
-            outcomes: What became of its assets.
-            source_rses: The RSE that each asset's own URL is registered at, if any.
+        Its assets that are there, now or since earlier, point to their files; the others keep
+        their URLs, and those of `source_rses` stay beside the files.
         """
         _, collection, name = dataset.name.split("/")
         if not any(outcome.path or outcome.state is State.FAILED for outcome in outcomes):
@@ -137,34 +127,26 @@ class LocalCatalogue:
         file_name = _file_name(item, name)
         try:
             path = place(self._folder, DID(dataset.scope, f"{dataset.name}/{file_name}"))
-            there = {
-                outcome.key: _local_asset(item, outcome, outcome.path.name, source_rses)
-                for outcome in outcomes
-                if outcome.path is not None
-            }
-            _write(path, _local_item(item, _assets_there(path) | there))
-        except (OSError, TypeError, ValueError, UnusablePathError) as error:
+            there = _assets_there(path)
+            for key, found in ((each.key, each) for each in outcomes if each.path):
+                there[key] = _local_asset(item["assets"][key], found, source_rses.get(key))
+            _write(path, _local_item(item, there))
+        except (OSError, TypeError, ValueError, ConfigurationError) as error:
             self.problems.append(f"item {collection}/{name} could not be written: {error}")
             return
-        growth = self._growth.setdefault(collection, _Growth(_new_collection(item)))
-        growth.extent |= Extent.of_item(item)
-        growth.hrefs.append(f"./{name}/{file_name}")
+        new, extent, hrefs = self._growth.get(collection) or (_new_collection(item), Extent(), [])
+        hrefs.append(f"./{name}/{file_name}")
+        self._growth[collection] = new, extent | Extent.of_item(item), hrefs
 
     def save(self) -> None:
         """Write the collections and the catalogue of all items that were added."""
-        for name, growth in self._growth.items():
-            items = (_link("item", href, _GEOJSON) for href in growth.hrefs)
+        for name, (new, extent, hrefs) in self._growth.items():
             path = self._folder / name / "collection.json"
-            self._grow(path, growth.new, items, growth.extent)
-        catalogue = {
-            "type": "Catalog",
-            "id": "stac-rucio",
-            "stac_version": pystac.get_stac_version(),
-            "description": "Items and files that stac-rucio has downloaded.",
-            "links": [_link("root", "./catalog.json")],
-        }
+            self._grow(path, new, (_link("item", href, _GEOJSON) for href in hrefs), extent)
         collections = (_link("child", f"./{name}/collection.json") for name in self._growth)
-        self._grow(self.path, catalogue, collections)
+        description = "Items and files that stac-rucio has downloaded."
+        new = _new("Catalog", "stac-rucio", description, _link("root", "./catalog.json"))
+        self._grow(self.path, new, collections)
 
     def _grow(
         self,
@@ -185,37 +167,35 @@ class LocalCatalogue:
             self.problems.append(f"{path} could not be written: {error}")
 
 
+def _new(kind: str, name: str, description: str, *links: dict[str, str]) -> dict[str, Any]:
+    return {
+        "type": kind,
+        "id": name,
+        "stac_version": pystac.get_stac_version(),
+        "description": description,
+        "links": [*links],
+    }
+
+
 def _new_collection(item: ItemDict) -> dict[str, Any]:
+    name, original = str(item["collection"]), link_href(item, "collection")
     links = [_link("root", "../catalog.json"), _link("parent", "../catalog.json")]
-    original = link_href(item, "collection")
     if is_http(original):  # which knows the licence and all the rest
         links.append(_link("canonical", original))
-    return {
-        "type": "Collection",
-        "id": str(item["collection"]),
-        "stac_version": pystac.get_stac_version(),
-        "description": f"Downloaded items of the collection {item['collection']}.",
-        "license": "other",
-        "links": links,
-    }
+    description = f"Downloaded items of the collection {name}."
+    return _new("Collection", name, description, *links) | {"license": "other"}
 
 
 # One item: with the URLs that it comes with, and with the files beside it.
 
 
 def _file_name(item: ItemDict, part: str) -> str:
-    """Return the file name of an item, which none of its assets has: almost always `ITEM.json`.
-
-    Args:
-        item: The item.
-        part: Its id as part of a name in Rucio.
-    """
-    collection, item_id, assets = item["collection"], item["id"], item["assets"]
+    """Return the file name of an item, which none of its assets has: almost always `ITEM.json`."""
     taken = set()
-    for key in filter(None, assets):
-        href = _mapping(assets[key]).get("href")
+    for key in filter(None, item["assets"]):
+        href = _at(item["assets"], key, "href")
         href = href if isinstance(href, str) else None
-        name = asset_name(collection, item_id, key, href, assets)
+        name = asset_name(item["collection"], item["id"], key, href, item["assets"])
         taken.add(name.rpartition("/")[2].lower())
     name = f"{part}.json"
     while name.lower() in taken:
@@ -231,11 +211,9 @@ def _local_item(item: ItemDict, local: Mapping[str, Mapping[str, Any]]) -> ItemD
         links.append(_link("canonical", own, _GEOJSON))
     listed = item.get("stac_extensions")
     extensions = [*listed] if isinstance(listed, list) else []
-    if local:
-        if not any(str(extension).startswith(_FILES) for extension in extensions):
-            extensions.append(f"{_FILES}v2.1.0/schema.json")
-        if ALTERNATES not in extensions:
-            extensions.append(ALTERNATES)
+    for extension, start in _EXTENSIONS.items() if local else ():
+        if not any(str(each).startswith(start) for each in extensions):
+            extensions.append(extension)
     return {
         **item,
         "stac_extensions": extensions,
@@ -250,12 +228,11 @@ def _local_item(item: ItemDict, local: Mapping[str, Mapping[str, Any]]) -> ItemD
 
 
 def _local_asset(
-    item: ItemDict, there: DownloadOutcome, file_name: str, source_rses: Mapping[str, str]
+    fields: Mapping[str, Any], there: DownloadOutcome, source_rse: str | None
 ) -> dict[str, Any]:
-    fields = item["assets"][there.key]
-    replicas = {LOCAL: (f"./{file_name}",)}
-    if there.key in source_rses:
-        replicas[source_rses[there.key]] = (fields["href"],)
+    replicas = {LOCAL: (f"./{there.path.name}",)} if there.path else {}
+    if source_rse is not None:
+        replicas[source_rse] = (fields["href"],)
     return {
         **with_replicas(fields, replicas, prefer=[LOCAL]),
         "file:size": there.size_bytes,
@@ -297,10 +274,8 @@ class Extent(NamedTuple):
     @classmethod
     def of_item(cls, item: Mapping[str, Any]) -> Extent:
         """The extent of an item."""
-        start, end = (
-            _datetime(_at(item, "properties", name) or _at(item, "properties", "datetime"))
-            for name in ("start_datetime", "end_datetime")
-        )
+        facts, names = _at(item, "properties"), ("start_datetime", "end_datetime")
+        start, end = (_datetime(_at(facts, each) or _at(facts, "datetime")) for each in names)
         return cls(*_bbox(item.get("bbox")), start or _LAST, end or _FIRST)
 
     @classmethod
@@ -356,21 +331,7 @@ def _at(value: Any, *path: str | int) -> Any:
     return value
 
 
-@dataclass
-class _Growth:
-    """What a collection has gained."""
-
-    new: dict[str, Any]
-    """The collection where there is none yet."""
-    extent: Extent = field(default_factory=Extent)
-    hrefs: list[str] = field(default_factory=list)
-
-
 # STAC as dicts, and as files.
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
 
 
 def _link(rel: str, href: str, media_type: str = _JSON) -> dict[str, str]:

@@ -11,7 +11,7 @@ from threading import Event
 from typing import TYPE_CHECKING
 
 from stac_client._checksums import WANT_DIGESTS, Digester, digests_of
-from stac_client._results import State, Tally
+from stac_client._results import State
 from stac_policy import http
 from stac_policy.http import Attempts, FetchError
 from stac_policy.urls import redact
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _NO_HEAD = frozenset({HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED})
 # What servers say of files that they know no type of, and items of files that have none.
 _ANY_TYPE = frozenset({"", "application/octet-stream", "text/plain"})
+_AT_A_TIME, _OF_HOST = 16, 4  # look-ups in all, and for each host
 _ADVICE = "try again later, or put its size and a checksum into its item"
 
 
@@ -42,84 +43,96 @@ class Probe(str, Enum):
     """And what one download of the file tells, where both before left something open."""
 
 
-def complete(
-    asset: Asset,
-    probe: Probe,
-    session: requests.Session,
-    tally: FileTally | None = None,
-    stop: Event | None = None,
-) -> Asset:
-    """Return an asset with its size and a checksum, going no further for them than needed.
+@dataclass(frozen=True)
+class Lookups:
+    """Finds out sizes and checksums; for several threads, which share what may be at a time."""
 
-    Args:
-        asset: The asset.
-        probe: How far to go.
-        session: As `stac_policy.http.make_session` gives it.
-        tally: Counts the bytes of a download.
-        stop: Set when nobody wants to know any more.
+    probe: Probe
+    session: requests.Session
+    executor: ThreadPoolExecutor
+    stop: Event | None = None
+    """Set when nobody wants to know any more."""
 
-    Returns:
-        The asset with what was found; size or checksums may still be missing.
+    def complete(
+        self, assets: Iterable[Asset], tallies: Mapping[DID, FileTally]
+    ) -> Iterator[Asset | Outcome]:
+        """Return each asset with what was found, or why it cannot be registered, in their order.
 
-    Raises:
-        FetchError: The origin failed, or contradicts the item.
-    """
-    if asset.is_complete or probe is Probe.ITEM:
+        Their shares in the progress are in `tallies`.
+        """
+        return self.executor.map(lambda asset: self._outcome(asset, tallies[asset.did]), assets)
+
+    def _outcome(self, asset: Asset, tally: FileTally) -> Asset | Outcome:
+        try:
+            found = self.look_up(asset, tally)
+        except FetchError as error:
+            tally.done(there=False)
+            reason = f"{error}; {_ADVICE}" if error.may_pass else str(error)
+            return asset.outcome(State.FAILED, f"{redact(asset.url)}: {reason}")
+        tally.done(there=True)
+        if found.size_bytes is None:
+            reason = f"probe={self.probe.value!r} did not tell"
+            return asset.outcome(State.SKIPPED, f"its size is not known; {reason}")
+        return found
+
+    def look_up(self, asset: Asset, tally: FileTally) -> Asset:
+        """Return an asset with what was found; size or checksums may still be missing.
+
+        It goes no further for them than needed.
+
+        Raises:
+            FetchError: The origin failed, or contradicts the item.
+        """
+        if self.probe is not Probe.ITEM and not asset.is_complete:
+            asset = self._head(asset)
+        if self.probe is Probe.DOWNLOAD and not asset.is_complete:
+            asset = self._download(asset, tally)
         return asset
-    is_last = probe is Probe.HEAD
-    asset = _head(asset, session, Attempts(stop=stop), is_last=is_last)
-    if asset.is_complete or is_last:
-        return asset
-    return _download(asset, session, Attempts(stop=stop), tally or Tally().expect())
 
+    def _head(self, asset: Asset) -> Asset:
+        def ask() -> requests.Response:
+            url, headers = asset.url, WANT_DIGESTS
+            with http.open_url(self.session, url, method="HEAD", headers=headers) as response:
+                http.require_ok(response)
+                http.require_plain(response)
+                return response
 
-def _head(asset: Asset, session: requests.Session, attempts: Attempts, *, is_last: bool) -> Asset:
-    def ask() -> requests.Response:
-        with http.open_url(session, asset.url, method="HEAD", headers=WANT_DIGESTS) as response:
-            http.require_ok(response)
-            http.require_plain(response)
-            return response
-
-    try:
-        response = http.persistently(ask, attempts)
-    except FetchError as error:
-        # Not every origin answers HEAD, or speaks of what it sends; a download tells more.
-        if error.status is None or (is_last and error.status not in _NO_HEAD):
-            raise
-        return asset
-    if response.headers.get("x-goog-stored-content-encoding", "identity") != "identity":
-        return asset  # it speaks of what is stored, which is not what is sent
-    _require_type(asset, response)
-    # 0 is also what some origins say that do not know.
-    size_bytes = http.content_length(response) or asset.size_bytes
-    if asset.size_bytes not in {None, size_bytes}:
-        raise FetchError(f"it has {size_bytes} bytes there instead of {asset.size_bytes}")
-    said = digests_of(response.headers)
-    checksums = replace(
-        asset.checksums,
-        adler32=asset.checksums.adler32 or said.adler32,
-        md5=asset.checksums.md5 or said.md5,
-    )
-    return replace(asset, size_bytes=size_bytes, checksums=checksums)
-
-
-def _download(
-    asset: Asset, session: requests.Session, attempts: Attempts, tally: FileTally
-) -> Asset:
-    digester = Digester(asset.checksums, md5=False)
-
-    def begin(response: requests.Response) -> None:
-        nonlocal digester
+        try:
+            response = http.persistently(ask, Attempts(stop=self.stop))
+        except FetchError as error:
+            # Not every origin answers HEAD, or speaks of what it sends; a download tells more.
+            is_last = self.probe is Probe.HEAD
+            if error.status is None or (is_last and error.status not in _NO_HEAD):
+                raise
+            return asset
+        if response.headers.get("x-goog-stored-content-encoding", "identity") != "identity":
+            return asset  # it speaks of what is stored, which is not what is sent
         _require_type(asset, response)
-        digester = Digester(asset.checksums, md5=False)
-        tally.announce(http.content_length(response) or asset.size_bytes or 0)
+        # 0 is also what some origins say that do not know.
+        size_bytes = http.content_length(response) or asset.size_bytes
+        if asset.size_bytes not in {None, size_bytes}:
+            raise FetchError(f"it has {size_bytes} bytes there instead of {asset.size_bytes}")
+        checksums = asset.checksums | digests_of(response.headers)
+        return replace(asset, size_bytes=size_bytes, checksums=checksums)
 
-    for piece in http.Incoming(session, asset.url, begin, asset.size_bytes, attempts=attempts):
-        digester.update(piece)
-        tally.reached(digester.size_bytes)
-    if wrong := digester.contradiction():
-        raise FetchError(f"it has another {wrong} than its item or a HEAD request says")
-    return replace(asset, size_bytes=digester.size_bytes, checksums=digester.checksums())
+    def _download(self, asset: Asset, tally: FileTally) -> Asset:
+        digester = Digester(asset.checksums, md5=False)
+
+        def begin(response: requests.Response) -> None:
+            nonlocal digester
+            _require_type(asset, response)
+            digester = Digester(asset.checksums, md5=False)
+            tally.announce(http.content_length(response) or asset.size_bytes or 0)
+
+        attempts = Attempts(stop=self.stop)
+        for piece in http.Incoming(
+            self.session, asset.url, begin, asset.size_bytes, attempts=attempts
+        ):
+            digester.update(piece)
+            tally.reached(digester.size_bytes)
+        if wrong := digester.contradiction():
+            raise FetchError(f"it has another {wrong} than its item or a HEAD request says")
+        return replace(asset, size_bytes=digester.size_bytes, checksums=digester.checksums())
 
 
 def _require_type(asset: Asset, response: requests.Response) -> None:
@@ -153,69 +166,20 @@ def _kind(media_type: str) -> str:
     return name if name in {"json", "xml"} else ""
 
 
-# Look-ups of many assets side by side, so many at a time in all and for each host.
-
-
-_AT_A_TIME = 16
-_OF_HOST = 4
-
-
-@dataclass(frozen=True)
-class Lookups:
-    """Finds out sizes and checksums; for several threads, which share what may be at a time."""
-
-    probe: Probe
-    session: requests.Session
-    executor: ThreadPoolExecutor
-    stop: Event | None = None
-    """Set when nobody wants to know any more."""
-
-    def complete(
-        self, assets: Iterable[Asset], tallies: Mapping[DID, FileTally]
-    ) -> Iterator[Asset | Outcome]:
-        """Return each asset with what was found, or why it cannot be registered, in their order.
-
-        Args:
-            assets: The assets.
-            tallies: The share of each in the progress.
-        """
-        return self.executor.map(lambda asset: self._complete(asset, tallies[asset.did]), assets)
-
-    def _complete(self, asset: Asset, tally: FileTally) -> Asset | Outcome:
-        try:
-            found = complete(asset, self.probe, self.session, tally, self.stop)
-        except FetchError as error:
-            tally.done(there=False)
-            reason = f"{error}; {_ADVICE}" if error.may_pass else str(error)
-            return asset.outcome(State.FAILED, f"{redact(asset.url)}: {reason}")
-        tally.done(there=True)
-        if found.size_bytes is None:
-            reason = f"probe={self.probe.value!r} did not tell"
-            return asset.outcome(State.SKIPPED, f"its size is not known; {reason}")
-        return found
-
-
 @contextmanager
 def lookups(probe: Probe) -> Iterator[Lookups]:
-    """Begin look-ups; those that nobody waits for any more are given up in the end.
-
-    Args:
-        probe: How far to go.
-    """
-    stop = Event()
+    """Begin look-ups; those that nobody waits for any more are given up in the end."""
     session = http.make_session(pool_maxsize=_OF_HOST, pool_block=True)
-    with session, threads(_AT_A_TIME) as executor:
-        try:
-            yield Lookups(probe, session, executor, stop)
-        finally:
-            stop.set()
+    with session, threads(_AT_A_TIME) as (executor, stop):
+        yield Lookups(probe, session, executor, stop)
 
 
 @contextmanager
-def threads(count: int) -> Iterator[ThreadPoolExecutor]:
-    """Threads that begin nothing new once the block is left, whatever waits."""
-    executor = ThreadPoolExecutor(count)
+def threads(count: int) -> Iterator[tuple[ThreadPoolExecutor, Event]]:
+    """Threads that begin nothing new once the block is left, and an event that is set then."""
+    executor, stop = ThreadPoolExecutor(count), Event()
     try:
-        yield executor
+        yield executor, stop
     finally:
+        stop.set()
         executor.shutdown(cancel_futures=True)

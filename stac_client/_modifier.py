@@ -1,4 +1,4 @@
-"""The modifier for pystac-client: every available replica in every asset that it gives.
+"""The modifier for pystac-client: every available replica in every asset that it returns.
 
 pystac_client.Client.open(url, modifier=StacClient().modifier)
 """
@@ -6,46 +6,48 @@ pystac_client.Client.open(url, modifier=StacClient().modifier)
 from __future__ import annotations
 
 import copy
-import threading
 import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, overload
+from collections.abc import Collection, Iterator, Mapping, MutableMapping
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from itertools import count
+from typing import TYPE_CHECKING, Any, Union
 
-from stac_client._alternates import Copies, editable_items, find_assets, locations, make_edits
+import pystac
+
+from stac_client._alternates import AssetReplicas, ItemView, find_assets, item_views, make_edits
 from stac_client._items import iter_items
-from stac_client._preference import Mounts, allowed, choose, expressions, is_expression, preferences
-from stac_client._replicas import SCHEMES, ReplicaSource
+from stac_client._preference import Selector, is_expression
+from stac_client._replicas import ReplicaSource
 from stac_client._rucio import Rucio
 from stac_client.errors import ConfigurationError, StacRucioError
 from stac_policy.urls import absolute, link_href, redact
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from rucio.client import Client
+    from typing_extensions import Never
 
-    from stac_client._alternates import Asset
-    from stac_client._preference import Choice, Preference, Resolved
-    from stac_client._rucio import PFNs
+    from stac_client._alternates import AssetView
+    from stac_client._items import ItemsLike
+    from stac_client._preference import Choice, Prefer, Preference, Prefixes, RSEs
     from stac_policy.naming import DID
 
-    Prefer = Preference | Sequence[Preference]
-    RSEs = str | Sequence[str]
-    Prefixes = Mapping[str, str | os.PathLike[str]]
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+Modifiable = Union[pystac.STACObject, pystac.ItemCollection, MutableMapping[str, Any]]
+"""What pystac-client hands to a modifier: objects of pystac, items and pages as dicts."""
 
-    from stac_client._alternates import EditableItem
-    from stac_client._items import ItemDict, ItemsLike
+_KEPT: Any = type("Kept", (), {"__repr__": lambda _: "KEPT"})()
+"""For an option that stays as it is."""
+_NOTHING: Any = None
 
 
-# Why a modifier chose a copy, for people to read; pure.
+# Why a modifier chose a replica, for people to read.
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A way to a replica of an asset."""
+    """A replica of an asset, and what the options say to it."""
 
     key: str
     """Its key among the alternates: the RSE, with the scheme where the RSE has several."""
@@ -70,7 +72,7 @@ class Explanation:
     did: DID | None
     """The file in Rucio; none where Rucio knows none."""
     candidates: tuple[Candidate, ...]
-    """The ways to its available replicas."""
+    """Its available replicas, by each URL."""
     chosen: Candidate | None
     """The one that becomes the `href`; if there is none, the `href` stays."""
     reason: str
@@ -81,58 +83,42 @@ class Explanation:
         return "\n  ".join(lines)
 
 
-def explain(asset: Asset, copies: Copies | None, prefer: Sequence[Preference]) -> Explanation:
-    """Explain what becomes of an asset.
-
-    Args:
-        asset: The asset.
-        copies: Its copies, if Rucio knows it.
-        prefer: What is wanted.
-    """
+def _explain(
+    asset: AssetView, found: AssetReplicas | None, prefer: Sequence[Preference]
+) -> Explanation:
     item = str(asset.item.id)
-    if copies is None:
+    if found is None:
         reason = "the href stays, because Rucio does not know the asset"
         return Explanation(item, asset.key, None, (), None, reason)
-    choice = copies.choice
-    candidates = tuple(
-        Candidate(
-            place.key,
-            place.rse,
-            place.href,
-            allowed=place.rse in copies.rses,
-            chosen=choice is not None and choice.location == place,
-        )
-        for place in copies.found.values()
-    )
-    chosen = next((each for each in candidates if each.chosen), None)
-    reason = _reason(candidates, prefer, choice)
-    return Explanation(item, asset.key, copies.did, candidates, chosen, reason)
-
-
-def _reason(
-    candidates: Sequence[Candidate], prefer: Sequence[Preference], choice: Choice | None
-) -> str:
-    if choice is not None:
-        return f"{choice.location.key} becomes the href, because {_because(choice)}"
-    if not candidates:
-        return "the href stays, because no replica is available"
-    if not any(each.allowed for each in candidates):
-        return "the href stays, because only and exclude leave no replica"
-    if not prefer:
-        return "the href stays, because nothing is preferred"
-    wanted = ", ".join(_text(each) for each in prefer)
-    return f"the href stays, because no replica is at any that is preferred: {wanted}"
+    chosen = found.choice.replica if found.choice else None
+    candidates = {
+        each: Candidate(each.key, each.rse, each.url, each.rse in found.shown, each == chosen)
+        for each in found.replicas.values()
+    }
+    if found.choice:
+        reason = f"{found.choice.replica.key} becomes the href, because {_because(found.choice)}"
+    elif not candidates:
+        reason = "the href stays, because no replica is available"
+    elif not found.shown:
+        reason = "the href stays, because only and exclude leave no replica"
+    elif not prefer:
+        reason = "the href stays, because nothing is preferred"
+    else:
+        wanted = ", ".join(map(_text, prefer))
+        reason = f"the href stays, because no replica is at any that is preferred: {wanted}"
+    shown = tuple(candidates.values())
+    picked = candidates[chosen] if chosen else None
+    return Explanation(item, asset.key, found.did, shown, picked, reason)
 
 
 def _because(choice: Choice) -> str:
-    preference, place = choice.preference, choice.location
-    if not isinstance(preference, str):
-        return f"{_text(preference)} chose it"
-    if is_expression(preference):
-        return f"its RSE is the first by name that {preference} gives"
-    if preference == place.rse:
-        return f"{preference} is preferred"
-    return f"its scheme {preference} is preferred"
+    text = _text(choice.preference)
+    if callable(choice.preference):
+        return f"{text} chose it"
+    if is_expression(text):
+        return f"its RSE is the first by name that {text} gives"
+    whose = "" if text == choice.replica.rse else "its scheme "
+    return f"{whose}{text} is preferred"
 
 
 def _text(preference: Preference) -> str:
@@ -141,90 +127,57 @@ def _text(preference: Preference) -> str:
     return f"the function {getattr(preference, '__name__', type(preference).__name__)}"
 
 
-# What a modifier is told to do.
-
-
-TIMEOUT_S = 30.0
-CACHE_S = 30.0
+# The modifier and its options.
 
 
 @dataclass(frozen=True)
-class Options:
-    """The options of a modifier, checked."""
-
-    prefer: tuple[Preference, ...]
-    only: tuple[str, ...]
-    exclude: tuple[str, ...]
-    mounts: Mounts | None
-    protocols: bool
-    """Whether every protocol of each RSE is needed, not the best one only."""
-    storage: bool
-    strict: bool
-    timeout_s: float | None
-    cache_s: float
-
-    @property
-    def expressions(self) -> list[str]:
-        """The RSE expressions, which Rucio must resolve."""
-        texts = [each for each in self.prefer if isinstance(each, str)]
-        return [text for text in (*texts, *self.only, *self.exclude) if is_expression(text)]
-
-    def select(self, asset: Asset, did: DID, pfns: PFNs, resolved: Resolved) -> Copies:
-        """Give the ways to an asset's replicas, and choose among them.
-
-        Args:
-            asset: The asset.
-            did: Its DID.
-            pfns: The PFNs of its available replicas.
-            resolved: The RSEs of each RSE expression.
-
-        Raises:
-            ConfigurationError: A function given as `prefer` chose an RSE without
-                a replica.
-        """
-        found = locations(pfns, self.mounts.path if self.mounts else None)
-        rses = allowed(pfns, self.only, self.exclude, resolved)
-        choice = choose(found.values(), self.prefer, rses, resolved)
-        return Copies(asset, did, found, rses, choice)
-
-
-def make_options(
-    *,
-    prefer: Prefer,
-    only: RSEs,
-    exclude: RSEs,
-    mounts: Prefixes,
-    protocols: bool,
-    storage: bool,
-    strict: bool,
-    timeout_s: float | None,
-    cache_s: float,
-) -> Options:
-    """Check options, and give them in their strict form.
+class ModifierOptions:
+    """The options of a modifier.
 
     Raises:
         ConfigurationError: An option does not fit.
     """
-    if timeout_s is not None and not timeout_s > 0:
-        raise ConfigurationError(f"timeout_s is {timeout_s!r}; give seconds, or None for any time")
-    if not cache_s >= 0:
-        raise ConfigurationError(f"cache_s is {cache_s!r}; give seconds, or 0 for no cache")
-    wanted = preferences(prefer)
-    return Options(
-        prefer=wanted,
-        only=expressions("only", only),
-        exclude=expressions("exclude", exclude),
-        mounts=Mounts(mounts) if mounts else None,
-        protocols=protocols or bool(mounts) or any(each in SCHEMES for each in wanted),
-        storage=storage,
-        strict=strict,
-        timeout_s=timeout_s,
-        cache_s=cache_s,
-    )
 
+    prefer: Prefer = ()
+    """What is wanted, the most wanted first: RSEs, RSE expressions, URL schemes
+    (`davs`; `file` is what is mounted), or functions that get the URLs of an asset's
+    replicas by RSE and return the RSE they choose, or None. The first replica that
+    meets one becomes the asset's `href`, so that tools which know nothing of
+    alternates read it; the original goes to `alternate`."""
+    only: RSEs = ()
+    """RSEs and RSE expressions; replicas elsewhere are left out."""
+    exclude: RSEs = ()
+    """RSEs and RSE expressions whose replicas are left out."""
+    mounts: Prefixes | None = None
+    """Where storages are mounted here, by the beginning of their PFNs:
+    `{"davs://host:443/rucio/": "/eos/rucio/"}`. The paths become further alternates,
+    and come first where their RSE is preferred."""
+    protocols: bool = False
+    """Whether to ask for every protocol of each RSE, not for the best one only; the
+    further ones get further keys (`DISK-A-root`). Rucio takes longer then. It is so in
+    any case where `prefer` names a scheme, or with `mounts`."""
+    storage: bool = False
+    """Whether to write what Rucio knows of the RSEs, too, by the Storage extension; costs
+    two requests for each RSE, once in ten minutes."""
+    strict: bool = False
+    """Whether to raise an error where otherwise an `AlternatesWarning` says, once, that
+    items stay as they are."""
+    timeout_s: float | None = 30.0
+    """How long to wait for Rucio at a page, in seconds; None for any time."""
+    cache_s: float = 30.0
+    """How old what Rucio said of a replica may be, in seconds; 0 to ask at every call."""
 
-_KEEP: Any = object()
-"""For an option that is not given: it stays as it is."""
+    def __post_init__(self) -> None:
+        if self.timeout_s is not None and not self.timeout_s > 0:
+            raise ConfigurationError(f"timeout_s is {self.timeout_s!r}, neither seconds nor None")
+        if not self.cache_s >= 0:
+            raise ConfigurationError(f"cache_s is {self.cache_s!r}, but must be seconds, or 0")
+        _ = self.selector  # checks the others
+
+    @cached_property
+    def selector(self) -> Selector:
+        """What selects replicas by these options."""
+        return Selector(self.prefer, self.only, self.exclude, self.mounts)
 
 
 class AlternatesWarning(UserWarning):
@@ -232,258 +185,187 @@ class AlternatesWarning(UserWarning):
 
 
 class Modifier:
-    """Adds replicas to the items that pystac-client gives, in place.
+    """Adds replicas to the items that pystac-client returns, in place.
 
     It takes what pystac-client hands to a modifier (a page, an item as object or
-    dict, an item collection), and lists of these, and leaves alone what it does
-    not know. It asks Rucio once for each 1,000 assets, and not again for those
-    that it has just asked for. Calling it twice changes nothing more. It may be
-    called from many threads.
+    dict, an item collection, a collection), and lists of these, and leaves alone
+    what holds no items. It asks Rucio once for each 1,000 assets, and not again for
+    those that it has just asked for. Calling it twice changes nothing more. It may
+    be called from many threads, pickled and copied; then, as in other processes, it
+    remembers afresh.
 
-    Client.open(url, modifier=rucio.modifier)
-    Client.open(url, modifier=rucio.modifier(prefer=["DISK-A", "tier=disk"]))
+    Client.open(url, modifier=stac.modifier)
+    Client.open(url, modifier=stac.modifier.with_options(prefer=["DISK-A", "tier=disk"]))
     """
 
     def __init__(
         self,
         rucio: Client | Rucio,
-        *,
-        prefer: Prefer = (),
-        only: RSEs = (),
-        exclude: RSEs = (),
-        mounts: Prefixes | None = None,
-        protocols: bool = False,
-        storage: bool = False,
-        strict: bool = False,
-        timeout_s: float | None = TIMEOUT_S,
-        cache_s: float = CACHE_S,
+        options: ModifierOptions | None = None,
         scope: str | None = None,
     ) -> None:
-        """Make one.
+        """Connect a modifier with Rucio.
 
         Args:
             rucio: A Rucio client.
-            prefer: What is wanted, the most wanted first: RSEs, RSE expressions,
-                URL schemes (`davs`; `file` is what is mounted), or functions
-                that get the hrefs of an asset's copies by RSE and give the RSE
-                they choose, or None. The first copy that meets one becomes the
-                asset's `href`, so that tools which know nothing of alternates
-                read it; the original goes to `alternate`.
-            only: RSEs and RSE expressions; replicas elsewhere are left out.
-            exclude: RSEs and RSE expressions whose replicas are left out.
-            mounts: Where storages are mounted here, by the beginning of their
-                PFNs: `{"davs://host:443/rucio/": "/eos/rucio/"}`. The paths
-                become further alternates, and come first where their RSE is
-                preferred.
-            protocols: Ask for every protocol of each RSE, not for the best one only;
-                the further ones get further keys (`DISK-A-root`). Rucio takes
-                longer then. It is so in any case where `prefer` names a scheme,
-                or with `mounts`.
-            storage: Also write what Rucio knows of the RSEs, by the Storage
-                extension; costs two requests for each RSE, once in ten minutes.
-            strict: Raise an error where otherwise an `AlternatesWarning` says,
-                once, that items stay as they are.
-            timeout_s: How long to wait for Rucio at a page, in seconds; None for
-                any time.
-            cache_s: How old what Rucio said of a replica may be, in seconds; 0
-                to ask at every call.
+            options: The options; by default those of `ModifierOptions`.
             scope: A fixed scope instead of those derived from the collections.
-
-        Raises:
-            ConfigurationError: An option does not fit.
         """
-        self._given: dict[str, Any] = {
-            "prefer": prefer,
-            "only": only,
-            "exclude": exclude,
-            "mounts": mounts or {},
-            "protocols": protocols,
-            "storage": storage,
-            "strict": strict,
-            "timeout_s": timeout_s,
-            "cache_s": cache_s,
-        }
-        self._options = make_options(**self._given)
+        self.options = options or ModifierOptions()
+        """The options, which `with_options` replaces."""
         self._scope = scope
-        self._rucio = Rucio.of(rucio)
-        self._source = ReplicaSource(self._rucio)
-        self._lock = threading.Lock()
-        self._warned = False
+        self._source = ReplicaSource(Rucio.of(rucio))
+        self._failures = count()
+        """Counts those since Rucio has answered, without a lock that a fork could leave locked."""
 
-    @overload
-    def __call__(self, thing: object) -> None: ...
-    @overload
-    def __call__(
+    def __reduce__(self) -> tuple[type[Modifier], tuple[Any, ...]]:
+        return type(self), (self._source.rucio, self.options, self._scope)
+
+    def with_options(
         self,
         *,
-        prefer: Prefer = ...,
-        only: RSEs = ...,
-        exclude: RSEs = ...,
-        mounts: Prefixes = ...,
-        protocols: bool = ...,
-        storage: bool = ...,
-        strict: bool = ...,
-        timeout_s: float | None = ...,
-        cache_s: float = ...,
-    ) -> Modifier: ...
-    def __call__(
-        self,
-        thing: object = _KEEP,
-        *,
-        prefer: Prefer = _KEEP,
-        only: RSEs = _KEEP,
-        exclude: RSEs = _KEEP,
-        mounts: Prefixes = _KEEP,
-        protocols: bool = _KEEP,
-        storage: bool = _KEEP,
-        strict: bool = _KEEP,
-        timeout_s: float | None = _KEEP,
-        cache_s: float = _KEEP,
-    ) -> Modifier | None:
-        """Modify what pystac-client hands over; or, with options, give a modifier that has them.
+        prefer: Prefer = _KEPT,
+        only: RSEs = _KEPT,
+        exclude: RSEs = _KEPT,
+        mounts: Prefixes | None = _KEPT,
+        protocols: bool = _KEPT,
+        storage: bool = _KEPT,
+        strict: bool = _KEPT,
+        timeout_s: float | None = _KEPT,
+        cache_s: float = _KEPT,
+    ) -> Modifier:
+        """Return a modifier with other options, which shares what this one remembers of Rucio.
 
-        The options are those of the class. Those that are not given stay as they
-        are, and so does the knowledge of what Rucio has said.
+        The options are those of `ModifierOptions`; those that are not given stay as
+        they are.
 
         Raises:
-            StacRucioError: With `strict`, if Rucio can not be asked.
             ConfigurationError: An option does not fit.
         """
-        options = {
-            "prefer": prefer,
-            "only": only,
-            "exclude": exclude,
-            "mounts": mounts,
-            "protocols": protocols,
-            "storage": storage,
-            "strict": strict,
-            "timeout_s": timeout_s,
-            "cache_s": cache_s,
-        }
-        given = {name: value for name, value in options.items() if value is not _KEEP}
-        if thing is _KEEP:
-            other = Modifier(self._rucio, scope=self._scope, **{**self._given, **given})
-            other._source = self._source
-            return other
-        if given:
-            raise TypeError("options make another modifier; call that one with what to modify")
-        self._modify(list(editable_items(thing)))
-        return None
+        given = {name: value for name, value in locals().items() if value is not _KEPT}
+        del given["self"]
+        other = Modifier(self._source.rucio, replace(self.options, **given), self._scope)
+        other._source = self._source
+        return other
 
-    def explain(self, thing: object) -> list[Explanation]:
-        """Say, for each asset, where its copies are, which one is chosen, and why.
+    def __call__(
+        self, items: Modifiable | Collection[Modifiable] = _NOTHING, /, **options: Never
+    ) -> None:
+        """Write replicas into what pystac-client hands over, in place.
+
+        Args:
+            items: Objects of pystac (an item, an item collection, …), dicts (an item,
+                a page, …), or a list of these.
+            options: None; `with_options` takes them.
+
+        Raises:
+            TypeError: It is none of these, or options are given.
+            StacRucioError: With `strict`, if Rucio cannot be asked, or a function given
+                as `prefer` chose an RSE without a replica.
+        """
+        if options:
+            named = ", ".join(f"{name}=…" for name in options)
+            raise TypeError(f"a modifier takes items alone; use modifier.with_options({named})")
+        assets = [each for each in find_assets(item_views(items), self._scope) if each.dids]
+        try:
+            found = self._find(assets)
+            rses = (rse for each in found for rse in each.shown) if self.options.storage else ()
+            schemes = self._source.look_up(self._source.storages, rses, self.options.timeout_s)
+        except StacRucioError as error:
+            if self.options.strict:
+                raise
+            if next(self._failures) == 0:
+                warnings.warn(f"no alternates: {error}", AlternatesWarning, stacklevel=2)
+            return
+        # Nothing is written before everything is computed: no page is ever half modified.
+        for write in make_edits(found, schemes):
+            write()
+
+    def explain(self, items: Modifiable | Collection[Modifiable]) -> list[Explanation]:
+        """Return, for each asset, where its replicas are, which one is chosen, and why.
 
         for explanation in modifier.explain(item): print(explanation)
 
         Args:
-            thing: What a modifier takes; it stays as it is.
+            items: What a modifier takes; it stays as it is.
 
         Raises:
-            StacRucioError: Rucio can not be asked.
+            TypeError: It is nothing that a modifier takes.
+            StacRucioError: Rucio cannot be asked.
         """
-        assets = list(find_assets(editable_items(thing), self._scope))
-        copies = {id(each.asset): each for each in self._find(assets, insist=True)}
-        prefer = self._options.prefer
-        return [explain(asset, copies.get(id(asset)), prefer) for asset in assets]
+        assets = list(find_assets(item_views(items), self._scope))
+        self._source.forgive()
+        found = {id(each.asset): each for each in self._find(assets)}
+        prefer = self.options.selector.prefer
+        return [_explain(asset, found.get(id(asset)), prefer) for asset in assets]
 
     def clear(self) -> None:
         """Forget what Rucio has said, so that it is asked again."""
         self._source.clear()
 
-    def _modify(self, items: Iterable[EditableItem]) -> None:
-        assets = [asset for asset in find_assets(items, self._scope) if asset.dids]
-        if not assets:
-            return
-        try:
-            copies = self._find(assets)
-            schemes = self._storage_schemes(copies)
-        except StacRucioError as error:
-            if self._options.strict:
-                raise
-            self._warn(error)
-            return
-        # Nothing is written before everything is computed: no page is ever half modified.
-        for edit in make_edits(copies, schemes):
-            edit.write()
-
-    def _find(self, assets: Sequence[Asset], *, insist: bool = False) -> list[Copies]:
-        """The copies of those assets that Rucio knows, and the choice among them."""
-        options = self._options
-        answers = self._source.find(
-            (did for asset in assets for did in asset.dids),
-            options.expressions,
-            protocols=options.protocols,
-            timeout_s=options.timeout_s,
-            max_age_s=options.cache_s,
-            insist=insist,
-        )
-        if answers.asked:
-            with self._lock:
-                self._warned = False
-        known = ((asset, asset.did(answers.pfns)) for asset in assets)
-        return [
-            options.select(asset, did, answers.pfns[did], answers.resolved)
-            for asset, did in known
-            if did is not None
-        ]
-
-    def _storage_schemes(self, copies: Iterable[Copies]) -> Mapping[str, Mapping[str, Any]]:
-        if not self._options.storage:
-            return {}
-        return self._source.storage_schemes(
-            (rse for each in copies for rse in each.rses),
-            timeout_s=self._options.timeout_s,
-        )
-
-    def _warn(self, error: StacRucioError) -> None:
-        """Warn, but only once until Rucio has answered again."""
-        with self._lock:
-            warned, self._warned = self._warned, True
-        if not warned:
-            warnings.warn(f"no alternates: {error}", AlternatesWarning, stacklevel=4)
+    def _find(self, assets: Sequence[AssetView]) -> list[AssetReplicas]:
+        """The replicas of those assets that Rucio knows, and the choice among them."""
+        options, source = self.options, self._source
+        selector, answered = options.selector, source.answered
+        expressions = selector.expressions if assets else ()
+        resolved = source.look_up(source.resolved, expressions, options.timeout_s)
+        memory = source.replicas[options.protocols or selector.needs_protocols]
+        dids = (did for asset in assets for did in asset.dids)
+        known = source.look_up(memory, dids, options.timeout_s, options.cache_s)
+        if source.answered != answered:
+            self._failures = count()
+        found = []
+        for asset in assets:
+            did = next((did for did in asset.dids if known[did] is not None), None)
+            if did is not None:
+                pfns = known[did]
+                replicas = selector.replicas(pfns)
+                shown = selector.shown(pfns, resolved)
+                wanted = (each for each in replicas.values() if each.rse in shown)
+                choice = selector.choose(wanted, resolved)
+                found.append(AssetReplicas(asset, did, replicas, shown, choice))
+        return found
 
 
-# For tools that take a function from URL to URL: the URL of the preferred copy.
+# For tools that take a function from URL to URL.
 
 
 def patch_url(items: ItemsLike, modifier: Modifier) -> Callable[[str], str]:
-    """Give a function that gives the URL which a modifier would put into an asset's `href`.
+    """Return a function that returns the URL which a modifier would put into an asset's `href`.
 
     Rucio is asked here, once for all items (for each 1,000 assets), and not when
     the function is called. The modifier's time limit is for all of them together.
-    The items themselves are not changed.
+    The items themselves are not changed. The function can be pickled.
 
     Args:
         items: The items, in what can be gone through again: the tool does so.
-        modifier: A modifier that prefers copies.
+        modifier: A modifier that prefers replicas.
 
     Returns:
         A function that takes the URL of an asset of these items, as it stands in
-        the item or absolute, and gives that of the preferred copy; any other URL,
-        and that of an asset without such a copy, comes back as it is.
+        the item or absolute, and returns that of the preferred replica; any other
+        URL, and that of an asset without such a replica, comes back as it is.
 
     Raises:
         ConfigurationError: The items can be gone through only once.
-        StacRucioError: The STAC API that they come from does not give them.
+        StacRucioError: The STAC API that they come from does not return them.
     """
     if isinstance(items, Iterator):
-        raise ConfigurationError(
-            f"nothing would be left of this {type(items).__name__} of items for the tool that "
-            "reads them next; make a list of it first"
-        )
+        raise ConfigurationError("items is an iterator and would be exhausted; pass a list")
     page = [copy.deepcopy(item) for item in iter_items(items) if item.get("type") == "Feature"]
-    bases = [link_href(item) for item in page]
     before = [_hrefs(item) for item in page]
-    modifier({"type": "FeatureCollection", "features": page})
+    modifier(page)
     urls: dict[str, str] = {}
-    for item, base, hrefs in zip(page, bases, before):
-        preferred = _hrefs(item)
-        for key, href in hrefs.items():
-            for url in (href, absolute(href, base)):
-                urls.setdefault(url, preferred[key])
-    return lambda url: urls.get(url, url)
+    for item, hrefs in zip(page, before):
+        for key, url in _hrefs(item).items():
+            for known in (hrefs[key], absolute(hrefs[key], link_href(item))):
+                urls.setdefault(known, url)
+    return partial(_patched, urls)
 
 
-def _hrefs(item: ItemDict) -> dict[str, str]:
-    (editable,) = editable_items(item)
-    return {key: asset["href"] for key, asset in editable.assets.items()}
+def _patched(urls: Mapping[str, str], url: str) -> str:
+    return urls.get(url, url)
+
+
+def _hrefs(item: MutableMapping[str, Any]) -> dict[str, str]:
+    return {key: asset["href"] for key, asset in ItemView(item).assets.items()}

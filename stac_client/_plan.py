@@ -4,25 +4,22 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.filesize import decimal
 
-from stac_client._assets import select_assets
 from stac_client._items import iter_items
-from stac_client._registration import difference
-from stac_client._results import Outcome, State
+from stac_client._registration import compare, held, kept, selector
 from stac_client._rucio import batched
-from stac_client._source_rse import with_pfn
 from stac_client._tables import to_html, to_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator
 
     from stac_client._assets import Asset, AssetSelection
     from stac_client._items import ItemDict, ItemsLike
-    from stac_client._rucio import Rucio, RucioFile
+    from stac_client._results import Outcome
+    from stac_client._rucio import Rucio
     from stac_client._tables import Part
     from stac_policy.naming import DID
 
@@ -81,8 +78,9 @@ class Plan:
         if len(examples) < _EXAMPLES:
             examples.append(f"{outcome.collection}/{outcome.item} asset {outcome.key}")
 
-    def add(self, assets: list[Asset]) -> None:
-        """Count assets that can be registered."""
+    def add(self, assets: list[Asset], there: Collection[DID]) -> None:
+        """Count assets that can be registered, or are there already."""
+        self.already_there += sum(asset.did in there for asset in assets)
         self.files += len(assets)
         self.hosts.update(map(_host, assets))
         self.size_bytes += sum(asset.size_bytes or 0 for asset in assets)
@@ -103,40 +101,17 @@ def make_plan(
     Raises:
         StacRucioError: There is no such RSE, or Rucio or the STAC API cannot be reached.
     """
-    protocols = rucio.rse(rse, f"planning a registration at RSE {rse}")["protocols"]
+    select = selector(rucio, "planning a registration", rse, assets, scope)
     plan = Plan()
-    select = partial(select_assets, selection=assets, scope=scope, source_rse=rse)
-    for batch in batched(_registrable(items, plan, select, protocols)):
-        files = rucio.files((asset.did for asset in batch), all_states=True)
-        plan.add([*_same(batch, files, rse, plan)] if files else batch)
+    for batch in batched(_registrable(items, plan, select)):
+        files = rucio.files(asset.did for asset in batch)
+        plan.add([*kept(compare(batch, files, rse), plan.reject)], held(files, rse))
     return plan
 
 
-def _same(
-    assets: list[Asset], files: Mapping[DID, RucioFile], rse: str, plan: Plan
-) -> Iterator[Asset]:
-    """Return the assets that do not differ from the files that Rucio has."""
-    for asset in assets:
-        file = files.get(asset.did)
-        drift = difference(asset, file, rse) if file is not None else None
-        if drift is not None:
-            plan.reject(asset.outcome(State.FAILED, drift))
-            continue
-        plan.already_there += file is not None and rse in file.states
-        yield asset
-
-
 def _registrable(
-    items: ItemsLike,
-    plan: Plan,
-    select: Callable[[ItemDict], Iterator[Asset | Outcome]],
-    protocols: list[dict[str, Any]],
+    items: ItemsLike, plan: Plan, select: Callable[[ItemDict], Iterator[Asset | Outcome]]
 ) -> Iterator[Asset]:
     for item in iter_items(items):
         plan.items += 1
-        for found in select(item):
-            selected = found if isinstance(found, Outcome) else with_pfn(found, protocols)
-            if isinstance(selected, Outcome):
-                plan.reject(selected)
-            else:
-                yield selected
+        yield from kept(select(item), plan.reject)

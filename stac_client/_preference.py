@@ -1,40 +1,50 @@
-"""Which copy of an asset is wanted most; pure."""
+"""Which replicas of an asset are shown, and which one is preferred; pure."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Optional, Union
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Union
 from urllib.parse import unquote
 
-from stac_client._replicas import MOUNTED
+from stac_client._replicas import MOUNTED, SCHEMES, replicas_by_key
+from stac_client._rucio import grouped
 from stac_client.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Container, Iterable
+    from collections.abc import Collection, Iterable
 
-    from stac_client._replicas import Location
+    from stac_client._replicas import Replica
 
+Chooser = Callable[[Mapping[str, Sequence[str]]], Optional[str]]
+"""Given the URLs of an asset's replicas by RSE, returns the RSE of the wanted one, or None."""
+Preference = Union[str, Chooser]
+"""An RSE, an RSE expression, a URL scheme (`davs`; `file` is what is mounted), or a chooser."""
+Prefer = Union[Preference, Sequence[Preference]]
+RSEs = Union[str, Sequence[str]]
+Prefixes = Mapping[str, "str | os.PathLike[str]"]
+Resolved = Mapping[str, "Collection[str]"]
+"""The RSEs of each RSE expression."""
 
-# Storages that are mounted here: from a PFN to the path of its file; pure.
-
-
+_WORD = re.compile(r"[A-Za-z0-9_.+-]+")
 _PREFIX = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#]+/[^?#]*", re.IGNORECASE)
 _PERCENT_ENCODED = ("http://", "https://", "dav://", "davs://")
 """In URLs of these schemes, `%20` in the path stands for a space."""
+_NO_FILE = re.compile(r"[?#]|/\Z")
+_NO_NAME = re.compile(r"\A\.\.?\Z|[/\\\0]")
 
 
 class Mounts:
-    """Gives the local path of a PFN that lies below a mounted prefix.
+    """The local paths of PFNs that lie below mounted prefixes.
 
     No PFN leads out of the folder that its prefix is mounted at: one with `..`,
     plainly or percent-encoded, has no path here. (What symbolic links in that
     folder lead to is up to who made them.)
     """
 
-    def __init__(self, prefixes: Mapping[str, str | os.PathLike[str]]) -> None:
+    def __init__(self, prefixes: Prefixes) -> None:
         """Take the folder of each prefix: `davs://host:443/rucio/` -> `/eos/rucio/`.
 
         Raises:
@@ -42,7 +52,8 @@ class Mounts:
                 folder is no absolute path.
         """
         self._folders = {}
-        for prefix, folder in prefixes.items():
+        # The longest prefix is the closest.
+        for prefix, folder in sorted(prefixes.items(), key=lambda each: -len(_ended(each[0]))):
             path = os.fspath(folder)
             if not _PREFIX.fullmatch(_ended(prefix)):
                 raise ConfigurationError(
@@ -51,173 +62,135 @@ class Mounts:
             if not path.startswith("/") or ".." in path.split("/"):
                 raise ConfigurationError(f"mounts: {path!r} is not the absolute path of a folder")
             self._folders[_ended(prefix)] = _ended(path)
-        # The longest prefix is the closest.
-        self._prefixes = sorted(self._folders, key=len, reverse=True)
 
     def path(self, pfn: str) -> str | None:
-        """Give the local path of a PFN, or None if it has none."""
-        for prefix in self._prefixes:
-            if pfn.startswith(prefix):
-                encoded = prefix.lower().startswith(_PERCENT_ENCODED)
-                below = _below(pfn[len(prefix) :], percent_encoded=encoded)
-                return None if below is None else self._folders[prefix] + below
-        return None
-
-
-def _below(path: str, *, percent_encoded: bool) -> str | None:
-    """A path below a folder, or None if it is none."""
-    if "?" in path or "#" in path or path.endswith("/"):
-        return None
-    parts = [part for part in path.split("/") if part]
-    if percent_encoded:
-        try:
-            parts = [unquote(part, errors="strict") for part in parts]
-        except UnicodeDecodeError:
+        """Return the local path of a PFN, or None if it has none."""
+        prefix = next((each for each in self._folders if pfn.startswith(each)), None)
+        if prefix is None:
             return None
-    if not parts or any(part in {".", ".."} or re.search(r"[/\\\0]", part) for part in parts):
-        return None
-    return "/".join(parts)
+        below = pfn[len(prefix) :]
+        parts = [part for part in below.split("/") if part]
+        if prefix.lower().startswith(_PERCENT_ENCODED):
+            try:
+                parts = [unquote(part, errors="strict") for part in parts]
+            except UnicodeDecodeError:
+                return None
+        if not parts or _NO_FILE.search(below) or any(map(_NO_NAME.search, parts)):
+            return None
+        return self._folders[prefix] + "/".join(parts)
 
 
 def _ended(prefix: str) -> str:
     return prefix if prefix.endswith("/") else f"{prefix}/"
 
 
-Chooser = Callable[[Mapping[str, Sequence[str]]], Optional[str]]
-"""Given the hrefs of an asset's copies by RSE, names the RSE whose copy is wanted, or None."""
-Preference = Union[str, Chooser]
-"""An RSE, an RSE expression, a URL scheme (`davs`; `file` is what is mounted), or a chooser."""
-Resolved = Mapping[str, "Collection[str]"]
-"""The RSEs of each RSE expression."""
+class Choice(NamedTuple):
+    """A replica, and the preference that led to it."""
 
-_WORD = re.compile(r"[A-Za-z0-9_.+-]+")
-
-
-@dataclass(frozen=True)
-class Choice:
-    """A copy, and the preference that led to it."""
-
-    location: Location
+    replica: Replica
     preference: Preference
 
 
+class Selector:
+    """Selects the replicas of an asset that are shown, and the one that is preferred."""
+
+    def __init__(
+        self, prefer: Prefer, only: RSEs, exclude: RSEs, mounts: Prefixes | None = None
+    ) -> None:
+        """Check what is wanted; a single preference or RSE needs no list.
+
+        Raises:
+            ConfigurationError: Something is neither an RSE nor an expression, nor a
+                function among the preferences, or a mount does not fit.
+        """
+        self.prefer = (prefer,) if callable(prefer) else _terms("prefer", prefer)
+        self._only = _terms("only", only)
+        self._exclude = _terms("exclude", exclude)
+        self._path_of = Mounts(mounts).path if mounts else None
+        texts = [each for each in self.prefer if isinstance(each, str)]
+        self.expressions = [
+            each for each in (*texts, *self._only, *self._exclude) if is_expression(each)
+        ]
+        """The RSE expressions, which Rucio must resolve."""
+        self.needs_protocols = bool(mounts) or not {*SCHEMES}.isdisjoint(texts)
+        """Whether the best PFN of each RSE does not suffice."""
+
+    def replicas(self, pfns: Mapping[str, Sequence[str]]) -> dict[str, Replica]:
+        """Return the replicas with these PFNs by RSE, and the paths where they are mounted."""
+        return replicas_by_key(pfns, self._path_of)
+
+    def shown(self, rses: Collection[str], resolved: Resolved) -> list[str]:
+        """Return the RSEs that are in one of `only`, if there are any, and in none of `exclude`.
+
+        Args:
+            rses: The RSEs that have a replica.
+            resolved: The RSEs of each RSE expression.
+        """
+        if not (self._only or self._exclude):
+            return list(rses)
+        kept = _rses(self._only, resolved) if self._only else rses
+        left_out = _rses(self._exclude, resolved)
+        return [rse for rse in rses if rse in kept and rse not in left_out]
+
+    def choose(self, replicas: Iterable[Replica], resolved: Resolved) -> Choice | None:
+        """Choose one of the replicas that are shown.
+
+        The first preference that any of them meets decides. Where several meet it,
+        a mounted RSE comes first, then the RSEs come by name, and the URLs of one
+        of them in Rucio's order, so that the choice is always the same.
+
+        Args:
+            replicas: The replicas.
+            resolved: The RSEs of each RSE expression.
+
+        Raises:
+            ConfigurationError: A chooser names an RSE without a replica.
+        """
+        if not self.prefer:
+            return None
+        ordered = sorted(replicas, key=lambda each: (each.scheme != MOUNTED, each.rse))
+        for preference in self.prefer:
+            found: Iterator[Replica]
+            if isinstance(preference, str):
+                found = (each for each in ordered if _meets(each, preference, resolved))
+            else:
+                found = _chosen(ordered, preference)
+            if (replica := next(found, None)) is not None:
+                return Choice(replica, preference)
+        return None
+
+
 def is_expression(text: str) -> bool:
-    """Tell an RSE expression, which Rucio must resolve, from an RSE's name or a scheme."""
+    """Return whether a text is an RSE expression, and neither an RSE's name nor a scheme."""
     return not _WORD.fullmatch(text)
 
 
-def choose(
-    found: Iterable[Location],
-    prefer: Sequence[Preference],
-    rses: Container[str],
-    resolved: Resolved,
-) -> Choice | None:
-    """Choose among the ways to an asset's replicas.
-
-    The first preference that any of them meets decides. Where several meet it,
-    a mounted RSE comes first, then the RSEs come by name, and the ways to one
-    of them in Rucio's order, so that the choice is always the same.
-
-    Args:
-        found: The ways.
-        prefer: What is wanted, the most wanted first.
-        rses: The RSEs that come into question.
-        resolved: The RSEs of each RSE expression among it.
-
-    Raises:
-        ConfigurationError: A chooser names an RSE without a replica.
-    """
-    if not prefer:
-        return None
-    ordered = sorted(
-        (place for place in found if place.rse in rses),
-        key=lambda place: (place.scheme != MOUNTED, place.rse),
-    )
-    for preference in prefer:
-        place = next((each for each in ordered if _meets(each, preference, resolved)), None)
-        if not isinstance(preference, str):
-            place = _by_chooser(ordered, preference)
-        if place is not None:
-            return Choice(place, preference)
-    return None
+def _meets(replica: Replica, preference: str, resolved: Resolved) -> bool:
+    if preference in resolved:
+        return replica.rse in resolved[preference]
+    return preference in (replica.rse, replica.scheme)
 
 
-def allowed(
-    rses: Collection[str], only: Sequence[str], exclude: Sequence[str], resolved: Resolved
-) -> list[str]:
-    """Give the RSEs that are in one of `only`, if there are any, and in none of `exclude`.
-
-    Args:
-        rses: The RSEs that have a replica.
-        only: RSEs and RSE expressions.
-        exclude: RSEs and RSE expressions.
-        resolved: The RSEs of each of these RSE expressions.
-    """
-    if not (only or exclude):
-        return list(rses)
-    let_in = _rses(only, resolved) if only else rses
-    kept_out = _rses(exclude, resolved)
-    return [rse for rse in rses if rse in let_in and rse not in kept_out]
-
-
-def _rses(wanted: Sequence[str], resolved: Resolved) -> set[str]:
-    return {rse for each in wanted for rse in (each, *resolved.get(each, ()))}
-
-
-def preferences(given: Preference | Sequence[Preference]) -> tuple[Preference, ...]:
-    """Give preferences as a tuple; a single one needs no list.
-
-    Raises:
-        ConfigurationError: Something among them is no preference.
-    """
-    several = [given] if isinstance(given, str) or callable(given) else given
-    if not isinstance(several, Sequence):
-        raise ConfigurationError(f"prefer is {given!r}; give RSEs, RSE expressions or schemes")
-    for each in several:
-        if not callable(each):
-            _check("prefer", each)
-    return tuple(several)
-
-
-def expressions(name: str, given: str | Sequence[str]) -> tuple[str, ...]:
-    """Give RSEs and RSE expressions as a tuple; a single one needs no list.
-
-    Args:
-        name: Name of the option that they are given for.
-        given: The value of that option.
-
-    Raises:
-        ConfigurationError: Something among them is neither.
-    """
-    several = [given] if isinstance(given, str) else given
-    if not isinstance(several, Sequence):
-        raise ConfigurationError(f"{name} is {given!r}; give RSEs or RSE expressions")
-    for each in several:
-        _check(name, each)
-    return tuple(several)
-
-
-def _check(name: str, value: object) -> None:
-    if not isinstance(value, str) or not value.strip():
-        raise ConfigurationError(f"{name} has {value!r}, which is neither an RSE nor an expression")
-
-
-def _meets(place: Location, preference: Preference, resolved: Resolved) -> bool:
-    if not isinstance(preference, str):
-        return False
-    return preference in {place.rse, place.scheme} or place.rse in resolved.get(preference, ())
-
-
-def _by_chooser(ordered: Sequence[Location], chooser: Chooser) -> Location | None:
-    hrefs: dict[str, list[str]] = {}
-    for place in ordered:
-        hrefs.setdefault(place.rse, []).append(place.href)
-    rse = chooser(hrefs)
-    if rse is None:
-        return None
-    if rse not in hrefs:
+def _chosen(ordered: Sequence[Replica], chooser: Chooser) -> Iterator[Replica]:
+    replicas = grouped(ordered, attrgetter("rse"))
+    rse = chooser({rse: [each.url for each in some] for rse, some in replicas.items()})
+    if rse is not None and rse not in replicas:
         raise ConfigurationError(
-            f"a function given as prefer chose {rse!r}, where no replica is; let it return "
-            "one of the RSEs that it is given, or None"
+            f"a function given as prefer chose {rse!r}, where no replica is",
+            hint="let it return one of the RSEs that it is given, or None",
         )
-    return next(place for place in ordered if place.rse == rse)
+    return (each for each in ordered if each.rse == rse)
+
+
+def _rses(terms: Iterable[str], resolved: Resolved) -> set[str]:
+    return {rse for each in terms for rse in (each, *resolved.get(each, ()))}
+
+
+def _terms(option: str, given: Any) -> tuple[Any, ...]:
+    """The RSEs and RSE expressions of an option, and the functions of `prefer`."""
+    several = [given] if isinstance(given, str) else given
+    for each in several if isinstance(several, Sequence) else [several]:
+        is_text = isinstance(each, str) and each.strip()
+        if not is_text and not (option == "prefer" and callable(each)):
+            raise ConfigurationError(f"{option} has {each!r}, which is no RSE nor RSE expression")
+    return tuple(several)

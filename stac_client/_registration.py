@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 import warnings
-from concurrent.futures import FIRST_COMPLETED, wait
+from concurrent.futures import FIRST_COMPLETED
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, Union
+from operator import methodcaller
+from typing import TYPE_CHECKING, Any, TypeVar, Union
 
 from rucio.common.exception import (
     DataIdentifierAlreadyExists,
@@ -16,11 +17,11 @@ from rucio.common.exception import (
     InvalidMetadata,
 )
 
-from stac_client._assets import named_keys, registrable, select_assets
+from stac_client._assets import missing, named_keys, registrable, select_assets
 from stac_client._items import iter_items
 from stac_client._journal import entry_of
 from stac_client._lookup import lookups, threads
-from stac_client._results import REPORT_S, Outcome, Reporter, State, Tally
+from stac_client._results import Outcome, State, Tally
 from stac_client._rucio import REQUEST_DIDS, batched, grouped
 from stac_client._source_rse import with_pfn
 from stac_client.errors import AccessError, StacRucioError
@@ -40,7 +41,8 @@ if TYPE_CHECKING:
     from stac_client._results import FileTally, Progress
     from stac_client._rucio import Rucio, RucioFile
 
-    Found = Union[Asset, Outcome]
+    Registered = tuple[list[Entry], list[Outcome]]
+    _Select = Callable[[ItemDict], Iterator[Union[Asset, Outcome]]]
 
 FoundT = TypeVar("FoundT")
 
@@ -48,31 +50,8 @@ _BATCHES = 4
 """On their way to Rucio at a time; with one that is being read, all that is held in memory."""
 
 
-@dataclass(frozen=True)
-class Options:
-    """What a registration shall be like."""
-
-    assets: AssetSelection
-    scope: str | None
-    """A fixed scope instead of those derived from the collections."""
-    probe: Probe
-    """How far to go for sizes and checksums."""
-    containers: bool
-    """Whether collections get containers that hold their items' datasets."""
-    metadata: bool
-    """Whether the datasets get metadata from their items."""
-
-
 class MetadataWarning(UserWarning):
     """Assets were registered, but not all of their metadata was written."""
-
-
-class Registered(NamedTuple):
-    """Items that have been dealt with, as the registration goes on."""
-
-    entries: list[Entry]
-    outcomes: list[Outcome]
-    """One for each selected asset of the items."""
 
 
 def sync(items: ItemsLike, journal: Journal, registrar: Registrar) -> Iterator[Outcome]:
@@ -107,13 +86,13 @@ def deregister(
     doing = f"deregistering at RSE {rse}"
     rucio.rse(rse, doing)
 
-    def delete(client: Client, part: list[Asset]) -> None:
+    def delete(part: list[Asset], client: Client) -> None:
         client.delete_replicas(rse, [_as_dict(asset.did) for asset in part])
 
-    selected = {asset.did: asset for asset in registrable(iter_items(items), selection, scope, rse)}
+    selected = {asset.did: asset for asset in registrable(items, selection, scope, rse)}
     for batch in batched(selected.values()):
-        files = rucio.files((asset.did for asset in batch), all_states=True)
-        registered = {did for did, file in files.items() if rse in file.states}
+        files = rucio.files(asset.did for asset in batch)
+        registered = held(files, rse)
         there = [asset for asset in batch if asset.did in registered]
         refused = {asset.did: str(error) for asset, error in rucio.send(doing, there, delete)}
         for asset in batch:
@@ -172,6 +151,7 @@ class _Batch:
         return {asset.dataset for asset in self.assets.values()}
 
 
+@dataclass
 class Registrar:
     """Registers assets at one source RSE.
 
@@ -180,29 +160,28 @@ class Registrar:
     one for metadata if that is wanted.
     """
 
-    def __init__(
-        self,
-        rucio: Rucio,
-        rse: str,
-        options: Options,
-        on_progress: Callable[[Progress], None] = lambda _: None,
-    ) -> None:
-        """Prepare a registration.
+    rucio: Rucio
+    """Rucio, as an account sees it that may add replicas at the RSE."""
+    rse: str
+    assets: AssetSelection
+    scope: str | None
+    """A fixed scope instead of those derived from the collections."""
+    probe: Probe
+    """How far to go for sizes and checksums."""
+    containers: bool
+    """Whether collections get containers that hold their items' datasets."""
+    metadata: bool
+    """Whether the datasets get metadata from their items; no more once Rucio takes none."""
+    on_progress: Callable[[Progress], None] | None = None
+    """Called in the thread that asks for outcomes."""
 
-        Args:
-            rucio: Rucio, as an account sees it that may add replicas at the RSE.
-            rse: The source RSE.
-            options: What the registration shall be like.
-            on_progress: Called in the thread that asks for outcomes.
-        """
-        self._rucio = rucio
-        self._rse = rse
-        self._options = options
-        self._tally = Tally()
-        self._reporter = Reporter(self._tally, on_progress)
-        self._datasets = _Datasets(rucio, containers=options.containers)
-        self._metadata = _MetadataWriter(rucio) if options.metadata else None
+    def __post_init__(self) -> None:
+        self._tally = Tally(self.on_progress or (lambda _: None))
         self._under_way: dict[Future[list[Outcome]], _Batch] = {}
+        self._filled: set[DID] = set()
+        """The containers that Rucio is known to have."""
+        self._problem: str | None = None
+        """Why metadata could not be written, the first time."""
 
     def register(self, items: ItemsLike) -> Iterator[Registered]:
         """Register the assets of items and attach them to their items' datasets.
@@ -213,7 +192,7 @@ class Registrar:
             items: The items.
 
         Yields:
-            Some items with their outcomes, as they come to an end.
+            Some items and the outcomes of their selected assets, as they come to an end.
 
         Raises:
             StacRucioError: The RSE does not exist, or Rucio or the STAC API can
@@ -223,56 +202,43 @@ class Registrar:
         first = [*islice(reading, 1)]
         if not first:
             return
-        protocols = self._rucio.rse(self._rse, f"registering at RSE {self._rse}")["protocols"]
+        select = selector(self.rucio, "registering", self.rse, self.assets, self.scope)
         # What is left in the middle gives its look-ups up first: batches wait for them.
-        with threads(_BATCHES) as executor, lookups(self._options.probe) as looking_up:
+        with threads(_BATCHES) as (executor, _), lookups(self.probe) as looking_up:
             try:
-                for batch in self._batches(chain(first, reading), protocols):
+                for batch in self._batches(chain(first, reading), select):
                     yield from self._ended()
                     while not self._takes(batch):
-                        self._wait()
+                        self._tally.wait(self._under_way, FIRST_COMPLETED)
                         yield from self._ended()
                     self._under_way[executor.submit(self._outcomes, batch, looking_up)] = batch
-                    self._reporter.report()
+                    self._tally.report()
             except StacRucioError:
                 # The items end too early; what is on its way is told all the same.
                 yield from self._rest()
                 raise
             yield from self._rest()
-        if self._metadata is not None and self._metadata.problem is not None:
-            warnings.warn(f"no metadata: {self._metadata.problem}", MetadataWarning, stacklevel=2)
+        if self._problem is not None:
+            warnings.warn(f"no metadata: {self._problem}", MetadataWarning, stacklevel=2)
 
-    def _batches(
-        self, items: Iterable[ItemDict], protocols: list[dict[str, Any]]
-    ) -> Iterator[_Batch]:
-        options = self._options
-        unseen = named_keys(options.assets)
-        select = partial(
-            select_assets, selection=options.assets, scope=options.scope, source_rse=self._rse
-        )
+    def _batches(self, items: Iterable[ItemDict], select: _Select) -> Iterator[_Batch]:
+        unseen = named_keys(self.assets)
         for group in item_batches(items, select):
             unseen.difference_update(found.key for _, selected in group for found in selected)
-            yield self._batch(group, protocols)
+            yield self._batch(group)
         if unseen:
-            reason = "no item has an asset with this key"
-            missing = [Outcome("", "", key, State.SKIPPED, reason) for key in sorted(unseen)]
-            yield _Batch(outcomes=missing)
+            yield _Batch(outcomes=missing(unseen))
 
-    def _batch(
-        self, group: list[tuple[ItemDict, list[Found]]], protocols: list[dict[str, Any]]
-    ) -> _Batch:
+    def _batch(self, group: list[tuple[ItemDict, list[Asset | Outcome]]]) -> _Batch:
         batch = _Batch(entries=[entry_of(item) for item, _ in group])
         for item, selected in group:
-            for found in selected:
-                asset = with_pfn(found, protocols)
-                if isinstance(asset, Outcome):
-                    batch.outcomes.append(asset)
-                elif asset.did in batch.assets:
+            for asset in kept(selected, batch.outcomes.append):
+                if asset.did in batch.assets:
                     batch.outcomes.append(_repeated(asset, batch.assets[asset.did]))
                 else:
                     batch.assets[asset.did] = asset
                     batch.tallies[asset.did] = self._tally.expect()
-                    if self._metadata is not None and asset.dataset not in batch.metadata:
+                    if self.metadata and asset.dataset not in batch.metadata:
                         batch.metadata[asset.dataset] = item_metadata(item)
         return batch
 
@@ -285,21 +251,15 @@ class Registrar:
             batch.datasets.isdisjoint(other.datasets) for other in self._under_way.values()
         )
 
-    def _wait(self) -> None:
-        """Wait until a batch has come to its end."""
-        while not wait(self._under_way, timeout=REPORT_S, return_when=FIRST_COMPLETED).done:
-            self._reporter.report()
-        self._reporter.report()
-
     def _ended(self) -> Iterator[Registered]:
         """Return the batches that have come to their end."""
         for future in [future for future in self._under_way if future.done()]:
-            yield Registered(self._under_way.pop(future).entries, future.result())
+            yield self._under_way.pop(future).entries, future.result()
 
     def _rest(self) -> Iterator[Registered]:
         """Wait for all batches."""
         while self._under_way:
-            self._wait()
+            self._tally.wait(self._under_way, FIRST_COMPLETED)
             yield from self._ended()
 
     def _outcomes(self, batch: _Batch, looking_up: Lookups) -> list[Outcome]:
@@ -315,67 +275,124 @@ class Registrar:
         return [*batch.outcomes, *registered]
 
     def _register(self, batch: _Batch, looking_up: Lookups) -> list[Outcome]:
-        files = self._rucio.files(batch.assets, all_states=True)
-        same, drifted = self._compare(batch.assets.values(), files)
-        there, new = [], []
-        for asset in same:
-            if asset.did in files and self._rse in files[asset.did].states:
-                there.append(_as_in(asset, files[asset.did]))
-            else:
-                new.append(asset)
+        files = self.rucio.files(batch.assets)
+        at_rse = held(files, self.rse)
+        outcomes: list[Outcome] = []
+        same = [*kept(compare(batch.assets.values(), files, self.rse), outcomes.append)]
+        there = [_as_in(asset, files[asset.did]) for asset in same if asset.did in at_rse]
+        new = [asset for asset in same if asset.did not in at_rse]
         found = [asset for asset in new if asset.is_complete]
-        not_found = []
         incomplete = (asset for asset in new if not asset.is_complete)
-        for result in looking_up.complete(incomplete, batch.tallies):
-            if isinstance(result, Outcome):
-                not_found.append(result)
-            else:
-                found.append(result)
+        found += kept(looking_up.complete(incomplete, batch.tallies), outcomes.append)
         # What was found may differ from what Rucio has of the same file from another RSE.
-        found, drifted_too = self._compare(found, files)
+        found = [*kept(compare(found, files, self.rse), outcomes.append)]
         refused = self._add(found)
         in_rucio = [*there, *(asset for asset in found if asset.did not in refused)]
         # The dataset of a file that Rucio has is most often there, others most often are not.
         presumed = {asset.dataset for asset in in_rucio if asset.did in files}
-        failed = refused | self._datasets.attach(in_rucio, presumed)
-        if self._metadata is not None:
+        failed = refused | self._attach(in_rucio, presumed)
+        if self.metadata:
             attached = [asset for asset in in_rucio if asset.did not in failed]
-            self._metadata.write(attached, batch.metadata)
+            self._write_metadata(attached, batch.metadata)
         return [
-            *(*drifted, *not_found, *drifted_too),
+            *outcomes,
             *(failed.get(asset.did) or _in_rucio(asset, State.ALREADY_THERE) for asset in there),
             *(failed.get(asset.did) or _in_rucio(asset, State.REGISTERED) for asset in found),
         ]
 
-    def _compare(
-        self, assets: Iterable[Asset], files: Mapping[DID, RucioFile]
-    ) -> tuple[list[Asset], list[Outcome]]:
-        """Divide assets into those that are as the files in Rucio, if any, and the others."""
-        same, drifted = [], []
-        for asset in assets:
-            file = files.get(asset.did)
-            drift = difference(asset, file, self._rse) if file is not None else None
-            if drift is None:
-                same.append(asset)
-            else:
-                drifted.append(asset.outcome(State.FAILED, drift))
-        return same, drifted
-
     def _add(self, assets: list[Asset]) -> dict[DID, Outcome]:
         """Add replicas, and return what failed."""
 
-        def add(client: Client, part: list[Asset]) -> None:
-            client.add_replicas(self._rse, [_replica(asset) for asset in part])
+        def add(part: list[Asset], client: Client) -> None:
+            client.add_replicas(self.rse, [_replica(asset) for asset in part])
 
         failed: dict[DID, Outcome] = {}
         # Rucio refuses a request for one scope in it, and takes the PFNs of https
         # for those of http where both are in it (rucio.core.replica.add_replicas).
         groups = grouped(assets, lambda asset: (asset.did.scope, asset.url.partition(":")[0]))
         for (scope, _), alike in groups.items():
-            doing = f"registering in scope {scope} at RSE {self._rse}"
-            for asset, error in self._rucio.send(doing, alike, add):
+            doing = f"registering in scope {scope} at RSE {self.rse}"
+            for asset, error in self.rucio.send(doing, alike, add):
                 failed[asset.did] = asset.outcome(State.FAILED, str(error))
         return failed
+
+    def _attach(self, assets: Iterable[Asset], presumed: Container[DID]) -> dict[DID, Outcome]:
+        """Attach registered assets, with two requests for each 1,000 items of a scope.
+
+        What is attached already stays so. Which datasets Rucio has is not asked, unless
+        it turns out to be other than presumed.
+
+        Args:
+            assets: The assets.
+            presumed: Datasets that Rucio seems to have.
+
+        Returns:
+            The outcomes of those that could not be attached.
+        """
+        failed = {}
+        attach = partial(self._attach_items, presumed=presumed)
+        items = grouped(assets, lambda asset: asset.dataset).values()
+        for scope, same in grouped(items, lambda members: members[0].dataset.scope).items():
+            doing = f"attaching to datasets in scope {scope}"
+            for members, error in self.rucio.send(doing, same, attach):
+                reason = f"registered, but not attached to {members[0].dataset}: {error}"
+                for asset in members:
+                    failed[asset.did] = asset.outcome(State.FAILED, reason)
+        return failed
+
+    def _attach_items(
+        self, items: list[list[Asset]], client: Client, presumed: Container[DID]
+    ) -> None:
+        """Attach the assets of items that have the same scope."""
+        content = {members[0].dataset: [asset.did for asset in members] for members in items}
+        types = dict.fromkeys(content, "DATASET")
+        containers: dict[DID, list[DID]] = {}
+        for members in items if self.containers else ():
+            dataset = members[0].dataset
+            container = DID(dataset.scope, collection_name(members[0].collection))
+            containers.setdefault(container, []).append(dataset)
+        content |= containers
+        types |= dict.fromkeys(containers, "CONTAINER")
+        new = [did for did in types if not (did in presumed or did in self._filled)]
+        try:
+            _add_dids(client, types, new)
+            _fill(client, content)
+        except (DataIdentifierAlreadyExists, DataIdentifierNotFound):
+            _add_missing(client, types)
+            _fill(client, content)
+        self._filled |= containers.keys()
+
+    def _write_metadata(
+        self, assets: Iterable[Asset], of_datasets: Mapping[DID, dict[str, Any]]
+    ) -> None:
+        """Write the metadata of registered assets and of their items' datasets.
+
+        What there is already under these keys is replaced. Whether a server takes
+        metadata depends on its plugins (`rucio.core.did_meta_plugins`): what its own
+        plugin has no columns for needs another one, of which `json_meta` works on all
+        databases but SQLite.
+
+        Args:
+            assets: The assets; of those whose item gives a SHA-256, it becomes the
+                file's `sha256`.
+            of_datasets: The metadata of datasets.
+        """
+        metadata = {asset.dataset: of_datasets[asset.dataset] for asset in assets}
+        metadata |= {
+            asset.did: {"sha256": asset.checksums.sha256}
+            for asset in assets
+            if asset.checksums.sha256
+        }
+        entries = [{**_as_dict(did), "meta": meta} for did, meta in metadata.items()]
+        if not entries:
+            return
+        write = methodcaller("set_dids_metadata_bulk", entries)
+        try:
+            self.rucio.ask("writing metadata of datasets", write)
+        except StacRucioError as error:
+            if isinstance(error, AccessError) or isinstance(error.__cause__, InvalidMetadata):
+                self.metadata = False  # refused on principle
+            self._problem = self._problem or str(error)
 
 
 def _repeated(asset: Asset, first: Asset) -> Outcome:
@@ -386,6 +403,44 @@ def _repeated(asset: Asset, first: Asset) -> Outcome:
     return asset.outcome(State.FAILED, reason)
 
 
+def selector(
+    rucio: Rucio, doing: str, rse: str, selection: AssetSelection, scope: str | None
+) -> _Select:
+    """Return what yields the selected assets of an item, each with its PFN at a source RSE.
+
+    Raises:
+        StacRucioError: The RSE does not exist, or Rucio cannot be reached.
+    """
+    protocols = rucio.rse(rse, f"{doing} at RSE {rse}")["protocols"]
+    return lambda item: (
+        with_pfn(found, protocols) for found in select_assets(item, selection, scope, rse)
+    )
+
+
+def held(files: Mapping[DID, RucioFile], rse: str) -> set[DID]:
+    """Return the files that an RSE holds, or is to receive."""
+    return {did for did, file in files.items() if rse in file.states}
+
+
+def compare(
+    assets: Iterable[Asset], files: Mapping[DID, RucioFile], rse: str
+) -> Iterator[Asset | Outcome]:
+    """Yield the assets that are as the files in Rucio, if any, and what becomes of the others."""
+    for asset in assets:
+        file = files.get(asset.did)
+        drift = difference(asset, file, rse) if file is not None else None
+        yield asset if drift is None else asset.outcome(State.FAILED, drift)
+
+
+def kept(results: Iterable[Asset | Outcome], reject: Callable[[Outcome], None]) -> Iterator[Asset]:
+    """Yield the assets among results; what has come to an outcome is rejected."""
+    for result in results:
+        if isinstance(result, Outcome):
+            reject(result)
+        else:
+            yield result
+
+
 def difference(asset: Asset, file: RucioFile, rse: str) -> str | None:
     """Describe how an asset differs from the file that has its DID, as far as both are known.
 
@@ -394,8 +449,8 @@ def difference(asset: Asset, file: RucioFile, rse: str) -> str | None:
     """
     said = (
         ("size", asset.size_bytes, file.size_bytes),
-        ("adler32", asset.checksums.adler32, file.adler32),
-        ("md5", asset.checksums.md5, file.md5),
+        ("adler32", asset.checksums.adler32, file.checksums.adler32),
+        ("md5", asset.checksums.md5, file.checksums.md5),
     )
     for name, of_item, of_rucio in said:
         if of_item is not None and of_rucio is not None and of_item != of_rucio:
@@ -411,7 +466,7 @@ def difference(asset: Asset, file: RucioFile, rse: str) -> str | None:
 
 def _as_in(asset: Asset, file: RucioFile) -> Asset:
     """An asset with the size and the checksums that Rucio has of it."""
-    checksums = replace(asset.checksums, adler32=file.adler32, md5=file.md5)
+    checksums = replace(file.checksums, multihash=asset.checksums.multihash)
     return replace(asset, size_bytes=file.size_bytes, checksums=checksums)
 
 
@@ -441,63 +496,6 @@ def _replica(asset: Asset) -> dict[str, Any]:
         "pfn": asset.url,
         **{name: value for name, value in checksums.items() if value},
     }
-
-
-class _Datasets:
-    """Attaches files to their items' datasets, and these to their collections' containers."""
-
-    def __init__(self, rucio: Rucio, *, containers: bool) -> None:
-        self._rucio = rucio
-        self._containers = containers
-        self._filled: set[DID] = set()
-        """The containers that Rucio is known to have."""
-
-    def attach(self, assets: Iterable[Asset], presumed: Container[DID]) -> dict[DID, Outcome]:
-        """Attach registered assets, with two requests for each 1,000 items of a scope.
-
-        What is attached already stays so. Which datasets Rucio has is not asked, unless
-        it turns out to be other than presumed.
-
-        Args:
-            assets: The assets.
-            presumed: Datasets that Rucio seems to have.
-
-        Returns:
-            The outcomes of those that could not be attached.
-        """
-        failed = {}
-        attach = partial(self._attach, presumed=presumed)
-        items = grouped(assets, lambda asset: asset.dataset).values()
-        for scope, same in grouped(items, lambda members: members[0].dataset.scope).items():
-            doing = f"attaching to datasets in scope {scope}"
-            for members, error in self._rucio.send(doing, same, attach):
-                reason = f"registered, but not attached to {members[0].dataset}: {error}"
-                for asset in members:
-                    failed[asset.did] = asset.outcome(State.FAILED, reason)
-        return failed
-
-    def _attach(self, client: Client, items: list[list[Asset]], presumed: Container[DID]) -> None:
-        """Attach the assets of items that have the same scope."""
-        content: dict[DID, list[DID]] = {}
-        types = {}
-        containers = set()
-        for members in items:
-            dataset = members[0].dataset
-            types[dataset] = "DATASET"
-            content[dataset] = [asset.did for asset in members]
-            if self._containers:
-                container = DID(dataset.scope, collection_name(members[0].collection))
-                types[container] = "CONTAINER"
-                content.setdefault(container, []).append(dataset)
-                containers.add(container)
-        new = [did for did in types if not (did in presumed or did in self._filled)]
-        try:
-            _add_dids(client, types, new)
-            _fill(client, content)
-        except (DataIdentifierAlreadyExists, DataIdentifierNotFound):
-            _add_missing(client, types)
-            _fill(client, content)
-        self._filled |= containers
 
 
 def _add_missing(client: Client, types: Mapping[DID, str]) -> None:
@@ -546,59 +544,15 @@ def item_metadata(item: ItemDict) -> dict[str, Any]:
     """
     properties = item.get("properties")
     times = properties if isinstance(properties, dict) else {}
+    href = link_href(item)
     found: dict[str, Any] = {
         "stac_collection": item.get("collection"),
         "stac_item": item.get("id"),
         **{f"stac_{name}": _time(times.get(name)) for name in _TIMES},
         "stac_bbox": _bbox(item.get("bbox")),
-        "stac_url": _url(item),
+        "stac_url": None if refusal(href) else href,  # unless it carries a secret
     }
     return {key: value for key, value in found.items() if value}
-
-
-class _MetadataWriter:
-    """Writes metadata, with one request for each batch; for several threads.
-
-    Whether a server takes metadata depends on its plugins
-    (`rucio.core.did_meta_plugins`): what its own plugin has no columns for needs
-    another one, of which `json_meta` works on all databases but SQLite.
-    """
-
-    def __init__(self, rucio: Rucio) -> None:
-        self._rucio = rucio
-        self.problem: str | None = None
-        """Why metadata could not be written, the first time."""
-        self._refused = False
-
-    def write(self, assets: Iterable[Asset], of_datasets: Mapping[DID, dict[str, Any]]) -> None:
-        """Write the metadata of registered assets and of their items' datasets.
-
-        What there is already under these keys is replaced. Nothing more is sent
-        once the server has refused on principle.
-
-        Args:
-            assets: The assets; of those whose item gives a SHA-256, it becomes the
-                file's `sha256`.
-            of_datasets: The metadata of datasets.
-        """
-        metadata = {asset.dataset: of_datasets[asset.dataset] for asset in assets}
-        metadata |= {
-            asset.did: {"sha256": asset.checksums.sha256}
-            for asset in assets
-            if asset.checksums.sha256
-        }
-        entries = [{**_as_dict(did), "meta": meta} for did, meta in metadata.items()]
-        if not entries or self._refused:
-            return
-        try:
-            self._rucio.ask(
-                "writing metadata of datasets",
-                lambda client: client.set_dids_metadata_bulk(entries),
-            )
-        except StacRucioError as error:
-            on_principle = isinstance(error.__cause__, InvalidMetadata)
-            self._refused |= on_principle or isinstance(error, AccessError)
-            self.problem = self.problem or str(error)
 
 
 def _time(value: object) -> str | None:
@@ -616,9 +570,3 @@ def _is_coordinate(value: object) -> bool:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False
     return abs(value) < _COORDINATES
-
-
-def _url(item: ItemDict) -> str | None:
-    """The URL of an item, unless it carries a secret or is none of HTTP."""
-    href = link_href(item)
-    return None if refusal(href) else href

@@ -1,41 +1,26 @@
-"""Where the modifier has its knowledge from: Rucio, asked rarely and never waited for too long."""
+"""Replicas that can be read: cached, time-limited look-ups, and facts about their RSEs."""
 
 from __future__ import annotations
 
 import threading
-import time
-from functools import partial
-from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from collections import deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import FIRST_EXCEPTION, Future, wait
+from contextlib import suppress
+from copy import copy
+from functools import cache, partial
+from time import monotonic
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from stac_client._rucio import batched
-from stac_client.errors import (
-    ConfigurationError,
-    RequestError,
-    StacRucioError,
-    UnreachableError,
-)
+from stac_client._rucio import REQUEST_DIDS, Rucio, batched
+from stac_client.errors import ConfigurationError, RequestError, StacRucioError, UnreachableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+    from collections.abc import Container, Iterable, Sequence
 
-    from stac_client._rucio import PFNs, Rucio
-    from stac_policy.naming import DID
 
 MOUNTED = "file"
 """The scheme of a path below which an RSE is mounted."""
-
-
-class Location(NamedTuple):
-    """One way to one replica."""
-
-    key: str
-    """Its key among the alternates."""
-    rse: str
-    scheme: str
-    href: str
-    """The PFN, or the path where the RSE is mounted."""
-
 
 # fmt: off
 SCHEMES = (
@@ -45,106 +30,106 @@ SCHEMES = (
 # fmt: on
 """The schemes of the protocols that RSEs have."""
 
-# What Rucio has said of replicas, for as long as it is worth repeating.
+
+class Replica(NamedTuple):
+    """A replica of a file, at one of the URLs by which it can be read."""
+
+    key: str
+    """Its key among alternates: the RSE, with the scheme where the RSE has several URLs."""
+    rse: str
+    pfn: str
+    path: str | None = None
+    """The path of the file, where the RSE is mounted."""
+
+    @property
+    def url(self) -> str:
+        """What tools read; this is where a PFN becomes such a URL."""
+        return self.path or self.pfn
+
+    @property
+    def scheme(self) -> str:
+        """The scheme of the URL; `file` for a path."""
+        scheme, separator, _ = self.url.partition("://")
+        return scheme if separator else MOUNTED
 
 
-K = TypeVar("K", bound="Hashable")
-V = TypeVar("V")
+def replicas_by_key(
+    pfns: Mapping[str, Sequence[str]], path_of: Callable[[str], str | None] | None = None
+) -> dict[str, Replica]:
+    """Return the replicas of a file, each URL under a key of its own.
 
+    The best PFN of an RSE has the RSE's name as its key, a further one that of
+    its scheme besides (`DISK-A-root`, `DISK-A-root-2`), and the path where the
+    RSE is mounted that of `file` (`DISK-A-file`).
 
-class Cache(Generic[K, V]):
-    """Keeps the latest answers, up to a number of them; for any number of threads.
-
-    Who asks says how old an answer may be.
+    Args:
+        pfns: The PFNs of the available replicas by RSE, the best first.
+        path_of: Returns the local path of a PFN, if there is one.
     """
-
-    def __init__(self, size: int, clock: Callable[[], float] = time.monotonic) -> None:
-        """Make an empty one.
-
-        Args:
-            size: How many answers it keeps.
-            clock: Gives the time in seconds.
-        """
-        self._size = size
-        self._clock = clock
-        self._lock = threading.Lock()
-        # The oldest first: an answer that comes anew goes to the end.
-        self._answers: dict[K, tuple[float, V]] = {}
-
-    def get(self, keys: Iterable[K], max_age_s: float) -> dict[K, V]:
-        """Give the answers that are younger than an age in seconds."""
-        since = self._clock() - max_age_s
-        with self._lock:
-            found = ((key, self._answers.get(key)) for key in keys)
-            return {key: answer[1] for key, answer in found if answer and answer[0] > since}
-
-    def put(self, answers: Mapping[K, V]) -> None:
-        """Keep answers that have just come."""
-        now = self._clock()
-        with self._lock:
-            for key, answer in answers.items():
-                self._answers.pop(key, None)
-                self._answers[key] = (now, answer)
-            while len(self._answers) > self._size:
-                del self._answers[next(iter(self._answers))]
-
-    def clear(self) -> None:
-        """Forget everything."""
-        with self._lock:
-            self._answers.clear()
+    found = {rse: Replica(rse, rse, some[0]) for rse, some in sorted(pfns.items()) if some}
+    for rse, best in tuple(found.items()):
+        further = [Replica(rse, rse, pfn) for pfn in pfns[rse][1:]]
+        if path_of:
+            further += [Replica(rse, rse, pfn, path_of(pfn)) for pfn in pfns[rse]]
+        for url, replica in {each.url: each for each in further}.items():
+            if url != best.url:
+                key = _free_key(found, f"{rse}-{replica.scheme}")
+                found[key] = replica._replace(key=key)
+    return found
 
 
-# What an RSE is, in terms of the Storage extension; pure.
+def _free_key(taken: Container[str], wanted: str) -> str:
+    key, number = wanted, 1
+    while key in taken:
+        number += 1
+        key = f"{wanted}-{number}"
+    return key
+
+
+# Facts about RSEs, in terms of the Storage extension.
 #
 # Specification: https://github.com/stac-extensions/storage, v2.0.0.
 
 
-STORAGE = "https://stac-extensions.github.io/storage/v2.0.0/schema.json"
-SCHEMES_STORAGE_FACTS = "storage:schemes"
+STORAGE_EXTENSION = "https://stac-extensions.github.io/storage/v2.0.0/schema.json"
+STORAGE_SCHEMES = "storage:schemes"
 
 _ANY_VERSION = "https://stac-extensions.github.io/storage/"
 _TYPE = "rucio"
-_ATTRIBUTES = ("region", "country", "site", "tier", "requester_pays")
-"""Attributes that operators give RSEs by custom, and that concern readers; no others are shown."""
+_ATTRIBUTES = ("region", "country", "site", "tier")
+"""Attributes that operators give RSEs by custom, and that concern readers; no others are shown,
+but `requester_pays`."""
 
 
 def storage_scheme(
     rse: str, rucio_host: str, settings: Mapping[str, Any], attributes: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Give the storage scheme of an RSE.
+    """Return the storage scheme of an RSE.
 
     Its platform is the template of a URL where Rucio tells more of the RSE.
 
     Args:
         rse: The RSE.
         rucio_host: URL of the Rucio server.
-        settings: Its settings, as Rucio's client gives them.
+        settings: Its settings, as Rucio's client returns them.
         attributes: Its attributes.
     """
-    scheme: dict[str, Any] = {
-        "type": _TYPE,
-        "platform": f"{rucio_host.rstrip('/')}/rses/{{rse}}",
-        "rse": rse,
-    }
-    if isinstance(settings.get("rse_type"), str):
-        scheme["rse_type"] = settings["rse_type"]
-    for key in _ATTRIBUTES:
-        value = attributes.get(key)
-        if key == "requester_pays":
-            if isinstance(value, bool):
-                scheme[key] = value
-        elif isinstance(value, str) and value:
-            scheme[key] = value
-    return scheme
+    platform = f"{rucio_host.rstrip('/')}/rses/{{rse}}"
+    scheme = {"type": _TYPE, "platform": platform, "rse": rse}
+    texts = {"rse_type": settings.get("rse_type")}
+    texts |= {key: attributes.get(key) for key in _ATTRIBUTES}
+    scheme |= {key: text for key, text in texts.items() if isinstance(text, str) and text}
+    pays = attributes.get("requester_pays")
+    return {**scheme, "requester_pays": pays} if isinstance(pays, bool) else scheme
 
 
 def uses_another_version(extensions: Iterable[object]) -> bool:
-    """Tell whether an item uses another version of the extension.
+    """Return whether an item uses another version of the Storage extension.
 
     Its fields and those of this version are not valid beside each other.
     """
     return any(
-        isinstance(each, str) and each.startswith(_ANY_VERSION) and each != STORAGE
+        isinstance(each, str) and each.startswith(_ANY_VERSION) and each != STORAGE_EXTENSION
         for each in extensions
     )
 
@@ -177,241 +162,207 @@ def _is_of(scheme: object, rse: str) -> bool:
     return isinstance(scheme, dict) and scheme.get("type") == _TYPE and scheme.get("rse") == rse
 
 
-# Jobs that run together, and are waited for no longer than a time limit.
-
-
-T = TypeVar("T")
-
-
-class TimeLimitError(Exception):
-    """Not all jobs were done in time."""
-
-
-def run_together(
-    jobs: Sequence[Callable[[], T]], *, timeout_s: float | None, workers: int
-) -> list[T]:
-    """Run jobs in threads.
-
-    What is still running when the time is over, or when another job has failed,
-    is left to itself: it keeps neither the caller nor the end of Python waiting
-    (as the threads of `concurrent.futures` would). Jobs not yet begun then stay
-    undone.
-
-    Args:
-        jobs: The jobs.
-        timeout_s: The time for all of them, in seconds, or None for any time.
-        workers: How many run at the same time.
-
-    Returns:
-        What each job gave, in the order of the jobs.
-
-    Raises:
-        TimeLimitError: The time is over.
-        Exception: What the first job to fail raised.
-    """
-    deadline = None if timeout_s is None else time.monotonic() + timeout_s
-    given_up = threading.Event()
-    waiting: SimpleQueue[int] = SimpleQueue()
-    done: SimpleQueue[tuple[int, T | None, BaseException | None]] = SimpleQueue()
-    for number in range(len(jobs)):
-        waiting.put(number)
-
-    def work() -> None:
-        while not given_up.is_set():
-            try:
-                number = waiting.get_nowait()
-            except Empty:
-                return
-            try:
-                done.put((number, jobs[number](), None))
-            except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
-                done.put((number, None, error))
-
-    for _ in range(min(workers, len(jobs))):
-        threading.Thread(target=work, name="stac-rucio look-up", daemon=True).start()
-    results: dict[int, T] = {}
-    try:
-        while len(results) < len(jobs):
-            left_s = None if deadline is None else max(0.0, deadline - time.monotonic())
-            number, result, error = done.get(timeout=left_s)
-            if error is not None:
-                raise error
-            results[number] = result  # type: ignore[assignment] # only without an error
-    except Empty:
-        raise TimeLimitError from None
-    finally:
-        given_up.set()
-    return [results[number] for number in range(len(jobs))]
+# Look-ups.
 
 
 PAUSE_S = 15.0
 """After a failure, Rucio is left alone for so long."""
-_RSES_FOR_S = 600.0
+RSES_FOR_S = 600.0
+"""Answers about RSEs are repeated for so long."""
 _REPLICAS_KEPT = 20_000
 _RSES_KEPT = 1_000
-_FAILURES_KEPT = 100
 _WORKERS = 4
+_GRACE_S = 1.0
+"""So much longer than a look-up may a request take, which then is never what is reported."""
+_FAILURES_KEPT = 100
 _NO_RSE = "resulted in an empty set"
 
+Ask = Callable[[Rucio, list[Any]], Mapping[Any, Any]]
 
-class Answers(NamedTuple):
-    """What Rucio says of files."""
 
-    pfns: Mapping[DID, PFNs]
-    """Of the files that it knows."""
-    resolved: Mapping[str, frozenset[str]]
-    """The RSEs of each RSE expression."""
-    asked: bool
-    """Whether Rucio had to be asked."""
+class Memory:
+    """The latest answers to one question; who asks for them says how old they may be.
+
+    They are kept in two generations of bounded size. That needs no lock, which a
+    fork would leave locked in the child while another thread holds it.
+    """
+
+    def __init__(self, size: int, ask: Ask | None = None, batch: int = 1) -> None:
+        """Remember nothing yet.
+
+        Args:
+            size: How many answers it keeps at most.
+            ask: Asks Rucio for some keys, and returns the answers to those that it knows.
+            batch: How many keys it takes at a time.
+        """
+        self._generation = size // 2
+        self.ask: Ask = ask or (lambda *_: {})
+        self.batch = batch
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._young: dict[Any, tuple[float, Any]] = {}
+        self._old: dict[Any, tuple[float, Any]] = {}
+
+    def recall(self, keys: Iterable[Any], max_age_s: float) -> tuple[dict[Any, Any], list[Any]]:
+        """Return the answers that are younger than an age in seconds, and the keys without one."""
+        since = monotonic() - max_age_s
+        young, old = self._young, self._old
+        found, missing = {}, []
+        for key in dict.fromkeys(keys):
+            answer = young.get(key) or old.get(key)
+            if answer and answer[0] > since:
+                found[key] = answer[1]
+            else:
+                missing.append(key)
+        return found, missing
+
+    def keep(self, answers: Mapping[Any, Any]) -> None:
+        """Keep answers that have just come."""
+        if len(self._young) + len(answers) > self._generation:
+            self._old, self._young = self._young, {}
+        now = monotonic()
+        self._young.update({key: (now, answer) for key, answer in answers.items()})
 
 
 class ReplicaSource:
     """Asks Rucio for replicas and RSEs, and remembers for a while what it said.
 
-    For any number of threads. All requests of a call run together, under one
-    time limit. After a failure, the same failure is the answer to the same question for
-    some seconds, and to all others if no RSE expression was asked for.
+    For any number of threads. The requests of a look-up run together, under one
+    time limit. After a failure, the same failure is the answer for some seconds: to
+    all questions, or to those for the same RSE expressions if these have failed.
     """
 
-    def __init__(self, rucio: Rucio, clock: Callable[[], float] = time.monotonic) -> None:
-        """Make one.
-
-        Args:
-            rucio: Rucio.
-            clock: Gives the time in seconds.
-        """
-        self._rucio = rucio
-        self._best: Cache[DID, PFNs | None] = Cache(_REPLICAS_KEPT, clock)
-        self._all: Cache[DID, PFNs | None] = Cache(_REPLICAS_KEPT, clock)
-        self._resolved: Cache[str, frozenset[str]] = Cache(_RSES_KEPT, clock)
-        self._schemes: Cache[str, dict[str, Any]] = Cache(_RSES_KEPT, clock)
-        self._by_timeout: dict[float | None, Rucio] = {}
-        # By the RSE expressions that were asked for: who asks for others gets answers. Not the
-        # errors themselves, which would keep alive all that they pass through.
-        self._failures: Cache[tuple[str, ...], tuple[type[StacRucioError], str]] = Cache(
-            _FAILURES_KEPT, clock
-        )
-
-    def find(
-        self,
-        dids: Iterable[DID],
-        expressions: Iterable[str],
-        *,
-        protocols: bool,
-        timeout_s: float | None,
-        max_age_s: float,
-        insist: bool,
-    ) -> Answers:
-        """Give the replicas of files, and the RSEs of RSE expressions.
-
-        Args:
-            dids: The files.
-            expressions: The RSE expressions.
-            protocols: Whether PFNs of all protocols are wanted, not of the best only.
-            timeout_s: How long to wait for Rucio, in seconds, or None for any time.
-            max_age_s: How old an answer about replicas may be, in seconds.
-            insist: Ask again even if Rucio has just failed.
-
-        Raises:
-            StacRucioError: Rucio can not be reached, does not answer in time, or
-                refuses.
-        """
-        wanted = list(dict.fromkeys(dids))
-        cache, schemes = (self._all, SCHEMES) if protocols else (self._best, ())
-        known = cache.get(wanted, max_age_s)
-        unknown = [did for did in wanted if did not in known]
-        resolved = self._resolved.get(expressions, _RSES_FOR_S)
-        unresolved = [each for each in dict.fromkeys(expressions) if each not in resolved]
-        rucio = self._limited(timeout_s)
-        listings = [partial(rucio.readable, batch, schemes) for batch in batched(unknown)]
-        resolutions = [partial(_resolve, rucio, each) for each in unresolved]
-        if listings or resolutions:
-            question = tuple(unresolved)
-            answers = self._ask([*resolutions, *listings], timeout_s, question, insist=insist)
-            new_resolved = dict(zip(unresolved, answers))
-            new: dict[DID, PFNs | None] = dict.fromkeys(unknown)
-            for listed in answers[len(resolutions) :]:
-                new.update(listed)
-            self._resolved.put(new_resolved)
-            cache.put(new)
-            known |= new
-            resolved |= new_resolved
-        registered = {did: pfns for did, pfns in known.items() if pfns is not None}
-        return Answers(registered, resolved, asked=bool(listings or resolutions))
-
-    def storage_schemes(
-        self, rses: Iterable[str], *, timeout_s: float | None
-    ) -> dict[str, dict[str, Any]]:
-        """Give what is known of the storage of RSEs, as the Storage extension has it.
-
-        Raises:
-            StacRucioError: As in `find`.
-        """
-        wanted = list(dict.fromkeys(rses))
-        known = self._schemes.get(wanted, _RSES_FOR_S)
-        unknown = [rse for rse in wanted if rse not in known]
-        if unknown:
-            rucio = self._limited(timeout_s)
-            jobs: list[Callable[[], Any]] = [
-                partial(_storage_scheme, rucio, rse) for rse in unknown
-            ]
-            new = dict(zip(unknown, self._ask(jobs, timeout_s)))
-            self._schemes.put(new)
-            known |= new
-        return known
+    def __init__(self, rucio: Rucio) -> None:
+        self.rucio = rucio
+        self.replicas = {
+            False: Memory(_REPLICAS_KEPT, Rucio.readable, REQUEST_DIDS),
+            True: Memory(_REPLICAS_KEPT, partial(Rucio.readable, schemes=SCHEMES), REQUEST_DIDS),
+        }
+        """The PFNs of files, by whether those of all protocols are listed or of the best only."""
+        self.resolved = Memory(_RSES_KEPT, _resolve)
+        """The RSEs of RSE expressions."""
+        self.storages = Memory(_RSES_KEPT, _storage_schemes)
+        """The storage schemes of RSEs."""
+        self.answered = 0
+        """How often Rucio has answered, about."""
+        # Requests have a time limit of their own, so that threads nobody waits for any more end.
+        self._limited = cache(rucio.limited)
+        self._failures = Memory(_FAILURES_KEPT)
 
     def clear(self) -> None:
         """Forget what Rucio has said, and that it has failed."""
-        self._best.clear()
-        self._all.clear()
-        self._resolved.clear()
-        self._schemes.clear()
+        for memory in (*self.replicas.values(), self.resolved, self.storages):
+            memory.clear()
+        self.forgive()
+
+    def forgive(self) -> None:
+        """Ask Rucio again even if it has just failed."""
         self._failures.clear()
 
-    def _ask(
+    def look_up(
         self,
-        jobs: Sequence[Callable[[], Any]],
+        memory: Memory,
+        keys: Iterable[Any],
         timeout_s: float | None,
-        question: tuple[str, ...] = (),
-        *,
-        insist: bool = False,
-    ) -> Any:
-        if not insist:
-            for kind, text in self._failures.get([(), question], PAUSE_S).values():
-                raise kind(f"{text} (Rucio is asked again {PAUSE_S:g} s after that)")
-        try:
-            answers = _run(jobs, timeout_s)
-        except ConfigurationError:  # concerns this question only, and was answered
-            raise
-        except StacRucioError as error:
-            self._failures.put({question: (type(error), str(error))})
-            raise
-        self._failures.clear()
-        return answers
+        max_age_s: float = RSES_FOR_S,
+    ) -> dict[Any, Any]:
+        """Return the answers to one question.
 
-    def _limited(self, timeout_s: float | None) -> Rucio:
-        """Rucio with a time limit for each request, so that threads nobody waits for end."""
-        if timeout_s not in self._by_timeout:
-            self._by_timeout[timeout_s] = self._rucio.limited(timeout_s)
-        return self._by_timeout[timeout_s]
+        Args:
+            memory: One of this object's; it knows the question.
+            keys: What is asked for.
+            timeout_s: How long to wait for Rucio, in seconds, or None for any time.
+            max_age_s: How old an answer may be, in seconds.
+
+        Returns:
+            An answer for each key; None where Rucio knows none.
+
+        Raises:
+            StacRucioError: Rucio cannot be reached, does not answer in time, or
+                refuses.
+        """
+        found, missing = memory.recall(keys, max_age_s)
+        if missing:
+            # Who asks for other RSE expressions than those that failed gets answers.
+            question = tuple(missing) if memory is self.resolved else ()
+            for failure in self._failures.recall([(), question], PAUSE_S)[0].values():
+                raise copy(failure)
+            rucio = self._limited(timeout_s and timeout_s + _GRACE_S)
+            jobs = [partial(memory.ask, rucio, some) for some in batched(missing, memory.batch)]
+            try:
+                answers = run_together(jobs, timeout_s)
+            except ConfigurationError:  # concerns this question only, and was answered
+                raise
+            except StacRucioError as error:
+                failure = copy(error)  # without a traceback, which keeps alive what it passed
+                failure.args = (f"{error.message} (Rucio is asked again {PAUSE_S:g} s after that)",)
+                self._failures.keep({question: failure})
+                raise
+            self._failures.clear()
+            self.answered += 1
+            new = dict.fromkeys(missing)
+            for each in answers:
+                new.update(each)
+            memory.keep(new)
+            found |= new
+        return found
 
 
-def _run(jobs: Sequence[Callable[[], Any]], timeout_s: float | None) -> list[Any]:
+def run_together(jobs: Sequence[Callable[[], Any]], timeout_s: float | None) -> list[Any]:
+    """Run requests in a few threads.
+
+    What is still running when the time is over, or when another request has
+    failed, is left to itself: it keeps neither the caller nor the end of Python
+    waiting (as the threads of an executor would). Those not yet begun stay undone.
+
+    Args:
+        jobs: They send the requests.
+        timeout_s: The time for all of them, in seconds, or None for any time.
+
+    Returns:
+        What each job returned, in the order of the jobs.
+
+    Raises:
+        UnreachableError: The time is over.
+        Exception: What the first job to fail raised.
+    """
+    futures: list[Future[Any]] = [Future() for _ in jobs]
+    pending = deque(zip(futures, jobs))
+
+    def work() -> None:
+        with suppress(IndexError):
+            while True:
+                future, job = pending.popleft()
+                try:
+                    future.set_result(job())
+                except BaseException as error:  # noqa: BLE001 - raised in the caller's thread
+                    future.set_exception(error)
+
+    for _ in jobs[:_WORKERS]:
+        threading.Thread(target=work, name="stac-rucio look-up", daemon=True).start()
     try:
-        return run_together(jobs, timeout_s=timeout_s, workers=_WORKERS)
-    except TimeLimitError as error:
+        done, late = wait(futures, timeout_s, FIRST_EXCEPTION)
+    finally:
+        pending.clear()
+    answers = [future.result() for future in futures if future in done]
+    if late:
         raise UnreachableError(
-            f"listing replicas: the Rucio server did not answer within {timeout_s:g} s; "
-            "is it well? timeout_s gives it more time"
-        ) from error
+            f"listing replicas: the Rucio server did not answer within {timeout_s:g} s",
+            hint="is it well? timeout_s gives it more time",
+            transient=True,
+        )
+    return answers
 
 
-def _resolve(rucio: Rucio, expression: str) -> frozenset[str]:
+def _resolve(rucio: Rucio, expressions: list[str]) -> dict[str, frozenset[str]]:
+    (expression,) = expressions
     try:
-        return frozenset(rucio.rses(expression))
+        return {expression: frozenset(rucio.rses(expression))}
     except ConfigurationError as error:
         if _NO_RSE in str(error):
-            return frozenset()
+            return {expression: frozenset()}
         raise
     except RequestError as error:
         if error.transient:
@@ -419,5 +370,8 @@ def _resolve(rucio: Rucio, expression: str) -> frozenset[str]:
         raise ConfigurationError(f"{error}; is {expression!r} an RSE expression?") from error
 
 
-def _storage_scheme(rucio: Rucio, rse: str) -> dict[str, Any]:
-    return storage_scheme(rse, rucio.host, rucio.rse(rse), rucio.rse_attributes(rse))
+def _storage_schemes(rucio: Rucio, rses: list[str]) -> dict[str, dict[str, Any]]:
+    return {
+        rse: storage_scheme(rse, rucio.host, rucio.rse(rse), rucio.rse_attributes(rse))
+        for rse in rses
+    }

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from enum import Enum
 from operator import add
 from threading import Lock
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from rich.filesize import decimal
 
@@ -16,9 +17,10 @@ from stac_client.errors import RequestError
 from stac_policy.urls import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
     from pathlib import Path
 
+    from stac_client._tables import Part
     from stac_policy.naming import DID
 
 
@@ -71,9 +73,11 @@ OutcomeT = TypeVar("OutcomeT", bound=Outcome)
 class Outcomes(Table[OutcomeT]):
     """The outcomes of an operation, one for each asset."""
 
-    def __str__(self) -> str:
+    def _summary(self) -> str:
         counts = [f"{count:,} {state.value}" for state, count in self.counts.items()]
         return ", ".join(counts) or "no assets"
+
+    __str__ = _summary
 
     @property
     def counts(self) -> dict[State, int]:
@@ -98,19 +102,13 @@ class Outcomes(Table[OutcomeT]):
             more = f" ({reasons} different reasons in all)" if reasons > 1 else ""
             raise RequestError(f"{len(failed):,} of {len(self):,} assets: {failed[0]}{more}")
 
-    def _summary(self) -> str:
-        return str(self)
-
     def _shown(self) -> list[dict[str, object]]:
         """How many assets have which reason, and one of them; what failed comes first."""
         found: dict[tuple[State, str], list[OutcomeT]] = {}
         for outcome in self:
             if outcome.reason:
                 found.setdefault((outcome.state, outcome.reason), []).append(outcome)
-        last_first = list(reversed(State))
-        ordered = sorted(
-            found.items(), key=lambda each: (last_first.index(each[0][0]), -len(each[1]))
-        )
+        worst_first = [*reversed(State)]
         return [
             {
                 "assets": len(outcomes),
@@ -118,7 +116,9 @@ class Outcomes(Table[OutcomeT]):
                 "because": reason,
                 "such as": outcomes[0].place,
             }
-            for (state, reason), outcomes in ordered
+            for (state, reason), outcomes in sorted(
+                found.items(), key=lambda each: (worst_first.index(each[0][0]), -len(each[1]))
+            )
         ]
 
 
@@ -178,8 +178,8 @@ class Downloads(Outcomes[DownloadOutcome]):
         """The files that are there now."""
         return [outcome.path for outcome in self if outcome.path is not None]
 
-    def _notes(self) -> Sequence[str]:
-        return self.catalogue_problems
+    def _parts(self) -> Sequence[Part]:
+        return (*super()._parts(), *self.catalogue_problems)
 
     def raise_for_failed(self) -> None:
         """Raise if any asset failed, or if the catalogue could not be written.
@@ -195,12 +195,10 @@ class Downloads(Outcomes[DownloadOutcome]):
 # The progress of work on files, counted by several threads and reported by one.
 
 
-REPORT_S = 0.2
-"""Between two reports, in seconds."""
+_REPORT_S = 0.2  # between two reports
 
 
-@dataclass(frozen=True)
-class Progress:
+class Progress(NamedTuple):
     """How far a download, or the look-ups of a registration, are.
 
     The totals grow while items are read. What fails is done, but its bytes
@@ -226,29 +224,38 @@ class Progress:
 
 
 class Tally:
-    """Counts files and bytes; usable by several threads."""
+    """Counts files and bytes for several threads, and reports to the one that began it."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_progress: Callable[[Progress], None] = lambda _: None) -> None:
+        self._on_progress = on_progress
         self._lock = Lock()
-        self._counts = [0, 0, 0, 0]  # as Progress has them
+        self.progress = Progress(0, 0, 0, 0)
+        self._reported: Progress | None = None
 
     def expect(self, size_bytes: int = 0) -> FileTally:
-        """Count one more file that is to come.
-
-        Args:
-            size_bytes: Its size; 0 while nobody knows how much will be downloaded.
-        """
+        """Count one more file that is to come; of no bytes, while nobody knows its size."""
         self.add(0, 1, 0, size_bytes)
         return FileTally(self, size_bytes)
 
     def add(self, *counts: int) -> None:
         """Add to the counts, in the order of `Progress`."""
         with self._lock:
-            self._counts = [*map(add, self._counts, counts)]
+            self.progress = Progress(*map(add, self.progress, counts))
 
-    def progress(self) -> Progress:
-        """The counts as they are now."""
-        return Progress(*self._counts)
+    def report(self) -> None:
+        """Report the counts, unless they are those of the last report."""
+        progress = self.progress
+        if progress != self._reported:
+            self._on_progress(progress)
+            self._reported = progress
+
+    def wait(self, futures: Collection[Future[Any]], return_when: str = ALL_COMPLETED) -> None:
+        """Wait for futures as `concurrent.futures.wait` does, and report meanwhile."""
+        done, pending = set[Future[Any]](), {*futures}
+        while pending and not (done and return_when == FIRST_COMPLETED):
+            self.report()
+            done, pending = wait(futures, _REPORT_S, return_when)
+        self.report()
 
 
 class FileTally:
@@ -279,19 +286,3 @@ class FileTally:
         self._is_done = True
         self.reached(self._size_bytes if there else 0)
         self._tally.add(1, 0, 0, 0 if there else -self._size_bytes)
-
-
-class Reporter:
-    """Reports what a tally counts, in the thread that calls it."""
-
-    def __init__(self, tally: Tally, on_progress: Callable[[Progress], None]) -> None:
-        self._tally = tally
-        self._on_progress = on_progress
-        self._reported: Progress | None = None
-
-    def report(self) -> None:
-        """Report the counts, unless they are those of the last report."""
-        progress = self._tally.progress()
-        if progress != self._reported:
-            self._on_progress(progress)
-            self._reported = progress

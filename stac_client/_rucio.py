@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import requests
 from rucio.common import exception
 
+from stac_client._checksums import Checksums
 from stac_client.errors import (
     AccessError,
     ConfigurationError,
@@ -47,6 +48,8 @@ RETRY_S = 90.0
 """How long a server that is away or too busy is asked again, in seconds, unless the environment
 variable `STAC_RUCIO_RETRY_S` says otherwise."""
 
+LIST_RSES = "`rucio rse list` shows the RSEs there are"
+
 _LOGGER = logging.getLogger(__name__)
 _LEAST = 50
 _FIRST_PAUSE_S = 0.25
@@ -57,29 +60,15 @@ _LONGEST_PAUSE_S = 8.0
 _QUICKLY = {"sort": "random", "domain": "wan", "resolve_archives": False}
 
 # What SQLite, PostgreSQL, MySQL, Oracle and SQLAlchemy say when others are in the way, or a
-# connection has gone. Whatever else a database says lies in the request.
-_TRANSIENT = (
-    "database is locked",
-    "database table is locked",
-    "deadlock",
-    "could not serialize access",
-    "lock wait timeout",
-    "lock timeout",
-    "too many connections",
-    "too many clients",
-    "remaining connection slots",
-    "queuepool limit",
-    "server closed the connection",
-    "connection refused",
-    "lost connection",
-    "gone away",
-    "ora-00054",
-    "ora-00060",
-    "ora-08177",
-)
-# What Rucio's client says of an answer that is not Rucio's own, but of what stands before it.
-_IN_TROUBLE = re.compile(
-    r"no error information passed \(http status code: (?:408|425|429|500|502|503|504)\)"
+# connection has gone (whatever else a database says lies in the request); and what Rucio's client
+# says of an answer that is not Rucio's own, but of what stands before it.
+_TRANSIENT = re.compile(
+    r"database (table )?is locked|deadlock|could not serialize access|lock (wait )?timeout"
+    r"|too many (connections|clients)|remaining connection slots|queuepool limit"
+    r"|server closed the connection|connection refused|lost connection|gone away"
+    r"|ora-(00054|00060|08177)"
+    r"|no error information passed \(http status code: (408|425|429|500|502|503|504)\)",
+    re.IGNORECASE,
 )
 # What takes too long may be too much for one request.
 _TOO_LONG = "Details: no error information passed (http status code: 504)"
@@ -93,6 +82,15 @@ _FINAL = (
 )
 _UNKNOWN_HOST = ("NameResolutionError", "Name or service not known", "nodename nor servname")
 
+_NO_CONFIGURATION = (
+    ConfigParserError,
+    exception.ConfigNotFound,
+    exception.ConfigLoadingError,
+    exception.MissingClientParameter,
+    exception.ClientProtocolNotFound,
+    exception.ClientProtocolNotSupported,
+)
+
 
 class _WrongAnswerError(Exception):
     """An answer is not of the form that Rucio's have."""
@@ -102,7 +100,6 @@ class _WrongAnswerError(Exception):
 class RucioFile:
     """A file in Rucio and its replicas."""
 
-    did: DID
     size_bytes: int
     adler32: str | None
     md5: str | None
@@ -110,6 +107,14 @@ class RucioFile:
     """PFNs by RSE, the best first. Of RSEs with the same PFN, Rucio lists but one."""
     states: Mapping[str, str]
     """State of the replica by RSE: AVAILABLE, COPYING, … Names every RSE that has one."""
+
+    @property
+    def checksums(self) -> Checksums:
+        """Its checksums, in lower case and with all their digits, which Rucio does not ask for."""
+        return Checksums(
+            self.adler32.lower().zfill(8) if self.adler32 else None,
+            self.md5.lower() if self.md5 else None,
+        )
 
 
 class Rucio:
@@ -188,14 +193,14 @@ class Rucio:
         """
         return Rucio(self._client, retry_s=0.0, timeout_s=timeout_s)
 
-    def ask(self, doing: str, request: Callable[[Client], T], *, retry_s: float | None = None) -> T:
+    def ask(self, doing: str, request: Callable[[Client], T], *, may_halve: bool = False) -> T:
         """Send a request, and again after a pause while the server is away or too busy for it.
 
         Args:
             doing: What is being done, for the beginning of the message.
             request: Sends it with the client that it is given, and reads all of the answer. What
                 it does must bear doing twice.
-            retry_s: How long to ask again, in seconds; by default as long as always.
+            may_halve: Whether what takes the server too long is left to the caller.
 
         Returns:
             What the request returns.
@@ -203,11 +208,27 @@ class Rucio:
         Raises:
             StacRucioError: In place of what Rucio's client raised, the last time.
         """
-        patience_s = self._retry_s if retry_s is None else retry_s
-        return _retried(doing, partial(self._with_client, request), patience_s)
+        return _retried(
+            doing, partial(self._with_client, request), self._retry_s, may_halve=may_halve
+        )
+
+    def ask_unless(
+        self, doing: str, request: Callable[[Client], T], *refusals: type[Exception]
+    ) -> T | None:
+        """Send a request as `ask` does; return None where Rucio refuses it for such a reason."""
+
+        def asked(client: Client) -> T | None:
+            try:
+                return request(client)
+            except (exception.CannotAuthenticate, exception.ServerConnectionException):
+                raise
+            except refusals:
+                return None
+
+        return self.ask(doing, asked)
 
     def send(
-        self, doing: str, values: Iterable[T], request: Callable[[Client, list[T]], object]
+        self, doing: str, values: Iterable[T], request: Callable[[list[T], Client], object]
     ) -> list[tuple[T, StacRucioError]]:
         """Send values in bulk requests, in halves where the server refuses one.
 
@@ -217,7 +238,7 @@ class Rucio:
         Args:
             doing: What is being done, for the beginning of the messages.
             values: What to send.
-            request: Sends some of them with the client that it is given; as in `ask`.
+            request: Sends some of them with the client that it is given, as in `ask`.
 
         Returns:
             The values that were refused, each with the reason. A refusal that
@@ -230,12 +251,7 @@ class Rucio:
         while pending:
             part = pending.pop()
             try:
-                _retried(
-                    doing,
-                    partial(self._with_client, partial(_with_values, request, part)),
-                    self._retry_s,
-                    may_halve=True,
-                )
+                self.ask(doing, partial(request, part), may_halve=True)
             except RequestError as error:
                 slow = _took_too_long(error)
                 if slow and len(part) <= _LEAST:
@@ -254,13 +270,11 @@ class Rucio:
                 refused += [(value, error) for value in part]
         return refused
 
-    def files(self, dids: Iterable[DID], *, all_states: bool = False) -> dict[DID, RucioFile]:
-        """Ask for files and their replicas, in one request for each 1,000.
+    def files(self, dids: Iterable[DID]) -> dict[DID, RucioFile]:
+        """Ask for files and their replicas, also those on their way, in requests for 1,000 each.
 
         Args:
             dids: The files; those that Rucio does not know cost nothing.
-            all_states: Not only replicas that are available, but also those on
-                their way.
 
         Returns:
             The files that Rucio knows.
@@ -270,7 +284,7 @@ class Rucio:
         """
         files: dict[DID, RucioFile] = {}
         for batch in batched(dict.fromkeys(dids)):
-            files.update(self._list(batch, _file, all_states=all_states))
+            files.update(self._list(batch, _file, all_states=True))
         return files
 
     def readable(self, dids: Iterable[DID], schemes: Iterable[str] = ()) -> dict[DID, PFNs]:
@@ -320,7 +334,7 @@ class Rucio:
         """
         return self.ask(
             f"resolving the RSE expression {expression!r}",
-            lambda client: sorted(entry["rse"] for entry in client.list_rses(expression)),
+            lambda client: sorted(_text(entry["rse"]) for entry in client.list_rses(expression)),
         )
 
     def _list(
@@ -408,59 +422,38 @@ def _translating(doing: str) -> Iterator[None]:
             hint="is it running, and is rucio_host right?",
             transient=not final,
         ) from error
+    except _NO_CONFIGURATION as error:
+        raise ConfigurationError(
+            f"{doing}: no usable rucio.cfg ({details(error)})",
+            hint="set RUCIO_CONFIG to one with a [client] section, or give StacClient a "
+            "rucio.client.Client",
+        ) from error
     except exception.RucioException as error:
-        raise _translated(doing, error) from error
-    except ConfigParserError as error:
-        raise _no_configuration(doing, error) from error
+        kind, hint = _kind_and_hint(error)
+        text = f"{doing}: {details(error)}"
+        raise kind(text, hint=hint, transient=_may_pass(error)) from error
     # Half an answer, or none at all: Rucio's client takes it for a whole one.
-    except (JSONDecodeError, StopIteration) as error:
-        raise _no_answer(doing, transient=True) from error
-    except _WrongAnswerError as error:
-        raise _no_answer(doing, transient=False) from error.__cause__
+    except (JSONDecodeError, StopIteration, _WrongAnswerError) as error:
+        raise RequestError(
+            f"{doing}: incomplete or not a Rucio response",
+            hint="check rucio_host",
+            transient=not isinstance(error, _WrongAnswerError),
+        ) from error
 
 
-def _translated(doing: str, error: exception.RucioException) -> StacRucioError:
-    kind: type[StacRucioError] = RequestError
-    hint = ""
+def _kind_and_hint(error: exception.RucioException) -> tuple[type[StacRucioError], str]:
     if isinstance(error, (exception.CannotAuthenticate, exception.NoAuthInformation)):
-        kind, hint = AccessError, "check account and credentials with `rucio whoami`"
-    elif isinstance(error, (exception.AccessDenied, exception.InsufficientAccountLimit)):
-        kind, hint = AccessError, "ask an administrator of this Rucio for it"
-    elif isinstance(error, exception.RSENotFound):
-        kind, hint = ConfigurationError, "`rucio rse list` shows the RSEs there are"
-    elif isinstance(error, exception.ScopeNotFound):
-        kind, hint = ConfigurationError, "ask an administrator of this Rucio to add it"
-    elif isinstance(error, (exception.InvalidRSEExpression, exception.InsufficientTargetRSEs)):
-        kind = ConfigurationError
+        return AccessError, "check account and credentials with `rucio whoami`"
+    if isinstance(error, (exception.AccessDenied, exception.InsufficientAccountLimit)):
+        return AccessError, "ask an administrator of this Rucio for it"
+    if isinstance(error, exception.RSENotFound):
+        return ConfigurationError, LIST_RSES
+    if isinstance(error, exception.ScopeNotFound):
+        return ConfigurationError, "ask an administrator of this Rucio to add it"
+    if isinstance(error, (exception.InvalidRSEExpression, exception.InsufficientTargetRSEs)):
         hint = "check the RSE expression with `rucio rse list --rses EXPRESSION`"
-    elif isinstance(
-        error,
-        (
-            exception.ConfigNotFound,
-            exception.ConfigLoadingError,
-            exception.MissingClientParameter,
-            exception.ClientProtocolNotFound,
-            exception.ClientProtocolNotSupported,
-        ),
-    ):
-        return _no_configuration(doing, error)
-    return kind(f"{doing}: {details(error)}", hint=hint, transient=_may_pass(error))
-
-
-def _no_configuration(doing: str, error: Exception) -> ConfigurationError:
-    return ConfigurationError(
-        f"{doing}: no usable rucio.cfg ({details(error)})",
-        hint="set RUCIO_CONFIG to one with a [client] section, or give StacClient a "
-        "rucio.client.Client",
-    )
-
-
-def _no_answer(doing: str, *, transient: bool) -> RequestError:
-    return RequestError(
-        f"{doing}: incomplete or not a Rucio response",
-        hint="check rucio_host",
-        transient=transient,
-    )
+        return ConfigurationError, hint
+    return RequestError, ""
 
 
 def _may_pass(error: exception.RucioException) -> bool:
@@ -471,8 +464,7 @@ def _may_pass(error: exception.RucioException) -> bool:
     if type(error) not in {exception.DatabaseException, exception.RucioException}:
         return False
     # After it stands the statement, with names that a catalogue chose.
-    said = str(error).partition("[SQL")[0].lower()
-    return any(text in said for text in _TRANSIENT) or bool(_IN_TROUBLE.search(said))
+    return bool(_TRANSIENT.search(str(error).partition("[SQL")[0]))
 
 
 def _took_too_long(error: StacRucioError) -> bool:
@@ -514,15 +506,8 @@ def grouped(values: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
     return groups
 
 
-def _with_values(
-    request: Callable[[Client, list[T]], object], values: list[T], client: Client
-) -> object:
-    return request(client, values)
-
-
 def _file(entry: Mapping[str, Any]) -> RucioFile:
     return RucioFile(
-        did=DID(entry["scope"], entry["name"]),
         size_bytes=entry["bytes"],
         adler32=entry["adler32"],
         md5=entry["md5"],
@@ -532,4 +517,10 @@ def _file(entry: Mapping[str, Any]) -> RucioFile:
 
 
 def _pfns(entry: Mapping[str, Any]) -> PFNs:
-    return {rse: tuple(pfns) for rse, pfns in entry["rses"].items()}
+    return {rse: tuple(map(_text, pfns)) for rse, pfns in entry["rses"].items()}
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    raise TypeError(f"not a text: {value!r:.100}")

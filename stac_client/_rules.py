@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from collections import Counter
 from collections.abc import Iterable
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Union
+from operator import methodcaller
+from typing import TYPE_CHECKING, Any, TypeVar, Union
 
 from rucio.common.exception import (
     DataIdentifierAlreadyExists,
@@ -18,20 +17,24 @@ from rucio.common.exception import (
 )
 
 from stac_client._assets import registrable
-from stac_client._items import iter_items
 from stac_client._rucio import batched, grouped
 from stac_client._tables import Bar, Table
 from stac_client.errors import ConfigurationError, RequestError, StacRucioError
 from stac_policy.naming import DID, split_name, unescape
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from rucio.client import Client
 
     from stac_client._assets import AssetSelection
     from stac_client._items import ItemsLike
     from stac_client._rucio import Rucio
+    from stac_client._tables import Part
+
+    _Place = tuple[DID, str]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -62,8 +65,8 @@ def replication_availability(
     Raises:
         StacRucioError: Rucio or the STAC API cannot be reached.
     """
-    assets = list(registrable(iter_items(items), selection, scope))
-    files = rucio.files((asset.did for asset in assets), all_states=True)
+    assets = list(registrable(items, selection, scope))
+    files = rucio.files(asset.did for asset in assets)
     rows = []
     for members in grouped(assets, lambda asset: asset.dataset).values():
         states = [files[asset.did].states for asset in members if asset.did in files]
@@ -112,20 +115,6 @@ class Rule:
 
 
 @dataclass(frozen=True)
-class RuleSpec:
-    """What a new rule shall be like."""
-
-    rse_expression: str
-    copies: int
-    lifetime_s: int | None
-    """Seconds until it ends; None: it does not."""
-    activity: str | None
-    comment: str | None
-    grouping: str
-    """DATASET, ALL or NONE: what is kept together at an RSE."""
-
-
-@dataclass(frozen=True)
 class StuckFile:
     """A file that a rule could not bring to an RSE so far."""
 
@@ -165,228 +154,167 @@ def rule_ids(rules: RulesLike) -> list[str]:
     return [rule if isinstance(rule, str) else rule.id for rule in several]
 
 
-class Rules:
-    """The replication rules of an account."""
+def make_rule_over_files(
+    rucio: Rucio, files: Collection[DID], scope: str | None, options: Mapping[str, Any]
+) -> Rule:
+    """Make one rule over one dataset that holds the files.
 
-    def __init__(self, rucio: Rucio) -> None:
-        self._rucio = rucio
-
-    def over_files(self, files: Collection[DID], wanted: RuleSpec, scope: str | None) -> Rule:
-        """Make one rule over one dataset that holds the files.
-
-        The dataset is named from its content: the same files again, and an
-        equal rule, give the rule that is there.
-
-        Raises:
-            StacRucioError: A file is not registered, the scope is not the
-                account's, or Rucio refuses the rule.
-        """
-        dataset = DID(scope or self._own_scope(files), selection_name(files))
-        self._fill(dataset, files)
-        return self.over(dataset, wanted, asynchronous=len(files) > _ASYNCHRONOUS_FROM)
-
-    def over(self, did: DID, wanted: RuleSpec, *, asynchronous: bool = False) -> Rule:
-        """Make a rule over a DID, or return the equal one that is there.
-
-        Raises:
-            StacRucioError: There is no such DID, or Rucio refuses the rule.
-        """
-
-        def add(client: Client) -> str:
-            (rule_id,) = client.add_replication_rule(
-                [did._asdict()],
-                copies=wanted.copies,
-                rse_expression=wanted.rse_expression,
-                lifetime=wanted.lifetime_s,
-                activity=wanted.activity,
-                comment=wanted.comment,
-                grouping=wanted.grouping,
-                asynchronous=asynchronous,
-            )
-            return str(rule_id)
-
-        try:
-            rule_id = self._rucio.ask(f"creating a rule over {did} to {wanted.rse_expression}", add)
-        except RequestError as error:
-            if not isinstance(error.__cause__, DuplicateRule):
-                raise
-            return self._equal(did, wanted)
-        return self.get(rule_id)
-
-    def get(self, rule_id: str) -> Rule:
-        """Ask Rucio for a rule.
-
-        Raises:
-            ConfigurationError: There is none with this id.
-            StacRucioError: Rucio cannot be reached.
-        """
-        with _unknown(rule_id):
-            return self._rucio.ask(
-                f"asking for rule {rule_id}",
-                lambda client: _rule(client.get_replication_rule(rule_id)),
-            )
-
-    def wait(
-        self,
-        rules: RulesLike,
-        *,
-        timeout_s: float,
-        poll_s: float,
-        on_update: Callable[[Sequence[Rule]], None],
-    ) -> list[Rule]:
-        """Ask for rules until all are OK, or the time is over; return them as they are then.
-
-        Raises:
-            StacRucioError: A rule has gone, or Rucio cannot be reached.
-        """
-        deadline = time.monotonic() + timeout_s
-        latest = [self.get(rule_id) for rule_id in rule_ids(rules)]
-        while True:
-            on_update(latest)
-            remaining_s = deadline - time.monotonic()
-            if all(rule.state == "OK" for rule in latest) or remaining_s <= 0:
-                return latest
-            time.sleep(min(poll_s, remaining_s))
-            latest = [rule if rule.state == "OK" else self.get(rule.id) for rule in latest]
-
-    def delete(self, rules: RulesLike, *, at_once: bool) -> None:
-        """Delete rules.
-
-        Args:
-            rules: The rules; those that are gone already are no error.
-            at_once: As soon as Rucio's judge-cleaner comes by, without its grace
-                period of one hour.
-
-        Raises:
-            StacRucioError: The account may not, or Rucio cannot be reached.
-        """
-        for rule_id in rule_ids(rules):
-
-            def delete(client: Client, rule_id: str = rule_id) -> None:
-                if at_once:
-                    client.update_replication_rule(rule_id, {"lifetime": 0})
-                else:
-                    client.delete_replication_rule(rule_id)
-
-            try:
-                self._rucio.ask(f"deleting rule {rule_id}", delete)
-            except RequestError as error:
-                if not isinstance(error.__cause__, RuleNotFound):
-                    raise
-
-    def status(self, rules: RulesLike) -> list[ItemStatus]:
-        """Ask how far rules have come, with two requests for each, three if it is stuck.
-
-        Raises:
-            StacRucioError: A rule has gone, or Rucio cannot be reached.
-        """
-        return [row for rule_id in rule_ids(rules) for row in self._status(rule_id)]
-
-    def _status(self, rule_id: str) -> Iterator[ItemStatus]:
-        def request(
-            client: Client,
-        ) -> tuple[str, list[dict[str, Any]], dict[tuple[str, ...], StuckFile]]:
-            rule = client.get_replication_rule(rule_id)
-            locks = list(client.list_replica_locks(rule_id))
-            stuck = _stuck_files(client, rule) if rule["state"] == "STUCK" else {}
-            return rule["state"], locks, stuck
-
-        with _unknown(rule_id):
-            state, locks, stuck = self._rucio.ask(
-                f"asking for the state of rule {rule_id}", request
-            )
-        for ((collection, item), rse), of_item in grouped(locks, _item_and_rse).items():
-            states = Counter(lock["state"] for lock in of_item)
-            yield ItemStatus(
-                rule_id=rule_id,
-                rule_state=state,
-                collection=collection,
-                item=item,
-                rse=rse,
-                ok=states["OK"],
-                replicating=states["REPLICATING"],
-                stuck=tuple(
-                    _stuck_file(lock, stuck) for lock in of_item if lock["state"] == "STUCK"
-                ),
-            )
-
-    def _own_scope(self, files: Collection[DID]) -> str:
-        """The scope for a dataset of the account's own: by Rucio's convention `user.ACCOUNT`."""
-        account = self._rucio.account
-        scopes = self._rucio.ask(
-            f"asking for the scopes of account {account}",
-            lambda client: set(client.list_scopes_for_account(account)),
-        )
-        personal = f"user.{account}"
-        return personal if personal in scopes else min(files).scope
-
-    def _fill(self, dataset: DID, files: Collection[DID]) -> None:
-        """Make a dataset with these files, or see to it that the one that is there has them."""
-        first, *others = batched(sorted(files))
-        try:
-            if not self._add_dataset(dataset, first):
-                others = [first, *others]
-            attachments = [
-                {**dataset._asdict(), "dids": [did._asdict() for did in batch]} for batch in others
-            ]
-            for several in batched(attachments, _ATTACHMENTS):
-
-                def attach(client: Client, several: list[dict[str, Any]] = several) -> None:
-                    client.attach_dids_to_dids(several, ignore_duplicate=True)
-
-                self._rucio.ask(f"attaching files to {dataset}", attach)
-        except RequestError as error:
-            if isinstance(error.__cause__, DataIdentifierNotFound):
-                error.hint = "register the assets first, with create_replicas"
-            raise
-
-    def _add_dataset(self, dataset: DID, files: Collection[DID]) -> bool:
-        """Add a dataset with its files in one request; return whether it was new."""
-        try:
-            self._rucio.ask(
-                f"making the dataset {dataset}",
-                lambda client: client.add_dataset(
-                    dataset.scope, dataset.name, files=[did._asdict() for did in files]
-                ),
-            )
-        except StacRucioError as error:
-            if isinstance(error.__cause__, DataIdentifierAlreadyExists):
-                return False
-            if not isinstance(error.__cause__, DataIdentifierNotFound):
-                error.hint = f"{error.hint}; dataset_scope= chooses another scope".lstrip("; ")
-            raise
-        return True
-
-    def _equal(self, did: DID, wanted: RuleSpec) -> Rule:
-        found = self._rucio.ask(
-            f"asking for the rules over {did}",
-            lambda client: [
-                _rule(entry)
-                for entry in client.list_did_rules(did.scope, did.name)
-                if entry["account"] == self._rucio.account
-            ],
-        )
-        for rule in found:
-            if (wanted.rse_expression, wanted.copies) == (rule.rse_expression, rule.copies):
-                return rule
-        raise RequestError(
-            f"the rule over {did} to {wanted.rse_expression} has just gone", hint="try again"
-        )
-
-
-@contextmanager
-def _unknown(rule_id: str) -> Iterator[None]:
-    """Say in words that there is no rule with an id.
+    The dataset is named from its content: the same files again, and an
+    equal rule, give the rule that is there.
 
     Raises:
-        ConfigurationError: There is none.
+        StacRucioError: A file is not registered, the scope is not the
+            account's, or Rucio refuses the rule.
     """
+    dataset = DID(scope or _own_scope(rucio, files), selection_name(files))
+    _fill(rucio, dataset, files)
+    return make_rule(rucio, dataset, {**options, "asynchronous": len(files) > _ASYNCHRONOUS_FROM})
+
+
+def make_rule(rucio: Rucio, did: DID, options: Mapping[str, Any]) -> Rule:
+    """Make a rule over a DID, or return the equal one that is there.
+
+    Args:
+        rucio: Rucio.
+        did: What it shall be over.
+        options: As `Client.add_replication_rule` takes them.
+
+    Raises:
+        StacRucioError: There is no such DID, or Rucio refuses the rule.
+    """
+
+    def add(client: Client) -> str:
+        (rule_id,) = client.add_replication_rule([did._asdict()], **options)
+        return str(rule_id)
+
+    doing = f"creating a rule over {did} to {options['rse_expression']}"
+    rule_id = rucio.ask_unless(doing, add, DuplicateRule)
+    return _equal(rucio, did, options) if rule_id is None else get_rule(rucio, rule_id)
+
+
+def get_rule(rucio: Rucio, rule_id: str) -> Rule:
+    """Ask Rucio for a rule.
+
+    Raises:
+        ConfigurationError: There is none with this id.
+        StacRucioError: Rucio cannot be reached.
+    """
+    doing = f"asking for rule {rule_id}"
+    rule = rucio.ask_unless(
+        doing, lambda client: _rule(client.get_replication_rule(rule_id)), RuleNotFound
+    )
+    return _known(rule, rule_id)
+
+
+def delete_rule(rucio: Rucio, rule_id: str, *, at_once: bool) -> None:
+    """Delete a rule; one that is gone already is no error.
+
+    Args:
+        rucio: Rucio.
+        rule_id: Its id.
+        at_once: As soon as Rucio's judge-cleaner comes by, without its grace
+            period of one hour.
+
+    Raises:
+        StacRucioError: The account may not, or Rucio cannot be reached.
+    """
+
+    def delete(client: Client) -> None:
+        if at_once:
+            client.update_replication_rule(rule_id, {"lifetime": 0})
+        else:
+            client.delete_replication_rule(rule_id)
+
+    rucio.ask_unless(f"deleting rule {rule_id}", delete, RuleNotFound)
+
+
+def rule_status(rucio: Rucio, rule_id: str) -> Iterator[ItemStatus]:
+    """Ask how far a rule has come, with two requests, three if it is stuck.
+
+    Raises:
+        ConfigurationError: There is none with this id.
+        StacRucioError: Rucio cannot be reached.
+    """
+
+    def request(client: Client) -> tuple[str, list[dict[str, Any]], dict[_Place, StuckFile]]:
+        rule = client.get_replication_rule(rule_id)
+        locks = list(client.list_replica_locks(rule_id))
+        stuck = _stuck_files(client, rule) if rule["state"] == "STUCK" else {}
+        return rule["state"], locks, stuck
+
+    answers = rucio.ask_unless(f"asking for the state of rule {rule_id}", request, RuleNotFound)
+    state, locks, known = _known(answers, rule_id)
+    for ((collection, item), rse), of_item in grouped(locks, _item_and_rse).items():
+        states = Counter(lock["state"] for lock in of_item)
+        stuck = [_place(lock) for lock in of_item if lock["state"] == "STUCK"]
+        yield ItemStatus(
+            rule_id=rule_id,
+            rule_state=state,
+            collection=collection,
+            item=item,
+            rse=rse,
+            ok=states["OK"],
+            replicating=states["REPLICATING"],
+            stuck=tuple(
+                known.get(place) or StuckFile(*place, 0, "it became stuck only now; ask again")
+                for place in stuck
+            ),
+        )
+
+
+def _known(answer: T | None, rule_id: str) -> T:
+    if answer is None:
+        raise ConfigurationError(f"there is no rule {rule_id}")
+    return answer
+
+
+def _own_scope(rucio: Rucio, files: Collection[DID]) -> str:
+    """The scope for a dataset of the account's own: by Rucio's convention `user.ACCOUNT`."""
+    account = rucio.account
+    scopes = rucio.ask(
+        f"asking for the scopes of account {account}",
+        lambda client: set(client.list_scopes_for_account(account)),
+    )
+    personal = f"user.{account}"
+    return personal if personal in scopes else min(files).scope
+
+
+def _fill(rucio: Rucio, dataset: DID, files: Collection[DID]) -> None:
+    """Make a dataset with these files, or see to it that the one that is there has them."""
+    first, *others = ([did._asdict() for did in batch] for batch in batched(sorted(files)))
+
+    def add(client: Client) -> bool:
+        client.add_dataset(dataset.scope, dataset.name, files=first)
+        return True
+
     try:
-        yield
-    except RequestError as error:
-        if not isinstance(error.__cause__, RuleNotFound):
-            raise
-        raise ConfigurationError(f"there is no rule {rule_id}") from error
+        if not rucio.ask_unless(f"making the dataset {dataset}", add, DataIdentifierAlreadyExists):
+            others = [first, *others]
+        attachments = [{**dataset._asdict(), "dids": batch} for batch in others]
+        for several in batched(attachments, _ATTACHMENTS):
+            attach = methodcaller("attach_dids_to_dids", several, ignore_duplicate=True)
+            rucio.ask(f"attaching files to {dataset}", attach)
+    except StacRucioError as error:
+        if isinstance(error.__cause__, DataIdentifierNotFound):
+            error.hint = "register the assets first, with create_replicas"
+        else:
+            error.hint = f"{error.hint}; dataset_scope= chooses another scope".lstrip("; ")
+        raise
+
+
+def _equal(rucio: Rucio, did: DID, options: Mapping[str, Any]) -> Rule:
+    """Return the rule of the account over a DID that has these options."""
+    entries = rucio.ask(
+        f"asking for the rules over {did}",
+        lambda client: list(client.list_did_rules(did.scope, did.name)),
+    )
+    wanted = {name: options[name] for name in ("rse_expression", "copies")}
+    for entry in entries:
+        if entry.items() >= {"account": rucio.account, **wanted}.items():
+            return _rule(entry)
+    raise RequestError(
+        f"the rule over {did} to {wanted['rse_expression']} has just gone", hint="try again"
+    )
 
 
 def selection_name(files: Collection[DID]) -> str:
@@ -424,26 +352,20 @@ def readable(part: str) -> str:
         return part
 
 
-def _stuck_files(client: Client, rule: dict[str, Any]) -> dict[tuple[str, ...], StuckFile]:
-    examined = client.examine_replication_rule(rule["id"])
-    files: dict[tuple[str, ...], StuckFile] = {}
-    for transfer in examined["transfers"]:
-        did = DID(transfer["scope"], transfer["name"])
+def _place(entry: Mapping[str, Any]) -> _Place:
+    """The file and the RSE of a lock or a transfer."""
+    return DID(entry["scope"], entry["name"]), entry["rse"]
+
+
+def _stuck_files(client: Client, rule: Mapping[str, Any]) -> dict[_Place, StuckFile]:
+    files = {}
+    for transfer in client.examine_replication_rule(rule["id"])["transfers"]:
         last = str(transfer["last_error"]).rpartition(".")[2]
         source = f" from {transfer['last_source']}" if transfer["last_source"] else ""
-        files[(*did, transfer["rse"])] = StuckFile(
-            did=did,
-            rse=transfer["rse"],
-            attempts=transfer["attempts"],
-            reason=f"{rule['error'] or 'no reason given'} (last transfer{source}: {last})",
-        )
+        reason = f"{rule['error'] or 'no reason given'} (last transfer{source}: {last})"
+        place = _place(transfer)
+        files[place] = StuckFile(*place, transfer["attempts"], reason)
     return files
-
-
-def _stuck_file(lock: dict[str, Any], known: dict[tuple[str, ...], StuckFile]) -> StuckFile:
-    did = DID(lock["scope"], lock["name"])
-    unknown = StuckFile(did, lock["rse"], 0, "it became stuck only now; ask again")
-    return known.get((*did, lock["rse"]), unknown)
 
 
 _ID_SHOWN = 8  # characters of a rule's id that tell it from others
@@ -454,9 +376,9 @@ _STATES = ("STUCK", "REPLICATING", "SUSPENDED", "WAITING_APPROVAL", "INJECT", "O
 class ReplicationRules(Table[Rule]):
     """Replication rules, as they were when Rucio was asked."""
 
-    def _headline(self) -> Bar:
+    def _parts(self) -> Sequence[Part]:
         done, total = sum(rule.locks_ok for rule in self), sum(rule.locks for rule in self)
-        return Bar(done, total, self._summary())
+        return (Bar(done, total, self._summary()), self._shown())
 
     def _summary(self) -> str:
         found = Counter(rule.state for rule in self)

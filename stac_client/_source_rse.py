@@ -33,9 +33,6 @@ _DOMAINS: dict[str, dict[str, int | None]] = {
 }
 
 
-# The protocols of a source RSE.
-
-
 def source_protocol(scheme: str) -> dict[str, Any]:
     """Return the protocol of a source RSE for a scheme, as `Client.add_protocol` takes it."""
     return {
@@ -47,16 +44,6 @@ def source_protocol(scheme: str) -> dict[str, Any]:
         "impl": SOURCE_PROTOCOL,
         "domains": {domain: dict(operations) for domain, operations in _DOMAINS.items()},
     }
-
-
-def is_source_protocol(protocol: Mapping[str, Any]) -> bool:
-    """Return whether a protocol, as Rucio describes it, is one that holds every URL."""
-    return bool(protocol["impl"] == SOURCE_PROTOCOL)
-
-
-def is_stock_protocol(protocol: Mapping[str, Any]) -> bool:
-    """Return whether a protocol, as Rucio describes it, is one of Rucio's own."""
-    return bool(protocol["impl"].startswith("rucio."))
 
 
 def disabled_priority(version: str) -> int | None:
@@ -97,49 +84,34 @@ def wrong_priorities(protocol: Mapping[str, Any], version: str) -> Iterator[tupl
                 yield domain, operation, bool(wanted)
 
 
-# The PFN under which an RSE's protocols can hold a URL. The protocol of a source RSE holds every
-# URL as it is. Rucio's own hold one host each, with its port, and neither query strings nor `//`
-# (`rucio.rse.protocols.protocol.RSEProtocol.parse_pfns`).
+def with_pfn(selected: Asset | Outcome, protocols: Iterable[Mapping[str, Any]]) -> Asset | Outcome:
+    """Return an asset with the PFN under which an RSE can hold its URL, or why there is none.
 
-
-class NoPfnError(Exception):
-    """None of an RSE's protocols can hold a URL; the message says why."""
-
-
-def with_pfn(selected: Asset | Outcome, protocols: list[dict[str, Any]]) -> Asset | Outcome:
-    """Return an asset with the PFN that the RSE's protocols can hold, or why there is none."""
-    if isinstance(selected, Outcome):
-        return selected
-    try:
-        pfn = pfn_of(selected.url, protocols)
-    except NoPfnError as reason:
-        return selected.outcome(State.SKIPPED, str(reason))
-    return selected if pfn == selected.url else replace(selected, url=pfn)
-
-
-def pfn_of(url: str, protocols: Iterable[Mapping[str, Any]]) -> str:
-    """Return the PFN for a URL, which leads to the same file.
+    The protocol of a source RSE holds every URL as it is. Rucio's own hold one host
+    each, with its port, and neither query strings nor `//`
+    (`rucio.rse.protocols.protocol.RSEProtocol.parse_pfns`).
 
     Args:
-        url: The URL.
+        selected: The asset; an outcome stays as it is.
         protocols: The protocols of the RSE, as Rucio describes them.
-
-    Raises:
-        NoPfnError: No protocol can hold it.
     """
-    scheme = url.partition(":")[0].lower()
+    if isinstance(selected, Outcome):
+        return selected
+    scheme = selected.url.partition(":")[0]
     reasons = []
     for protocol in protocols:
         if protocol["scheme"] != scheme:
             continue
-        if is_source_protocol(protocol):
-            return url
-        parts = urlsplit(url)
+        if protocol["impl"] == SOURCE_PROTOCOL:
+            return selected
+        parts = urlsplit(selected.url)
         reason = _obstacle(parts, protocol)
         if reason is None:
-            return f"{scheme}://{parts.hostname}:{protocol['port']}{parts.path}"
+            pfn = f"{scheme}://{parts.hostname}:{protocol['port']}{parts.path}"
+            return replace(selected, url=pfn)
         reasons.append(f"{protocol['impl']} {reason}")
-    raise NoPfnError("; ".join(reasons) or f"the RSE has no protocol for {scheme}")
+    reason = "; ".join(reasons) or f"the RSE has no protocol for {scheme}"
+    return selected.outcome(State.SKIPPED, reason)
 
 
 def _obstacle(parts: SplitResult, protocol: Mapping[str, Any]) -> str | None:

@@ -38,6 +38,9 @@ class Bar(NamedTuple):
     total: int
     words: str
 
+    def __str__(self) -> str:
+        return self.words
+
 
 Part = Union[str, Bar, Sequence[Row]]
 """A line, a bar or a table of what is shown."""
@@ -110,7 +113,7 @@ def to_text(*parts: Part) -> str:
     lines = []
     for part in parts:
         if isinstance(part, (str, Bar)):
-            lines.append(printable(part if isinstance(part, str) else part.words))
+            lines.append(printable(part))
             continue
         with console.capture() as shown:
             console.print(table(part[:MOST_ROWS]))
@@ -145,11 +148,7 @@ class Table(Sequence[RowT]):
     """
 
     def __init__(self, records: Iterable[RowT]) -> None:
-        """Take records.
-
-        Args:
-            records: The records, dataclasses; taken at once.
-        """
+        """Take records, which are dataclasses, at once."""
         self._records = tuple(records)
 
     @overload
@@ -185,7 +184,7 @@ class Table(Sequence[RowT]):
 
     def _repr_html_(self) -> str:
         """For notebooks: a summary, the rows, then notes."""
-        return to_html(self._headline(), self._shown(), *self._notes())
+        return to_html(*self._parts())
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """The records as plain dicts, for JSON or a table."""
@@ -203,17 +202,13 @@ class Table(Sequence[RowT]):
         """All records in a line."""
         return f"{len(self):,} records"
 
-    def _headline(self) -> str | Bar:
-        """What notebooks show above the rows."""
-        return self._summary()
-
     def _shown(self) -> Sequence[Row]:
         """The rows that people see."""
         return self.to_dicts()
 
-    def _notes(self) -> Sequence[str]:
-        """What notebooks show below the rows, in sentences."""
-        return ()
+    def _parts(self) -> Sequence[Part]:
+        """What notebooks show."""
+        return (self._summary(), self._shown())
 
     def _with(self, records: tuple[RowT, ...]) -> Self:
         other = copy(self)
@@ -223,12 +218,12 @@ class Table(Sequence[RowT]):
 
 def _plain(fields: Iterable[tuple[str, object]]) -> dict[str, object]:
     """What JSON can hold of a record; DIDs, paths and times as people write them."""
-    return {name: _plain_value(value) for name, value in fields}
-
-
-def _plain_value(value: object) -> object:
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, (DID, Path, datetime)):
-        return str(value)
-    return list(value) if isinstance(value, tuple) else value
+    plain: dict[str, object] = {}
+    for name, value in fields:
+        if isinstance(value, Enum):
+            plain[name] = value.value
+        elif isinstance(value, (DID, Path, datetime)):
+            plain[name] = str(value)
+        else:
+            plain[name] = list(value) if isinstance(value, tuple) else value
+    return plain

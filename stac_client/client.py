@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import time
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from stac_client import _rules
 from stac_client._assets import registrable
-from stac_client._items import iter_items
 from stac_client._journal import Journal, registration_purpose
 from stac_client._lookup import Probe
 from stac_client._modifier import Modifier, patch_url
 from stac_client._plan import Plan, make_plan
-from stac_client._registration import Options, Registrar, deregister, sync
+from stac_client._registration import Registrar, deregister, sync
 from stac_client._results import Registration
 from stac_client._rucio import Rucio
 from stac_client._rules import (
     ReplicationAvailability,
     ReplicationRules,
-    Rules,
-    RuleSpec,
     RuleStatus,
+    delete_rule,
+    get_rule,
+    make_rule,
+    make_rule_over_files,
+    replication_availability,
+    rule_ids,
+    rule_status,
 )
 from stac_client.errors import ConfigurationError
 
@@ -32,7 +36,7 @@ if TYPE_CHECKING:
 
     from stac_client._assets import AssetSelection
     from stac_client._items import ItemsLike
-    from stac_client._modifier import Prefer
+    from stac_client._preference import Prefer
     from stac_client._results import Downloads, Outcome, Progress
     from stac_client._rules import RulesLike
     from stac_policy.naming import DID
@@ -80,34 +84,35 @@ class StacClient:
         else:
             self._rucio = Rucio(rucio, retry_s=retry_s)
         self._scope = scope
-        self._rules = Rules(self._rucio)
 
     @cached_property
     def modifier(self) -> Modifier:
-        """For `pystac_client.Client.open(url, modifier=…)`: shows replicas as alternate assets.
+        """The modifier for `pystac_client.Client.open(url, modifier=…)`.
 
-        It remembers for some seconds what Rucio has said. docs/alternates.md has
-        its options; `modifier(prefer=["RSE"])` puts the copy at an RSE into the `href`.
+        It shows replicas as alternate assets, and remembers for some seconds what
+        Rucio has said. `modifier.with_options(prefer=["RSE"])` puts the replica at an
+        RSE into the `href`; `ModifierOptions` has all options.
         """
         return Modifier(self._rucio, scope=self._scope)
 
     def patch_url(self, items: ItemsLike, *, prefer: Prefer) -> Callable[[str], str]:
-        """Return a function from the URL of an asset to that of its preferred copy.
+        """Return a function from the URL of an asset to that of its preferred replica.
 
         For tools that take one: `odc.stac.load(items, patch_url=stac.patch_url(items,
         prefer=["RSE"]))`.
 
         Args:
             items: The items, in what can be gone through again, as a list can.
-            prefer: The preferred copies, as in `modifier`.
+            prefer: The preferred replicas, as in `ModifierOptions`.
 
         Returns:
-            The function; a URL that is of none of the items stays as it is.
+            The function, which can be pickled; a URL that is of none of the items
+            stays as it is.
 
         Raises:
             ConfigurationError: The items can be gone through only once.
         """
-        return patch_url(items, self.modifier(prefer=prefer))
+        return patch_url(items, self.modifier.with_options(prefer=prefer))
 
     def plan(self, items: ItemsLike, rse: str, *, assets: AssetSelection = None) -> Plan:
         """Describe what `create_replicas` would do, without writing or downloading anything.
@@ -166,8 +171,9 @@ class StacClient:
             StacRucioError: The RSE does not exist, or Rucio or the STAC API does
                 not answer.
         """
-        options = Options(assets, self._scope, _probe(probe), containers, metadata)
-        registrar = Registrar(self._rucio, rse, options, on_progress or _nothing)
+        registrar = Registrar(
+            self._rucio, rse, assets, self._scope, _probe(probe), containers, metadata, on_progress
+        )
         return Registration(
             outcome for _, outcomes in registrar.register(items) for outcome in outcomes
         )
@@ -208,8 +214,9 @@ class StacClient:
             StacRucioError: As in `create_replicas`, or the journal is not one of a
                 registration at this RSE.
         """
-        options = Options(assets, self._scope, _probe(probe), containers, metadata)
-        registrar = Registrar(self._rucio, rse, options, on_progress or _nothing)
+        registrar = Registrar(
+            self._rucio, rse, assets, self._scope, _probe(probe), containers, metadata, on_progress
+        )
         with Journal(journal, registration_purpose(rse, self._rucio.host)) as opened:
             yield from sync(items, opened, registrar)
 
@@ -271,7 +278,14 @@ class StacClient:
         Raises:
             StacRucioError: An asset is not registered, or Rucio refuses a rule.
         """
-        spec = RuleSpec(rse_expression, copies, lifetime_s, activity, comment, grouping)
+        options = {
+            "rse_expression": rse_expression,
+            "copies": copies,
+            "lifetime": lifetime_s,
+            "activity": activity,
+            "comment": comment,
+            "grouping": grouping,
+        }
         if per_item:
             if assets is not None or dataset_scope is not None:
                 raise ConfigurationError(
@@ -279,11 +293,13 @@ class StacClient:
                     "dataset_scope"
                 )
             datasets = dict.fromkeys(dataset for _, dataset in self._dids(items, None))
-            return ReplicationRules(self._rules.over(dataset, spec) for dataset in datasets)
+            return ReplicationRules(
+                make_rule(self._rucio, dataset, options) for dataset in datasets
+            )
         files = {did for did, _ in self._dids(items, assets)}
         if not files:
             raise ConfigurationError("no assets are selected, so there is nothing to replicate")
-        return ReplicationRules([self._rules.over_files(files, spec, dataset_scope)])
+        return ReplicationRules([make_rule_over_files(self._rucio, files, dataset_scope, options)])
 
     def replication_availability(
         self, items: ItemsLike, *, assets: AssetSelection = None
@@ -301,7 +317,7 @@ class StacClient:
             StacRucioError: Rucio or the STAC API does not answer.
         """
         return ReplicationAvailability(
-            _rules.replication_availability(self._rucio, items, assets, self._scope)
+            replication_availability(self._rucio, items, assets, self._scope)
         )
 
     def replication_rules(self, rules: RulesLike) -> ReplicationRules:
@@ -317,7 +333,7 @@ class StacClient:
             ConfigurationError: There is no rule with one of these ids.
             StacRucioError: Rucio does not answer.
         """
-        return ReplicationRules(map(self._rules.get, _rules.rule_ids(rules)))
+        return ReplicationRules(get_rule(self._rucio, rule_id) for rule_id in rule_ids(rules))
 
     def rule_status(self, rules: RulesLike) -> RuleStatus:
         """Return how far rules have come with each item at each RSE, and why files are stuck.
@@ -332,7 +348,9 @@ class StacClient:
             ConfigurationError: There is no rule with one of these ids.
             StacRucioError: Rucio does not answer.
         """
-        return RuleStatus(self._rules.status(rules))
+        return RuleStatus(
+            row for rule_id in rule_ids(rules) for row in rule_status(self._rucio, rule_id)
+        )
 
     def wait(
         self,
@@ -357,15 +375,18 @@ class StacClient:
             ConfigurationError: There is no rule with one of these ids, or none any more.
             StacRucioError: Rucio does not answer.
         """
-        told = on_update or _nothing
-        return ReplicationRules(
-            self._rules.wait(
-                rules,
-                timeout_s=timeout_s,
-                poll_s=poll_s,
-                on_update=lambda latest: told(ReplicationRules(latest)),
+        deadline = time.monotonic() + timeout_s
+        latest = self.replication_rules(rules)
+        while True:
+            if on_update is not None:
+                on_update(latest)
+            remaining_s = deadline - time.monotonic()
+            if all(rule.state == "OK" for rule in latest) or remaining_s <= 0:
+                return latest
+            time.sleep(min(poll_s, remaining_s))
+            latest = ReplicationRules(
+                rule if rule.state == "OK" else get_rule(self._rucio, rule.id) for rule in latest
             )
-        )
 
     def delete_replication_rules(self, rules: RulesLike, *, at_once: bool = False) -> None:
         """Delete rules; Rucio then deletes the copies that no other rule wants.
@@ -377,7 +398,8 @@ class StacClient:
         Raises:
             StacRucioError: The account may not, or Rucio does not answer.
         """
-        self._rules.delete(rules, at_once=at_once)
+        for rule_id in rule_ids(rules):
+            delete_rule(self._rucio, rule_id, at_once=at_once)
 
     def download(
         self,
@@ -412,16 +434,18 @@ class StacClient:
             StacRucioError: The RSE does not exist, the folder cannot be written,
                 or Rucio or the STAC API does not answer.
         """
-        from stac_client._downloads import Downloader  # needs a POSIX system
+        from stac_client._downloads import download  # needs a POSIX system
 
-        return Downloader(self._rucio, workers=workers).download(
+        return download(
+            self._rucio,
             items,
             folder,
             rse=rse,
             assets=assets,
             scope=self._scope,
             only_available=only_available,
-            on_progress=on_progress or _nothing,
+            workers=workers,
+            on_progress=on_progress or (lambda _: None),
         )
 
     def _dids(
@@ -431,12 +455,8 @@ class StacClient:
         if isinstance(items, Registration):
             yield from items.dids_with_datasets
             return
-        for asset in registrable(iter_items(items), selection, self._scope):
+        for asset in registrable(items, selection, self._scope):
             yield asset.did, asset.dataset
-
-
-def _nothing(_: object) -> None:
-    """Take no notice."""
 
 
 def _probe(value: Probe | str) -> Probe:

@@ -14,22 +14,17 @@ import importlib
 import json
 import os
 import sys
-from dataclasses import asdict, dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from stac_policy.algorithms import named
-from stac_policy.settings import configured_options, parse, policy_options, vos
+from stac_policy.settings import PACKAGE, configured_options, options_of, parse, vos
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
-_PACKAGE = "stac_policy"
-
-
-@dataclass(frozen=True)
-class Finding:
+class Finding(NamedTuple):
     """One thing that was looked at."""
 
     what: str
@@ -51,7 +46,7 @@ def main() -> int:
             mark = "ok   " if finding.ok else "WRONG"
             sys.stdout.write(f"{mark} {finding.what:<{width}}  {finding.found}\n")
     else:
-        json.dump([asdict(finding) for finding in found], sys.stdout, indent=2)
+        json.dump([finding._asdict() for finding in found], sys.stdout, indent=2)
         sys.stdout.write("\n")
     return 0 if all(finding.ok for finding in found) else 1
 
@@ -88,22 +83,22 @@ def _looks() -> Iterator[tuple[str, Callable[[], str]]]:
 def _package() -> str:
     from rucio.common.config import is_client
 
-    where = str(importlib.import_module(_PACKAGE).__file__)
+    where = str(importlib.import_module(PACKAGE).__file__)
     sharing = None if is_client() else vos()
     if sharing:
         return f"{where} for VO {', '.join(sharing)}"
     packages = {
         option: package
-        for option, package in policy_options().items()
+        for option, package in options_of("policy").items()
         if option.partition("-")[0] == "package"
     }
     variable = os.environ.get("RUCIO_POLICY_PACKAGE")
     if sharing is not None:
-        raise _WrongError(f"[policy] names {packages or 'no package'}, not package-VO = {_PACKAGE}")
-    if variable and variable != _PACKAGE:
+        raise _WrongError(f"[policy] names {packages or 'no package'}, not package-VO = {PACKAGE}")
+    if variable and variable != PACKAGE:
         raise _WrongError(f"the environment variable RUCIO_POLICY_PACKAGE says {variable}")
-    if _PACKAGE not in packages.values() and not variable:
-        raise _WrongError(f"[policy] names {packages or 'no package'}, not {_PACKAGE}")
+    if PACKAGE not in packages.values() and not variable:
+        raise _WrongError(f"[policy] names {packages or 'no package'}, not {PACKAGE}")
     return where
 
 
@@ -111,12 +106,12 @@ def _version() -> str:
     from rucio.common.plugins import check_policy_module_version
     from rucio.version import current_version
 
-    check_policy_module_version(importlib.import_module(_PACKAGE))
+    check_policy_module_version(importlib.import_module(PACKAGE))
     return str(current_version())
 
 
 def _module(name: str) -> str:
-    return str(importlib.import_module(f"{_PACKAGE}.{name}").__file__)
+    return str(importlib.import_module(f"{PACKAGE}.{name}").__file__)
 
 
 def _default(kind: str, vo: str) -> str:
@@ -150,7 +145,7 @@ def _ours(active: Callable[..., object] | None) -> str:
     if active is None:
         raise _WrongError("Rucio has not loaded it")
     where = f"{active.__module__}.{active.__qualname__}"
-    if not where.startswith(f"{_PACKAGE}."):
+    if not where.startswith(f"{PACKAGE}."):
         raise _WrongError(f"Rucio uses {where}")
     return where
 

@@ -3,7 +3,7 @@
 A session connects to no forbidden address and waits for no endless answer (`make_session`);
 redirects lead to allowed hosts alone (`open_url`); what may pass is asked again for a while
 (`Attempts`, `persistently`); a file comes in pieces, and goes on where it broke off (`Incoming`);
-JSON is read within bounds (`read_json`). All of them fail with a `FetchError`.
+JSON is read within bounds (`read_body`, `parse_json`). All of them fail with a `FetchError`.
 """
 
 from __future__ import annotations
@@ -130,10 +130,6 @@ _METADATA = frozenset(
 _NAT64 = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"))
 
 
-class _ForbiddenAddressError(ValueError):
-    """A name leads to an address that nothing is fetched from."""
-
-
 def is_forbidden(text: str) -> bool:
     """Return whether an address is link-local or a cloud's metadata service.
 
@@ -234,51 +230,47 @@ class _Source(io.RawIOBase):
 # Sessions.
 
 
-class _Paced:
+class _Guarded:
+    """What the connections of urllib3 are besides: paced, and to no forbidden address.
+
+    Behind a proxy, forbidden addresses are for the proxy to refuse.
+    """
+
     response_class = PacedResponse
-
-
-class _Guarded(_Paced):
     host: str
+    proxy: object
     sock: socket.socket
 
     def connect(self) -> None:
         super().connect()  # type: ignore[misc] # of the connection that it is mixed into
         address = self.sock.getpeername()[0]
-        if is_forbidden(address):
+        if self.proxy is None and is_forbidden(address):
             self.sock.close()
-            raise _ForbiddenAddressError(f"{self.host} leads to {address}")
+            reason = f"{self.host} leads to {address}, from where nothing is fetched"
+            raise HostNotAllowedError(reason)
 
 
-def _pools(mixin: type) -> dict[str, type[HTTPConnectionPool]]:
-    """Classes of pools by scheme, whose connections are what they were and a mixin besides."""
-    return {
-        pool.scheme: type(
-            pool.__name__, (pool,), {"ConnectionCls": type("_C", (mixin, pool.ConnectionCls), {})}
-        )
-        for pool in (HTTPConnectionPool, HTTPSConnectionPool)
-    }
-
-
-_GUARDED, _PROXIED = _pools(_Guarded), _pools(_Paced)
+_POOLS = {
+    pool.scheme: type(
+        pool.__name__, (pool,), {"ConnectionCls": type("_C", (_Guarded, pool.ConnectionCls), {})}
+    )
+    for pool in (HTTPConnectionPool, HTTPSConnectionPool)
+}
 
 
 class GuardedAdapter(HTTPAdapter):
-    """Connects to no forbidden address, and reads paced answers.
-
-    Behind a proxy, forbidden addresses are for the proxy to refuse.
-    """
+    """Connects to no forbidden address, and reads paced answers."""
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
         """Use guarded connections."""
         super().init_poolmanager(*args, **options)  # type: ignore[no-untyped-call] # of requests
-        self.poolmanager.pool_classes_by_scheme = _GUARDED
+        self.poolmanager.pool_classes_by_scheme = _POOLS
 
     def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
-        """Pace answers through a proxy, except for SOCKS, which has connections of its own."""
+        """Use them through a proxy, too, except for SOCKS, which has connections of its own."""
         manager = super().proxy_manager_for(proxy, **options)  # type: ignore[no-untyped-call]
         if not proxy.lower().startswith("socks"):
-            manager.pool_classes_by_scheme = _PROXIED
+            manager.pool_classes_by_scheme = _POOLS
         return manager
 
 
@@ -366,8 +358,6 @@ def _answer(session: requests.Session, method: str, url: str, **options: Any) ->
     # From None: what requests says may repeat the signed URL of a redirect.
     try:
         return session.request(method, url, stream=True, allow_redirects=False, **options)
-    except _ForbiddenAddressError as error:
-        raise HostNotAllowedError(f"{error}, from where nothing is fetched") from None
     except ValueError:
         raise HostNotAllowedError(f"{redact(url)} is no web address") from None
     except requests.exceptions.SSLError:
@@ -427,7 +417,7 @@ class Attempts:
 
     def renew(self) -> None:
         """Begin anew, as an attempt has got on."""
-        self._left, self._until_s = self._most, self._latest_s
+        self._failed, self._until_s = 0, self._latest_s
 
     def again(self, error: FetchError) -> bool:
         """Return whether there is another attempt, after the pause that has to be before it.
@@ -435,14 +425,14 @@ class Attempts:
         Args:
             error: What the last one failed with.
         """
-        self._left -= 1
         # Several that were in each other's way must not come back all at once.
         share = random.uniform(0.5, 1.0)  # noqa: S311 - no secret
-        pause_s = _FIRST_PAUSE_S * 2 ** (self._most - self._left - 1) * share
-        pause_s = max(pause_s, error.retry_after_s)
+        pause_s = max(_FIRST_PAUSE_S * 2**self._failed * share, error.retry_after_s)
+        self._failed += 1
         now_s = time.monotonic()
         self._until_s = now_s + PATIENCE_S if self._until_s is None else self._until_s
-        if not error.may_pass or self._left <= 0 or now_s + pause_s > self._until_s:
+        is_last = self._failed >= self._most or now_s + pause_s > self._until_s
+        if is_last or not error.may_pass:
             return False
         if self._stop is None:
             time.sleep(pause_s)
@@ -457,13 +447,12 @@ class Attempts:
             raise CancelledError
 
 
-def persistently(ask: Callable[[], T], attempts: Attempts | None = None) -> T:
+def persistently(ask: Callable[[], T], attempts: Attempts) -> T:
     """Return what `ask` gives, as soon as it does.
 
     Raises:
         FetchError: Of the last attempt.
     """
-    attempts = attempts or Attempts()
     while True:
         try:
             return ask()
@@ -546,11 +535,6 @@ def pieces(response: requests.Response, piece_bytes: int = _PIECE_BYTES) -> Iter
     announced = content_length(response)
     if received < (announced or 0):
         raise PassingError(f"it ended after {received:,} of {announced:,} bytes")
-
-
-def read_json(response: requests.Response, limit_bytes: int, until_s: float) -> Any:
-    """Read an answer's body as JSON, see `read_body` and `parse_json`."""
-    return parse_json(read_body(response, limit_bytes, until_s), limit_bytes)
 
 
 def read_body(response: requests.Response, limit_bytes: int, until_s: float) -> bytes:

@@ -28,6 +28,7 @@ SCOPE_LENGTH = 25  # characters; rucio.common.schema.generic.SCOPE_LENGTH
 
 _PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 _PLAIN_NAME = re.compile(r"(?:/(?!\.)[A-Za-z0-9._-]+){1,3}")
+_NOT_LITERAL = re.compile(rb"[^A-Za-z0-9._-]|\A\.|-(?=\.)", re.DOTALL)
 _ESCAPED_BYTE = re.compile(r"-\.([0-9A-F]{2})")
 _CUT_ESCAPE = re.compile(r"-(\.[0-9A-F]?)?$")
 _SHORTENED = re.compile(r"(.+)-\.H[0-9a-f]{16}(.*)")
@@ -69,17 +70,7 @@ def escape(part: str) -> str:
 
 
 def _escape_bytes(data: bytes) -> str:
-    escaped = []
-    for position, byte in enumerate(data):
-        character = chr(byte)
-        literal = (
-            (character == "." and position > 0)
-            or character == "_"
-            or (character == "-" and data[position + 1 : position + 2] != b".")
-            or (character.isascii() and character.isalnum())
-        )
-        escaped.append(character if literal else f"-.{byte:02X}")
-    return "".join(escaped)
+    return _NOT_LITERAL.sub(lambda match: b"-.%02X" % ord(match[0]), data).decode("ascii")
 
 
 def unescape(part: str) -> str:

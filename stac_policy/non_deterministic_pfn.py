@@ -26,10 +26,6 @@ if TYPE_CHECKING:
 _REPORTER = Reporter(logging.getLogger(__name__))
 
 
-class _UnknownError(Exception):
-    """A STAC API does not give a URL; the message says why."""
-
-
 def non_deterministic_pfn(dsn: str, scope: str | None, filename: str) -> str:
     """Return the original URL of a STAC asset, and for everything else what Rucio returns.
 
@@ -73,9 +69,11 @@ def original_url(did: DID) -> str:
     else:
         differ = "" if vos() is None else ", or VOs that have it differ"
         tried = f"source RSEs (with the protocol {SOURCE_PROTOCOL}): none holds it{differ}"
+    from stac_policy.stac_api import StacApiError
+
     try:
         return _catalogued_url(did)
-    except _UnknownError as error:
+    except StacApiError as error:
         tried = f"{tried}; STAC API: {error}"
     if not is_client():  # whose user gets the error
         count("unresolved_assets")
@@ -138,32 +136,29 @@ def _catalogued_url(did: DID) -> str:
     """Return the URL that the STAC API of its scope has for an asset.
 
     Raises:
-        _UnknownError: There is none; the message says why.
+        StacApiError: There is none; the message says why.
     """
     from stac_policy.stac_api import StacApiError, fetch_item
 
     configured = settings()
     api = configured.api_of(did.scope)
     if not api:
-        raise _UnknownError(f"none is configured for scope {did.scope} ([stac] api, scopes)")
+        raise StacApiError(f"none is configured for scope {did.scope} ([stac] api, scopes)")
     try:
         collection, item_id = map(unescape, split_name(did.name)[:ITEM_PARTS])
     except ValueError as error:
-        raise _UnknownError(
+        raise StacApiError(
             f"{redact(api)} cannot be asked, because the name holds a shortened id"
         ) from error
-    try:
-        item = fetch_item(api, collection, item_id, configured)
-    except StacApiError as error:
-        raise _UnknownError(str(error)) from error
+    item = fetch_item(api, collection, item_id, configured)
     key = asset_key(did.name, collection, item_id, item.hrefs)
     where = f"item {item_id!r} of collection {collection!r} at {redact(api)}"
     if key is None:
-        raise _UnknownError(f"{where} has no asset of this name")
+        raise StacApiError(f"{where} has no asset of this name")
     url = item.url(key)
     if url is None:
-        raise _UnknownError(f"asset {key!r} of {where} has no href")
+        raise StacApiError(f"asset {key!r} of {where} has no href")
     if reason := refusal(url, configured.allowed_hosts):
         count("refused_urls", where="stac_api")
-        raise _UnknownError(f"asset {key!r} at {redact(url)!r}: {reason}")
+        raise StacApiError(f"asset {key!r} at {redact(url)!r}: {reason}")
     return url

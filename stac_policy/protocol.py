@@ -45,14 +45,7 @@ _MISSING = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
 class Default(RSEProtocol):  # type: ignore[misc] # rucio has no types
     """One source RSE for all the HTTP origins of a catalogue."""
 
-    def __init__(
-        self,
-        protocol_attr: dict[str, Any],
-        rse_settings: dict[str, Any],
-        logger: Any = logging.log,
-    ) -> None:
-        super().__init__(protocol_attr, rse_settings, logger=logger)
-        self._session: requests.Session | None = None
+    _session: requests.Session | None = None
 
     def parse_pfns(self, pfns: Iterable[str] | str) -> dict[str, dict[str, Any]]:
         """Split PFNs so that Rucio stores each whole, as the path of its replica.
@@ -64,7 +57,15 @@ class Default(RSEProtocol):  # type: ignore[misc] # rucio has no types
         parsed = {}
         for pfn in [pfns] if isinstance(pfns, str) else pfns:
             if reason := refusal(pfn, settings().allowed_hosts):
-                self._report_refusal(pfn, reason)
+                count("refused_urls", where="rse")
+                _REPORTER.warn(
+                    "refused",
+                    "RSE %s refuses %s: %s. If the catalogue is right, an administrator can allow "
+                    "the host in [stac] allowed_hosts; all else is for the catalogue to mend",
+                    self.rse["rse"],
+                    redact(pfn),
+                    reason,
+                )
                 raise RSEFileNameNotSupported(f"{redact(pfn)}: {reason}")
             parts = urlsplit(pfn)
             # Rucio stores path + name (rucio.core.replica.add_replicas).
@@ -77,17 +78,6 @@ class Default(RSEProtocol):  # type: ignore[misc] # rucio has no types
                 "hostname": parts.hostname,
             }
         return parsed
-
-    def _report_refusal(self, pfn: str, reason: str) -> None:
-        count("refused_urls", where="rse")
-        _REPORTER.warn(
-            "refused",
-            "RSE %s refuses %s: %s. If the catalogue is right, an administrator can allow the "
-            "host in [stac] allowed_hosts; all else is for the catalogue to mend",
-            self.rse["rse"],
-            redact(pfn),
-            reason,
-        )
 
     def lfns2pfns(self, lfns: list[dict[str, Any]] | dict[str, Any]) -> dict[str, str]:
         """Return the registered URL of each file, by its DID.

@@ -24,7 +24,7 @@ SOURCE_PROTOCOL = "stac_policy.protocol.Default"
 """What makes an RSE a source RSE."""
 
 _LOGGER = logging.getLogger(__name__)
-_PACKAGE = __name__.partition(".")[0]
+PACKAGE = __name__.partition(".")[0]
 _VARIABLE = "RUCIO_POLICY_PACKAGE_"
 """With the name of a VO behind it, Rucio prefers it to the option `package-VO`."""
 _NUMBER = re.compile("[0-9]{1,16}")
@@ -169,19 +169,26 @@ def configured_options() -> dict[str, str]:
     from rucio.common.exception import ConfigNotFound
 
     try:
-        parser = config.get_config()
+        in_file = options_of("stac")
     except ConfigNotFound:
         return {}  # a client that does without
-    names = parser.options("stac") if parser.has_section("stac") else []
-    in_file = {name: _text(parser, name) for name in names}
     return in_file if config.is_client() else _config_table() | in_file
 
 
-def _text(parser: configparser.ConfigParser, option: str) -> str:
+def options_of(section: str) -> dict[str, str]:
+    """Return the options of a section of rucio.cfg."""
+    from rucio.common.config import get_config
+
+    parser = get_config()
+    names = parser.options(section) if parser.has_section(section) else []
+    return {name: _text(parser, section, name) for name in names}
+
+
+def _text(parser: configparser.ConfigParser, section: str, option: str) -> str:
     try:
-        return parser.get("stac", option)
+        return parser.get(section, option)
     except configparser.InterpolationError:  # a `%`, as URLs have it, that is not doubled
-        return parser.get("stac", option, raw=True)
+        return parser.get(section, option, raw=True)
 
 
 def _config_table() -> dict[str, str]:
@@ -203,18 +210,10 @@ def vos() -> tuple[str, ...] | None:
         return None
     packages = {
         option.removeprefix("package-"): package
-        for option, package in policy_options().items()
+        for option, package in options_of("policy").items()
         if option.startswith("package-")
     }
     for variable, package in os.environ.items():
         if variable.startswith(_VARIABLE) and package:
             packages[variable.removeprefix(_VARIABLE).lower()] = package
-    return tuple(vo for vo, package in packages.items() if package == _PACKAGE)
-
-
-def policy_options() -> dict[str, str]:
-    """Return the options of `[policy]` in rucio.cfg."""
-    from rucio.common.config import get_config
-
-    parser = get_config()
-    return dict(parser.items("policy")) if parser.has_section("policy") else {}
+    return tuple(vo for vo, package in packages.items() if package == PACKAGE)

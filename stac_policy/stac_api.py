@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from http import HTTPStatus
@@ -31,10 +32,6 @@ _REPORTER = Reporter(logging.getLogger(__name__))
 
 class StacApiError(Exception):
     """A STAC API does not know an item, or gave no usable answer; the message says which."""
-
-
-class _NotThereError(StacApiError):
-    """It answers, and does not know the item."""
 
 
 @dataclass(frozen=True)
@@ -76,34 +73,42 @@ def _cache(settings: Settings) -> Callable[[str, str, str, int], Item]:
 
     @lru_cache(maxsize=settings.cache_items)
     def fetch(api: str, collection: str, item: str, _period: int) -> Item:
-        # JSON, and so names, can hold lone surrogates, which strict UTF-8 refuses.
-        collection_path, item_path = (
-            quote(part, safe="", errors="surrogatepass") for part in (collection, item)
-        )
-        url = f"{api}/collections/{collection_path}/items/{item_path}"
-        return _reported(api, lambda: _item_at(session, url, item, settings))
+        return _ask(session, api, (collection, item), settings)
 
     return fetch
 
 
-def _reported(api: str, ask: Callable[[], Item]) -> Item:
-    """Ask, and tell the operator how that went."""
-    started_s = time.monotonic()
-    outcome = "failed"
+def _ask(session: requests.Session, api: str, ids: tuple[str, str], settings: Settings) -> Item:
+    """Ask for an item, and tell the operator how that went."""
+    # JSON, and so names, can hold lone surrogates, which strict UTF-8 refuses.
+    collection, item = (quote(part, safe="", errors="surrogatepass") for part in ids)
+    url = f"{api}/collections/{collection}/items/{item}"
+    own_host = urlsplit(url).netloc.rpartition("@")[2]
+    hosts = (own_host, *settings.allowed_hosts)
+    timeouts_s = (settings.connect_timeout_s, settings.read_timeout_s)
+    started_s, limit_bytes = time.monotonic(), settings.response_bytes
+    until_s = started_s + _LONGEST_S
+
+    def ask() -> Item:
+        with http.open_url(session, url, hosts, timeouts_s, headers=_HEADERS) as response:
+            http.require_ok(response)
+            body = http.read_body(response, limit_bytes, until_s)
+            return _item(http.parse_json(body, limit_bytes), ids[1], redact(response.url))
+
+    outcome = "ok"
     try:
-        item = ask()
-        outcome = "ok"
-    except _NotThereError:
-        outcome = "missing"
-        raise
-    except StacApiError as error:
-        _REPORTER.warn(
-            "failed",
-            "%s. Items of this STAC API ([stac] api, scopes) that no RSE holds cannot be "
-            "transferred meanwhile; is it right, up, and reachable from this machine?",
-            error,
-        )
-        raise
+        return http.persistently(ask, http.Attempts(until_s=until_s))
+    except http.FetchError as error:
+        outcome = "missing" if error.status in _MISSING else "failed"
+        reason = f"{redact(url)}: {error}"
+        if outcome == "failed":
+            _REPORTER.warn(
+                "failed",
+                "%s. Items of this STAC API ([stac] api, scopes) that no RSE holds cannot be "
+                "transferred meanwhile; is it right, up, and reachable from this machine?",
+                reason,
+            )
+        raise StacApiError(reason) from None
     finally:
         taken_s = time.monotonic() - started_s
         count("stac_api_requests", outcome=outcome)
@@ -116,42 +121,18 @@ def _reported(api: str, ask: Callable[[], Item]) -> Item:
                 redact(api),
                 taken_s,
             )
-    return item
-
-
-def _item_at(session: requests.Session, url: str, item: str, settings: Settings) -> Item:
-    own_host = urlsplit(url).netloc.rpartition("@")[2]
-    hosts = (own_host, *settings.allowed_hosts)
-    timeouts_s = (settings.connect_timeout_s, settings.read_timeout_s)
-    until_s = time.monotonic() + _LONGEST_S
-
-    def ask() -> tuple[Any, str]:
-        with http.open_url(session, url, hosts, timeouts_s, headers=_HEADERS) as response:
-            http.require_ok(response)
-            return http.read_json(response, settings.response_bytes, until_s), redact(response.url)
-
-    try:
-        answer, answered_by = http.persistently(ask, http.Attempts(until_s=until_s))
-    except http.FetchError as error:
-        kind = _NotThereError if error.status in _MISSING else StacApiError
-        raise kind(f"{redact(url)}: {error}") from None
-    return _item(answer, item, answered_by)
 
 
 def _item(answer: Any, item: str, url: str) -> Item:
     if not isinstance(answer, dict) or not isinstance(answer.get("assets"), dict):
-        raise StacApiError(f"{url}: the answer is not a STAC item")
+        raise http.FetchError("the answer is not a STAC item")
     if answer.get("id") != item:
-        raise StacApiError(f"{url}: the answer is another item")
+        raise http.FetchError("the answer is another item")
     hrefs = {}
     for key, asset in answer["assets"].items():
         href = asset.get("href") if isinstance(asset, dict) else None
         hrefs[key] = href if isinstance(href, str) and href else None
-    return Item(_base_url(answer, url), hrefs)
-
-
-def _base_url(answer: dict[str, Any], url: str) -> str:
-    try:
-        return urljoin(url, link_href(answer))
-    except ValueError:  # it is no URL
-        return url
+    base_url = url
+    with suppress(ValueError):  # it is no URL
+        base_url = urljoin(url, link_href(answer))
+    return Item(base_url, hrefs)

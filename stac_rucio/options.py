@@ -359,8 +359,8 @@ class Connection:
         Raises:
             StacRucioError: As for `session`, or there is no such RSE.
         """
-        modifier = self.stac.modifier(**replicas, strict=True)
-        return modifier(timeout_s=None) if patient else modifier
+        modifier = self.stac.modifier.with_options(**replicas, strict=True)
+        return modifier.with_options(timeout_s=None) if patient else modifier
 
 
 def _use_config(_: click.Context, __: click.Parameter, value: str | None) -> None:

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol, overload
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote, unquote_plus, urlsplit
 
 from anyio import CapacityLimiter, fail_after
@@ -175,10 +175,11 @@ class Modify(Protocol):
     items as they were, and is told to the client in a header.
     """
 
-    @overload
-    def __call__(self, thing: object, /) -> None: ...
-    @overload
-    def __call__(self, *, prefer: Sequence[str]) -> Modify: ...
+    def __call__(self, page: dict[str, Any], /) -> None:
+        """Write alternates into a page, in place."""
+
+    def with_options(self, *, prefer: Sequence[str]) -> Modify:
+        """Return one that prefers these replicas."""
 
 
 @dataclass(frozen=True)
@@ -276,7 +277,7 @@ class PageRewriter:
         return f"no alternates: {reason}"
 
     def _modify(self, page: dict[str, Any], wanted: Sequence[str]) -> None:
-        modifier = self.modifier(prefer=list(wanted)) if wanted else self.modifier
+        modifier = self.modifier.with_options(prefer=list(wanted)) if wanted else self.modifier
         modifier(page)
 
 

@@ -160,8 +160,7 @@ def deregister(
         stac-rucio deregister --api https://stac.example.org/v1 -c alps --rse STAC --dry-run
         stac-rucio deregister - --rse STAC --yes < items.ndjson
     """
-    from stac_client._assets import named_keys
-    from stac_client._results import Outcome, State
+    from stac_client._assets import missing, named_keys
     from stac_client._rucio import batched
 
     if consent.dry_run or not consent.yes:
@@ -178,18 +177,17 @@ def deregister(
         consent.confirm(f"Deregister {counted(counts['registered'], 'asset')} at {rse}?")
     resumable("The same command goes on: what is not registered any more is skipped.")
     keys = named_keys(assets)
-    missing = {*keys}
+    unseen = {*keys}
 
     def is_selected(key: str, _: object) -> bool:
-        missing.discard(key)
+        unseen.discard(key)
         return key in keys
 
     def work(found: Reading) -> Iterator[Outcome]:
         # In parts, because `delete_replicas` holds the outcomes of all its assets.
         for part in batched(found):
             yield from rucio.stac.delete_replicas(part, rse, assets=is_selected if keys else assets)
-        for key in sorted(missing):
-            yield Outcome("", "", key, State.SKIPPED, "no item has an asset with this key")
+        yield from missing(unseen)
 
     follow("deregistering", items, work, output)
 
@@ -203,7 +201,7 @@ def in_rucio(
 
     for batch in batched(registrable(items, assets, rucio.scope)):
         by_did = {asset.did: asset for asset in batch}
-        known = rucio.session.files(by_did, all_states=True)
+        known = rucio.session.files(by_did)
         yield from ((asset, known.get(did)) for did, asset in by_did.items())
 
 

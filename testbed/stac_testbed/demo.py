@@ -123,7 +123,7 @@ def journey(lake: Lake, search: Search, say: Say, follow: Follow) -> None:
     say(f"the same search shows {len(STORAGE_RSES)} more copies of every asset, as its alternates")
 
     rse = list(STORAGE_RSES.values())[-1]
-    preferred = search.run(client.modifier(prefer=[rse]))
+    preferred = search.run(client.modifier.with_options(prefer=[rse]))
     size = _read_from_storage(lake, rse, preferred, originals, search.assets)
     say(f"with prefer=[{rse!r}] the same search opened in rasterio reads from {rse}: {size} pixels")
 

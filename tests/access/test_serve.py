@@ -34,7 +34,7 @@ def asked(stac_lake, item):
     rucio.session.hooks["response"].append(
         lambda response, **_: to_rucio.append(dict(response.request.headers))
     )
-    modifier = StacClient(rucio).modifier(strict=True, cache_s=0)
+    modifier = StacClient(rucio).modifier.with_options(strict=True, cache_s=0)
     with running_upstream() as behind, running_proxy(behind.url, modifier) as front:
         behind.add(PATH, item)
 

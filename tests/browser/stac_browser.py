@@ -52,7 +52,7 @@ def running_files():
 def near(stac_lake):
     """URL of the served API."""
     client = copy_items(stac_lake)
-    with running_proxy(stac_lake.stac_url, client.modifier(strict=True)) as front:
+    with running_proxy(stac_lake.stac_url, client.modifier.with_options(strict=True)) as front:
         yield front.url
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import threading
 
-from stac_client._downloads import Downloader
+from stac_client import _downloads
 from stac_client._results import State
+from stac_client._rucio import Rucio
 from tests.fake_rucio import RED_HREF
 from tests.items import make_item
 
@@ -18,7 +19,7 @@ LARGE = bytes(range(255)) * 12_000  # more than two of the chunks that files are
 OTHER = bytes(reversed(BODY))  # of the same size
 
 
-def scene(item_id="i", *keys, collection="alps", href=RED_HREF, **fields):
+def scene(item_id="i", *keys, collection: str | None = "alps", href=RED_HREF, **fields):
     """An item with data assets of these keys, by default only `red`."""
     assets = {key: {"href": href, "roles": ["data"], **fields} for key in keys or ("red",)}
     self_link = f"https://stac.example.org/collections/{collection}/items/{item_id}"
@@ -38,7 +39,8 @@ def scene(item_id="i", *keys, collection="alps", href=RED_HREF, **fields):
 
 def download(rucio, folder, *items, workers=4, **wanted):
     """Download items, by default the one."""
-    return Downloader(rucio, workers=workers).download(list(items) or [scene()], folder, **wanted)
+    found = list(items) or [scene()]
+    return _downloads.download(Rucio.of(rucio), found, folder, workers=workers, **wanted)
 
 
 def files_in(folder):

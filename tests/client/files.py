@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 from stac_client._assets import Asset, select_assets
-from stac_client._lookup import Probe
+from stac_client._lookup import Lookups, Probe
+from stac_client._results import Tally
 from tests.items import make_item
 from tests.origin import Answer
 
@@ -40,3 +42,9 @@ def asset_at(url, **fields):
 def known(asset):
     """What is known of an asset, without the multihash."""
     return asset.size_bytes, asset.checksums.adler32, asset.checksums.md5
+
+
+def complete(asset, probe, session, tally=None, stop=None):
+    """An asset with what can be found out of it."""
+    with ThreadPoolExecutor(1) as executor:
+        return Lookups(probe, session, executor, stop).look_up(asset, tally or Tally().expect())

@@ -1,10 +1,16 @@
-"""For tests of the modifier: a clock, and pages."""
+"""For tests of the modifier: modifiers, a clock, and pages."""
 
 from __future__ import annotations
 
+from stac_client import Modifier, ModifierOptions
 from tests.items import HREF, make_item
 
 COPY = "https://disk.example.org/c/i/x.tif"
+
+
+def modifier_of(rucio, **options):
+    """A modifier with options."""
+    return Modifier(rucio, ModifierOptions(**options))
 
 
 class Clock:

@@ -1,4 +1,4 @@
-"""Alternates: replicas written into assets, as properties."""
+"""Alternates: replicas written into assets, and original hrefs restored."""
 
 from __future__ import annotations
 
@@ -8,8 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stac_client._alternates import EXTENSION, ORIGINAL, locations, with_locations, with_replicas
-from tests.items import HREF
+from stac_client import Outcome
+from stac_client._alternates import (
+    EXTENSION,
+    ORIGINAL,
+    restore_original_href,
+    with_alternates,
+    with_replicas,
+)
+from stac_client._assets import select_assets
+from stac_client._replicas import replicas_by_key
+from tests.items import HREF, make_item
 
 A, B, C = (f"https://{rse}.example.org/c/i/x.tif" for rse in "abc")
 
@@ -58,7 +67,7 @@ def test_no_url_is_lost(asset, pfns, prefer):
     """The original URL, others' alternates and every replica are still there afterwards."""
     found = with_replicas(asset, pfns, prefer)
     urls = {found["href"], *alternates_of(found).values()}
-    ways = locations(pfns)
+    ways = replicas_by_key(pfns)
     others = {url for key, url in alternates_of(asset).items() if key not in ways}
     replicas = {pfn for each in pfns.values() for pfn in each}
     assert {asset["href"], *others, *replicas} <= urls
@@ -87,8 +96,8 @@ def test_what_the_specification_wants(asset, pfns, prefer):
     if "alternate:name" in found:
         assert isinstance(found["alternate:name"], str)
         assert found["alternate:name"]
-    for key, place in locations(pfns).items():
-        if alternates_of(found).get(key) == place.href:
+    for key, place in replicas_by_key(pfns).items():
+        if alternates_of(found).get(key) == place.url:
             assert found["alternate"][key]["alternate:name"] == key
 
 
@@ -201,7 +210,7 @@ def test_further_protocols():
         ],
         "A-davs": ["https://c.org/x"],
     }
-    assert {key: (way.rse, way.href) for key, way in locations(pfns).items()} == {
+    assert {key: (way.rse, way.url) for key, way in replicas_by_key(pfns).items()} == {
         "A": ("A", "davs://a.org:443/x"),
         "A-davs": ("A-davs", "https://c.org/x"),
         "A-root": ("A", "root://a.org:1094//x"),
@@ -212,8 +221,8 @@ def test_further_protocols():
 
 def test_mounted():
     """The path where an RSE is mounted is one more way to it; its URL keeps its key."""
-    found = locations({"A": [A], "B": [B]}, {A: "/eos/x.tif"}.get)
-    assert {key: (way.rse, way.scheme, way.href) for key, way in found.items()} == {
+    found = replicas_by_key({"A": [A], "B": [B]}, {A: "/eos/x.tif"}.get)
+    assert {key: (way.rse, way.scheme, way.url) for key, way in found.items()} == {
         "A": ("A", "https", A),
         "B": ("B", "https", B),
         "A-file": ("A", "file", "/eos/x.tif"),
@@ -223,12 +232,12 @@ def test_mounted():
 @given(PFNS)
 def test_every_way_has_a_key(pfns):
     """Every PFN of every RSE has one key, and the best of an RSE has the RSE's name."""
-    found = locations(pfns)
+    found = replicas_by_key(pfns)
     assert all(key == way.key for key, way in found.items())
-    ways = {(way.rse, way.href) for way in found.values()}
+    ways = {(way.rse, way.url) for way in found.values()}
     assert ways == {(rse, pfn) for rse, each in pfns.items() for pfn in each}
     assert len(ways) == len(found)
-    assert {rse: found[rse].href for rse in pfns if pfns[rse]} == {
+    assert {rse: found[rse].url for rse in pfns if pfns[rse]} == {
         rse: each[0] for rse, each in pfns.items() if each
     }
 
@@ -236,7 +245,7 @@ def test_every_way_has_a_key(pfns):
 @given(ASSETS, PFNS, st.sets(RSES))
 def test_only_some_rses(asset, pfns, rses):
     """What is not to be written gives the asset's own URL its name, and is not written."""
-    found = with_locations(asset, locations(pfns), rses=rses)
+    found = with_alternates(asset, replicas_by_key(pfns), shown=rses)
     shown = {pfn for rse in pfns for pfn in pfns[rse] if rse in rses}
     before = {asset["href"], *alternates_of(asset).values()}
     assert {found["href"], *alternates_of(found).values()} <= before | shown
@@ -244,8 +253,8 @@ def test_only_some_rses(asset, pfns, rses):
 
 def test_the_name_of_the_source_rse():
     """An original at an RSE that is left out keeps that RSE's name."""
-    found = locations({"STAC": [HREF], "A": [A], "B": [B]})
-    asset = with_locations({"href": HREF}, found, found["A"], rses=["A"])
+    found = replicas_by_key({"STAC": [HREF], "A": [A], "B": [B]})
+    asset = with_alternates({"href": HREF}, found, found["A"], shown=["A"])
     assert asset == {
         "href": A,
         "alternate:name": "A",
@@ -275,9 +284,9 @@ def test_fields_of_the_place_move_with_the_href():
 
 def test_storage_of_each_way():
     """Each way to an RSE refers to the RSE's storage scheme, and so does the asset itself."""
-    found = locations({"STAC": [HREF], "A": [A, C]})
+    found = replicas_by_key({"STAC": [HREF], "A": [A, C]})
     refs = {"STAC": "STAC", "A": "A-rucio"}
-    once = with_locations({"href": HREF}, found, found["A"], refs=refs)
+    once = with_alternates({"href": HREF}, found, found["A"], refs=refs)
     assert once == {
         "href": A,
         "alternate:name": "A",
@@ -287,9 +296,124 @@ def test_storage_of_each_way():
             "A-https": {"href": C, "alternate:name": "A-https", "storage:refs": ["A-rucio"]},
         },
     }
-    assert with_locations(once, found, found["A"], refs=refs) == once
+    assert with_alternates(once, found, found["A"], refs=refs) == once
 
 
 def test_extension():
     """The schema is the one of the version that is followed."""
     assert EXTENSION == "https://stac-extensions.github.io/alternate-assets/v1.2.0/schema.json"
+
+
+# Originals: assets whose href a modifier has turned into that of a replica.
+
+
+DAVS = "davs://disk-a.example.org/c/i/x.tif"
+NEAR = "https://disk-b.example.org/c/i/x.tif"
+COPIES = {"STAC": (HREF,), "DISK-A": (DAVS,), "DISK-B": (NEAR,)}
+SOURCE_RSES = [None, "STAC", "OTHER"]
+
+
+def hrefs(fields):
+    """All hrefs of an asset."""
+    return {fields["href"], *(place["href"] for place in fields.get("alternate", {}).values())}
+
+
+def modified(href, pfns, *prefer):
+    """The fields of an asset after a modifier."""
+    return with_replicas({"href": href, "title": "X"}, pfns, prefer)
+
+
+@pytest.mark.parametrize("copy_at", ["DISK-A", "DISK-B"])
+def test_registered_originals(copy_at):
+    """The source RSE names the original among the alternates; no URL is lost."""
+    fields = modified(HREF, COPIES, copy_at)
+    assert fields["href"] != HREF
+    found = restore_original_href(fields, "STAC")
+    assert (found["href"], found["title"]) == (HREF, "X")
+    assert hrefs(found) == hrefs(fields)
+
+
+@pytest.mark.parametrize("source_rse", SOURCE_RSES)
+@pytest.mark.parametrize("href", [HREF, "./x.tif", "https://data.example.org/x.tif?version=1"])
+def test_originals_that_no_rse_has(href, source_rse):
+    """The alternate `original` is the original, relative or not, as it was."""
+    fields = modified(href, {"DISK-A": (DAVS,), "DISK-B": (NEAR,)}, "DISK-A")
+    assert restore_original_href(fields, source_rse)["href"] == href
+
+
+@pytest.mark.parametrize("source_rse", SOURCE_RSES)
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"href": HREF},
+        {"href": HREF, "alternate": {"s3": {"href": "s3://bucket/x.tif"}}},
+        {"href": HREF, "alternate": {"mirror": {"href": NEAR}}, "alternate:name": "main"},
+        {"href": HREF, "alternate": None},
+        {"href": HREF, "alternate": {"original": None, "STAC": {"href": 5}, "x": []}},
+        {"href": "s3://bucket/x.tif", "alternate": {"other": {"href": "s3://mirror/x.tif"}}},
+        {"href": None, "alternate": {"original": {"href": HREF}}},
+        {"alternate": {"original": {"href": HREF}}},
+    ],
+)
+def test_what_no_modifier_has_changed(fields, source_rse):
+    """A catalogue's own href stays, whatever alternates it has."""
+    assert restore_original_href(fields, source_rse) is fields
+
+
+@pytest.mark.parametrize("key", ["STAC", "original"])
+def test_the_same_url_twice(key):
+    """An original that is the href already stays it."""
+    fields = {"href": HREF, "alternate": {key: {"href": HREF}}}
+    assert restore_original_href(fields, "STAC")["href"] == HREF
+
+
+def test_one_url_of_http():
+    """What can not be registered gives way to the only alternate that can."""
+    fields = {"href": "s3://bucket/x.tif", "alternate": {"https": {"href": HREF}}}
+    assert restore_original_href(fields, "STAC")["href"] == HREF
+    assert "s3://bucket/x.tif" in hrefs(restore_original_href(fields, "STAC"))
+
+
+def test_several_urls_of_http():
+    """Which of several it is matters for a registration, and else only as far as its name does."""
+    several = {"a": {"href": HREF}, "b": {"href": NEAR}}
+    assert restore_original_href({"href": DAVS, "alternate": several}, "STAC")["href"] == DAVS
+    assert restore_original_href({"href": DAVS, "alternate": several})["href"] in {HREF, NEAR}
+    unlike = {"a": {"href": HREF}, "b": {"href": "https://data.example.org/x.jp2"}}
+    assert restore_original_href({"href": DAVS, "alternate": unlike})["href"] == DAVS
+
+
+ORIGINAL_URLS = st.sampled_from([HREF, DAVS, NEAR, "./x.tif", "s3://bucket/x.tif"]) | st.none()
+PLACES = st.fixed_dictionaries({"href": ORIGINAL_URLS}, optional={"title": st.just("")}) | st.none()
+KEYS = st.sampled_from(["STAC", "DISK-A", "original", "local", "mirror"])
+CHANGED = st.fixed_dictionaries(
+    {"href": ORIGINAL_URLS},
+    optional={
+        "alternate": st.dictionaries(KEYS, PLACES, max_size=4) | st.none(),
+        "alternate:name": KEYS | st.integers(),
+    },
+)
+
+
+@given(CHANGED, st.sampled_from(SOURCE_RSES))
+def test_any_asset(fields, source_rse):
+    """Nothing is changed in place, and what it has found stays found."""
+    before = copy.deepcopy(fields)
+    found = restore_original_href(fields, source_rse)
+    assert fields == before
+    assert restore_original_href(found, source_rse)["href"] == found["href"]
+
+
+@given(
+    st.sampled_from([HREF, f"{HREF}?a=1", "https://data.example.org"]),
+    st.sampled_from([(), ("DISK-A",), ("DISK-B", "DISK-A")]),
+    st.booleans(),
+)
+def test_names_and_urls_stay(href, prefer, registered):
+    """Whatever copy a modifier prefers, the asset that is registered is the same."""
+    pfns = {**COPIES, "STAC": (href,)} if registered else {"DISK-A": (DAVS,), "DISK-B": (NEAR,)}
+    (plain,) = select_assets(make_item(assets={"x.tif": {"href": href}}), None, None, "STAC")
+    given_item = make_item(assets={"x.tif": modified(href, pfns, *prefer)})
+    (found,) = select_assets(given_item, None, None, "STAC")
+    assert not isinstance(found, Outcome)
+    assert found == plain

@@ -1,11 +1,20 @@
-"""Batches: whole items, as many as one request can hold, and no more held than that."""
+"""Registrations: whole items in batches, and how assets differ from the files in Rucio."""
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stac_client._registration import item_batches
+from stac_client import _registration
+from stac_client._registration import difference
+from stac_client._rucio import RucioFile
+
+from .files import MD5, asset_at
+
+item_batches: Any = _registration.item_batches  # of items that stand for a number of assets
 
 
 def assets_of(item):
@@ -36,3 +45,15 @@ def test_items_are_read_as_they_are_needed():
     items = iter([300] * 20)
     next(item_batches(items, assets_of))
     assert len(list(items)) == 16
+
+
+@pytest.mark.parametrize(
+    ("adler32", "md5", "name"),
+    [("A1B2C3D", MD5.upper(), None), (None, None, None), ("a1b2c3e", MD5, "adler32")],
+)
+def test_checksums_are_compared_by_their_digits(adler32, md5, name):
+    """Rucio may have checksums in upper case and without zeros in front, and they are the same."""
+    said = {"rucio:adler32": "0a1b2c3d", "rucio:md5": MD5}
+    asset = asset_at("https://data.example.org/f", **said)
+    found = difference(asset, RucioFile(1, adler32, md5, {}, {}), "STAC")
+    assert (found or "").partition(" in Rucio with ")[2].partition(" ")[0] == (name or "")

@@ -9,7 +9,7 @@ import tracemalloc
 import pytest
 from rucio.common.exception import ServerConnectionException
 
-from stac_client._downloads import Downloader
+from stac_client import StacClient
 from tests.origin import stall
 
 from .downloading import BODY, DOWNLOADED, FAILED, LARGE, Crowd, download, scene
@@ -32,7 +32,7 @@ def test_items_are_not_piled_up(rucio, tmp_path):
             read.append(number)
             yield scene(str(number))
 
-    Downloader(rucio).download(
+    StacClient(rucio).download(
         items(), tmp_path, assets=["nir"], on_progress=lambda _: reports.append(len(read))
     )
     assert reports[0] < 1100
@@ -48,7 +48,7 @@ def test_a_slow_file_is_interrupted(rucio, storage, tmp_path):
         handler.end_headers()
         for begin in range(0, len(content), 100_000):
             handler.wfile.write(content[begin : begin + 100_000])
-            if handler.server.gate.wait(0.2):
+            if handler.server.gate.wait(1):
                 break
         handler.close_connection = True
 
@@ -60,7 +60,7 @@ def test_a_slow_file_is_interrupted(rucio, storage, tmp_path):
     begin = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         download(rucio, tmp_path, on_progress=interrupt)
-    assert time.monotonic() - begin < 3  # of six seconds
+    assert time.monotonic() - begin < 15  # of thirty seconds
 
 
 def test_rucio_does_not_answer(rucio, tmp_path, monkeypatch):

@@ -9,7 +9,7 @@ from threading import Event
 import pytest
 
 from stac_client._checksums import Checksums
-from stac_client._lookup import Probe, complete
+from stac_client._lookup import Probe
 from stac_client._results import Tally
 from tests.origin import Answer, raw
 
@@ -27,6 +27,7 @@ from .files import (
     WHOLE,
     WRONG_SHA256,
     asset_at,
+    complete,
     known,
 )
 

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import json
+import pathlib
+import pickle
+from dataclasses import FrozenInstanceError
+from typing import Any
 
 import pystac
 import pytest
@@ -11,13 +16,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rucio.common.exception import DatabaseException
 
-from stac_client import ALTERNATE_ASSETS, AlternatesWarning, Modifier, StacClient
+from stac_client import (
+    ALTERNATE_ASSETS,
+    AlternatesWarning,
+    ConfigurationError,
+    Modifier,
+    ModifierOptions,
+    StacClient,
+)
 from stac_client._assets import Asset, select_assets
 from stac_policy.naming import DID
 from tests.fake_rucio import FakeRucio
 from tests.items import HREF, make_item
 
-from .modifying import COPY
+from .modifying import COPY, modifier_of, page
 
 PFNS = {DID("c", "/c/i/a.tif"): {"STAC": [HREF], "DISK": [COPY]}}
 
@@ -34,7 +46,7 @@ def modifier(replicas):
     return Modifier(replicas)
 
 
-EXPECTED = {
+EXPECTED: dict[str, Any] = {
     "href": HREF,
     "title": "x",
     "alternate:name": "STAC",
@@ -47,7 +59,10 @@ EXPECTED = {
 
 def test_page(modifier, replicas):
     """A page is modified in place, in one request, and keeps its objects."""
-    page = {"type": "FeatureCollection", "features": [make_item(), make_item(id="other")]}
+    page: dict[str, Any] = {
+        "type": "FeatureCollection",
+        "features": [make_item(), make_item(id="other")],
+    }
     features = list(page["features"])
     assets = [feature["assets"]["a"] for feature in features]
     untouched = copy.deepcopy(features[1])
@@ -92,10 +107,10 @@ def test_item_collection(modifier, replicas):
 
 
 def test_several(modifier, replicas):
-    """Items in a list, a set or a generator are modified in one request, whatever they are."""
+    """Items in a list, a tuple or a set are modified in one request, whatever they are."""
     page = {"type": "FeatureCollection", "features": [make_item(), make_item()]}
-    found = [make_item(), pystac.Item.from_dict(make_item()), page, make_collection(), None, "x", 5]
-    for several in (found, tuple(found), iter(found), (each for each in found)):
+    found = [make_item(), pystac.Item.from_dict(make_item()), page, make_collection(), {}]
+    for several in (found, tuple(found), dict(enumerate(found)).values()):
         assert modifier(several) is None
     assert found[0]["assets"]["a"] == EXPECTED
     assert found[1].to_dict(transform_hrefs=False)["assets"]["a"] == EXPECTED
@@ -106,30 +121,114 @@ def test_several(modifier, replicas):
     assert replicas.asked == [1]
 
 
-def test_options_and_items_do_not_go_together(modifier):
-    """Options give another modifier, and change nothing; so they do not go with items."""
-    with pytest.raises(TypeError, match="another modifier"):
-        modifier(make_item(), prefer=["DISK"])
+@pytest.mark.parametrize(
+    "wrong",
+    [None, 5, "x", b"x", pathlib.Path("x"), lambda: None, pystac.Asset(HREF)],
+    ids=lambda each: type(each).__name__,
+)
+@pytest.mark.parametrize(
+    "among", [lambda each: each, lambda each: [make_item(), each]], ids=["alone", "in a list"]
+)
+def test_no_items(modifier, replicas, wrong, among):
+    """What can hold no items is refused, and nothing beside it is modified."""
+    thing = among(wrong)
+    with pytest.raises(TypeError, match=f"or a list of these, not {type(wrong).__name__}"):
+        modifier(thing)
+    with pytest.raises(TypeError):
+        modifier.explain(thing)
+    assert replicas.asked == []
+    assert thing is wrong or thing[0] == make_item()
+
+
+@pytest.mark.parametrize("iterate", [iter, reversed, enumerate])
+def test_iterators(modifier, iterate):
+    """An iterator, of which nothing would be left, is refused untouched."""
+    items = [make_item()]
+    iterator = iterate(items)
+    with pytest.raises(TypeError, match=f"not {type(iterator).__name__}"):
+        modifier(iterator)
+    assert len(list(iterator)) == 1
+
+
+@pytest.mark.parametrize("given", [(), (make_item(),)])
+def test_options_in_a_call(modifier, given):
+    """Options are not given in a call, which says where they go."""
+    with pytest.raises(TypeError, match=r"modifier\.with_options\(prefer=…, strict=…\)"):
+        modifier(*given, prefer=["DISK"], strict=True)
+
+
+def test_unknown_options(modifier):
+    """An option with a slip of the pen is refused, and so is a wrong value."""
+    with pytest.raises(TypeError, match="prefr"):
+        modifier.with_options(prefr=["DISK"])
+    with pytest.raises(ConfigurationError, match="cache_s"):
+        modifier.with_options(cache_s=-1)
+
+
+def test_options_can_be_read(modifier):
+    """The options of a modifier are a value, which nobody can change."""
+    other = modifier.with_options(prefer="DISK", timeout_s=None)
+    assert other.options == ModifierOptions(prefer="DISK", timeout_s=None)
+    assert modifier.options == ModifierOptions()
+    with pytest.raises(FrozenInstanceError):
+        other.options.strict = True
+
+
+def test_what_help_shows():
+    """No option has an object without a name as its default."""
+    for function in (Modifier.__init__, Modifier.__call__, Modifier.with_options, ModifierOptions):
+        shown = str(inspect.signature(function))
+        assert not any(odd in shown for odd in (" at 0x", "object object", "<lambda>", "<factory>"))
+
+
+class _Portable(FakeRucio):
+    """A Rucio that can be pickled."""
+
+    def __reduce__(self):
+        return _Portable, (PFNS,)
+
+
+def pickled(each):
+    """What it is in another process."""
+    return pickle.loads(pickle.dumps(each))  # noqa: S301 - our own
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickled])
+def test_copies_of_a_modifier(copied):
+    """A modifier can be copied and pickled; its copy has its options and scope, and asks anew."""
+    rucio = _Portable(PFNS)
+    modifier = Modifier(rucio, ModifierOptions(prefer="DISK", exclude="kind=x"), "c")
+    modifier(make_item(None))
+    other = copied(copied(modifier))
+    assert other.options == modifier.options
+    for each in (modifier, other):
+        found = make_item("another")
+        each(found)
+        assert found["assets"]["a"] == make_item("another")["assets"]["a"]
+        each(found := make_item())
+        assert found["assets"]["a"]["href"] == COPY
 
 
 def test_options_add_up(replicas):
     """A modifier made from another keeps the options that are not given."""
-    modifier = Modifier(replicas, prefer="DISK")(exclude="STAC")(timeout_s=5)
+    modifier = (
+        modifier_of(replicas, prefer="DISK").with_options(exclude="STAC").with_options(timeout_s=5)
+    )
     found = make_item()
     modifier(found)
     assert found["assets"]["a"]["href"] == COPY
     found = make_item()
-    modifier(prefer=())(found)
+    modifier.with_options(prefer=())(found)
     assert found["assets"]["a"]["href"] == HREF
     found = make_item()
-    modifier(exclude="DISK")(found)
+    modifier.with_options(exclude="DISK")(found)
     assert found["assets"]["a"] == {"href": HREF, "title": "x", "alternate:name": "STAC"}
 
 
 def make_collection():
     """A collection."""
     extent = pystac.Extent(
-        pystac.SpatialExtent([[5, 45, 9, 47]]), pystac.TemporalExtent([[None, None]])
+        pystac.SpatialExtent([5, 45, 9, 47]), pystac.TemporalExtent([None, None])
     )
     return pystac.Collection("c", "…", extent)
 
@@ -137,10 +236,8 @@ def make_collection():
 @pytest.mark.parametrize(
     "thing",
     [
-        None,
-        5,
-        "x",
         [],
+        set(),
         {},
         {"collections": [make_collection().to_dict()], "links": []},
         make_collection().to_dict(),
@@ -228,7 +325,7 @@ def test_signed_href(modifier):
 
 def test_prefer(replicas):
     """A modifier that prefers puts the copy into the href; so often as it is called."""
-    modifier = StacClient(replicas).modifier(prefer=["NOWHERE", "DISK"])
+    modifier = StacClient(replicas).modifier.with_options(prefer=["NOWHERE", "DISK"])
     found = make_item()
     for _ in range(2):
         modifier(found)
@@ -243,7 +340,7 @@ def test_prefer(replicas):
 def test_prefer_a_copy_without_suffix():
     """An asset is found again when its href is a copy with another suffix, or none."""
     pfns = {DID("c", "/c/i/a.tif"): {"STAC": [HREF], "TAPE": ["https://tape.example.org/0042"]}}
-    modifier = Modifier(FakeRucio(pfns), prefer=["TAPE"])
+    modifier = modifier_of(FakeRucio(pfns), prefer=["TAPE"])
     found = make_item()
     modifier(found)
     once = copy.deepcopy(found)
@@ -256,7 +353,7 @@ def test_fixed_scope():
     """A fixed scope takes the place of the derived one, also in a modifier made from another."""
     pfns = {DID("user.alice", "/c/i/a.tif"): PFNS[DID("c", "/c/i/a.tif")]}
     client = StacClient(FakeRucio(pfns), scope="user.alice")
-    for modifier in (client.modifier, client.modifier(prefer=["STAC"])):
+    for modifier in (client.modifier, client.modifier.with_options(prefer=["STAC"])):
         found = make_item()
         modifier(found)
         assert found["assets"]["a"] == EXPECTED
@@ -285,7 +382,11 @@ def test_objects_and_dicts_alike():
     """An item gets the same alternates whether it is handed over as object or as dict."""
     assets = {key: {"href": HREF} for key in ("a", "a.tif", "b", "b:c/d")}
     selected = list(select_assets(make_item(assets=assets)))
-    pfns = {each.did: {"DISK": [f"https://disk.example.org{each.did.name}"]} for each in selected}
+    pfns = {
+        each.did: {"DISK": [f"https://disk.example.org{each.did.name}"]}
+        for each in selected
+        if each.did
+    }
     assert len(pfns) == 4
     as_dict = make_item(assets=assets)
     as_object = pystac.Item.from_dict(copy.deepcopy(as_dict))
@@ -321,3 +422,32 @@ def test_rucio_fails(modifier, replicas):
     with pytest.warns(AlternatesWarning, match=r"no alternates: .*database is locked"):
         assert modifier(found) is None
     assert found == make_item()
+
+
+# With other modifiers.
+
+
+def sign(thing):
+    """Append a signature to hrefs, as planetary_computer.sign_inplace does."""
+    for feature in thing["features"]:
+        for asset in feature["assets"].values():
+            if "sig=" not in asset["href"]:
+                asset["href"] += "?se=2030&sig=SECRET"
+
+
+@pytest.mark.parametrize("prefer", [(), ("DISK",), ("STAC",)])
+@pytest.mark.parametrize("order", ["before", "after", "both"])
+def test_signed(server, prefer, order):
+    """Signing before or after the modifier neither hides copies nor loses a URL."""
+    modifier = modifier_of(server, prefer=prefer)
+    chain = {"before": [sign, modifier], "after": [modifier, sign], "both": [sign, modifier, sign]}
+    found = page()
+    for _ in range(2):
+        for step in chain[order]:
+            step(found)
+        asset = found["features"][0]["assets"]["a0"]
+        ways = [asset["href"], *(each["href"] for each in asset["alternate"].values())]
+        assert {way.partition("?")[0] for way in ways} == {HREF, COPY}
+        wanted = COPY if prefer == ("DISK",) else HREF
+        assert asset["href"].partition("?")[0] == wanted
+    assert server.asked == [1]

@@ -20,8 +20,9 @@ from stac_client import (
 from stac_client._replicas import PAUSE_S
 from tests.fake_rucio import FakeRucio
 
-from .modifying import COPY, is_modified, page
+from .modifying import COPY, is_modified, modifier_of, page
 
+KNOWN = {"scope": "c", "name": "/c/i0/a0.tif"}
 FAILURES = [
     (DatabaseException("database is locked"), RequestError, "database is locked"),
     (AccessDenied("no"), AccessError, "ask an administrator"),
@@ -46,7 +47,7 @@ def test_one_warning_a_search(server, clock, error, kind, message):
     assert len(server.asked) == len(pages)
     assert pages == before
     with pytest.raises(kind, match=message):
-        modifier(strict=True)(pages[0])
+        modifier.with_options(strict=True)(pages[0])
     assert pages == before
 
 
@@ -69,7 +70,7 @@ def test_after_a_failure_rucio_is_left_alone(server, clock):
 
 def test_warned_again_after_a_success(server, clock):
     """Once Rucio has answered, its next failure is worth another warning."""
-    modifier = Modifier(server, cache_s=0)
+    modifier = modifier_of(server, cache_s=0)
     for _ in range(2):
         server.told["list_replicas"] = DatabaseException("locked")
         clock.now_s += PAUSE_S
@@ -82,7 +83,7 @@ def test_warned_again_after_a_success(server, clock):
 
 def test_strict_leaves_rucio_alone_too(server):
     """A strict modifier says that it waits a while before it asks again; `clear` ends that."""
-    modifier = Modifier(server, strict=True)
+    modifier = modifier_of(server, strict=True)
     server.told["list_replicas"] = DatabaseException("locked")
     with pytest.raises(RequestError, match=r"locked$"):
         modifier(page())
@@ -110,16 +111,16 @@ def test_explaining_insists(server):
 def test_slow(server):
     """A Rucio that does not answer in time holds nobody up longer than that."""
     server.goes_on.clear()
-    modifier = Modifier(server, timeout_s=0.05)
+    modifier = modifier_of(server, timeout_s=0.05)
     found = page()
     with pytest.warns(AlternatesWarning, match=r"within 0\.05 s; .*timeout_s"):
         modifier(found)
     assert not is_modified(found)
     with pytest.raises(UnreachableError):
-        modifier(strict=True)(found)
+        modifier.with_options(strict=True)(found)
     server.goes_on.set()
     modifier.clear()
-    modifier(timeout_s=10)(found)
+    modifier.with_options(timeout_s=10)(found)
     assert is_modified(found)
 
 
@@ -134,25 +135,55 @@ def test_the_limit_is_for_the_modifier_alone(server):
 
     FakeRucio.list_replicas = look
     try:
-        Modifier(server, timeout_s=7)(page())
-        Modifier(server, timeout_s=None)(page())
+        modifier_of(server, timeout_s=7)(page())
+        modifier_of(server, timeout_s=None)(page())
     finally:
         FakeRucio.list_replicas = list_replicas
-    assert seen == [7, 600]
+    assert seen == [8, 600]
     assert server.timeout == 600
 
 
-@pytest.mark.parametrize("entries", [["<html>"], [{}], [{"rses": None}], [None], [5]])
-def test_nonsense(server, entries):
+@pytest.mark.parametrize(
+    "entry",
+    [
+        *("<html>", {}, {"rses": None}, None, 5),
+        *(
+            KNOWN | {"rses": {"DISK": odd}}
+            for odd in (None, 5, [None], [5], [["x"]], {"x": 5}.items())
+        ),
+        *(KNOWN | {"scope": {}}, KNOWN | {"name": []}),
+    ],
+    ids=str,
+)
+def test_nonsense(server, entry):
     """An answer that is not Rucio's leaves the items as they are."""
-    server.told["list_replicas"] = entries
+    server.told["list_replicas"] = [entry]
     found = page()
     with pytest.warns(AlternatesWarning, match="rucio_host"):
         Modifier(server)(found)
     assert not is_modified(found)
+    with pytest.raises(RequestError, match="rucio_host"):
+        modifier_of(server, strict=True)(found)
 
 
-def test_no_half_modified_page(server):
+@pytest.mark.parametrize(
+    ("method", "odd"),
+    [
+        *(("list_rses", odd) for odd in ([None], [{}], [{"rse": 5}], [{"rse": {}}], 5)),
+        *(("get_rse", odd) for odd in (None, [5], "x")),
+        *(("list_rse_attributes", odd) for odd in (None, [5], "x")),
+    ],
+)
+def test_nonsense_about_rses(server, monkeypatch, method, odd):
+    """So does nonsense about RSEs."""
+    monkeypatch.setattr(FakeRucio, method, lambda *_: odd)
+    found = page()
+    with pytest.warns(AlternatesWarning, match="rucio_host"):
+        modifier_of(server, prefer="tier=disk", storage=True)(found)
+    assert not is_modified(found)
+
+
+def test_no_half_modified_page(server, monkeypatch):
     """Where one of several requests fails, or a function does, the whole page stays."""
     found = page(assets=2500)
     list_replicas = FakeRucio.list_replicas
@@ -162,12 +193,10 @@ def test_no_half_modified_page(server):
             raise DatabaseException("locked")
         return list_replicas(self, dids, **options)
 
-    FakeRucio.list_replicas = fail
-    try:
+    with monkeypatch.context() as patched:
+        patched.setattr(FakeRucio, "list_replicas", fail)
         with pytest.warns(AlternatesWarning):
             Modifier(server)(found)
-    finally:
-        FakeRucio.list_replicas = list_replicas
     assert not is_modified(found)
     calls = []
 
@@ -178,13 +207,13 @@ def test_no_half_modified_page(server):
         return "DISK"
 
     with pytest.raises(KeyError, match="a bug"):
-        Modifier(server, prefer=choose)(found)
+        modifier_of(server, prefer=choose)(found)
     assert not is_modified(found)
 
 
 def test_expressions(server, clock):
     """An expression is resolved once in minutes; plain names and schemes cost nothing."""
-    modifier = Modifier(server, prefer=["DISK-X", "tier=none", "tier=disk"], exclude="tier=none")
+    modifier = modifier_of(server, prefer=["DISK-X", "tier=none", "tier=disk"], exclude="tier=none")
     for number in range(3):
         found = page(number)
         modifier(found)
@@ -199,10 +228,10 @@ def test_a_wrong_expression(server):
     modifier = Modifier(server)
     found = page()
     with pytest.warns(AlternatesWarning, match="parentheses"):
-        modifier(prefer="((")(found)
+        modifier.with_options(prefer="((")(found)
     assert not is_modified(found)
     with pytest.raises(ConfigurationError, match=r"'\(\('.*rucio rse list"):
-        modifier(prefer="((", strict=True)(found)
+        modifier.with_options(prefer="((", strict=True)(found)
     modifier(found)
     assert is_modified(found)
 
@@ -214,17 +243,17 @@ def test_a_wrong_expression(server):
 def test_an_expression_that_fails(server, clock, error):
     """A question that fails is not asked again at once; all others are answered."""
     server.told["list_rses"] = error
-    modifier = Modifier(server, strict=True)
+    modifier = modifier_of(server, strict=True)
     for _ in range(2):
         with pytest.raises(StacRucioError):
-            modifier(prefer="rse_type=NOPE")(page())
+            modifier.with_options(prefer="rse_type=NOPE")(page())
         found = page()
         modifier(found)
         assert is_modified(found)
-        modifier(prefer="DISK")(page())
+        modifier.with_options(prefer="DISK")(page())
         clock.now_s += PAUSE_S / 3
     server.told.clear()
-    modifier(prefer="tier=disk")(page())
+    modifier.with_options(prefer="tier=disk")(page())
     assert server.asked_rses[-1] == "tier=disk"
 
 
@@ -232,4 +261,4 @@ def test_an_expression_that_rucio_cannot_read(server):
     """An expression to which Rucio answers with an error of its own is the caller's."""
     server.told["list_rses"] = RucioException("NOPE is no RSEType")
     with pytest.raises(ConfigurationError, match=r"NOPE.*is 'rse_type=NOPE' an RSE expression\?"):
-        Modifier(server, prefer="rse_type=NOPE", strict=True)(page())
+        modifier_of(server, prefer="rse_type=NOPE", strict=True)(page())

@@ -10,13 +10,13 @@ from pystac.extensions.storage import StorageExtension
 from rucio.common.exception import AccessDenied
 
 from stac_client import AlternatesWarning, Modifier
-from stac_client._replicas import SCHEMES_STORAGE_FACTS as SCHEMES
-from stac_client._replicas import STORAGE, storage_scheme, with_schemes
+from stac_client._replicas import STORAGE_EXTENSION, storage_scheme, with_schemes
+from stac_client._replicas import STORAGE_SCHEMES as SCHEMES
 from stac_policy.naming import DID
 from tests.fake_rucio import FakeRucio
 from tests.items import HREF, make_item
 
-from .modifying import COPY
+from .modifying import COPY, modifier_of
 
 DISK = {
     "type": "rucio",
@@ -42,7 +42,7 @@ def rucio():
 @pytest.fixture
 def modifier(rucio):
     """A modifier that tells of storages."""
-    return Modifier(rucio, storage=True)
+    return modifier_of(rucio, storage=True)
 
 
 def test_schemes(modifier, rucio):
@@ -51,7 +51,7 @@ def test_schemes(modifier, rucio):
         for _ in range(2):
             modifier(thing)
             assert thing["properties"][SCHEMES] == {"DISK": DISK, "STAC": STAC}
-            assert thing["stac_extensions"].count(STORAGE) == 1
+            assert thing["stac_extensions"].count(STORAGE_EXTENSION) == 1
             asset = thing["assets"]["a"]
             assert asset["storage:refs"] == ["STAC"]
             assert asset["alternate"]["DISK"]["storage:refs"] == ["DISK"]
@@ -62,7 +62,7 @@ def test_schemes(modifier, rucio):
 def test_the_preferred_copy(modifier):
     """With the copy in the href, the asset refers to the copy's storage."""
     thing = make_item()
-    modifier(prefer="DISK")(thing)
+    modifier.with_options(prefer="DISK")(thing)
     assert thing["assets"]["a"]["storage:refs"] == ["DISK"]
     assert thing["assets"]["a"]["alternate"]["STAC"]["storage:refs"] == ["STAC"]
 
@@ -79,7 +79,7 @@ def test_pystac_reads_it(modifier):
 def test_only_the_rses_that_are_shown(modifier, rucio):
     """An RSE that is left out has no scheme, and is not asked for."""
     thing = make_item()
-    modifier(only="DISK")(thing)
+    modifier.with_options(only="DISK")(thing)
     assert thing["properties"][SCHEMES] == {"DISK": DISK}
     assert (rucio.asked, rucio.asked_rses) == ([1], ["DISK"])
 
@@ -100,7 +100,7 @@ def test_another_version(modifier):
     thing = make_item(stac_extensions=[older], properties={"storage:platform": "AWS"})
     modifier(thing)
     assert thing["properties"] == {"storage:platform": "AWS"}
-    assert STORAGE not in thing["stac_extensions"]
+    assert STORAGE_EXTENSION not in thing["stac_extensions"]
     assert thing["assets"]["a"]["alternate"]["DISK"]["href"] == COPY
     assert "storage:refs" not in thing["assets"]["a"]
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import copy
+import pickle
 
 import pystac
 import pytest
 from rucio.common.exception import DatabaseException
 
-from stac_client import AlternatesWarning, ConfigurationError, Modifier, StacClient
+from stac_client import AlternatesWarning, ConfigurationError, StacClient
 from stac_client._modifier import patch_url
 from stac_policy.naming import DID
 from tests.fake_rucio import FakeRucio
 from tests.items import make_item
+
+from .modifying import modifier_of
 
 RED, NIR = "https://origin.example.org/red.tif", "https://origin.example.org/nir.tif"
 NEAR, FAR = "https://near.example.org/red.tif", "https://far.example.org/red.tif"
@@ -31,14 +34,18 @@ def items():
 
 
 def test_preferred_copy(items, replicas):
-    """The URL of an asset becomes that of its copy; one without a copy, or unknown, stays."""
-    patch = patch_url(items, Modifier(replicas, prefer=["NOWHERE", "NEAR"]))
-    assert [patch(url) for url in (RED, NIR, "s3://other")] == [NEAR, NIR, "s3://other"]
+    """The URL of an asset becomes that of its copy; one without a copy, or unknown, stays.
+
+    So it does with a function that was copied, or pickled for another process.
+    """
+    made = patch_url(items, modifier_of(replicas, prefer=["NOWHERE", "NEAR"]))
+    for patch in (made, copy.deepcopy(made), pickle.loads(pickle.dumps(made))):  # noqa: S301 - our own
+        assert [patch(url) for url in (RED, NIR, "s3://other")] == [NEAR, NIR, "s3://other"]
 
 
 def test_one_request_for_all_items(items, replicas):
     """Rucio is asked once, before the function is called."""
-    patch = patch_url(items * 100, Modifier(replicas, prefer=["NEAR"]))
+    patch = patch_url(items * 100, modifier_of(replicas, prefer=["NEAR"]))
     assert [patch(RED) for _ in range(10)] == [NEAR] * 10
     assert replicas.asked == [2]
 
@@ -48,17 +55,17 @@ def test_items_are_not_changed(items, replicas):
     before = copy.deepcopy(items)
     objects = pystac.ItemCollection(items)
     for given in (items, objects):
-        assert patch_url(given, Modifier(replicas, prefer=["NEAR"]))(RED) == NEAR
+        assert patch_url(given, modifier_of(replicas, prefer=["NEAR"]))(RED) == NEAR
     assert items == before
     assert [each.assets["red"].to_dict() for each in objects] == [{"href": RED}]
 
 
 def test_items_that_prefer_already(items, replicas):
     """Items whose href is a copy already are read from the copy that is preferred now."""
-    Modifier(replicas, prefer=["FAR"])({"type": "FeatureCollection", "features": items})
+    modifier_of(replicas, prefer=["FAR"])({"type": "FeatureCollection", "features": items})
     assert items[0]["assets"]["red"]["href"] == FAR
-    assert patch_url(items, Modifier(replicas, prefer=["NEAR"]))(FAR) == NEAR
-    assert patch_url(items, Modifier(replicas, prefer=["FAR"]))(FAR) == FAR
+    assert patch_url(items, modifier_of(replicas, prefer=["NEAR"]))(FAR) == NEAR
+    assert patch_url(items, modifier_of(replicas, prefer=["FAR"]))(FAR) == FAR
 
 
 def test_relative_hrefs(replicas):
@@ -66,7 +73,7 @@ def test_relative_hrefs(replicas):
     relative = make_item(
         assets={"red": {"href": "./red.tif"}}, self_link="https://origin.example.org/i.json"
     )
-    patch = patch_url([relative], Modifier(replicas, prefer=["NEAR"]))
+    patch = patch_url([relative], modifier_of(replicas, prefer=["NEAR"]))
     assert [patch(url) for url in ("./red.tif", RED)] == [NEAR, NEAR]
 
 
@@ -76,20 +83,22 @@ def test_odd_items(replicas):
         make_item(assets={"red": {"href": None}, "nir": None}),
         {**make_item(assets={}), "assets": None, "links": None},
     ]
-    assert patch_url(odd, Modifier(replicas, prefer=["NEAR"]))(RED) == RED
+    assert patch_url(odd, modifier_of(replicas, prefer=["NEAR"]))(RED) == RED
 
 
 def test_items_are_needed_again(items, replicas):
     """An iterator of items is refused: the tool would find it empty."""
-    with pytest.raises(ConfigurationError, match="make a list"):
-        patch_url(iter(items), Modifier(replicas, prefer=["NEAR"]))
+    with pytest.raises(
+        ConfigurationError, match="items is an iterator and would be exhausted; pass a list"
+    ):
+        patch_url(iter(items), modifier_of(replicas, prefer=["NEAR"]))
 
 
 def test_rucio_is_down(items, replicas):
     """URLs stay as they are where Rucio can not be asked, with the modifier's warning."""
     replicas.told["list_replicas"] = DatabaseException()
     with pytest.warns(AlternatesWarning):
-        patch = patch_url(items, Modifier(replicas, prefer=["NEAR"]))
+        patch = patch_url(items, modifier_of(replicas, prefer=["NEAR"]))
     assert patch(RED) == RED
 
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stac_client import Outcome, Plan, Progress, Registration, RequestError, State
-from stac_client._results import DownloadOutcome, Downloads, Reporter, Tally
+from stac_client._results import DownloadOutcome, Downloads, Tally
 from stac_policy.naming import DID
 
 from .test_tables import HOSTILE, Page
@@ -231,11 +231,11 @@ def test_a_file_of_known_size():
     """A file counts from the beginning, and its bytes as they come."""
     tally = Tally()
     file = tally.expect(10)
-    assert tally.progress() == Progress(0, 1, 0, 10)
+    assert tally.progress == Progress(0, 1, 0, 10)
     file.reached(4)
-    assert tally.progress() == Progress(0, 1, 4, 10)
+    assert tally.progress == Progress(0, 1, 4, 10)
     file.done(there=True)
-    assert tally.progress() == Progress(1, 1, 10, 10)
+    assert tally.progress == Progress(1, 1, 10, 10)
 
 
 def test_a_file_of_unknown_size():
@@ -244,9 +244,9 @@ def test_a_file_of_unknown_size():
     file = tally.expect()
     file.announce(5)
     file.reached(8)
-    assert tally.progress() == Progress(0, 1, 8, 8)
+    assert tally.progress == Progress(0, 1, 8, 8)
     file.done(there=True)
-    assert tally.progress() == Progress(1, 1, 8, 8)
+    assert tally.progress == Progress(1, 1, 8, 8)
 
 
 def test_a_file_that_failed():
@@ -257,7 +257,7 @@ def test_a_file_that_failed():
     file.reached(4)
     file.done(there=False)
     file.done(there=True)
-    assert tally.progress() == Progress(2, 2, 7, 7)
+    assert tally.progress == Progress(2, 2, 7, 7)
 
 
 @given(st.lists(st.tuples(SIZES, STEPS, st.booleans()), max_size=8))
@@ -267,12 +267,12 @@ def test_it_never_exceeds_its_totals(files):
     for size, steps, there in files:
         file = tally.expect(size)
         for step, value in steps:
-            reached = tally.progress().bytes_done
+            reached = tally.progress.bytes_done
             getattr(file, step)(max(value, reached) if step == "announce" else value)
-            progress = tally.progress()
+            progress = tally.progress
             assert progress.bytes_done <= progress.bytes_total
         file.done(there=there)
-    progress = tally.progress()
+    progress = tally.progress
     assert progress.files_done == progress.files_total == len(files)
     assert progress.bytes_done == progress.bytes_total >= 0
 
@@ -289,17 +289,17 @@ def test_several_threads():
 
     with ThreadPoolExecutor(8) as executor:
         list(executor.map(count, range(200)))
-    assert tally.progress() == Progress(200, 200, 20_000, 20_000)
+    assert tally.progress == Progress(200, 200, 20_000, 20_000)
 
 
 def test_reports():
     """A report is made only of what has changed."""
-    tally, reports = Tally(), []
-    reporter = Reporter(tally, reports.append)
-    reporter.report()
-    reporter.report()
+    reports: list[Progress] = []
+    tally = Tally(reports.append)
+    tally.report()
+    tally.report()
     tally.expect(1).done(there=True)
-    reporter.report()
+    tally.report()
     assert reports == [Progress(0, 0, 0, 0), Progress(1, 1, 1, 1)]
 
 

@@ -6,13 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stac_client._assets import Asset
+from stac_client._checksums import Checksums
+from stac_client._results import State
 from stac_client._source_rse import (
-    NoPfnError,
-    pfn_of,
     source_domains,
     source_protocol,
+    with_pfn,
     wrong_priorities,
 )
+from stac_policy.naming import DID
 from stac_policy.settings import SOURCE_PROTOCOL
 
 
@@ -28,12 +31,18 @@ def protocol(**changed):
     }
 
 
+def placed(url, protocols):
+    """An asset at a URL, with its PFN or why it has none."""
+    did, dataset = DID("c", "/c/i/a"), DID("c", "/c/i")
+    return with_pfn(Asset("c", "i", "a", did, dataset, url, "", None, Checksums()), protocols)
+
+
 @given(st.sampled_from(["http", "https"]), st.text("ab/?=&%+()$.:", max_size=20))
 def test_our_protocol_keeps_every_url(scheme, rest):
     """With it, the PFN is the URL, byte for byte."""
     ours = [protocol(scheme=name, impl=SOURCE_PROTOCOL) for name in ("http", "https")]
     url = f"{scheme}://other.example.org/{rest}"
-    assert pfn_of(url, ours) == url
+    assert placed(url, ours).url == url
 
 
 @pytest.mark.parametrize(
@@ -51,7 +60,7 @@ def test_our_protocol_keeps_every_url(scheme, rest):
 )
 def test_rucios_protocols_need_the_port(url, pfn):
     """A URL that such a protocol can hold gets its port."""
-    assert pfn_of(url, [protocol()]) == pfn
+    assert placed(url, [protocol()]).url == pfn
 
 
 @pytest.mark.parametrize(
@@ -68,8 +77,9 @@ def test_rucios_protocols_need_the_port(url, pfn):
 )
 def test_what_rucios_protocols_cannot_hold(url, reason):
     """What they would change is refused, with the reason."""
-    with pytest.raises(NoPfnError, match=reason):
-        pfn_of(url, [protocol()])
+    outcome = placed(url, [protocol()])
+    assert outcome.state is State.SKIPPED
+    assert reason in outcome.reason
 
 
 def test_priorities_of_an_upgraded_server():

@@ -15,6 +15,7 @@ from stac_client import (
     Availability,
     History,
     Modifier,
+    ModifierOptions,
     Outcome,
     Probe,
     Registration,
@@ -46,19 +47,30 @@ def connect() -> StacClient:
 def search(client: StacClient) -> pystac_client.ItemSearch:
     """Let pystac-client show the replicas."""
     pystac_client.Client.open(API, modifier=client.modifier)
-    pystac_client.Client.open(API, modifier=client.modifier(prefer=("A", "B")))
-    pystac_client.Client.open(API, modifier=Modifier(RucioClient(), prefer=("A",), scope="x"))
+    pystac_client.Client.open(API, modifier=client.modifier.with_options(prefer=("A", "B")))
+    options = ModifierOptions(prefer=("A",))
+    pystac_client.Client.open(API, modifier=Modifier(RucioClient(), options, scope="x"))
     pystac_client.Client.open(API, modifier=client)  # type: ignore[arg-type]
-    catalogue = pystac_client.Client.open(API, modifier=client.modifier(prefer=["DISK"]))
+    catalogue = pystac_client.Client.open(
+        API, modifier=client.modifier.with_options(prefer=["DISK"])
+    )
     return catalogue.search(collections=["alps"], max_items=5)
 
 
-def modify(client: StacClient, item: pystac.Item, page: dict[str, Any]) -> Modifier:
+def modify(
+    client: StacClient, item: pystac.Item, page: dict[str, Any], items: Iterator[pystac.Item]
+) -> Modifier:
     """Modify items without pystac-client."""
     client.modifier(item)
     client.modifier(page)
-    client.modifier(prefer=5)  # type: ignore[call-overload]
-    return client.modifier(prefer=["DISK"])
+    client.modifier([item, page])
+    client.modifier(None)  # type: ignore[arg-type]
+    client.modifier(items)  # type: ignore[arg-type]
+    client.modifier("DISK")  # type: ignore[arg-type]
+    client.modifier(prefer=["DISK"])  # type: ignore[arg-type]
+    client.modifier.with_options(prefer=5)  # type: ignore[arg-type]
+    client.modifier.with_options(prefr="A")  # type: ignore[call-arg]
+    return client.modifier.with_options(prefer=["DISK"], timeout_s=None)
 
 
 def items_of_all_kinds(  # noqa: PLR0917 - one of each kind

@@ -6,13 +6,13 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stac_client._alternates import editable_items, with_original, with_replicas
+from stac_client._alternates import item_views, restore_original_href, with_replicas
 from stac_client._assets import Asset, select_assets
 from stac_client._checksums import checksums_of, digests_of
 from stac_client._downloads import Part
 from stac_client._items import iter_items
 from stac_client._journal import Journal, entry_of
-from stac_client._local_catalogue import UnusablePathError, place
+from stac_client._local_catalogue import place
 from stac_client._preference import Mounts
 from stac_client.errors import ConfigurationError, RequestError
 from stac_policy.naming import DID, asset_name
@@ -60,7 +60,7 @@ def files_of_items(made: Material) -> object:
 def alternates(made: Material) -> None:
     """A page with replicas keeps every URL it had, and doing it again changes nothing."""
     page = made.page()
-    for item in editable_items(page):
+    for item in item_views(page) if isinstance(page, dict) else ():
         for key, asset in list(item.assets.items()):
             pfns = {"DISK-A": [made.url()], "DISK-B": [made.url(), made.url()]}
             prefer = made.choice([[], ["DISK-B"]])
@@ -70,7 +70,7 @@ def alternates(made: Material) -> None:
             alternate = fields.get("alternate", {})
             hrefs = [one.get("href") for one in alternate.values() if isinstance(one, dict)]
             assert href in [fields["href"], *hrefs]
-            with_original(fields, made.choice([None, "STAC"]))
+            restore_original_href(fields, made.choice([None, "STAC"]))
             item.write(key, fields)
         item.declare("x")
         item.write_property("x", 1)
@@ -124,15 +124,16 @@ def mounts(made: Material) -> None:
         assert "\0" not in path
 
 
-@target(4_000, UnusablePathError, ValueError)
+@target(4_000, ConfigurationError, ValueError)
 def downloads(made: Material) -> None:
     """No file of a download lies outside its folder, or is one of the catalogue's."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch).resolve()
         (folder / "link").symlink_to("/")
         texts = [made.choice([made.text(), "..", "link", "catalog.json"]) for _ in range(3)]
-        ids = [text.replace(SECRET, "x") for text in texts]
-        target = place(folder, DID("s", asset_name(*ids, made.choice([made.url(), None]))))
+        collection, item, key = (text.replace(SECRET, "x") for text in texts)
+        name = asset_name(collection, item, key, made.choice([made.url(), None]))
+        target = place(folder, DID("s", name))
         part = Part(target)
         for path in (target, part.path):
             assert folder in path.parents

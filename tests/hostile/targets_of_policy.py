@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import configparser
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import requests
@@ -148,7 +148,7 @@ def sections(made: Material) -> object:
 def answers_of_apis(made: Material) -> object:
     """An answer is an item, or none; its URLs are judged as all others."""
     answer = made.item() if made.random() < 0.7 else made.value()
-    wanted = answer.get("id") if isinstance(answer, dict) else "i"
+    wanted: Any = answer.get("id") if isinstance(answer, dict) else "i"
     item = _item(answer, wanted, redact(made.url()))
     return [refusal(item.url(key) or "", ALLOWED) for key in item.hrefs]
 

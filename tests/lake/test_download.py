@@ -9,6 +9,7 @@ import sys
 import time
 import zlib
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pystac
@@ -18,7 +19,7 @@ import rasterio
 import requests
 
 from stac_client import StacClient
-from stac_client._downloads import Downloader, Part
+from stac_client._downloads import Part
 from stac_client._results import State
 from stac_testbed import STORAGE_RSES
 from tests.items import make_asset, make_item
@@ -39,7 +40,7 @@ def replicated(stac_lake):
     registration = client.create_replicas(items, "STAC")
     registration.raise_for_failed()
     rules = client.create_replication_rules(registration, "tier=disk", copies=2)
-    (rule,) = client.wait(rules, timeout_s=120, poll_s=0.5)
+    (rule,) = client.wait(rules, timeout_s=180, poll_s=0.5)
     assert (rule.state, rule.locks_ok) == ("OK", 8)
     return items
 
@@ -56,7 +57,7 @@ def requests_of(stac_lake):
 
     def requests_of(service, number=0):
         # A request may be answered shortly before it is in the log.
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 30
         while len(found := answered(service)) < number and time.monotonic() < deadline:
             time.sleep(0.01)
         return found
@@ -72,13 +73,13 @@ def requests_of(stac_lake):
 def original(items, outcome):
     """The original bytes of an asset."""
     (item,) = [item for item in items if item.id == outcome.item]
-    return requests.get(item.assets[outcome.key].href, timeout=10).content
+    return requests.get(item.assets[outcome.key].href, timeout=60).content
 
 
 @pytest.mark.parametrize("rse", STORAGES)
 def test_a_chosen_rse(replicated, rucio, tmp_path, requests_of, rse):
     """All files come from the chosen RSE, as its access log shows, and are the originals."""
-    downloads = Downloader(rucio).download(replicated, tmp_path, rse=rse)
+    downloads = StacClient(rucio).download(replicated, tmp_path, rse=rse)
     assert downloads.counts == {DOWNLOADED: 4, State.SKIPPED: 2}
     there = downloads.by_state(DOWNLOADED)
     paths = sorted(urlsplit(outcome.url).path for outcome in there)
@@ -87,14 +88,15 @@ def test_a_chosen_rse(replicated, rucio, tmp_path, requests_of, rse):
     assert [requests_of(service) for service in (STORAGES[other], *ORIGINS)] == [[], [], []]
     for outcome in there:
         assert outcome.rse == rse
+        assert outcome.path is not None
         assert outcome.path.read_bytes() == original(replicated, outcome)
-    names = [str(outcome.path.relative_to(tmp_path)) for outcome in there]
+    names = [str(path.relative_to(tmp_path)) for path in downloads.paths]
     assert "alpine-optical/gotthard-20250616/red.tif" in names
 
 
 def test_the_best_replica(replicated, rucio, tmp_path, requests_of):
     """Copies spare the origins: without an RSE, all files come from the storages."""
-    downloads = Downloader(rucio).download(replicated, tmp_path)
+    downloads = StacClient(rucio).download(replicated, tmp_path)
     assert {outcome.rse for outcome in downloads.by_state(DOWNLOADED)} <= set(STORAGES)
     assert [requests_of(service) for service in ORIGINS] == [[], []]
 
@@ -102,16 +104,19 @@ def test_the_best_replica(replicated, rucio, tmp_path, requests_of):
 @pytest.mark.parametrize("rse", [*STORAGES, "STAC"])
 def test_what_a_killed_run_left(replicated, rucio, tmp_path, requests_of, rse):
     """Storages and origins give the rest of a file whose first half is there."""
-    (first, *_) = Downloader(rucio).download(replicated, tmp_path, rse=rse)
+    (first, *_) = StacClient(rucio).download(replicated, tmp_path, rse=rse)
+    assert first.path is not None
+    assert first.url is not None
     body = first.path.read_bytes()
     first.path.unlink()
     part = Part(first.path)
-    part.restart(first.url, requests.head(first.url, timeout=10).headers["ETag"])
+    part.restart(first.url, requests.head(first.url, timeout=60).headers["ETag"])
     part.write(body[:1000])
     part.close()
-    (again, *_) = Downloader(rucio).download(replicated, tmp_path, rse=rse)
+    (again, *_) = StacClient(rucio).download(replicated, tmp_path, rse=rse)
     assert again.state is DOWNLOADED
-    assert again.path.read_bytes() == body
+    assert again.path == first.path
+    assert first.path.read_bytes() == body
     path = urlsplit(first.url).path
     service = STORAGES.get(rse, "origin-a")
     wanted = 5 if rse in STORAGES else 3
@@ -121,10 +126,11 @@ def test_what_a_killed_run_left(replicated, rucio, tmp_path, requests_of, rse):
 
 def test_a_wrong_file(replicated, rucio, tmp_path, requests_of):
     """Only a file that is wrong is fetched again."""
-    (first, *_) = Downloader(rucio).download(replicated, tmp_path, rse="DISK-A")
+    (first, *_) = StacClient(rucio).download(replicated, tmp_path, rse="DISK-A")
+    assert first.path is not None
     body = first.path.read_bytes()
     first.path.write_bytes(bytes(len(body)))
-    downloads = Downloader(rucio).download(replicated, tmp_path, rse="DISK-A")
+    downloads = StacClient(rucio).download(replicated, tmp_path, rse="DISK-A")
     assert (downloads[0].state, downloads.counts[ALREADY_THERE]) == (DOWNLOADED, 3)
     paths = [path for path, _ in requests_of(STORAGES["DISK-A"], 5)]
     assert len(paths) == 5
@@ -134,7 +140,7 @@ def test_a_wrong_file(replicated, rucio, tmp_path, requests_of):
 
 def test_the_catalogue(replicated, rucio, tmp_path):
     """The catalogue opens in pystac, and rasterio reads the originals' pixels in its files."""
-    downloads = Downloader(rucio).download(replicated, tmp_path)
+    downloads = StacClient(rucio).download(replicated, tmp_path)
     catalogue = pystac.Catalog.from_file(str(downloads.catalogue))
     items = {item.id: item for item in catalogue.get_items(recursive=True)}
     assert sorted(items) == ["gotthard-20250616", "gotthard-20250618"]
@@ -155,10 +161,10 @@ def test_the_catalogue(replicated, rucio, tmp_path):
 def test_items_of_a_modifier(replicated, stac_lake, rucio, tmp_path, requests_of):
     """The copy that a modifier prefers is the one that is downloaded."""
     catalogue = pystac_client.Client.open(
-        stac_lake.stac_url, modifier=StacClient(rucio).modifier(prefer=["DISK-B"])
+        stac_lake.stac_url, modifier=StacClient(rucio).modifier.with_options(prefer=["DISK-B"])
     )
     items = catalogue.search(ids=[item.id for item in replicated]).item_collection()
-    downloads = Downloader(rucio).download(items, tmp_path)
+    downloads = StacClient(rucio).download(items, tmp_path)
     assert {outcome.rse for outcome in downloads.by_state(DOWNLOADED)} == {"DISK-B"}
     assert len(requests_of(STORAGES["DISK-B"], 4)) == 4
 
@@ -168,25 +174,25 @@ def test_only_what_is_available(replicated, stac_lake, rucio, tmp_path, requests
     search = pystac_client.Client.open(stac_lake.stac_url).search(ids=["saentis-20250621"])
     items = [*replicated, *search.items()]
     StacClient(rucio).create_replicas(items, "STAC").raise_for_failed()
-    wanted = {"assets": ["red", "vv"], "rse": "DISK-A"}
-    downloads = Downloader(rucio).download(items, tmp_path, only_available=True, **wanted)
+    wanted: dict[str, Any] = {"assets": ["red", "vv"], "rse": "DISK-A"}
+    downloads = StacClient(rucio).download(items, tmp_path, only_available=True, **wanted)
     states = {outcome.item: (outcome.state.value, outcome.reason) for outcome in downloads}
     assert states == {
         "gotthard-20250616": ("downloaded", ""),
         "gotthard-20250618": ("downloaded", ""),
         "saentis-20250621": ("skipped", "no replica at DISK-A"),
     }
-    downloads = Downloader(rucio).download(items, tmp_path, **wanted)
+    downloads = StacClient(rucio).download(items, tmp_path, **wanted)
     assert downloads.counts == {ALREADY_THERE: 2, State.FAILED: 1}
     assert requests_of("origin-a") == []
-    downloads = Downloader(rucio).download(items, tmp_path, assets=["red", "vv"])
+    downloads = StacClient(rucio).download(items, tmp_path, assets=["red", "vv"])
     assert {outcome.item: outcome.rse for outcome in downloads}["saentis-20250621"] == "STAC"
     assert len(requests_of("origin-a", 1)) == 1
 
 
 def test_requests_to_rucio(replicated, rucio, tmp_path, requests_sent):
     """A download asks Rucio once for the replicas, and once for each RSE."""
-    Downloader(rucio).download(replicated, tmp_path)
+    StacClient(rucio).download(replicated, tmp_path)
     assert sorted(requests_sent.sent) == [
         "GET /rses/DISK-A",
         "GET /rses/DISK-B",
@@ -234,8 +240,8 @@ def test_other_protocols(stac_lake, rucio, collection, tmp_path):
         )
     script = (
         "import json, sys; from rucio.client import Client; "
-        "from stac_client._downloads import Downloader; "
-        "downloads = Downloader(Client()).download(json.load(sys.stdin), sys.argv[1]); "
+        "from stac_client import StacClient; "
+        "downloads = StacClient(Client()).download(json.load(sys.stdin), sys.argv[1]); "
         "print(json.dumps(downloads.to_dicts()))"
     )
     result = subprocess.run(  # noqa: S603 - this very Python

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import copy
 import json
+import multiprocessing
 import socket
 import threading
 import warnings
+from concurrent.futures import ProcessPoolExecutor
 from importlib import resources
 
 import jsonschema
 import pystac_client
 import pytest
+from rucio.client import Client as RucioClient
 
 from stac_client import AlternatesWarning, StacClient, UnreachableError
-from stac_client._replicas import SCHEMES_STORAGE_FACTS as SCHEMES
+from stac_client._replicas import STORAGE_SCHEMES as SCHEMES
 from stac_policy.naming import DID, asset_name
 from tests.items import many_items
 
@@ -96,7 +99,7 @@ def test_protocols(items, client):
     """The best protocol of an RSE has its name, and on request every other has its own key."""
     best, everything = page_of(items), page_of(items)
     client.modifier(best)
-    client.modifier(protocols=True)(everything)
+    client.modifier.with_options(protocols=True)(everything)
     (did, *_) = dids_of(items)
     assert list(ways(best)) == ["STAC", "DISK-A", TWO_WAYS]
     assert ways(best)[TWO_WAYS] == f"{DAVS}{did.name}"
@@ -123,14 +126,14 @@ def test_protocols(items, client):
 def test_prefer(items, client, options, key):
     """The preferred copy becomes the href, the original goes to STAC, and twice is once."""
     page = page_of(items)
-    modifier = client.modifier(**options)
+    modifier = client.modifier.with_options(**options)
     modifier(page)
     once = copy.deepcopy(page)
     assert next(iter(ways(page))) == key
     assert ways(page)["STAC"] == items[0]["assets"]["band-0"]["href"]
     validate(page)
     modifier(page)
-    client.modifier(**options)(page)
+    client.modifier.with_options(**options)(page)
     assert page == once
     (explanation, *_) = modifier.explain(page)
     assert explanation.chosen.key == key
@@ -138,15 +141,15 @@ def test_prefer(items, client, options, key):
 
 def test_requests(items, client, requests_sent):
     """A page costs one request, an expression one in minutes, and the second pass none."""
-    modifier = client.modifier(prefer=["NOWHERE", "DISK-A"])
+    modifier = client.modifier.with_options(prefer=["NOWHERE", "DISK-A"])
     modifier(page_of(items))
     assert requests_sent.sent == [LIST]
     modifier(page_of(items))
     modifier.explain(page_of(items))
-    modifier(prefer=TWO_WAYS)(page_of(items))
+    modifier.with_options(prefer=TWO_WAYS)(page_of(items))
     assert requests_sent.sent == [LIST]
-    modifier(prefer="kind=test", cache_s=0)(page_of(items))
-    modifier(prefer="kind=test", cache_s=0)(page_of(items))
+    modifier.with_options(prefer="kind=test", cache_s=0)(page_of(items))
+    modifier.with_options(prefer="kind=test", cache_s=0)(page_of(items))
     assert sorted(requests_sent.sent) == ["GET /rses/?expression=kind%3Dtest", *[LIST] * 3]
 
 
@@ -178,7 +181,7 @@ def test_only_available_copies(items, rucio):
     rucio.update_rse(TWO_WAYS, {"availability_read": False})
     try:
         page = page_of(items)
-        StacClient(rucio).modifier(prefer=TWO_WAYS)(page)
+        StacClient(rucio).modifier.with_options(prefer=TWO_WAYS)(page)
     finally:
         rucio.update_rse(TWO_WAYS, {"availability_read": True})
     assert list(ways(page)) == ["STAC", "DISK-A"]
@@ -186,7 +189,7 @@ def test_only_available_copies(items, rucio):
 
 def test_storage(items, client, requests_sent):
     """What Rucio knows of the RSEs is written once an item, at two requests an RSE."""
-    modifier = client.modifier(storage=True, only=TWO_WAYS)
+    modifier = client.modifier.with_options(storage=True, only=TWO_WAYS)
     page = page_of(items)
     modifier(page)
     modifier(page_of(items))
@@ -200,7 +203,7 @@ def test_an_expired_token_and_many_threads(items, stac_lake):
     """Threads that share a modifier renew an expired token, and all get their copies."""
     rucio = stac_lake.client()
     rucio.auth_token = "expired"  # noqa: S105
-    modifier = StacClient(rucio).modifier(prefer="DISK-A", cache_s=0, strict=True)
+    modifier = StacClient(rucio).modifier.with_options(prefer="DISK-A", cache_s=0, strict=True)
     pages = [page_of(items) for _ in range(6)]
     threads = [threading.Thread(target=modifier, args=(page,)) for page in pages]
     for thread in threads:
@@ -208,6 +211,67 @@ def test_an_expired_token_and_many_threads(items, stac_lake):
     for thread in threads:
         thread.join()
     assert [next(iter(ways(page))) for page in pages] == ["DISK-A"] * len(pages)
+
+
+def keys_of_replicas(modifier, pages):
+    """The keys of all replicas of the first asset of each item, in pages modified one by one."""
+    for page in pages:
+        modifier(page)
+    return [
+        [item["id"], *ways({"features": [item]})] for page in pages for item in page["features"]
+    ]
+
+
+def many_pages(items):
+    """Pages of one item and of all."""
+    return [page_of([item]) for item in items] * 5 + [page_of(items) for _ in range(5)]
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_fork(items, client):
+    """Children of forks go on with the modifier of their parent, and get every replica.
+
+    None reads the answer of another on a connection that both have, nor waits for a
+    lock that a thread of the parent held at the fork.
+    """
+    modifier = client.modifier.with_options(cache_s=0, strict=True)
+    pages = many_pages(items)
+    expected = keys_of_replicas(modifier, copy.deepcopy(pages))
+    assert {tuple(keys[1:]) for keys in expected} == {("STAC", "DISK-A", TWO_WAYS)}
+    context = multiprocessing.get_context("fork")
+    found, over = context.SimpleQueue(), threading.Event()
+
+    def go_on():
+        while not over.is_set():
+            modifier(page_of(items))
+
+    def annotate():
+        found.put(keys_of_replicas(modifier, copy.deepcopy(pages)))
+
+    thread = threading.Thread(target=go_on)
+    thread.start()
+    try:
+        children = [context.Process(target=annotate) for _ in range(4)]
+        for child in children:
+            child.start()
+        annotate()
+        for child in children:
+            child.join(60)
+            assert child.exitcode == 0
+    finally:
+        over.set()
+        thread.join()
+    assert [found.get() for _ in (*children, None)] == [expected] * 5
+
+
+def test_a_spawned_process(items, rucio):
+    """A modifier can be sent to another process, and gets every replica there, too."""
+    rucio.__class__ = RucioClient  # that of the lake is no class of a module
+    modifier = StacClient(rucio).modifier.with_options(prefer="DISK-A", strict=True)
+    expected = keys_of_replicas(modifier, [page_of(items)])
+    assert {tuple(keys[1:]) for keys in expected} == {("DISK-A", "STAC", TWO_WAYS)}
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        assert pool.submit(keys_of_replicas, modifier, [page_of(items)]).result(60) == expected
 
 
 @pytest.fixture
@@ -221,7 +285,7 @@ def test_a_silent_rucio(stac_lake, silent):
     """A search goes on without copies, with one warning, where Rucio never answers."""
     rucio = stac_lake.client()
     rucio.list_hosts = [silent]
-    modifier = StacClient(rucio).modifier(timeout_s=0.3)
+    modifier = StacClient(rucio).modifier.with_options(timeout_s=0.3)
     collections = stac_lake.collections
     plain = pystac_client.Client.open(stac_lake.stac_url)
     expected = plain.search(collections=collections).item_collection().to_dict()
@@ -234,4 +298,4 @@ def test_a_silent_rucio(stac_lake, silent):
         each["assets"] for each in expected["features"]
     ]
     with pytest.raises(UnreachableError, match="timeout_s"):
-        modifier(strict=True)(many_items("c", 1, 1)[0])
+        modifier.with_options(strict=True)(many_items("c", 1, 1)[0])

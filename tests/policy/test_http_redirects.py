@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import pytest
 import requests
@@ -112,7 +113,7 @@ def test_redirects_to_no_host(origin, fetch, fails, pauses, url):
 class _Files(requests.adapters.BaseAdapter):
     """Answers to whatever it is asked, as adapters for other schemes do."""
 
-    def send(self, request, **_):
+    def send(self, request: Any, *_: Any, **__: Any) -> requests.Response:
         """Answer."""
         response = requests.Response()
         response.status_code, response.url, response.raw = 200, request.url, io.BytesIO(OTHER)
@@ -137,3 +138,13 @@ def test_redirects_in_utf8(origin, fetch):
     origin.add("/%C3%A9", CONTENT)
     location = "/é".encode().decode("latin-1")
     assert fetch(origin.add("/a", b"", answers.redirect(location))).read_bytes() == CONTENT
+
+
+def test_a_proxy_may_be_anywhere(origin, fetch, fails, monkeypatch):
+    """Behind a proxy it is the proxy that connects, and refuses."""
+    monkeypatch.setattr("stac_policy.http.is_forbidden", lambda _: True)
+    origin.add("http://data.example.org/f", CONTENT)
+    with fails(HostNotAllowedError):
+        fetch(origin.add("/f", CONTENT))
+    monkeypatch.setenv("http_proxy", origin.url)
+    assert fetch("http://data.example.org/f").read_bytes() == CONTENT

@@ -88,11 +88,12 @@ class Marking:
         """Mark with these."""
         self.preferred = list(preferred)
 
-    def __call__(self, thing=None, *, prefer=None):
-        """Modify, or give a modifier that prefers."""
-        if prefer is not None:
-            return Marking(prefer)
+    def with_options(self, *, prefer):
+        """Return a modifier that prefers these."""
+        return Marking(prefer)
+
+    def __call__(self, thing):
+        """Modify."""
         for item in thing.get("features", [thing]):
             for asset in item["assets"].values():
                 asset["marked"] = self.preferred
-        return None

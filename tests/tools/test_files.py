@@ -63,7 +63,7 @@ def test_pystac_saves_and_validates(
 ):
     """Saved items with alternates are valid, and their copies are found after reading them."""
     catalogue = pystac.Catalog("near", "Scenes with their copies.")
-    catalogue.add_items(search(client.modifier(prefer=prefer)))
+    catalogue.add_items(search(client.modifier.with_options(prefer=prefer)))
     catalogue.normalize_and_save(str(tmp_path), pystac.CatalogType.SELF_CONTAINED)
     again = pystac.Catalog.from_file(str(tmp_path / "catalog.json"))
     items = list(again.get_items())
@@ -71,7 +71,7 @@ def test_pystac_saves_and_validates(
     for item in items:
         assert ALTERNATE_ASSETS in item.validate(validator=validator)
         copy = AlternateAssetsExtension.ext(item).get_asset("red", "DISK-A")
-        content = requests.get(copy.href, timeout=10).content
+        content = requests.get(copy.href, timeout=60).content
         assert content == scene_files[item.id].read_bytes()
     assert reads.services() == {"storage-a"}
 
@@ -92,7 +92,7 @@ def test_pystac_client_command_line(stac_lake, client, reads, pixels, tmp_path):
         [*command, "--ids", *ITEMS, "--save", file], check=True, timeout=60
     )
     items = pystac.ItemCollection.from_file(str(file))
-    client.modifier(prefer=["DISK-B"])(items)
+    client.modifier.with_options(prefer=["DISK-B"])(items)
     assert sorted(item.id for item in items) == sorted(ITEMS)
     for item in items:
         with rasterio.open(item.assets["red"].href) as dataset:

@@ -6,11 +6,17 @@ import json
 import os
 import subprocess
 import sys
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pytest
 
 from .conftest import ITEMS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from xarray import DataArray
 
 RESOLUTION_M = 20  # of the scenes: nothing is resampled, so that every pixel can be compared
 
@@ -41,7 +47,7 @@ def test_odc_stac_reads_the_preferred_copy(search, client, reads, pixels):
     """odc-stac, which knows no alternates, reads from the RSE that is preferred."""
     assert_same(load(search()), pixels)
     assert reads.services() == {"origin-a"}
-    assert_same(load(search(client.modifier(prefer=["DISK-A"]))), pixels)
+    assert_same(load(search(client.modifier.with_options(prefer=["DISK-A"]))), pixels)
     assert reads.services() == {"storage-a"}
 
 
@@ -66,10 +72,12 @@ def test_rioxarray_reads_the_preferred_copy(search, client, reads, pixels):
     import rioxarray
 
     for rse, service in [("DISK-A", "storage-a"), ("DISK-B", "storage-b")]:
-        items = search(client.modifier(prefer=[rse]))
+        items = search(client.modifier.with_options(prefer=[rse]))
         assert_same(
             {
-                item.id: rioxarray.open_rasterio(item.assets["red"].href).squeeze("band").values
+                item.id: cast("DataArray", rioxarray.open_rasterio(item.assets["red"].href))
+                .squeeze("band")
+                .values
                 for item in items
             },
             pixels,
@@ -97,9 +105,13 @@ def test_rio_tiler_reads_the_alternate(search, client, reads, scene_files, tmp_p
     Whichever copy the modifier prefers, also that one. The setting is looked at
     when rio-tiler is imported: hence a process of its own.
     """
-    files = []
+    files: list[Path] = []
     for prefer in ([], ["DISK-A"], ["DISK-B"]):
-        (item,) = (item for item in search(client.modifier(prefer=prefer)) if item.id == ITEMS[0])
+        (item,) = (
+            item
+            for item in search(client.modifier.with_options(prefer=prefer))
+            if item.id == ITEMS[0]
+        )
         files.append(tmp_path / f"{len(files)}.json")
         files[-1].write_text(json.dumps(item.to_dict(transform_hrefs=False)))
     subprocess.run(  # noqa: S603 - this very Python

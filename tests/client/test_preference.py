@@ -1,17 +1,23 @@
-"""Preferences: which copy is chosen, and why."""
+"""Preferences: which replicas are shown, which is chosen, and why; and where they are mounted."""
 
 from __future__ import annotations
+
+import posixpath
+from pathlib import PurePosixPath
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from stac_client import ConfigurationError, Modifier
-from stac_client._alternates import locations
-from stac_client._preference import allowed, choose, is_expression
+from stac_client._preference import Mounts, Selector, is_expression
+from stac_client._replicas import replicas_by_key
 from stac_policy.naming import DID
 from tests.fake_rucio import FakeRucio
 from tests.items import HREF, make_item
+
+from .modifying import modifier_of
 
 PFNS = {
     "STAC": [HREF],
@@ -22,10 +28,9 @@ PFNS = {
 RESOLVED = {"tier=disk": {"DISK-A", "DISK-B"}, "tier=none": set(), "tier=tape": {"TAPE", "OTHER"}}
 
 
-def key(prefer, pfns=PFNS, rses=None):
-    """The key of the choice."""
-    chosen = choose(locations(pfns).values(), prefer, pfns if rses is None else rses, RESOLVED)
-    return chosen and chosen.location.key
+def chosen_of(prefer, pfns=PFNS):
+    """The choice."""
+    return Selector(prefer, (), ()).choose(replicas_by_key(pfns).values(), RESOLVED)
 
 
 def smallest(copies):
@@ -57,43 +62,39 @@ def none(_):
 )
 def test_choice(prefer, chosen):
     """The first preference that a copy meets decides; of several copies the first by name."""
-    assert key(prefer) == chosen
+    choice = chosen_of(prefer)
+    assert (choice and choice.replica.key) == chosen
 
 
 def test_what_a_chooser_gets():
     """A function gets every allowed RSE with its hrefs, the best first."""
     given = []
-    key([given.append], rses=["DISK-A", "TAPE"])
-    assert given == [{"DISK-A": PFNS["DISK-A"], "TAPE": PFNS["TAPE"]}]
+    assert modified(prefer=given.append, only=["DISK-A", "TAPE"])["href"] == HREF
+    assert given[0] == {"DISK-A": PFNS["DISK-A"], "TAPE": PFNS["TAPE"]}
 
 
 def test_a_chooser_names_an_rse_without_a_copy():
     """A function that names an RSE without a copy is wrong, and is told so."""
     with pytest.raises(ConfigurationError, match="'NOWHERE'"):
-        key([lambda _: "NOWHERE"])
+        chosen_of([lambda _: "NOWHERE"])
 
 
 WORDS = st.sampled_from([*PFNS, "NOWHERE", "davs", "https", *RESOLVED])
 
 
 @given(
-    st.dictionaries(st.sampled_from([*PFNS]), st.just(None)).map(
-        lambda some: {k: PFNS[k] for k in some}
-    ),
+    st.sets(st.sampled_from([*PFNS])).map(lambda some: {rse: PFNS[rse] for rse in some}),
     st.lists(WORDS, max_size=4),
-    st.sets(st.sampled_from([*PFNS])),
 )
-def test_the_order_is_respected(pfns, prefer, rses):
-    """No copy that is allowed meets an earlier preference than the chosen one does."""
-    choice = choose(locations(pfns).values(), prefer, rses, RESOLVED)
+def test_the_order_is_respected(pfns, prefer):
+    """No replica meets an earlier preference than the chosen one does."""
+    choice = chosen_of(prefer, pfns)
     chosen_at = prefer.index(choice.preference) if choice else len(prefer)
-    for way in locations(pfns).values():
-        if way.rse in rses:
-            for earlier in prefer[:chosen_at]:
-                assert earlier not in {way.rse, way.scheme}
-                assert way.rse not in RESOLVED.get(earlier, ())
-    if choice:
-        assert choice.location.rse in rses
+    for replica in replicas_by_key(pfns).values():
+        for earlier in prefer[:chosen_at]:
+            assert earlier not in {replica.rse, replica.scheme}
+            assert replica.rse not in RESOLVED.get(earlier, ())
+    assert choice is None or choice.replica.rse in pfns
 
 
 @pytest.mark.parametrize(
@@ -110,7 +111,7 @@ def test_the_order_is_respected(pfns, prefer, rses):
 )
 def test_only_and_exclude(only, exclude, left):
     """Only those of `only`, without those of `exclude`."""
-    assert allowed(PFNS, only, exclude, RESOLVED) == left
+    assert Selector((), only, exclude).shown(PFNS, RESOLVED) == left
 
 
 @pytest.mark.parametrize(
@@ -138,23 +139,23 @@ def test_expressions(text, expression):
 def test_wrong_options(option, value):
     """What is neither an RSE nor an expression is refused at once."""
     with pytest.raises(ConfigurationError, match=option):
-        Modifier(FakeRucio({}), **{option: value})
+        modifier_of(FakeRucio({}), **{option: value})
 
 
 @pytest.mark.parametrize("option", ["timeout_s", "cache_s"])
 def test_wrong_times(option):
     """A time that is none is refused at once."""
     with pytest.raises(ConfigurationError, match=option):
-        Modifier(FakeRucio({}), **{option: -1})
+        modifier_of(FakeRucio({}), **{option: -1})
 
 
 def modified(**options):
     """The asset after a modifier with options."""
     modifier = Modifier(FakeRucio({DID("c", "/c/i/a.tif"): PFNS}))
     found = make_item(assets={"a": {"href": HREF}})
-    modifier(**options)(found)
+    modifier.with_options(**options)(found)
     once = dict(found["assets"]["a"])
-    modifier(**options)(found)
+    modifier.with_options(**options)(found)
     assert found["assets"]["a"] == once
     return once
 
@@ -203,7 +204,7 @@ i/a (c:/c/i/a.tif): DISK-A-davs becomes the href, because its scheme davs is pre
 
 def explained(assets=None, **options):
     """The explanation of the only asset."""
-    modifier = Modifier(FakeRucio({DID("c", "/c/i/a.tif"): PFNS}))(**options)
+    modifier = Modifier(FakeRucio({DID("c", "/c/i/a.tif"): PFNS})).with_options(**options)
     found = make_item(assets=assets or {"a": {"href": HREF}})
     before = str(found)
     (explanation,) = modifier.explain(found)
@@ -250,3 +251,144 @@ def test_no_secret_is_explained():
     replicas = FakeRucio({DID("c", "/c/i/a.tif"): {"S3": ["https://s3.org/x?sig=SECRET"]}})
     (explanation,) = Modifier(replicas).explain(make_item())
     assert "SECRET" not in str(explanation)
+
+
+# Mounts: which path a PFN has here, and that none leads out of its folder.
+
+
+DAVS = "davs://host:443/rucio/"
+ROOT = "root://host:1094//eos/"
+MOUNTS = Mounts({DAVS: "/eos/rucio", ROOT: "/eos/"})
+
+
+@pytest.mark.parametrize(
+    ("pfn", "path"),
+    [
+        (f"{DAVS}c/i/a.tif", "/eos/rucio/c/i/a.tif"),
+        (f"{DAVS}/c//i/a.tif", "/eos/rucio/c/i/a.tif"),
+        (f"{DAVS}c/a%20b.tif", "/eos/rucio/c/a b.tif"),
+        (f"{DAVS}c/%252e%252e/a", "/eos/rucio/c/%2e%2e/a"),
+        (f"{DAVS}c/..a/a..", "/eos/rucio/c/..a/a.."),
+        (f"{ROOT}c/i/a.tif", "/eos/c/i/a.tif"),
+        (f"{ROOT}c/a%20b.tif", "/eos/c/a%20b.tif"),
+        (f"{ROOT}%2e%2e/a", "/eos/%2e%2e/a"),
+    ],
+)
+def test_path(pfn, path):
+    """A PFN below a prefix is at the same place below its folder."""
+    assert MOUNTS.path(pfn) == path
+
+
+@pytest.mark.parametrize(
+    "pfn",
+    [
+        DAVS,
+        f"{DAVS}c/",
+        f"{DAVS}../a",
+        f"{DAVS}c/../../../etc/passwd",
+        f"{DAVS}%2e%2e/a",
+        f"{DAVS}%2E./a",
+        f"{DAVS}c%2f..%2f..%2fa",
+        f"{DAVS}c%5C..%5Ca",
+        f"{DAVS}./a",
+        f"{DAVS}a%00b",
+        f"{DAVS}a\0b",
+        f"{DAVS}a%FF",
+        f"{DAVS}a?x=1",
+        f"{DAVS}a#x",
+        f"{DAVS}a&#multirange=false",
+        f"{ROOT}../a",
+        f"{ROOT}a?xrdcl.unzip=b",
+        "davs://host:443/rucio-other/a",
+        "davs://host:443/",
+        "davs://host/rucio/a",
+        "https://host:443/rucio/a",
+        "davs://host:443@elsewhere/rucio/a",
+        "/eos/rucio/a",
+        "",
+    ],
+)
+def test_no_path(pfn):
+    """What is not below a prefix, or would lead out of its folder, has no path."""
+    assert MOUNTS.path(pfn) is None
+
+
+PARTS = st.lists(
+    st.sampled_from(
+        ["..", ".", "", "a", "%2e", "%2E%2e", "%2f", "%5c", "\\", "%00", "\0", "~", "%"]
+    )
+    | st.text(max_size=3),
+    max_size=6,
+)
+
+
+@given(st.sampled_from([DAVS, ROOT]), st.lists(PARTS.map("".join), max_size=6).map("/".join))
+def test_nothing_escapes(prefix, rest):
+    """Whatever a storage or a catalogue says, no path leads out of the folder."""
+    path = MOUNTS.path(prefix + rest)
+    if path is not None:
+        folder = "/eos/rucio/" if prefix == DAVS else "/eos/"
+        assert path.startswith(folder)
+        assert posixpath.normpath(path).startswith(folder)
+        assert "\0" not in path
+
+
+@given(st.lists(st.text(min_size=1).filter(lambda part: part not in {".", ".."}), min_size=1))
+def test_escaping_is_undone(parts):
+    """A file whose name had to be percent-encoded in its URL is found by its name."""
+    try:
+        url = DAVS + "/".join(quote(part, safe="") for part in parts)
+    except UnicodeEncodeError:  # a lone surrogate is in no URL
+        return
+    if not any(set(part) & set("/\\\0") for part in parts):
+        assert MOUNTS.path(url) == "/eos/rucio/" + "/".join(parts)
+    else:
+        assert MOUNTS.path(url) is None
+
+
+def test_the_closest_prefix():
+    """Of several prefixes the longest counts, with or without a slash at its end."""
+    mounts = Mounts({"davs://h/a": "/a", "davs://h/a/b": PurePosixPath("/b"), "davs://h": "/h"})
+    assert mounts.path("davs://h/a/b/x") == "/b/x"
+    assert mounts.path("davs://h/a/bx") == "/a/bx"
+    assert mounts.path("davs://h/ab") == "/h/ab"
+
+
+@pytest.mark.parametrize(
+    ("prefix", "folder"),
+    [
+        (DAVS, "eos"),
+        (DAVS, ""),
+        (DAVS, "/eos/../etc"),
+        ("/rucio/", "/eos"),
+        ("davs:///rucio/", "/eos"),
+        ("davs://host/?x", "/eos"),
+        ("", "/eos"),
+    ],
+)
+def test_wrong_mounts(prefix, folder):
+    """A prefix that is no URL, or a folder that is not absolute, is refused at once."""
+    with pytest.raises(ConfigurationError, match="mounts"):
+        modifier_of(FakeRucio({}), mounts={prefix: folder})
+
+
+def test_modifier_with_mounts():
+    """Of a preferred RSE that is mounted, the path is the href; otherwise it is an alternate."""
+    href, pfn = "https://data.example.org/x.tif", f"{DAVS}c/i/a.tif"
+    replicas = FakeRucio({DID("c", "/c/i/a.tif"): {"STAC": [href], "DISK": [pfn]}})
+    modifier = modifier_of(replicas, mounts={DAVS: "/eos/rucio/"})
+    found = make_item(assets={"a": {"href": href}})
+    modifier(found)
+    ways = {key: each["href"] for key, each in found["assets"]["a"]["alternate"].items()}
+    assert found["assets"]["a"]["href"] == href
+    assert ways == {"DISK": pfn, "DISK-file": "/eos/rucio/c/i/a.tif"}
+    for prefer in ("DISK", "file"):
+        other = make_item(assets={"a": {"href": href}})
+        for _ in range(2):
+            modifier.with_options(prefer=prefer)(other)
+            asset = other["assets"]["a"]
+            assert (asset["href"], asset["alternate:name"]) == (ways["DISK-file"], "DISK-file")
+            assert {key: each["href"] for key, each in asset["alternate"].items()} == {
+                "STAC": href,
+                "DISK": pfn,
+            }
