@@ -116,6 +116,14 @@ def test_nobody_reads(start, collection):
     assert process.wait(60) == 141
 
 
+def test_nobody_reads_what_click_writes(start):
+    """The same where a verb prints for people."""
+    process = start("completion", "bash")
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    assert process.wait(60) == 141
+
+
 def test_no_secret_is_shown(start, stac_lake):
     """Not even -vv shows a password, a token, or a header that was given."""
     for file in stac_lake.layout.tokens.glob("*"):
