@@ -15,7 +15,7 @@ from stac_policy.algorithms import collocation_hints, lfn2pfn, pfn2lfn
 from stac_policy.dids import is_asset, stac_parts
 from stac_policy.scope import scope
 from stac_policy.settings import Settings, _text, parse
-from stac_policy.stac_api import StacApiError, _item
+from stac_policy.stac_api import _item
 from stac_policy.urls import absolute, is_allowed, redact, refusal
 
 from .campaign import target
@@ -144,7 +144,7 @@ def sections(made: Material) -> object:
     return parse({option: _text(parser, option) for option in parser.options("stac")})[1]
 
 
-@target(8_000, StacApiError)
+@target(8_000, http.FetchError)
 def answers_of_apis(made: Material) -> object:
     """An answer is an item, or none; its URLs are judged as all others."""
     answer = made.item() if made.random() < 0.7 else made.value()
