@@ -3,11 +3,11 @@
 from pystac_client import Client
 from stac_client import StacClient
 
-rucio = StacClient()
-catalogue = Client.open("https://stac.example.org/v1", modifier=rucio.modifier)
+stac = StacClient()
+catalogue = Client.open("https://stac.example.org/v1", modifier=stac.modifier)
 items = catalogue.search(collections=["alps"], max_items=50).item_collection()
-registration = rucio.create_replicas(items, rse="STAC")
-rules = rucio.create_replication_rules(registration, "tier=disk", copies=2)
+registration = stac.create_replicas(items, rse="STAC")
+rules = stac.create_replication_rules(registration, "tier=disk", copies=2)
 """
 
 from __future__ import annotations
