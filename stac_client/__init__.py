@@ -36,7 +36,7 @@ from stac_client._modifier import (
 )
 from stac_client._plan import Plan
 from stac_client._registration import MetadataWarning
-from stac_client._results import Outcome, Progress, Registration, State
+from stac_client._results import DownloadOutcome, Downloads, Outcome, Progress, Registration, State
 from stac_client._rules import (
     Availability,
     ItemStatus,
@@ -64,6 +64,8 @@ __all__ = [
     "Availability",
     "Candidate",
     "ConfigurationError",
+    "DownloadOutcome",
+    "Downloads",
     "Explanation",
     "History",
     "ItemStatus",
