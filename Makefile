@@ -7,8 +7,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/uv pip install --quiet --compile-bytecode
 
-# Several processes, with a lake for each.
-IN_PARALLEL := --numprocesses logical --maxprocesses 4 --dist loadfile
+# pytest compiles the tests once, not in each process of each run.
+export PYTHONDONTWRITEBYTECODE :=
+
+# More processes than small machines have processors: tests wait more than they compute.
+IN_PARALLEL := --numprocesses 4 --dist loadfile
 
 # Majors of Rucio that are supported besides the newest, which all else is tested with.
 OLDER_RUCIOS := 38 39 40

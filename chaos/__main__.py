@@ -16,6 +16,7 @@ from collections import Counter
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from itertools import count, islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stac_testbed import load, running
 
@@ -23,6 +24,11 @@ from .lake import be_quick, made_in
 from .plans import COMBINATIONS
 from .reading import SERVED
 from .runs import Run
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from .runs import Result
 
 _HANGS_S = 900.0
 _OFTEN_S = 60.0
@@ -58,7 +64,7 @@ def _all(lake, folder, seeds, options):
     with made_in(lake, folder / "runs") as bed:
         serve_copies(lake)
         with ThreadPoolExecutor(options.workers) as executor:
-            under_way = {}
+            under_way: dict[Future[Result], tuple[Run, float]] = {}
             while True:
                 over = options.seconds and time.monotonic() - began > options.seconds
                 for seed in islice(seeds, 0 if over else options.workers - len(under_way)):

@@ -86,7 +86,7 @@ def check_rucio(rucio, scope, truths):
     _check_dids(dids, truths)
     names = {name for kind, name in dids if kind == "FILE"}
     datasets = {name for kind, name in dids if kind == "DATASET" if not _is_selection(name)}
-    attached = Counter()
+    attached: Counter[str] = Counter()
     for dataset in datasets:
         for name in rucio.content(scope, dataset):
             attached[name] += 1
@@ -110,8 +110,8 @@ def _check_dids(dids, truths):
         raise Wrong(f"files that nobody asked for: {odd}")
     if odd := datasets - selections - {truth.dataset for truth in truths.values()}:
         raise Wrong(f"datasets that nobody asked for: {odd}")
-    if odd := [did for did in dids if did[0] not in ("FILE", "DATASET")]:
-        raise Wrong(f"neither files nor datasets: {odd}")
+    if others := [did for did in dids if did[0] not in ("FILE", "DATASET")]:
+        raise Wrong(f"neither files nor datasets: {others}")
     if len(selections) > 1:
         raise Wrong(f"two selections of the same files: {selections}")
 
@@ -150,7 +150,7 @@ def check_outcomes(outcomes, truths, there, states=THERE, *, whole=False, every=
         every: Whether each asset must have an outcome.
     """
     by_place = {(truth.collection, truth.item, truth.key): truth for truth in truths.values()}
-    counts = Counter()
+    counts: Counter[str] = Counter()
     for collection, item, key, state, reason in outcomes:
         if (collection, item, key) not in by_place:
             continue  # those that are not data: skipped

@@ -119,8 +119,8 @@ class KillableServer:
         self.url = layout.url("rucio-server")
         self._service = replace(services.rucio_server(layout), name="rucio-server-to-kill")
         self._logs = lake.layout.logs
-        self._process = None
-        self._restart = None
+        self._process: processes.RunningProcess | None = None
+        self._restart: threading.Thread | None = None
         self.mine = threading.Lock()
 
     def start(self):
@@ -135,7 +135,9 @@ class KillableServer:
     def kill(self, *, workers_only, after_s):
         """Kill it, or what answers its requests; it comes back by itself."""
         time.sleep(after_s)
+        assert self._process is not None
         parent = self._process.find()
+        assert parent is not None
         victims = parent.children(recursive=True)
         for victim in victims if workers_only else [parent, *victims]:
             with contextlib.suppress(ProcessLookupError):

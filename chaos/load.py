@@ -54,9 +54,9 @@ class Load:
             count=_ITEMS,
         )
         self.until = time.monotonic() + seconds
-        self.counts = Counter()
-        self.errors = Counter()
-        self.wrong = []
+        self.counts: Counter[str] = Counter()
+        self.errors: Counter[str] = Counter()
+        self.wrong: list[str] = []
         self._lock = threading.Lock()
 
     def repeat(self, work):
@@ -165,7 +165,8 @@ def _run(lake, options):
 def _memory_while(load, seconds):
     """Follow the memory of this process and of the Rucio server: when settled, and at the most."""
     server = next(each for each in load.lake.processes if each.name == "rucio-server").find()
-    settled, most = Counter(), Counter()
+    settled: Counter[str] = Counter()
+    most: Counter[str] = Counter()
     began = time.monotonic()
     while time.monotonic() < load.until and not load.wrong:
         time.sleep(min(5.0, seconds / 20))

@@ -97,7 +97,7 @@ class Proxy(http.server.ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.upstream = upstream
         self.url = f"http://127.0.0.1:{self.server_port}"
-        self._strikes = []
+        self._strikes: list[Strike] = []
         self._lock = threading.Lock()
         thread = threading.Thread(
             target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
@@ -136,6 +136,7 @@ class Proxy(http.server.ThreadingHTTPServer):
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
+    server: Proxy
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
 

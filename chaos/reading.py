@@ -113,7 +113,7 @@ class Serve(Modifier):
             ("GET", "/search?ids=ortler-20250711"),
             ("GET", "/collections/alpine-optical/items?limit=4"),
         )
-        asked = []
+        asked: list[Got | None] = []
         with self.front() as front:
             for request in requests:
                 try:

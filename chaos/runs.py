@@ -32,6 +32,8 @@ class Result:
     raised: str = ""
     """What the client said under the fault, if it raised an error."""
     seconds: float = 0.0
+    error: Exception | None = None
+    """What nobody expected, if it was raised."""
 
 
 class Run:
@@ -42,7 +44,7 @@ class Run:
         self.bed = bed
         self.plan = make_plan(seed)
         self.folder = bed.folder / self.plan.tag
-        self._proxies = []
+        self._proxies: list[Proxy] = []
 
     @cached_property
     def rucio(self):

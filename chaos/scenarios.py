@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import urllib.parse
+from typing import TYPE_CHECKING
 
 import pystac_client
 
@@ -20,6 +21,9 @@ from .check import (
 )
 from .lake import PREFIX, RSES
 from .scenario import Scenario
+
+if TYPE_CHECKING:
+    from stac_client import Outcome
 
 _OK_S = 300.0
 
@@ -55,7 +59,7 @@ class Sync(Scenario):
         folders = self.run.origin_folders()
         self.truths = data.truths_of(wanted, self.plan.tag, folders)
         self.stac = self.client(self.plan.tag)
-        self.seen = []
+        self.seen: list[Outcome] = []
 
     def act(self):
         """Search and sync; what was told before an error counts."""

@@ -15,6 +15,7 @@ from stac_client._checksums import Checksums, checksums_of
 from stac_client._items import id_text, iter_items
 from stac_client._results import Outcome, State
 from stac_client.errors import ConfigurationError
+from stac_policy.http import MOST_BYTES
 from stac_policy.naming import DID, asset_name, collection_scope, item_name
 from stac_policy.urls import absolute, link_href, refusal
 
@@ -30,7 +31,6 @@ AssetSelection = Union[str, Collection[str], AssetPredicate, None]
 """Key or keys of assets, a predicate, or None for those with the role `data` where
 an item has any, and otherwise all that are files."""
 
-_MOST_BYTES = 2**63 - 1  # what Rucio's databases hold
 _API_ENDPOINTS = frozenset({"rendered_preview", "tilejson"})
 
 
@@ -65,11 +65,7 @@ def by_role(*roles: str) -> AssetPredicate:
     """
     _check(roles, "by_role", "data")
 
-    def has_role(_: str, asset: Mapping[str, Any]) -> bool:
-        found = asset.get("roles")
-        return isinstance(found, list) and any(role in found for role in roles)
-
-    return has_role
+    return lambda _, asset: any(role in _roles(asset) for role in roles)
 
 
 def by_media_type(*media_types: str) -> AssetPredicate:
@@ -230,13 +226,13 @@ def _assets(item: ItemDict, source_rse: str | None) -> dict[str, Mapping[str, An
 
 def _unwanted_by_default(assets: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     """The assets that are not registered unless they are asked for, each with the reason."""
-    roles = {key: _roles(asset) for key, asset in assets.items()}
-    any_data = any("data" in of_asset for of_asset in roles.values())
+    any_data = any("data" in _roles(asset) for asset in assets.values())
     unwanted = {}
-    for key, of_asset in roles.items():
-        if any_data and "data" not in of_asset:
+    for key, asset in assets.items():
+        roles = _roles(asset)
+        if any_data and "data" not in roles:
             unwanted[key] = "its role is not data, as that of other assets is"
-        elif key in _API_ENDPOINTS or "tiles" in of_asset or _renders_an_item(assets[key]):
+        elif key in _API_ENDPOINTS or "tiles" in roles or _renders_an_item(asset):
             unwanted[key] = "an API endpoint, not a file"
     return unwanted
 
@@ -258,6 +254,6 @@ def _size_bytes(asset: Mapping[str, Any]) -> int | None:
     config = asset.get("rucio:config")
     seed = config.get("rucio:size") if isinstance(config, dict) else None
     for size in (asset.get("file:size"), asset.get("rucio:size"), seed):
-        if isinstance(size, int) and not isinstance(size, bool) and 0 <= size <= _MOST_BYTES:
+        if isinstance(size, int) and not isinstance(size, bool) and 0 <= size <= MOST_BYTES:
             return size
     return None

@@ -72,19 +72,16 @@ def download(
     outcomes: list[DownloadOutcome] = []
     unseen = named_keys(assets)
     select = partial(select_assets, selection=assets, scope=scope)
-    with (
-        locked(folder),
-        make_session(pool_maxsize=workers) as session,
-        threads(workers) as (executor, stop),
-    ):
-        catalogue = LocalCatalogue(folder)
-        run = _Run(
-            rucio, folder, sources, absent, catalogue, Tally(on_progress), session, executor, stop
-        )
+    with locked(folder), make_session(pool_maxsize=workers) as session:
+        catalogue, tally = LocalCatalogue(folder), Tally(on_progress)
         try:
-            for batch in item_batches(map(as_registered, iter_items(items)), select):
-                unseen -= {found.key for _, selected in batch for found in selected}
-                outcomes += run.download(batch)
+            with threads(workers) as (executor, stop):
+                run = _Run(
+                    rucio, folder, sources, absent, catalogue, tally, session, executor, stop
+                )
+                for batch in item_batches(map(as_registered, iter_items(items)), select):
+                    unseen -= {found.key for _, selected in batch for found in selected}
+                    outcomes += run.download(batch)
         finally:
             catalogue.save()
     outcomes += [_outcome(each, each.state, each.reason) for each in missing(unseen)]
@@ -445,7 +442,7 @@ class _Run:
         """Try all replicas, and those whose failure may pass again and again."""
         reasons: dict[Source, FetchError] = {}
         attempts = Attempts(stop=self.stop)
-        while True:
+        while sources:
             for source in sources:
                 try:
                     found = self._fetch(wanted, source, part)
@@ -458,9 +455,10 @@ class _Run:
                 there = wanted.there(State.DOWNLOADED, part.target, found)
                 return replace(there, rse=source.rse, url=source.pfn)
             sources = [source for source in sources if reasons[source].may_pass]
-            busy = (reasons[source] for source in sources)
-            longest = max(busy, key=lambda error: error.retry_after_s, default=None)
-            if longest is None or not attempts.again(longest):
+            busy = sorted(
+                (reasons[source] for source in sources), key=lambda error: error.retry_after_s
+            )
+            if busy and not attempts.again(busy[-1]):
                 break
         if part.source() is None:
             part.remove()

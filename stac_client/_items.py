@@ -60,7 +60,7 @@ def iter_items(items: ItemsLike) -> Iterator[ItemDict]:
         RequestError: The STAC API or catalogue that they come from does not give them.
         UnreachableError: It does not answer.
     """
-    with stac_errors("the STAC API"):
+    with stac_errors("the STAC API", unreadable=()):
         if isinstance(items, Mapping):
             yield from _from_document(
                 items, f"a value of type {type(items).__name__}", _own_url(items)
@@ -181,6 +181,8 @@ def open_items(path: str | Path) -> Iterator[ItemStream]:
     try:
         with Path(path).open("rb", buffering=_BUFFER_BYTES) as file:
             yield read_stream(file, str(path), str(path))
+    except BrokenPipeError:
+        raise  # of who writes what is read here
     except OSError as error:
         raise ConfigurationError(f"{path}: {error.strerror or error}") from error
 
@@ -275,7 +277,7 @@ def open_api(url: str, headers: Mapping[str, str] | None = None) -> Client:
         raise ConfigurationError(
             f"{redact(url)} is no URL of a STAC API, which begins with https:// or http://"
         )
-    with stac_errors(_named(url), *_UNREADABLE):
+    with stac_errors(url):
         return Client.open(url, stac_io=ApiIO(url, headers))
 
 
@@ -324,7 +326,7 @@ def _walk(start: object, base: str, reader: pystac.StacIO) -> Iterator[ItemDict]
             if rel == "items":
                 yield from _from_json(read_pages(reader, base), base)
                 continue
-        with stac_errors(_named(base), *_UNREADABLE):
+        with stac_errors(base):
             found = dict(reader.read_json(base)) if isinstance(target, str) else target
             links = _links_below(found, base)
         todo += reversed(links or [])
@@ -380,7 +382,7 @@ def read_pages(
     empty = 0
     source: Any = url
     while source is not None:
-        with stac_errors(_named(url), *_UNREADABLE):
+        with stac_errors(url):
             page = reader.read_json(source, method=method, parameters=parameters)
             found = page.get("features") or page.get("collections") or []
             links = [link for link in page.get("links", []) if link["rel"] == "next"][:1]
@@ -399,18 +401,21 @@ def read_pages(
 
 
 @contextmanager
-def stac_errors(name: str, *others: type[Exception]) -> Iterator[None]:
+def stac_errors(
+    place: str, unreadable: tuple[type[Exception], ...] = _UNREADABLE
+) -> Iterator[None]:
     """Turn errors of pystac and pystac-client into those of this package.
 
     Args:
-        name: What is read, for the beginning of the message.
-        others: Further errors that mean that it is no STAC.
+        place: What is read, by its URL or in words, for the beginning of the message.
+        unreadable: Further errors that mean that it is no STAC.
 
     Raises:
         UnreachableError: It does not answer.
         AccessError: It wants credentials, or others.
         RequestError: It answers with an error, or with what is no STAC.
     """
+    name = _named(place)
     try:
         yield
     except (APIError, requests.RequestException) as error:
@@ -427,7 +432,7 @@ def stac_errors(name: str, *others: type[Exception]) -> Iterator[None]:
         raise RequestError(said, transient=status in MAY_PASS) from error
     except RecursionError as error:
         raise RequestError(f"{name} gives no STAC: nested too deeply") from error
-    except (pystac.STACError, ClientTypeError, json.JSONDecodeError, *others) as error:  # type: ignore[misc]
+    except (pystac.STACError, ClientTypeError, json.JSONDecodeError, *unreadable) as error:  # type: ignore[misc]
         raise RequestError(f"{name} gives no STAC: {_cause(error)}", hint=_HINT) from error
 
 

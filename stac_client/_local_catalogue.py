@@ -314,9 +314,8 @@ def _bbox(value: Any) -> tuple[float, float, float, float]:
 def _datetime(value: Any) -> datetime | None:
     try:
         found = str_to_datetime(value)
-        if found.tzinfo is None:  # some leave it out, though STAC has UTC only
-            return found.replace(tzinfo=timezone.utc)
-        return found.astimezone(timezone.utc)
+        # Some leave the zone out, though STAC has UTC only.
+        return found.replace(tzinfo=found.tzinfo or timezone.utc).astimezone(timezone.utc)
     except (TypeError, ValueError, OverflowError):
         return None
 

@@ -448,11 +448,7 @@ class Attempts:
 
 
 def persistently(ask: Callable[[], T], attempts: Attempts) -> T:
-    """Return what `ask` gives, as soon as it does.
-
-    Raises:
-        FetchError: Of the last attempt.
-    """
+    """Return what `ask` gives, as soon as it does, or raise the FetchError of the last attempt."""
     while True:
         try:
             return ask()
@@ -704,15 +700,7 @@ def download(
 ) -> None:
     """Download a URL into a file, whose folders are made where they are missing.
 
-    An interrupted download goes on where it stopped if the origin can, and
-    starts again otherwise. What fails for good leaves no file behind.
-
-    Args:
-        session: As `make_session` gives it.
-        url: The URL.
-        target: The file to write.
-        allowed_hosts: See `stac_policy.urls.refusal`.
-        timeout_s: Longest silence of the origin, in seconds; by default as in `TIMEOUT_S`.
+    What fails for good leaves no file behind. The other arguments are those of `open_url`.
 
     Raises:
         FetchError: All attempts failed, or the origin refused.

@@ -37,15 +37,9 @@ class LazyCommand(click.Command):
         command: click.Command = getattr(import_module(f"{_VERBS}.{self._module}"), str(self.name))
         return command
 
-    def make_context(
-        self,
-        info_name: str | None,
-        args: list[str],
-        parent: click.Context | None = None,
-        **extra: Any,
-    ) -> click.Context:
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
         """Let the command itself understand its arguments."""
-        return self.load().make_context(info_name, args, parent, **extra)
+        return self.load().make_context(*args, **extra)
 
 
 class TestbedCommand(LazyCommand):

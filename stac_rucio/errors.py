@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import sys
@@ -13,7 +12,7 @@ import click
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import IO, Any
+    from typing import Any
 
     from typing_extensions import Self
 
@@ -63,10 +62,6 @@ class Terminated(KeyboardInterrupt):
     """SIGTERM has come; it ends what is under way as Ctrl-C does."""
 
 
-class OutputClosedError(Exception):
-    """Nobody reads what is written to standard output."""
-
-
 class Failure(click.ClickException):
     """Ends a command with a line on standard error and an exit code."""
 
@@ -75,10 +70,6 @@ class Failure(click.ClickException):
 
         super().__init__(mask(message))
         self.exit_code = int(exit_code)  # type: ignore[misc] # click does so itself
-
-    def show(self, file: IO[Any] | None = None) -> None:
-        """Print it."""
-        click.echo(f"Error: {self.message}", file=file, err=file is None)
 
 
 def resumable(how: str) -> None:
@@ -93,15 +84,14 @@ class RootGroup(click.Group):
         """Run a verb."""
         ctx.color = False if os.environ.get("NO_COLOR") else None
         try:
-            result = super().invoke(ctx)
-            _flush()
+            return super().invoke(ctx)
         except (click.exceptions.Exit, click.ClickException):
             raise
         except (KeyboardInterrupt, click.Abort) as interrupt:
             terminated = isinstance(interrupt, Terminated)
             click.echo(f"Interrupted. {ctx.meta.get(_RESUME, '')}".rstrip(), err=True)
             ctx.exit(ExitCode.TERMINATED if terminated else ExitCode.INTERRUPTED)
-        except OutputClosedError:
+        except BrokenPipeError:  # nobody reads standard output any more
             # Python itself flushes once more in the end.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             ctx.exit(ExitCode.OUTPUT_CLOSED)
@@ -110,20 +100,10 @@ class RootGroup(click.Group):
             if ctx.meta.get(_VERBOSITY, 0):
                 _show_causes(error, whole=exit_code is ExitCode.DEFECT)
             raise Failure(message, exit_code) from error
-        return result
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """The verbs, in the order of the work."""
         return list(self.commands)
-
-
-def _flush() -> None:
-    try:
-        sys.stdout.flush()
-    except OSError as error:
-        if error.errno == errno.EPIPE:
-            raise OutputClosedError from error
-        raise
 
 
 def _described(error: Exception) -> tuple[str, ExitCode]:
@@ -150,9 +130,7 @@ def _described(error: Exception) -> tuple[str, ExitCode]:
     message = str(error)
     for call, here in _OF_A_LIBRARY.items():
         message = message.replace(call, here)
-    return message, next(
-        (kinds[kind] for kind in kinds if isinstance(error, kind)), ExitCode.FAILED
-    )
+    return message, kinds.get(type(error), ExitCode.FAILED)
 
 
 def _show_causes(error: BaseException, *, whole: bool) -> None:
@@ -174,7 +152,7 @@ def _causes(error: BaseException) -> Iterator[str]:
 # What `-v` shows: logs on standard error, without secrets.
 
 
-OURS = ("stac_client", "stac_policy", "stac_rucio")
+_OURS = ("stac_client", "stac_policy", "stac_rucio")
 _REQUESTS = "urllib3.connectionpool"  # method, path and status; no headers, no bodies
 _QUIET = (
     "baseclient",  # Rucio's clients and pystac-client log headers, and with these credentials
@@ -206,7 +184,7 @@ def set_verbosity(context: click.Context, _: click.Parameter, value: int) -> Non
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
-    for name in OURS:
+    for name in _OURS:
         logging.getLogger(name).setLevel(logging.DEBUG if value > 1 else logging.INFO)
     if value > 1:
         logging.getLogger(_REQUESTS).setLevel(logging.DEBUG)

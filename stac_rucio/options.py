@@ -7,7 +7,7 @@ import logging
 import os
 import re
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from inspect import cleandoc, signature
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stac_rucio.errors import set_verbosity
+from stac_rucio.errors import Failure, set_verbosity
 from stac_rucio.output import Output
 
 if TYPE_CHECKING:
@@ -250,7 +250,36 @@ _REGISTRATION = Group(
 
 _SOURCE_RSE = option("--rse", "The source RSE, which has the original URLs.", "RSE", required=True)
 _DRY_RUN = flag("--dry-run", "Only show what would be done.")
-_YES = flag("--yes", "Do not ask whether to go on.")
+
+
+@dataclass(frozen=True)
+class Consent:
+    """Whether what a verb is about to change may be changed, or has to be confirmed."""
+
+    dry_run: bool
+    yes: bool
+    """Whether the answer was on the command line already."""
+
+    def require_answerable(self) -> None:
+        """Check that nothing has to be asked, or somebody is there to answer.
+
+        Raises:
+            click.UsageError: Nobody can be asked.
+        """
+        if not (self.dry_run or self.yes or sys.stdin.isatty()):
+            raise click.UsageError("refusing to change anything without a terminal; pass --yes")
+
+    def confirm(self, question: str) -> None:
+        """Go on only if somebody says so.
+
+        Raises:
+            Failure: They said no.
+        """
+        if not self.yes and not click.confirm(question, err=True):
+            raise Failure("nothing was changed")
+
+
+_CONSENT = Group("consent", Consent, [_DRY_RUN, flag("--yes", "Do not ask whether to go on.")])
 
 
 # The connection to Rucio, made when a verb needs it and not before.
@@ -285,11 +314,6 @@ class Connection:
         _LOGGER.info("Rucio at %s, account %s", session.host, session.account)
         return session
 
-    @property
-    def client(self) -> Client:
-        """A client of Rucio; see `session`."""
-        return self.session.client
-
     def connect(self) -> Client:
         """Make a client of Rucio, and see that Rucio answers.
 
@@ -323,7 +347,7 @@ class Connection:
         """
         from stac_client import StacClient
 
-        return StacClient(self.client, scope=self.scope)
+        return StacClient(self.session.client, scope=self.scope)
 
     def modifier(self, replicas: Mapping[str, Any], *, patient: bool = False) -> Modifier:
         """Return what adds the replicas to items, or raises the reason why it cannot.
@@ -434,11 +458,6 @@ class ItemSource:
             raise click.UsageError("standard input can be read only once")
 
     @property
-    def from_stdin(self) -> bool:
-        """Whether any of it can be read only once."""
-        return _STDIN in self.files
-
-    @property
     def name(self) -> str:
         """A name for it, without what is searched."""
         return self.api or " ".join(
@@ -452,13 +471,15 @@ class ItemSource:
     @contextmanager
     def opened(self) -> Iterator[ItemStream]:
         """Provide the items, and whether the first of them came as NDJSON."""
-        from stac_client._items import ItemStream, iter_items
+        from stac_client._items import ItemStream, iter_items, open_items, read_stream
 
         if self.api:
             yield ItemStream(iter_items(self._pages()), as_lines=False)
             return
-        others = [sys.stdin.buffer if file == _STDIN else Path(file) for file in self.files[1:]]
-        with _opened(self.files[0]) as first:
+        file, *rest = self.files
+        others = [sys.stdin.buffer if file == _STDIN else Path(file) for file in rest]
+        stdin = file == _STDIN and nullcontext(read_stream(sys.stdin.buffer, "standard input"))
+        with stdin or open_items(file) as first:
             yield ItemStream(chain(first.items, iter_items(others)), first.as_lines)
 
     def _pages(self) -> Iterator[dict[str, Any]]:
@@ -467,30 +488,19 @@ class ItemSource:
         from stac_client._items import open_api, stac_errors
         from stac_policy.urls import redact
 
-        name = f"the STAC API {redact(str(self.api))}"
-        _LOGGER.info("searching %s", name)
-        catalogue = open_api(str(self.api), self.headers)
+        api = str(self.api)
+        _LOGGER.info("searching the STAC API %s", redact(api))
+        catalogue = open_api(api, self.headers)
         try:
             pages = catalogue.search(**self.search).pages_as_dicts()
         except STACError as error:  # it asks for the API's root once more
-            with stac_errors(name):
+            with stac_errors(api):
                 raise error.__cause__ or error from None
         except Exception as error:  # pystac-client raises all kinds, down to Exception itself
             raise click.UsageError(f"pystac-client cannot search for this: {error}") from error
         for page in pages:
             self.total = _matched(page, self.search.get("max_items"))
             yield page
-
-
-@contextmanager
-def _opened(file: str) -> Iterator[ItemStream]:
-    from stac_client._items import open_items, read_stream
-
-    if file == _STDIN:
-        yield read_stream(sys.stdin.buffer, "standard input")
-    else:
-        with open_items(file) as stream:
-            yield stream
 
 
 def _matched(page: Mapping[str, Any], max_items: int | None) -> int | None:
@@ -518,9 +528,10 @@ def _intersects(_: click.Context, __: click.Parameter, value: str | None) -> Any
 
 
 def _headers(_: click.Context, __: click.Parameter, value: Sequence[str]) -> dict[str, str]:
-    if not all(text.partition("=")[0] and "=" in text for text in value):
+    parts = [text.partition("=") for text in value]
+    if not all(name and equals for name, equals, _ in parts):
         raise click.BadParameter("a header is written NAME=VALUE")  # repeats no credentials
-    return {text.partition("=")[0]: text.partition("=")[2] for text in value}
+    return {name: content for name, _, content in parts}
 
 
 _SEARCH = (
@@ -545,11 +556,7 @@ _SEARCH = (
     number("--limit", "Items on a page of answers."),
     choice("--method", "HTTP method; POST by default.", ["GET", "POST"]),
     option(
-        "--headers",
-        "Headers for the STAC API.",
-        "NAME=VALUE",
-        multiple=True,
-        callback=_headers,
+        "--headers", "Headers for the STAC API.", "NAME=VALUE", multiple=True, callback=_headers
     ),
 )
 LISTS = frozenset(name for each in _SEARCH if each.multiple for name in each.opts)
@@ -573,10 +580,6 @@ def _item_source(
     return ItemSource(api, search, headers, files)
 
 
-def _optional_items(**options: Any) -> ItemSource | None:
-    return _item_source(**options) if any(options.values()) else None
-
-
 def items(metavar: str = "ITEMS", *, required: bool = True) -> Group:
     """Return the group of `items`, from a search, from files or from standard input.
 
@@ -584,13 +587,13 @@ def items(metavar: str = "ITEMS", *, required: bool = True) -> Group:
         metavar: What the help calls the files.
         required: Whether there must be any; if not, `items` may be None.
     """
+
+    def make(**options: Any) -> ItemSource | None:
+        return _item_source(**options) if required or any(options.values()) else None
+
     files = click.Argument(
-        ["files"],
-        nargs=-1,
-        metavar=f"[{metavar}]...",
-        type=click.Path(allow_dash=True),
+        ["files"], nargs=-1, metavar=f"[{metavar}]...", type=click.Path(allow_dash=True)
     )
-    make = _item_source if required else _optional_items
     return Group("items", make, [files, *_SEARCH], "Search, as of stac-client")
 
 
@@ -598,7 +601,7 @@ SHARED: Mapping[str, Group | click.Parameter] = {
     str(part.name): part
     for part in (
         *(items(), _SOURCE_RSE, _ASSETS, _REPLICAS, _REGISTRATION),
-        *(_DRY_RUN, _YES, _RUCIO, _OUTPUT),
+        *(_DRY_RUN, _CONSENT, _RUCIO, _OUTPUT),
     )
 }
 """What verbs get by the names of their parameters."""

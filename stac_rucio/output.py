@@ -7,11 +7,12 @@ import shutil
 import sys
 from collections import Counter
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
-from stac_rucio.errors import Failure, OutputClosedError, counted, verbosity
+from stac_rucio.errors import Failure, counted, verbosity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -106,13 +107,12 @@ class Output:
         formatter.write_dl(shown)
         click.echo(formatter.getvalue(), nl=False)
 
-    def explain(self, explanations: Iterable[Explanation]) -> None:
-        """Write reasons for people, each with an example; programs have them in their rows."""
-        if not self.for_people:
-            return
-        for count, state, reason, example in explanations:
-            say_wrapped(f"{counted(count, 'asset')} {state}: {reason}", 1)
-            say_wrapped(f"such as {example}", 3, dim=True)
+
+def explain(explanations: Iterable[Explanation]) -> None:
+    """Write for people why assets are in a state; programs have it in their rows."""
+    for count, state, reason, example in explanations:
+        say_wrapped(f"{counted(count, 'asset')} {state}: {reason}", 1)
+        say_wrapped(f"such as {example}", 3, dim=True)
 
 
 def say(text: str, *, err: bool = False, **style: Any) -> None:
@@ -144,16 +144,9 @@ def write_json(value: object) -> None:
 
 
 def write_line(line: str) -> None:
-    """Write a line to standard output.
-
-    Raises:
-        OutputClosedError: Nobody reads it any more.
-    """
-    try:
-        sys.stdout.write(f"{line}\n")
-        sys.stdout.flush()  # who reads it may act on it while the next is worked on
-    except BrokenPipeError as error:
-        raise OutputClosedError from error
+    """Write a line to standard output."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()  # who reads it may act on it while the next is worked on
 
 
 def _plain(value: object) -> str:
@@ -199,12 +192,12 @@ def report(output: Output, outcomes: Iterable[Outcome], names: Sequence[str]) ->
         if state == "failed":
             first_failure = first_failure or str(outcome)
         if outcome.reason:
-            reason = (state, outcome.reason)
-            if reason not in examples and len(examples) >= _MOST_REASONS:
-                reason = (state, "other reasons")
-            reasons[reason] += 1
+            why = (state, outcome.reason)
+            if why not in examples and len(examples) >= _MOST_REASONS:
+                why = (state, "other reasons")
+            reasons[why] += 1
             item = f"{outcome.collection}/{outcome.item} " if outcome.item else ""
-            examples.setdefault(reason, f"{item}{outcome.key}")
+            examples.setdefault(why, f"{item}{outcome.key}")
         if not output.for_people:
             output.row(names, Outcomes([outcome]).to_dicts()[0])
     if output.for_people:
@@ -213,10 +206,10 @@ def report(output: Output, outcomes: Iterable[Outcome], names: Sequence[str]) ->
             for state, count in counts.items()
         ]
         output.rows(("state", "assets", "size_bytes"), rows)
-        output.explain((count, *each, examples[each]) for each, count in reasons.most_common())
-    if not counts and output.for_people:
-        click.echo("There are no such assets.")
-    elif sys.stderr.isatty() and not output.for_people:
+        explain((count, *why, examples[why]) for why, count in reasons.most_common())
+        if not counts:
+            click.echo("There are no such assets.")
+    elif sys.stderr.isatty():
         said = ", ".join(f"{count:,} {state}" for state, count in counts.items())
         click.echo(said or "no assets", err=True)
     if failed := counts["failed"]:
@@ -261,24 +254,19 @@ class Counted(Protocol):
     def __iter__(self) -> Iterator[ItemDict]: ...
 
 
+@dataclass
 class Reading:
-    """Items whose reading is shown by a bar, with words for the files dealt with.
+    """Items whose reading is shown by a bar, with words for the files dealt with."""
 
-    Args:
-        doing: What is done, for the bar.
-        items: The items.
-        show: Shows it.
-    """
-
-    def __init__(self, doing: str, items: Counted, show: Show) -> None:
-        self._doing = doing
-        self._items = items
-        self._show = show
-        self._count = 0
-        self._files = ""
+    doing: str
+    """What is done, for the bar."""
+    items: Counted
+    show: Show
+    _count: int = 0
+    _files: str = ""
 
     def __iter__(self) -> Iterator[ItemDict]:
-        for item in self._items:
+        for item in self.items:
             yield item
             self._count += 1
             self._update()
@@ -289,10 +277,10 @@ class Reading:
         self._update()
 
     def _update(self) -> None:
-        total = self._items.total
+        total = self.items.total
         of_all = f" of {total:,}" if total else ""
         said = f"{self._count:,}{of_all} items read{self._files}"
-        self._show(self._doing, self._count, total, said)
+        self.show(self.doing, self._count, total, said)
 
 
 @contextmanager
@@ -303,10 +291,7 @@ def reading(doing: str, items: Counted) -> Iterator[Reading]:
 
 
 def follow(
-    doing: str,
-    items: Counted,
-    work: Callable[[Reading], Iterator[Outcome]],
-    output: Output,
+    doing: str, items: Counted, work: Callable[[Reading], Iterator[Outcome]], output: Output
 ) -> None:
     """Report what becomes of the assets of items while it happens.
 

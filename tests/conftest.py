@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+import os
+import shutil
+import tempfile
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from stac_testbed.scenes import KEPT_SCENES
+
 from .catalogues import ITEMS
 from .corpus import ABSENT, IS_GIVEN, needs_corpus, real_items
+
+if TYPE_CHECKING:
+    from xdist.scheduler import Scheduling
 
 pytest_plugins = ["stac_testbed.pytest_plugin"]
 
@@ -28,6 +36,23 @@ def corpus() -> list[dict[str, Any]]:
 def catalogue_items(request: pytest.FixtureRequest) -> list[dict[str, Any]]:
     """Items of public catalogues: those of our own with every odd case, then real ones."""
     return ITEMS if request.param == "own" else request.getfixturevalue("corpus")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the files of scenes once in a run, whatever process starts a lake."""
+    if KEPT_SCENES not in os.environ:
+        os.environ[KEPT_SCENES] = tempfile.mkdtemp(prefix="stac-testbed-scenes-")
+        config.add_cleanup(lambda: shutil.rmtree(os.environ.pop(KEPT_SCENES)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling | None:
+    """Order the files of a parallel run."""
+    if config.getoption("dist") != "loadfile":
+        return None
+    from .scheduling import LakesFirst
+
+    return LakesFirst(config, log)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

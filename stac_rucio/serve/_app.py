@@ -116,9 +116,8 @@ def make_app(
     """
     api = checked_url("the upstream API's URL", api)
     root_url = root_url if root_url is None else checked_url("root_url", root_url)
-    links = Links(api)
     upstream = Upstream(api, timeout_s)
-    pages = PageRewriter(links, modifier, rucio_timeout_s, max_page_bytes)
+    pages = PageRewriter(Links(api), modifier, rucio_timeout_s, max_page_bytes)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -130,7 +129,6 @@ def make_app(
 
     gateway = Gateway(
         upstream=upstream,
-        links=links,
         pages=pages,
         own_url=partial(own_url, configured=root_url, trust_forwarded=trust_forwarded),
         timeout_s=timeout_s,
@@ -200,7 +198,6 @@ class Gateway:
     """The only endpoint of the application."""
 
     upstream: Upstream
-    links: Links
     pages: PageRewriter
     own_url: Callable[[Scope], str]
     timeout_s: float
@@ -249,13 +246,10 @@ class Gateway:
                     raise HTTPException(503, "too many large pages at a time; ask again later")
                 await held.enter_async_context(self.places)
                 await _read(rest, content, self.pages.max_bytes)
-        if len(content) > self.pages.max_bytes:
-            _warn(headers, self.pages.too_large.warning)
-            return _streamed(answer, headers, content, rest)
         page = await self.pages.rewrite(content, root, wanted, gzipped=coding == "gzip")
         _warn(headers, page.warning)
         if page.content is None:
-            return _streamed(answer, headers, content)
+            return _streamed(answer, headers, content, rest)
         rewrite_headers(headers, holds_items=page.holds_items)
         headers["content-length"] = str(len(page.content))
         return _streamed(answer, headers, page.content)
@@ -267,8 +261,8 @@ class Gateway:
             raise HTTPException(405, f"{method} does not pass here; write through the API itself")
 
     def _headers(self, answer: httpx2.Response, root: str, wanted: Sequence[str]) -> MutableHeaders:
-        href = partial(self.links.href, root=root)
-        link = partial(self.links.header, root=root, wanted=wanted)
+        href = partial(self.pages.links.href, root=root)
+        link = partial(self.pages.links.header, root=root, wanted=wanted)
         rewriting = {b"location": href, b"content-location": href, b"link": link}
         headers = response_headers(answer.headers.raw, rewriting)
         for name in headers.keys() if self.own_cors else ():

@@ -39,6 +39,11 @@ _PREFER = "prefer"
 _MOST_PREFERRED = 16
 _LONGEST_PREFERRED = 256  # characters; an RSE expression may be long
 
+_REASONS: dict[type[Exception], str] = {
+    UnreachableError: "Rucio does not answer",
+    AccessError: "Rucio denies access",
+}
+
 _GZIP_LEVEL = 5
 _PAGE_THREADS = 4
 _RUCIO_THREADS = 16
@@ -209,11 +214,6 @@ class PageRewriter:
     )
     _large: CapacityLimiter = field(default_factory=partial(CapacityLimiter, _LARGE_PAGES))
 
-    @property
-    def too_large(self) -> Page:
-        """What becomes of a page that is too large."""
-        return Page(warning=f"unmodified: larger than {self.max_bytes} bytes")
-
     def close(self) -> None:
         """Let no further page wait for Rucio."""
         for threads in (self._threads, self._rucio_threads):
@@ -225,7 +225,7 @@ class PageRewriter:
         """Rewrite a page.
 
         Args:
-            content: The body as the upstream API sent it.
+            content: The body as the upstream API sent it, or more of it than may be rewritten.
             root: URL of this server.
             wanted: What the request prefers.
             gzipped: Whether the body is packed, and shall be again.
@@ -235,11 +235,11 @@ class PageRewriter:
         """
         run = partial(get_running_loop().run_in_executor, self._threads)
         try:
-            if gzipped:
+            if gzipped and len(content) <= self.max_bytes:
                 content = await run(_unpacked, content, self.max_bytes)
-            values, most = await run(values_in, content), self.max_bytes / BYTES_A_VALUE
             if len(content) > self.max_bytes:
-                return self.too_large
+                return Page(warning=f"unmodified: larger than {self.max_bytes} bytes")
+            values, most = await run(values_in, content), self.max_bytes / BYTES_A_VALUE
             if values > most:
                 return Page(warning=f"unmodified: more than {most:.0f} values")
             share = max(len(content) / self.max_bytes, values / most)
@@ -270,7 +270,7 @@ class PageRewriter:
             if wanted and isinstance(error, ConfigurationError):
                 raise HTTPException(400, "Rucio does not know what `prefer` names") from error
             cause = str(error) if isinstance(error, StacRucioError) else type(error).__name__
-            reason = _reason(error)
+            reason = _REASONS.get(type(error), "Rucio cannot be asked")
         else:
             return None
         LOG.warning("items pass without alternates: %s", cause)
@@ -279,14 +279,6 @@ class PageRewriter:
     def _modify(self, page: dict[str, Any], wanted: Sequence[str]) -> None:
         modifier = self.modifier.with_options(prefer=list(wanted)) if wanted else self.modifier
         modifier(page)
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, UnreachableError):
-        return "Rucio does not answer"
-    if isinstance(error, AccessError):
-        return "Rucio denies access"
-    return "Rucio cannot be asked"
 
 
 def _loads(content: bytes | bytearray) -> Any:

@@ -1,1 +1,1 @@
-"""The verbs, each in a file of its own."""
+"""The verbs, in chapters by what they deal with."""

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from stac_rucio.errors import Failure, counted, resumable
-from stac_rucio.options import (
-    ACCOUNT,
-    items,
-    number,
-    option,
-    verb,
-)
+from stac_rucio.options import ACCOUNT, items, number, option, verb
 from stac_rucio.output import say, say_wrapped
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
     from stac_client._assets import AssetSelection
-    from stac_client.admin import CatalogueSummary, Check, Setup
-    from stac_rucio.options import Connection, ItemSource
+    from stac_client.admin import CatalogueSummary, Change, Check, Setup
+    from stac_rucio.options import Connection, Consent, ItemSource
     from stac_rucio.output import Output
 
 _FINDING = ("level", "code", "what", "why", "fix")
@@ -30,70 +23,38 @@ _INDENT = 9
 _COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}
 
 
-# Questions before something is deleted.
-
-
-def must_be_answerable(*, yes: bool) -> None:
-    """Check that questions can be answered.
-
-    Args:
-        yes: Whether they were on the command line already.
-
-    Raises:
-        click.UsageError: Nobody can be asked.
-    """
-    if not yes and not sys.stdin.isatty():
-        raise click.UsageError("refusing to change anything without a terminal; pass --yes")
-
-
-def confirm(question: str, *, yes: bool) -> None:
-    """Go on only if somebody says so.
-
-    Args:
-        question: What to ask.
-        yes: Whether that was said on the command line already.
-
-    Raises:
-        click.UsageError: Nobody can be asked.
-        Failure: They said no.
-    """
-    must_be_answerable(yes=yes)
-    if not yes and not click.confirm(question, err=True):
-        raise Failure("nothing was changed")
-
-
 # Changes to a Rucio server: shown, confirmed, made.
 
 
-def _make_changes(
-    setup: Setup, rucio: Connection, output: Output, *, dry_run: bool, yes: bool
-) -> None:
+def _make_changes(setup: Setup, rucio: Connection, output: Output, consent: Consent) -> None:
     """Show changes, ask, and make them.
 
     Raises:
         StacRucioError: One was refused; those before it have been made.
         Failure: Somebody said no.
     """
-    must_be_answerable(yes=yes or dry_run or not setup.changes)
 
-    def show(text: str, how: str) -> None:
-        if output.for_people:
-            say(f"{how}: {text}")
-        else:
-            output.row(["change"], {"change": text})
+    def show(changes: Iterable[Change], how: str) -> None:
+        for change in changes:
+            if output.for_people:
+                say(f"{how}: {change.text}")
+            else:
+                output.row(["change"], {"change": change.text})
 
     for note in setup.notes:
         say(f"Note: {note}", err=True)
-    for change in setup.changes if dry_run or output.for_people else ():
-        show(change.text, "to do")
-    if dry_run or not setup.changes:
-        if output.for_people and not setup.changes:
+    if not setup.changes:
+        if output.for_people:
             click.echo("Nothing to change.")
         return
-    confirm(f"Make {counted(len(setup.changes), 'change')}?", yes=yes)
+    consent.require_answerable()
+    if consent.dry_run or output.for_people:
+        show(setup.changes, "to do")
+    if consent.dry_run:
+        return
+    consent.confirm(f"Make {counted(len(setup.changes), 'change')}?")
     resumable("The same command does what is left.")
-    for change in setup.apply(rucio.session):
-        show(change.text, "done")
+    show(setup.apply(rucio.session), "done")
 
 
 _RSE = click.Argument(["rse"])
@@ -134,8 +95,7 @@ def setup_rse(
     assets: AssetSelection,
     rucio: Connection,
     output: Output,
-    dry_run: bool,
-    yes: bool,
+    consent: Consent,
     **options: Any,
 ) -> None:
     r"""Set up the source RSE, with all that replication from it needs.
@@ -155,20 +115,14 @@ def setup_rse(
 
     found = _summarise(items, sample, assets, rucio)
     setup = plan_setup(rucio.session, rse, catalogue=found, **options)
-    _make_changes(setup, rucio, output, dry_run=dry_run, yes=yes)
+    _make_changes(setup, rucio, output, consent)
     if output.for_people and found is not None and items is not None:
         lines = found.server_options(api=items.api or "", scope=rucio.scope)
         click.echo("\nThe rucio.cfg of the server and its daemons should have:\n")
         click.echo("\n".join(f"    {line}".rstrip() for line in lines.splitlines()))
 
 
-@verb(
-    "doctor",
-    _RSE,
-    _ITEMS,
-    _destinations(default=""),
-    _SAMPLE,
-)
+@verb("doctor", _RSE, _ITEMS, _destinations(default=""), _SAMPLE)
 def doctor(
     *,
     rse: str,
@@ -233,8 +187,7 @@ def scope(
     owner: str | None,
     rucio: Connection,
     output: Output,
-    dry_run: bool,
-    yes: bool,
+    consent: Consent,
 ) -> None:
     """Add the scopes that collections need; what is there stays.
 
@@ -249,25 +202,20 @@ def scope(
 
     if bool(collections) == bool(api):
         raise click.UsageError("give the ids of collections, or --api URL for all of an API")
-    ids = collections or list(_collections(str(api)))
+    ids = collections or _collections(str(api))
     try:
         scopes = {name: collection_scope(name) for name in ids}
     except ValueError as error:
         raise Failure(str(error)) from error
     setup = plan_scopes(rucio.session, scopes, owner=owner)
-    _make_changes(setup, rucio, output, dry_run=dry_run, yes=yes)
+    _make_changes(setup, rucio, output, consent)
 
 
-def _collections(api: str) -> Iterator[str]:
+def _collections(api: str) -> list[str]:
     from stac_client._items import open_api, stac_errors
-    from stac_policy.urls import redact
 
-    catalogue = open_api(api)
-    with stac_errors(
-        f"the STAC API {redact(api)}", AttributeError, KeyError, TypeError, ValueError
-    ):
-        for collection in catalogue.get_collections():
-            yield collection.id
+    with stac_errors(api):
+        return [collection.id for collection in open_api(api).get_collections()]
 
 
 @click.group()

@@ -6,20 +6,15 @@ import hashlib
 import os
 import re
 import tempfile
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import click
 
-from stac_rucio.errors import counted, resumable
-from stac_rucio.options import (
-    option,
-    verb,
-)
-from stac_rucio.output import follow, reading, write_json
-from stac_rucio.verbs.admin import confirm, must_be_answerable
+from stac_rucio.errors import ExitCode, Failure, counted, resumable
+from stac_rucio.options import option, verb
+from stac_rucio.output import explain, follow, reading, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -28,11 +23,9 @@ if TYPE_CHECKING:
     from stac_client._assets import Asset, AssetSelection
     from stac_client._items import ItemDict
     from stac_client._rucio import RucioFile
-    from stac_policy.naming import DID
-    from stac_rucio.options import Connection, ItemSource
+    from stac_rucio.options import Connection, Consent, ItemSource
     from stac_rucio.output import Output, Reading
 
-_BATCH = 1000
 _PLAN = {
     "items": "items",
     "files": "files that can be registered",
@@ -133,8 +126,6 @@ def sync(
             --assets red,nir --journal alps.journal
         zcat alps.ndjson.gz | stac-rucio sync - --rse STAC --journal alps.journal
     """
-    from stac_client.errors import ConfigurationError
-
     path = Path(journal) if journal else default_journal(items, rse, assets, rucio)
     if dry_run:
         _show_plan(items, rse, assets, rucio, output, path if path.exists() else None)
@@ -142,7 +133,8 @@ def sync(
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigurationError(f"{path.parent}: {error.strerror}; give a --journal") from error
+        said = f"{path.parent}: {error.strerror}; give a --journal"
+        raise Failure(said, ExitCode.CONFIGURATION) from error
     click.echo(f"Journal: {path}", err=True)
     resumable(f"The same command goes on where it was; its journal is {path}")
     _register(items, rse, path, rucio, output, assets=assets, **registration)
@@ -156,8 +148,7 @@ def deregister(
     assets: AssetSelection,
     rucio: Connection,
     output: Output,
-    dry_run: bool,
-    yes: bool,
+    consent: Consent,
 ) -> None:
     """Unregister assets from one RSE.
 
@@ -169,57 +160,57 @@ def deregister(
         stac-rucio deregister --api https://stac.example.org/v1 -c alps --rse STAC --dry-run
         stac-rucio deregister - --rse STAC --yes < items.ndjson
     """
-    from stac_client._assets import named_keys
-    from stac_client._results import Outcome, State
+    from stac_client._assets import missing, named_keys
+    from stac_client._rucio import batched
 
-    if dry_run or not yes:
-        must_be_answerable(yes=yes or dry_run)
+    if consent.dry_run or not consent.yes:
+        consent.require_answerable()
         rucio.session.rse(rse)
         counts = {"files": 0, "registered": 0}
-        for batch, known in in_rucio(items, assets, rucio):
-            counts["files"] += len({asset.did for asset in batch})
-            counts["registered"] += sum(rse in file.states for file in known.values())
-        if dry_run or output.for_people:
+        for _, file in in_rucio(items, assets, rucio):
+            counts["files"] += 1
+            counts["registered"] += file is not None and rse in file.states
+        if consent.dry_run or output.for_people:
             output.facts(_REGISTERED, counts)
-        if dry_run:
+        if consent.dry_run:
             return
-        confirm(f"Deregister {counted(counts['registered'], 'asset')} at {rse}?", yes=yes)
+        consent.confirm(f"Deregister {counted(counts['registered'], 'asset')} at {rse}?")
     resumable("The same command goes on: what is not registered any more is skipped.")
     keys = named_keys(assets)
-    missing = {*keys}
+    unseen = {*keys}
 
     def is_selected(key: str, _: object) -> bool:
-        missing.discard(key)
+        unseen.discard(key)
         return key in keys
 
     def work(found: Reading) -> Iterator[Outcome]:
         # In parts, because `delete_replicas` holds the outcomes of all its assets.
-        rest = iter(found)
-        while part := list(islice(rest, _BATCH)):
+        for part in batched(found):
             yield from rucio.stac.delete_replicas(part, rse, assets=is_selected if keys else assets)
-        for key in sorted(missing):
-            yield Outcome("", "", key, State.SKIPPED, "no item has an asset with this key")
+        yield from missing(unseen)
 
     follow("deregistering", items, work, output)
 
 
 def in_rucio(
     items: ItemSource, assets: AssetSelection, rucio: Connection
-) -> Iterator[tuple[list[Asset], dict[DID, RucioFile]]]:
-    """Yield the assets of items, some at a time, with what Rucio knows of them."""
+) -> Iterator[tuple[Asset, RucioFile | None]]:
+    """Yield the assets of items, each with what Rucio knows of it."""
     from stac_client._assets import registrable
     from stac_client._rucio import batched
 
     for batch in batched(registrable(items, assets, rucio.scope)):
-        yield batch, rucio.session.files([asset.did for asset in batch])
+        by_did = {asset.did: asset for asset in batch}
+        known = rucio.session.files(by_did)
+        yield from ((asset, known.get(did)) for did, asset in by_did.items())
 
 
 def default_journal(items: ItemSource, rse: str, assets: AssetSelection, rucio: Connection) -> Path:
     """Name a journal from all that it depends on, in the user's folder for such things."""
     state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    depends_on = (rucio.client.host, rse, items.name, assets, rucio.scope)
+    depends_on = (rucio.session.host, rse, items.name, assets, rucio.scope)
     digest = hashlib.sha256(repr(depends_on).encode()).hexdigest()[:8]
-    named = "stdin" if items.from_stdin else Path(items.name).name
+    named = "stdin" if "-" in items.files else Path(items.name).name
     place = urlsplit(items.api or "").hostname or named
     readable = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{rse}-{place}").strip("-")[:100]
     return Path(state, "stac-rucio", f"{readable}-{digest}.journal")
@@ -239,7 +230,7 @@ def _not_done(
 ) -> Iterator[ItemDict]:
     from stac_client._journal import Journal, entry_of, registration_purpose
 
-    with Journal(journal, registration_purpose(rse, rucio.client.host)) as opened:
+    with Journal(journal, registration_purpose(rse, rucio.session.host)) as opened:
         for item in items:
             if not opened.has(entry_of(item)):
                 yield item
@@ -265,7 +256,7 @@ def _show_plan(  # noqa: PLR0917 - as many things make a plan
     for reason, count in plan.rejected.most_common():
         example = plan.examples[reason][0]
         if output.for_people:
-            output.explain([(count, "cannot be registered", reason, example)])
+            explain([(count, "cannot be registered", reason, example)])
         else:
             row = {"assets": count, "reason": reason, "example": example}
             output.row(["assets", "reason", "example"], row, kind="rejected")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -23,10 +22,7 @@ if TYPE_CHECKING:
 _BATCH = 100  # items; their assets fit into a few requests
 
 
-@verb(
-    "alternates",
-    VERBOSE,
-)
+@verb("alternates", VERBOSE)
 def alternates(*, items: ItemSource, replicas: Mapping[str, Any], rucio: Connection) -> None:
     """Write items with every copy as an alternate asset.
 
@@ -38,10 +34,12 @@ def alternates(*, items: ItemSource, replicas: Mapping[str, Any], rucio: Connect
         stac-rucio alternates --api https://stac.example.org/v1 -c alps --prefer DISK-A > x.json
         stac-rucio alternates items.ndjson --only DISK-A,DISK-B
     """
+    from stac_client._rucio import batched
+
     modify = rucio.modifier(replicas, patient=True)
     with items.opened() as stream:
         separator = "" if stream.as_lines else '{"type": "FeatureCollection", "features": ['
-        while batch := list(islice(stream.items, _BATCH)):
+        for batch in batched(stream.items, _BATCH):
             modify({"type": "FeatureCollection", "features": batch})
             for item in batch:
                 write_line(f"{separator}{json.dumps(item)}")
@@ -50,10 +48,7 @@ def alternates(*, items: ItemSource, replicas: Mapping[str, Any], rucio: Connect
             write_line(f"{separator if separator != ',' else ''}]}}")
 
 
-@verb(
-    "completion",
-    click.Argument(["shell"], type=click.Choice(["bash", "zsh", "fish"])),
-)
+@verb("completion", click.Argument(["shell"], type=click.Choice(["bash", "zsh", "fish"])))
 def completion(*, shell: str) -> None:
     """Print a shell completion script.
 
@@ -121,12 +116,7 @@ def download(
     "serve",
     option("--api", "The upstream STAC API.", "URL", required=True),
     option("--host", "Address to listen on.", default="127.0.0.1"),
-    option(
-        "--port",
-        "TCP port to listen on.",
-        type=click.IntRange(0, 65535),
-        default=8080,
-    ),
+    option("--port", "TCP port to listen on.", type=click.IntRange(0, 65535), default=8080),
     option("--root-url", "This server's URL in links; by default its address.", "URL"),
     flag("--trust-forwarded", "Take this server's URL from a reverse proxy's headers."),
     words(

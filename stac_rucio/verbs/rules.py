@@ -12,18 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stac_rucio.errors import ExitCode, Failure, counted, resumable
-from stac_rucio.options import (
-    ACCOUNT,
-    choice,
-    flag,
-    is_rule_id,
-    items,
-    number,
-    option,
-    verb,
-)
+from stac_rucio.options import ACCOUNT, choice, flag, is_rule_id, items, number, option, verb
 from stac_rucio.output import progress, reading, say, write_line
-from stac_rucio.verbs.admin import confirm, must_be_answerable
 from stac_rucio.verbs.catalogue import in_rucio
 
 if TYPE_CHECKING:
@@ -32,7 +22,7 @@ if TYPE_CHECKING:
     from stac_client._assets import AssetSelection
     from stac_client._items import ItemDict
     from stac_client._rules import ReplicationRules, RuleStatus
-    from stac_rucio.options import Connection, ItemSource
+    from stac_rucio.options import Connection, Consent, ItemSource
     from stac_rucio.output import Output
 
 _PLANNED = {
@@ -117,11 +107,13 @@ def _show_replication(  # noqa: PLR0917 - as many things are shown
     names = rucio.session.rses(rses)
     files = size_bytes = missing = 0
     datasets = set()
-    for batch, known in in_rucio(items, assets, rucio):
-        files += len(known)
-        size_bytes += sum(file.size_bytes for file in known.values())
-        missing += len({asset.did for asset in batch} - {*known})
-        datasets |= {asset.dataset for asset in batch if asset.did in known}
+    for asset, file in in_rucio(items, assets, rucio):
+        if file is None:
+            missing += 1
+            continue
+        files += 1
+        size_bytes += file.size_bytes
+        datasets.add(asset.dataset)
     found = {
         "rules": len(datasets) if rule["per_item"] else min(files, 1),
         "copies": rule["copies"],
@@ -193,20 +185,14 @@ def rules() -> None:
     """Delete replication rules."""
 
 
-@verb(
-    "delete",
-    _RULE_IDS,
-    flag("--at-once", "Skip Rucio's one-hour grace period."),
-    ACCOUNT,
-)
+@verb("delete", _RULE_IDS, flag("--at-once", "Skip Rucio's one-hour grace period."), ACCOUNT)
 def delete(
     *,
     ids: Sequence[str],
     rucio: Connection,
     output: Output,
     at_once: bool,
-    dry_run: bool,
-    yes: bool,
+    consent: Consent,
 ) -> None:
     """Delete rules; Rucio then deletes the copies that no other rule wants.
 
@@ -219,13 +205,13 @@ def delete(
         stac-rucio rules delete 9f86d081884c7d659a2feaa0c55ad015
         stac-rucio rules delete --yes --at-once - < rules.txt
     """
-    must_be_answerable(yes=yes or dry_run)
+    consent.require_answerable()
     found = rucio.stac.replication_rules(rule_ids(ids))
-    if dry_run or output.for_people:
+    if consent.dry_run or output.for_people:
         _show_rules(output, found)
-    if dry_run:
+    if consent.dry_run:
         return
-    confirm(f"Delete {counted(len(found), 'rule')}?", yes=yes)
+    consent.confirm(f"Delete {counted(len(found), 'rule')}?")
     resumable("Rules may be left; the same command deletes them.")
     rucio.stac.delete_replication_rules(found, at_once=at_once)
     if output.for_people:
@@ -237,10 +223,7 @@ def delete(
 rules.add_command(delete)
 
 
-@verb(
-    "status",
-    items("RULE-ID | ITEMS"),
-)
+@verb("status", items("RULE-ID | ITEMS"))
 def status(*, items: ItemSource, assets: AssetSelection, rucio: Connection, output: Output) -> None:
     """Show how far rules are, or where the assets of items are.
 
@@ -290,8 +273,7 @@ def _show_status(found: RuleStatus, output: Output) -> None:
         output.rows(_OF_RULE, of_rule)
         stuck = Counter((file["rse"], file["reason"]) for row in of_rule for file in row["stuck"])
         for (rse, reason), count in stuck.most_common():
-            said = f" {counted(count, 'file')} stuck on the way to {rse}: {reason}"
-            say(said)
+            say(f" {counted(count, 'file')} stuck on the way to {rse}: {reason}")
 
 
 @verb(

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from .processes import RunningProcess, Service
 
-_READY_TIMEOUT_S = 60.0
+_READY_TIMEOUT_S = 120.0
 
 
 @dataclass(frozen=True)

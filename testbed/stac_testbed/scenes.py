@@ -17,6 +17,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import shutil
+import tempfile
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -35,6 +38,9 @@ if TYPE_CHECKING:
 
 FILE_EXTENSION = "https://stac-extensions.github.io/file/v2.1.0/schema.json"
 PROJECTION_EXTENSION = "https://stac-extensions.github.io/projection/v2.0.0/schema.json"
+
+KEPT_SCENES = "STAC_TESTBED_SCENES"
+"""Environment variable with a folder that keeps the files of scenes from one lake for the next."""
 
 CRS = "EPSG:32632"
 """Coordinate reference system of every scene: UTM zone 32N, 6 to 12 degrees east."""
@@ -226,22 +232,49 @@ def _make_item(
         },
         stac_extensions=[FILE_EXTENSION, PROJECTION_EXTENSION],
     )
-    pixels = make_scene([band for _, _, band in kind.bands], seed)
-    for position, (key, title, _) in enumerate(kind.bands):
-        path, href = _locate(origins, position, f"{kind.collection}/{item.id}/{key}.tif")
-        write_cog(path, pixels[position], grid)
+    names = [*(f"{key}.tif" for key, _, _ in kind.bands), kind.thumbnail]
+    located = [
+        _locate(origins, position, f"{kind.collection}/{item.id}/{name}")
+        for position, name in enumerate(names)
+    ]
+    _write_files(kind, item.id, seed, grid, [path for path, _ in located])
+    for (key, title, _), (path, href) in zip(kind.bands, located):
         fields = {
             "proj:shape": [SIDE_PX, SIDE_PX],
             "proj:transform": list(grid),
             **_file_fields(path, with_checksum=kind.checksums),
         }
         item.add_asset(key, _asset(href, title, pystac.MediaType.COG, "data", fields))
-    path, href = _locate(origins, len(pixels), f"{kind.collection}/{item.id}/{kind.thumbnail}")
-    write_thumbnail(path, pixels, grid)
+    path, href = located[-1]
     fields = _file_fields(path, with_checksum=kind.checksums)
     thumbnail = _asset(href, "Thumbnail", pystac.MediaType.PNG, "thumbnail", fields)
     item.add_asset("thumbnail", thumbnail)
     return item
+
+
+def _write_files(
+    kind: _Kind, item_id: str, seed: tuple[int, int], grid: rasterio.Affine, paths: Sequence[Path]
+) -> None:
+    """Write the bands and the thumbnail of an item, or copy them where they are kept."""
+    kept = os.environ.get(KEPT_SCENES)
+    folder = Path(kept, kind.collection, item_id) if kept else None
+    if folder is not None and folder.exists():
+        for path in paths:
+            shutil.copyfile(folder / path.name, path)
+        return
+    pixels = make_scene([band for _, _, band in kind.bands], seed)
+    for path, band in zip(paths, pixels):
+        write_cog(path, band, grid)
+    write_thumbnail(paths[-1], pixels, grid)
+    if folder is not None:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        new = Path(tempfile.mkdtemp(dir=folder.parent))
+        for path in paths:
+            shutil.copyfile(path, new / path.name)
+        try:
+            new.rename(folder)
+        except OSError:  # another process has been faster
+            shutil.rmtree(new)
 
 
 def _locate(origins: Sequence[Origin], position: int, relative: str) -> tuple[Path, str]:

@@ -63,7 +63,7 @@ def test_the_page_shows_the_table():
 def test_nobody(stac_lake, method, path, headers, status):
     """Without a token of Rucio, or with an invented one, nothing is read or changed."""
     url = stac_lake.rucio_url + path
-    answer = requests.request(method, url, headers=headers, json=[], timeout=10)
+    answer = requests.request(method, url, headers=headers, json=[], timeout=60)
     assert answer.status_code == status
     assert answer.json()["ExceptionMessage"] in {
         "Token must be set.",

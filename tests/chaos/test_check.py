@@ -186,7 +186,7 @@ def test_answers_in_place_of_the_server(struck, kind):
     """Such a fault is answered by the proxy alone, and is over when it is over."""
     proxy, origin = struck
     proxy.arm(Strike(kind, nth=2))
-    statuses = [requests.get(f"{proxy.url}/x", timeout=5).status_code for _ in range(3)]
+    statuses = [requests.get(f"{proxy.url}/x", timeout=30).status_code for _ in range(3)]
     assert statuses == [200, ANSWERS[kind].status, 200]
     assert len(origin.seen) == 2
 
@@ -197,7 +197,7 @@ def test_resets(struck, kind, asked):
     proxy, origin = struck
     proxy.arm(Strike(kind))
     with pytest.raises(requests.ConnectionError):
-        requests.get(f"{proxy.url}/x", timeout=5)
+        requests.get(f"{proxy.url}/x", timeout=30)
     assert len(origin.seen) == asked
 
 
@@ -210,21 +210,21 @@ def test_bodies(struck, kind, body):
     proxy, _ = struck
     strike = Strike(kind, times=ALWAYS)
     proxy.arm(strike)
-    assert requests.get(f"{proxy.url}/x", timeout=5).content == body
+    assert requests.get(f"{proxy.url}/x", timeout=30).content == body
     assert strike.struck == ["GET /x"]
     proxy.disarm(strike)
-    assert requests.get(f"{proxy.url}/x", timeout=5).content == BODY
+    assert requests.get(f"{proxy.url}/x", timeout=30).content == BODY
 
 
 def test_half_a_body_that_is_announced_whole(struck):
     """The announced length, or the lack of an end, tells half a body from a whole one."""
     proxy, _ = struck
     proxy.arm(Strike("half"))
-    got = requests.get(f"{proxy.url}/x", timeout=5, stream=True)
+    got = requests.get(f"{proxy.url}/x", timeout=30, stream=True)
     assert (got.headers["Content-Length"], got.raw.read(100)) == ("10", BODY[:5])
     proxy.arm(Strike("half-chunked", nth=1))
     with pytest.raises(requests.exceptions.ChunkedEncodingError):
-        requests.get(f"{proxy.url}/x", timeout=5)
+        requests.get(f"{proxy.url}/x", timeout=30)
 
 
 def test_acts(struck):
@@ -234,7 +234,7 @@ def test_acts(struck):
     for kind in ("act-before", "act-after"):
         strike = Strike(kind, act=lambda: seen.append(len(origin.seen)))
         proxy.arm(strike)
-        requests.get(f"{proxy.url}/x", timeout=5)
+        requests.get(f"{proxy.url}/x", timeout=30)
         proxy.disarm(strike)
     assert seen == [0, 2]
 

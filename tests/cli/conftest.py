@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 from contextlib import ExitStack, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
@@ -89,10 +89,10 @@ def start(environment) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
 
 
 def _starter(environment, started) -> Callable[..., subprocess.Popen[bytes]]:
-    def popen(*args: object, **options: object) -> subprocess.Popen[bytes]:
-        pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    def popen(*args: object, **options: Any) -> subprocess.Popen[bytes]:
+        pipes: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
         command = [*PROGRAM, *map(str, args)]
-        process = subprocess.Popen(  # noqa: S603 - our own program
+        process: subprocess.Popen[bytes] = subprocess.Popen(  # noqa: S603 - our own program
             command, env=environment, **{**pipes, **options}
         )
         started.callback(_end, process)
@@ -111,10 +111,10 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 @pytest.fixture
-def items_file(tmp_path) -> Callable[[list], str]:
+def items_file(tmp_path) -> Callable[[list[Any]], str]:
     """Write items into a file of NDJSON."""
 
-    def write(items: list) -> str:
+    def write(items: list[Any]) -> str:
         path = tmp_path / "items.ndjson"
         path.write_text("".join(f"{json.dumps(item)}\n" for item in items))
         return str(path)

@@ -41,7 +41,7 @@ def test_stac_clients_search_is_piped_into_verbs(environment):
     folder.mkdir()
     beside = os.pathsep.join([str(Path(sys.executable).parent), environment["PATH"]])
     variables = {"PYTHON": sys.executable, "FOLDER": str(folder), "PATH": beside}
-    bash = shutil.which("bash")
+    bash = shutil.which("bash") or "bash"
     done = subprocess.run(  # noqa: S603 - our own script
         [bash, "-o", "pipefail", "-c", script],
         env={**environment, **variables},
@@ -74,10 +74,12 @@ def test_an_interrupted_sync_goes_on(start, environment, rucio, number, code):
         )
     sync = ("sync", "-", "--rse", "STAC", "--json")
     process = start(*sync)
+    assert process.stdout is not None
+    assert process.stderr is not None
     # And no end; in a thread, because it does not read all of it before it writes.
     feeder = threading.Thread(target=feed, args=(process.stdin, lines(items[:8])))
     feeder.start()
-    first = []
+    first: list[dict[str, str]] = []
     while len({row["item"] for row in first}) < 2:
         first.append(json.loads(process.stdout.readline()))
     done = first[0]["item"]
@@ -104,9 +106,20 @@ def test_an_interrupted_sync_goes_on(start, environment, rucio, number, code):
 def test_nobody_reads(start, collection):
     """Where the output is closed, as by `head`, the program ends without a word."""
     process = start("plan", "-", "--rse", "STAC", "--json")
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stderr is not None
     process.stdout.close()
     process.stdin.write(lines(many_items(collection, 1, 1)))
     process.stdin.close()
+    assert process.stderr.read() == b""
+    assert process.wait(60) == 141
+
+
+def test_nobody_reads_what_click_writes(start):
+    """The same where a verb prints for people."""
+    process = start("completion", "bash")
+    process.stdout.close()
     assert process.stderr.read() == b""
     assert process.wait(60) == 141
 
@@ -190,7 +203,7 @@ def test_serve(start, stac_lake):
                 (item,) = requests.post(url, json=wanted, timeout=10).json()["features"]
                 break
             except requests.ConnectionError:
-                assert server.poll() is None, server.stderr.read()
+                assert server.poll() is None, server.stderr and server.stderr.read()
                 assert time.monotonic() < deadline
                 time.sleep(0.1)
         assert item["assets"]["vv"]["alternate:name"] == "STAC"

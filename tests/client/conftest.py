@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
@@ -16,6 +17,12 @@ from tests.origin import running_origin
 
 from .files import DOWNLOAD, asset_at
 from .modifying import COPY, Clock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.origin import Origin
+
 
 # The machine may be busy; how long an example takes says nothing here.
 hypothesis.settings.register_profile(
@@ -39,7 +46,7 @@ def other_origin():
 
 
 @pytest.fixture
-def storage():
+def storage() -> Iterator[Origin]:
     """A running server of files."""
     with running_origin() as server:
         yield server

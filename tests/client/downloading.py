@@ -19,7 +19,7 @@ LARGE = bytes(range(255)) * 12_000  # more than two of the chunks that files are
 OTHER = bytes(reversed(BODY))  # of the same size
 
 
-def scene(item_id="i", *keys, collection="alps", href=RED_HREF, **fields):
+def scene(item_id="i", *keys, collection: str | None = "alps", href=RED_HREF, **fields):
     """An item with data assets of these keys, by default only `red`."""
     assets = {key: {"href": href, "roles": ["data"], **fields} for key in keys or ("red",)}
     self_link = f"https://stac.example.org/collections/{collection}/items/{item_id}"

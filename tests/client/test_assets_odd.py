@@ -39,6 +39,7 @@ def test_assets_that_are_none(odd):
     found = {
         each.key: each for each in select_assets(make_item(assets={"a": odd, "b": {"href": HREF}}))
     }
+    assert isinstance(found["a"], Outcome)
     assert found["a"].reason == "no href"
     assert isinstance(found["b"], Asset)
 

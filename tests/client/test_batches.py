@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stac_client._registration import difference, item_batches
+from stac_client import _registration
+from stac_client._registration import difference
 from stac_client._rucio import file_of
 
 from .files import MD5, asset_at
+
+item_batches: Any = _registration.item_batches  # of items that stand for a number of assets
 
 
 def assets_of(item):

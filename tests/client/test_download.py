@@ -34,6 +34,7 @@ def test_a_file(rucio, storage, tmp_path):
     url = storage.add("/f", BODY)
     rucio.add(BODY, {"DISK": url})
     (outcome,) = downloads = download(rucio, tmp_path)
+    assert outcome.path is not None
     assert outcome.path == tmp_path / RED
     assert outcome.path.read_bytes() == BODY
     assert (outcome.state, outcome.size_bytes, outcome.reason) == (DOWNLOADED, len(BODY), "")
@@ -88,6 +89,7 @@ def test_an_empty_file(rucio, storage, tmp_path):
     """A file of no bytes is a file."""
     rucio.add(b"", {"DISK": storage.add("/f", b"")})
     (outcome,) = download(rucio, tmp_path)
+    assert outcome.path is not None
     assert (outcome.state, outcome.path.stat().st_size) == (DOWNLOADED, 0)
 
 
@@ -108,6 +110,7 @@ def test_another_replica(rucio, storage, tmp_path, answer):
     rucio.add(BODY, {"A": bad, "B": storage.add("/g", BODY)})
     (outcome,) = download(rucio, tmp_path)
     assert (outcome.state, outcome.rse) == (DOWNLOADED, "B")
+    assert outcome.path is not None
     assert outcome.path.read_bytes() == BODY
     assert storage.seen[0].path == "/f"
     assert len(storage.requests_of("/g")) == 1

@@ -64,6 +64,7 @@ def test_odd_ids(rucio, storage, tmp_path, odd):
     folder = tmp_path / "folder"
     (outcome,) = download(rucio, folder, scene(odd, odd, collection=odd))
     assert outcome.state is DOWNLOADED
+    assert outcome.path is not None
     assert outcome.path.relative_to(folder).parts[2:]
     assert len(files_in(tmp_path)) == 1
 

@@ -27,6 +27,7 @@ def test_broken_off(rucio, storage, tmp_path):
     rucio.add(LARGE, {"A": storage.add("/f", LARGE, *answers), "B": storage.add("/g", LARGE)})
     (outcome,) = download(rucio, tmp_path)
     assert (outcome.state, outcome.rse) == (DOWNLOADED, "A")
+    assert outcome.path is not None
     assert outcome.path.read_bytes() == LARGE
     assert ranges(storage) == [
         None,
@@ -41,6 +42,7 @@ def test_no_further(rucio, storage, tmp_path):
     rucio.add(LARGE, {"A": storage.add("/f", LARGE, *answers), "B": storage.add("/g", LARGE)})
     (outcome,) = download(rucio, tmp_path)
     assert (outcome.state, outcome.rse) == (DOWNLOADED, "B")
+    assert outcome.path is not None
     assert outcome.path.read_bytes() == LARGE
 
 
@@ -68,6 +70,7 @@ def test_a_killed_process(rucio, storage, tmp_path):
     begun_bytes = half.stat().st_size
     assert not (tmp_path / RED).exists()
     (outcome,) = download(rucio, tmp_path)
+    assert outcome.path is not None
     assert outcome.path.read_bytes() == LARGE
     assert ranges(storage) == [None, f"bytes={begun_bytes}-"]
     assert files_in(tmp_path) == [RED]
@@ -110,6 +113,7 @@ def test_the_file_has_changed(rucio, storage, tmp_path, answer):
     storage.add("/f", LARGE, answer, etag='"2"')
     (outcome,) = download(rucio, tmp_path)
     assert outcome.state is DOWNLOADED
+    assert outcome.path is not None
     assert outcome.path.read_bytes() == LARGE
 
 
@@ -121,6 +125,7 @@ def test_the_file_has_changed_and_nothing_is_known(rucio, storage, tmp_path, ans
     half.write_bytes(bytes(half.stat().st_size))
     storage.add("/f", LARGE, answer, etag='"2"')
     (outcome,) = download(rucio, tmp_path)
+    assert outcome.path is not None
     assert outcome.path.read_bytes() == LARGE
 
 
@@ -143,6 +148,7 @@ def test_what_was_left_is_wrong(rucio, storage, tmp_path):
     half.write_bytes(bytes(half.stat().st_size))
     storage.add("/f", LARGE)
     (outcome,) = download(rucio, tmp_path)
+    assert outcome.path is not None
     assert outcome.path.read_bytes() == LARGE
     assert ranges(storage) == [f"bytes={HALF_BYTES}-", None]
 
@@ -163,6 +169,7 @@ def test_the_half_of_another_replica(rucio, storage, tmp_path):
     (outcome,) = download(rucio, tmp_path)
     assert outcome.rse == "B"
     assert ranges(storage, "/g") == [None]
+    assert outcome.path is not None
     assert outcome.path.read_bytes() == LARGE
 
 

@@ -48,7 +48,7 @@ def test_a_slow_file_is_interrupted(rucio, storage, tmp_path):
         handler.end_headers()
         for begin in range(0, len(content), 100_000):
             handler.wfile.write(content[begin : begin + 100_000])
-            if handler.server.gate.wait(0.2):
+            if handler.server.gate.wait(1):
                 break
         handler.close_connection = True
 
@@ -60,7 +60,7 @@ def test_a_slow_file_is_interrupted(rucio, storage, tmp_path):
     begin = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         download(rucio, tmp_path, on_progress=interrupt)
-    assert time.monotonic() - begin < 3  # of six seconds
+    assert time.monotonic() - begin < 15  # of thirty seconds
 
 
 def test_rucio_does_not_answer(rucio, tmp_path, monkeypatch):

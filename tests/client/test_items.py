@@ -39,7 +39,7 @@ def make_object(name):
 def make_collection():
     """A collection."""
     extent = pystac.Extent(
-        pystac.SpatialExtent([[5, 45, 9, 47]]), pystac.TemporalExtent([[None, None]])
+        pystac.SpatialExtent([5, 45, 9, 47]), pystac.TemporalExtent([None, None])
     )
     return pystac.Collection("c", "…", extent)
 

@@ -56,7 +56,9 @@ def opened(folder):
     for item in catalogue.get_items(recursive=True):
         document = item.to_dict()
         assert validate_dict(document, extensions=[]) != []
-        assert item.get_collection().id == item.collection_id
+        collection = item.get_collection()
+        assert collection is not None
+        assert collection.id == item.collection_id
         assert item.get_root() is catalogue
         items[item.collection_id, item.id] = item
     return items

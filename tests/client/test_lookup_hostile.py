@@ -216,7 +216,12 @@ def test_redirects_keep_connections(origin, session, monkeypatch):
     """Neither HEAD nor a redirect costs the connection."""
     taken = []
     take = type(origin).get_request
-    monkeypatch.setattr(origin, "get_request", lambda: taken.append(1) or take(origin))
+
+    def counted():
+        taken.append(1)
+        return take(origin)
+
+    monkeypatch.setattr(origin, "get_request", counted)
     origin.add("/y.tif", WHOLE)
     for number in range(3):
         moved = Answer(b"moved", 302, headers={"Location": "/y.tif"})

@@ -180,7 +180,10 @@ def test_no_credentials_of_this_machine(origin, other_origin, session, probe):
 def test_body_that_is_stored_compressed(origin, session):
     """Google's hash is that of what it stores, which says nothing where it sends something else."""
     stored = base64.b64encode(hashlib.md5(b"stored", usedforsecurity=False).digest()).decode()
-    headers = {"x-goog-hash": f"md5={stored}", "x-goog-stored-content-encoding": "gzip"}
+    headers: dict[str, str | None] = {
+        "x-goog-hash": f"md5={stored}",
+        "x-goog-stored-content-encoding": "gzip",
+    }
     url = origin.add("/x.tif", Answer(BODY, headers=headers))
     assert known(complete(asset_at(url), DOWNLOAD, session)) == (SIZE, ADLER32, None)
 

@@ -8,6 +8,7 @@ import json
 import pathlib
 import pickle
 from dataclasses import FrozenInstanceError
+from typing import Any
 
 import pystac
 import pytest
@@ -45,7 +46,7 @@ def modifier(replicas):
     return Modifier(replicas)
 
 
-EXPECTED = {
+EXPECTED: dict[str, Any] = {
     "href": HREF,
     "title": "x",
     "alternate:name": "STAC",
@@ -58,7 +59,10 @@ EXPECTED = {
 
 def test_page(modifier, replicas):
     """A page is modified in place, in one request, and keeps its objects."""
-    page = {"type": "FeatureCollection", "features": [make_item(), make_item(id="other")]}
+    page: dict[str, Any] = {
+        "type": "FeatureCollection",
+        "features": [make_item(), make_item(id="other")],
+    }
     features = list(page["features"])
     assets = [feature["assets"]["a"] for feature in features]
     untouched = copy.deepcopy(features[1])
@@ -224,7 +228,7 @@ def test_options_add_up(replicas):
 def make_collection():
     """A collection."""
     extent = pystac.Extent(
-        pystac.SpatialExtent([[5, 45, 9, 47]]), pystac.TemporalExtent([[None, None]])
+        pystac.SpatialExtent([5, 45, 9, 47]), pystac.TemporalExtent([None, None])
     )
     return pystac.Collection("c", "…", extent)
 
@@ -378,7 +382,11 @@ def test_objects_and_dicts_alike():
     """An item gets the same alternates whether it is handed over as object or as dict."""
     assets = {key: {"href": HREF} for key in ("a", "a.tif", "b", "b:c/d")}
     selected = list(select_assets(make_item(assets=assets)))
-    pfns = {each.did: {"DISK": [f"https://disk.example.org{each.did.name}"]} for each in selected}
+    pfns = {
+        each.did: {"DISK": [f"https://disk.example.org{each.did.name}"]}
+        for each in selected
+        if each.did
+    }
     assert len(pfns) == 4
     as_dict = make_item(assets=assets)
     as_object = pystac.Item.from_dict(copy.deepcopy(as_dict))

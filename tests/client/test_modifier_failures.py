@@ -183,7 +183,7 @@ def test_nonsense_about_rses(server, monkeypatch, method, odd):
     assert not is_modified(found)
 
 
-def test_no_half_modified_page(server):
+def test_no_half_modified_page(server, monkeypatch):
     """Where one of several requests fails, or a function does, the whole page stays."""
     found = page(assets=2500)
     list_replicas = FakeRucio.list_replicas
@@ -193,12 +193,10 @@ def test_no_half_modified_page(server):
             raise DatabaseException("locked")
         return list_replicas(self, dids, **options)
 
-    FakeRucio.list_replicas = fail
-    try:
+    with monkeypatch.context() as patched:
+        patched.setattr(FakeRucio, "list_replicas", fail)
         with pytest.warns(AlternatesWarning):
             Modifier(server)(found)
-    finally:
-        FakeRucio.list_replicas = list_replicas
     assert not is_modified(found)
     calls = []
 

@@ -294,7 +294,7 @@ def test_several_threads():
 
 def test_reports():
     """A report is made only of what has changed."""
-    reports = []
+    reports: list[Progress] = []
     tally = Tally(reports.append)
     tally.report()
     tally.report()

@@ -32,6 +32,8 @@ AWAY = requests.ConnectionError("[Errno 111] Connection refused")
 class FakeClient:
     """A client that has nothing to ask."""
 
+    timeout: float
+
     account = "root"
     host = "https://rucio.example.org"
 
@@ -45,7 +47,7 @@ class Sender(Rucio):
     def __init__(self):
         super().__init__(FakeClient())
 
-    def send(self, values, request):
+    def send(self, values, request):  # type: ignore[override]  # it says itself what it does
         """Send all values."""
         return super().send("sending", values, lambda part, _: request(part))
 
@@ -60,7 +62,7 @@ class Clock:
 
     def __init__(self):
         self.now = 0.0
-        self.pauses = []
+        self.pauses: list[float] = []
 
     def monotonic(self):
         """The time in seconds."""
@@ -90,7 +92,7 @@ class BusyServer:
     def __init__(self, *errors):
         """Take the errors."""
         self.errors = [*errors]
-        self.sizes = []
+        self.sizes: list[int] = []
 
     def request(self, values=()):
         """Take a request, or refuse it as Rucio's client does."""
@@ -225,8 +227,8 @@ class SlowServer:
     def __init__(self, most):
         """Take the most values that it is quick enough for."""
         self.most = most
-        self.sizes = []
-        self.taken = []
+        self.sizes: list[int] = []
+        self.taken: list[int] = []
 
     def request(self, values):
         """Take a request, or let the proxy end it."""
@@ -294,8 +296,8 @@ class Server:
         self.bad = frozenset(bad)
         self.most = most
         self.error = error
-        self.sizes = []
-        self.taken = []
+        self.sizes: list[int] = []
+        self.taken: list[int] = []
 
     def request(self, values):
         """Take a request, or refuse it as Rucio's client does."""

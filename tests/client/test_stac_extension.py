@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -27,10 +28,10 @@ BODY = b"hour,level_m\n0,2.31\n"  # of each file of the example
 ADLER32 = "4b1f0603"
 MD5 = "216e0ad794d40a8ef7a67c6b069cab23"
 
-WRONG_TEXTS = [None, 7, True, "", [], {}]
+WRONG_TEXTS: list[Any] = [None, 7, True, "", [], {}]
 WRONG_SCOPES = [*WRONG_TEXTS, "a:b", "a/b", "a b", "a\n", "ä"]
 WRONG_NAMES = [*WRONG_TEXTS, "a b", "a\n", "\ta", " "]
-WRONG_SIZES = [None, -1, 1.5, True, "20", "", []]
+WRONG_SIZES: list[Any] = [None, -1, 1.5, True, "20", "", []]
 WRONG_ADLER32S = [*WRONG_TEXTS, ADLER32[1:], "0" + ADLER32, "0x" + ADLER32[2:], ADLER32 + "\n"]
 WRONG_MD5S = [*WRONG_TEXTS, MD5.upper(), MD5[1:], "d50110" + MD5, MD5[1:] + "g", MD5 + "\n"]
 WRONG_SCHEMES = [*WRONG_TEXTS, "https://", "https,root", "ht tps"]

@@ -60,7 +60,7 @@ class Page(HTMLParser):
         """Note what is no element and no text."""
         self.tags.append(("other", data))
 
-    handle_decl = unknown_decl = handle_pi = handle_comment
+    handle_decl = unknown_decl = handle_pi = handle_comment  # type: ignore[assignment]  # by other names
 
     def handle_data(self, data):
         """Note text."""
@@ -105,7 +105,7 @@ def test_it_is_used_as_a_list_is():
     assert [first, *others] == RULES
     assert list(reversed(rules)) == rules[::-1] == RULES[::-1]
     assert RULES[1] in rules
-    assert "rule" not in rules
+    assert "rule" not in rules  # type: ignore[comparison-overlap]  # it holds no texts
     assert (rules.index(RULES[1]), rules.count(RULES[1])) == (1, 1)
     with pytest.raises(IndexError):
         rules[3]
@@ -115,9 +115,9 @@ def test_it_does_not_change():
     """Neither a table nor its records can be changed."""
     rules = ReplicationRules(RULES)
     with pytest.raises(TypeError):
-        rules[0] = RULES[1]
+        rules[0] = RULES[1]  # type: ignore[index]  # what must not be
     with pytest.raises(AttributeError):
-        rules[0].state = "OK"
+        rules[0].state = "OK"  # type: ignore[misc]  # what must not be
 
 
 def test_parts_are_of_the_same_kind():
@@ -213,7 +213,10 @@ def test_no_markup_of_the_input_survives(text):
     """Whatever a text holds, the page has the tags and attributes that it always has."""
 
     def page_of(text: str) -> Page:
-        rows = [{"item": f"x{text}", f"RSE {text}": f"x{text}", "files": 3}, {"item": "plain"}]
+        rows: list[dict[str, object]] = [
+            {"item": f"x{text}", f"RSE {text}": f"x{text}", "files": 3},
+            {"item": "plain"},
+        ]
         return Page(to_html(f"x{text}", Bar(1, 2, f"x{text}"), rows, f"x{text}"))
 
     page = page_of(text)
@@ -262,9 +265,9 @@ def test_many_rows():
 def test_a_table_fits_a_terminal():
     """On a narrow screen texts are broken, ids and sizes are not."""
     rows = [{"id": "i" * 60, "why": "because " * 8, "size": 5_000_000, "ok": True}]
-    console = Console(file=io.StringIO(), width=100)
+    console = Console(file=(output := io.StringIO()), width=100)
     console.print(table(rows, {"id": "id", "size": "bytes"}))
-    lines = console.file.getvalue().splitlines()
+    lines = output.getvalue().splitlines()
     assert max(map(len, lines)) <= 100
     assert lines[3].split() == ["i" * 60, *["because"] * 3, "5.0", "MB", "yes"]
     assert [line.strip() for line in lines[4:6]] == ["because because because", "because because"]

@@ -17,11 +17,12 @@ from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser
 
 if TYPE_CHECKING:
     from sybil import Example
+    from sybil.typing import Parser
 
 
 def main(page: Path) -> None:
     """Run the blocks of a page; the first that fails ends it."""
-    parsers = [PythonCodeBlockParser(), CodeBlockParser("sh", evaluator=_shell)]
+    parsers: list[Parser] = [PythonCodeBlockParser(), CodeBlockParser("sh", evaluator=_shell)]
     for example in Sybil(parsers).parse(page).examples():
         print(f"{page.name}:{example.line}", flush=True)
         example.evaluate()

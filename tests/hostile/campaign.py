@@ -14,8 +14,8 @@ from .material import SECRET, Material
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-CASE_S = 10.0
-"""How long a case may take: none needs a hundredth, however busy the machine is."""
+CASE_S = 30.0
+"""How long a case may take: none needs a hundredth of it, however busy the machine is."""
 SEED = 20250611
 
 TARGETS: list[Target] = []

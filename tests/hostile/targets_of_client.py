@@ -40,6 +40,7 @@ def items(made: Material) -> object:
 def pages(made: Material) -> object:
     """Whatever is given as items gives items, or an error that says what it is."""
     thing = made.choice([made.page, made.value, made.deep])()
+    thing = thing if isinstance(thing, dict) else {"features": thing}  # texts are places
     return [
         type(each)
         for item in iter_items(made.choice([thing, [thing]]))
@@ -131,8 +132,9 @@ def downloads(made: Material) -> None:
         folder = Path(scratch).resolve()
         (folder / "link").symlink_to("/")
         texts = [made.choice([made.text(), "..", "link", "catalog.json"]) for _ in range(3)]
-        ids = [text.replace(SECRET, "x") for text in texts]
-        target = place(folder, DID("s", asset_name(*ids, made.choice([made.url(), None]))))
+        collection, item, key = (text.replace(SECRET, "x") for text in texts)
+        name = asset_name(collection, item, key, made.choice([made.url(), None]))
+        target = place(folder, DID("s", name))
         part = Part(target)
         for path in (target, part.path):
             assert folder in path.parents

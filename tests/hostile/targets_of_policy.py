@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import configparser
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import requests
@@ -15,7 +15,7 @@ from stac_policy.algorithms import collocation_hints, lfn2pfn, pfn2lfn
 from stac_policy.dids import is_asset, stac_parts
 from stac_policy.scope import scope
 from stac_policy.settings import Settings, _text, parse
-from stac_policy.stac_api import StacApiError, _item
+from stac_policy.stac_api import _item
 from stac_policy.urls import absolute, is_allowed, redact, refusal
 
 from .campaign import target
@@ -141,14 +141,14 @@ def sections(made: Material) -> object:
     parser = configparser.ConfigParser(strict=False)
     text = "\n".join(line.replace("\n", " ") for line in lines)
     parser.read_string("[stac]\n" + text.replace(SECRET, "x"))
-    return parse({option: _text(parser, option) for option in parser.options("stac")})[1]
+    return parse({option: _text(parser, "stac", option) for option in parser.options("stac")})[1]
 
 
-@target(8_000, StacApiError)
+@target(8_000, http.FetchError)
 def answers_of_apis(made: Material) -> object:
     """An answer is an item, or none; its URLs are judged as all others."""
     answer = made.item() if made.random() < 0.7 else made.value()
-    wanted = answer.get("id") if isinstance(answer, dict) else "i"
+    wanted: Any = answer.get("id") if isinstance(answer, dict) else "i"
     item = _item(answer, wanted, redact(made.url()))
     return [refusal(item.url(key) or "", ALLOWED) for key in item.hrefs]
 

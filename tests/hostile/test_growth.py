@@ -45,23 +45,29 @@ class Expression:
     """A regular expression, and how it is used."""
 
     where: str
-    pattern: re.Pattern
+    pattern: re.Pattern[str]
     methods: tuple[str, ...]
 
 
 def expressions_in(path):
     """Collect the regular expressions of a source file."""
-    tree = ast.parse(path.read_text())
+    text = path.read_text()
+    if "import re\n" not in text:
+        return
+    tree = ast.parse(text)
+    parents: dict[ast.AST, ast.AST] = {}
     for node in ast.walk(tree):
-        for child in ast.iter_child_nodes(node):
-            child.parent = node
+        parents |= dict.fromkeys(ast.iter_child_nodes(node), node)
     for call in ast.walk(tree):
         if not (isinstance(call, ast.Call) and is_of_re(call.func)):
             continue
         pattern = re.compile(*(evaluated(argument) for argument in arguments_of(call)))
+        assert isinstance(call.func, ast.Attribute)
         used = {call.func.attr}
         if used == {"compile"}:
-            name = ast.unparse(call.parent.targets[0])
+            assignment = parents[call]
+            assert isinstance(assignment, ast.Assign)
+            name = ast.unparse(assignment.targets[0])
             used = {
                 each.attr
                 for each in ast.walk(tree)

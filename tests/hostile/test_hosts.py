@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -70,10 +72,10 @@ class _Redirecting(BaseAdapter):
 
     def __init__(self):
         super().__init__()
-        self.hosts = set()
+        self.hosts: set[str | None] = set()
         self.location = ""
 
-    def send(self, request, **_options):
+    def send(self, request: Any, *_arguments: Any, **_options: Any) -> requests.Response:
         response = requests.Response()
         response.url, response.request, response.raw = request.url, request, _Nothing()
         is_first = request.url == "https://data.example.org/first"
@@ -81,7 +83,7 @@ class _Redirecting(BaseAdapter):
         if is_first:
             response.headers["Location"] = self.location
         else:
-            self.hosts.add(requests.utils.urlparse(request.url).hostname)
+            self.hosts.add(urlsplit(request.url).hostname)
         return response
 
     def close(self):

@@ -8,7 +8,7 @@ from pathlib import Path
 from rucio.core.did_meta_plugins import json_meta
 
 
-class Metadata(json_meta.JSONDidMeta):
+class Metadata(json_meta.JSONDidMeta):  # type: ignore[misc]  # Rucio has no types
     """Keeps metadata of any key in the database; Rucio's own plugin does so, but not on SQLite."""
 
     def __init__(self):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from typing import TYPE_CHECKING
 
 import pystac
 import pytest
@@ -11,6 +12,9 @@ from rucio.common.exception import DatabaseException
 
 from stac_client import RequestError, StacClient, State
 from tests.items import make_asset, make_item, many_items
+
+if TYPE_CHECKING:
+    from stac_client import Outcome
 
 pytestmark = pytest.mark.usefixtures("_small_batches")
 LOCKED = "(sqlite3.OperationalError) database is locked"
@@ -151,7 +155,7 @@ def test_items_that_end_too_early(client, collection, tmp_path):
         yield from items
         raise pystac.STACError("the page is no page")
 
-    outcomes = []
+    outcomes: list[Outcome] = []
     with pytest.raises(RequestError, match="the page is no page"):
         outcomes.extend(client.sync(broken(), "STAC", tmp_path / "journal"))
     assert len(outcomes) == 200

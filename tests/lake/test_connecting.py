@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from typing import Any
 
 import pystac_client
 import pytest
@@ -87,7 +88,10 @@ def test_unreachable_rucio_leaves_items_as_they_are(stac_lake):
     rucio.list_hosts = ["http://127.0.0.1:9"]
     plain = pystac_client.Client.open(stac_lake.stac_url)
     modified = pystac_client.Client.open(stac_lake.stac_url, modifier=StacClient(rucio).modifier)
-    wanted = {"collections": stac_lake.collections[:1], "ids": ["mont-blanc-20250601"]}
+    wanted: dict[str, Any] = {
+        "collections": stac_lake.collections[:1],
+        "ids": ["mont-blanc-20250601"],
+    }
     with pytest.warns(AlternatesWarning, match="does not answer"):
         (item,) = modified.search(**wanted).items()
     (original,) = plain.search(**wanted).items()

@@ -15,7 +15,7 @@ SECRET = "s3cr3t"  # noqa: S105 - no log may hold it
 
 def metrics(lake):
     """The value of each metric, as Prometheus reads them."""
-    answer = requests.get(f"{lake.rucio_url}/metrics/", timeout=10)
+    answer = requests.get(f"{lake.rucio_url}/metrics/", timeout=60)
     assert answer.status_code == 200
     return {
         name: float(value)

@@ -34,7 +34,7 @@ class OtherServer:
     def client(self, tokens, **credentials):
         """A Rucio client of the account root at this server, with its tokens in a folder."""
 
-        class OtherClient(Client):
+        class OtherClient(Client):  # type: ignore[misc]  # Rucio has no types
             TOKEN_PATH_PREFIX = f"{tokens}/"
 
         return OtherClient(
@@ -96,7 +96,7 @@ def wait_until_ready(server, process):
     deadline = time.monotonic() + 120
     while process.poll() is None and time.monotonic() < deadline:
         try:
-            requests.get(f"{server.url}/ping", timeout=10, verify=server.folder / "server.crt")
+            requests.get(f"{server.url}/ping", timeout=60, verify=server.folder / "server.crt")
         except requests.RequestException:
             time.sleep(0.2)
         else:

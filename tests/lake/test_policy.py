@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pystac_client
 import pytest
@@ -21,6 +22,9 @@ from stac_policy.algorithms import pfn2lfn
 from stac_policy.naming import DID, collection_scope, item_name
 from stac_testbed import STORAGE_RSES
 from tests.items import make_asset, make_item, many_items
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 DISK = next(iter(STORAGE_RSES.values()))
 ITEM = "aletsch-20250611"
@@ -92,7 +96,7 @@ def test_a_registrar_may_do_nothing_else(stac_lake, rucio, collection):
     name = f"/{collection}/item/x.tif"
     rucio.add_scope("root", f"{collection}-other")
     rucio.add_dataset(collection, "not-stac")
-    refused = [
+    refused: list[Callable[[], object]] = [
         lambda: registrar.add_replicas(DISK, [file(collection, name)]),
         lambda: registrar.add_dids([{"scope": collection, "name": "x", "type": "DATASET"}]),
         lambda: registrar.add_dids(
@@ -150,7 +154,7 @@ def test_an_ordinary_account_may_not_register(stac_lake, collection):
 def test_storages_are_browsable(stac_lake, item, client):
     """With `lfn2pfn_algorithm=stac` a storage holds COLLECTION/ITEM/ASSET, and gives names back."""
     rules = client.create_replication_rules([item], DISK, assets=["red", "nir", "thumbnail"])
-    assert [rule.state for rule in client.wait(rules, timeout_s=60, poll_s=1)] == ["OK"]
+    assert [rule.state for rule in client.wait(rules, timeout_s=180, poll_s=1)] == ["OK"]
     folder = stac_lake.layout.data("storage-a") / "rucio" / "alpine-optical" / ITEM
     assert sorted(path.name for path in folder.iterdir()) == ["nir.tif", "red.tif", "thumbnail.png"]
     parsed = {"path": f"/alpine-optical/{ITEM}/", "name": "red.tif"}
@@ -201,12 +205,12 @@ def test_replication_to_a_non_deterministic_rse(stac_lake, rucio, item, client):
     """Rucio's conveyor asks `stac_path` for the path of the copy, and keeps it with the replica."""
     add_non_deterministic(stac_lake, rucio, "ND", "/nd/", naming_convention="stac_path")
     rules = client.create_replication_rules([item], "ND", assets=["red"])
-    assert [rule.state for rule in client.wait(rules, timeout_s=60, poll_s=1)] == ["OK"]
+    assert [rule.state for rule in client.wait(rules, timeout_s=180, poll_s=1)] == ["OK"]
     pfn = copy_at(rucio, DID("alpine-optical", f"/alpine-optical/{ITEM}/red.tif"), "ND")
     assert pfn == f"{stac_lake.layout.url('storage-b')}/nd/alpine-optical/{ITEM}/red.tif"
     assert (
-        requests.get(pfn, timeout=10).content
-        == requests.get(item.assets["red"].href, timeout=10).content
+        requests.get(pfn, timeout=60).content
+        == requests.get(item.assets["red"].href, timeout=60).content
     )
 
 
@@ -217,7 +221,7 @@ def test_the_default_algorithm_gives_the_original_url(stac_lake, rucio, item, cl
     """
     add_non_deterministic(stac_lake, rucio, "MIRROR", "/mirror/")
     rules = client.create_replication_rules([item], "MIRROR", assets=["red"])
-    assert [rule.state for rule in client.wait(rules, timeout_s=60, poll_s=1)] == ["OK"]
+    assert [rule.state for rule in client.wait(rules, timeout_s=180, poll_s=1)] == ["OK"]
     pfn = copy_at(rucio, DID("alpine-optical", f"/alpine-optical/{ITEM}/red.tif"), "MIRROR")
     assert item.assets["red"].href.partition("://")[2] in pfn
 
@@ -292,7 +296,7 @@ def test_rucio_rule_add(stac_lake, rucio, typed):
 
 def wait_until_gone(rucio, rule_id):
     """Wait until the judge-cleaner has deleted a rule."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while time.monotonic() < deadline:
         try:
             rucio.get_replication_rule(rule_id)
@@ -309,7 +313,7 @@ def test_rucio_download(stac_lake, item, tmp_path, typed):
     for key, name in (("red", "red.tif"), ("nir", "nir.tif"), ("thumbnail", "thumbnail.png")):
         (path,) = tmp_path.rglob(name)
         assert path.parent.name == ITEM
-        assert path.read_bytes() == requests.get(item.assets[key].href, timeout=10).content
+        assert path.read_bytes() == requests.get(item.assets[key].href, timeout=60).content
 
 
 def test_rucio_download_of_one_asset(stac_lake, item, tmp_path):
@@ -317,13 +321,13 @@ def test_rucio_download_of_one_asset(stac_lake, item, tmp_path):
     typed = f"alpine-optical/{ITEM}/red.tif"
     rucio_command(stac_lake, "download", "--rses", "STAC", typed, cwd=tmp_path)
     (path,) = tmp_path.rglob("red.tif")
-    assert path.read_bytes() == requests.get(item.assets["red"].href, timeout=10).content
+    assert path.read_bytes() == requests.get(item.assets["red"].href, timeout=60).content
 
 
 def test_the_stock_client_verifies(stac_lake, client, collection, tmp_path):
     """A file whose bytes are not those that were registered is not kept."""
     url = f"{stac_lake.layout.url('origin-a')}/alpine-optical/{ITEM}/red.tif"
-    size_bytes = int(requests.head(url, timeout=10).headers["Content-Length"])
+    size_bytes = int(requests.head(url, timeout=60).headers["Content-Length"])
     wrong = make_asset(url, size_bytes=size_bytes, adler32="00000001")
     client.create_replicas([make_item(collection, "scene", {"x": wrong})], "STAC")
     result = run_rucio(stac_lake, "download", f"{collection}/scene", cwd=tmp_path)

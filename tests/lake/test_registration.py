@@ -34,7 +34,7 @@ def test_urls_sizes_and_checksums_are_the_origins(client, rucio, scenes):
         file = files[outcome.did]
         href = hrefs[outcome.item, outcome.key]
         assert file["rses"]["STAC"] == [href]
-        content = requests.get(href, timeout=10).content
+        content = requests.get(href, timeout=60).content
         assert file["bytes"] == len(content)
         assert file["adler32"] in {None, f"{zlib.adler32(content):08x}"}
         assert file["md5"] in {None, hashlib.md5(content, usedforsecurity=False).hexdigest()}

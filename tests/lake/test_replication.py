@@ -6,6 +6,7 @@ import copy
 import hashlib
 import json
 from importlib import resources
+from typing import Any
 
 import jsonschema
 import pystac_client
@@ -41,7 +42,7 @@ def replicated(stac_lake):
     rules = client.create_replication_rules(
         registration, STORAGE_EXPRESSION, copies=2, comment="for the tests"
     )
-    (rule,) = client.wait(rules, timeout_s=120, poll_s=1)
+    (rule,) = client.wait(rules, timeout_s=180, poll_s=1)
     assert (rule.state, rule.locks_ok) == ("OK", 2 * len(registration.dids))
     return items
 
@@ -62,9 +63,9 @@ def test_copies_have_the_origins_bytes(replicated, stac_lake, client):
     originals = {(item.id, key): asset.href for item, key, asset in assets_of(replicated)}
     compared = 0
     for item, key, asset in assets_of(search_again(stac_lake, client.modifier, replicated)):
-        original = requests.get(originals[item.id, key], timeout=10).content
+        original = requests.get(originals[item.id, key], timeout=60).content
         for rse in DISKS:
-            there = requests.get(asset.extra_fields["alternate"][rse]["href"], timeout=10)
+            there = requests.get(asset.extra_fields["alternate"][rse]["href"], timeout=60)
             assert hashlib.sha256(there.content).digest() == hashlib.sha256(original).digest()
             compared += 1
     assert compared == 24
@@ -121,7 +122,9 @@ def test_prefer_puts_the_near_copy_into_href(replicated, stac_lake, client):
 def test_get_item_is_modified_too(stac_lake, client):
     """pystac-client's get_item hands over an object, which is modified in place."""
     catalogue = pystac_client.Client.open(stac_lake.stac_url, modifier=client.modifier)
-    item = catalogue.get_collection("alpine-optical").get_item("mont-blanc-20250601")
+    found = catalogue.get_collection("alpine-optical")
+    assert found is not None
+    item = found.get_item("mont-blanc-20250601")
     assert item is not None
     assert sorted(item.assets["red"].extra_fields["alternate"]) == DISKS
 
@@ -135,9 +138,9 @@ def test_one_request_a_page(client, collection, requests_sent):
 
 def test_the_same_selection_gives_the_same_rule(replicated, client, requests_sent):
     """Asking again for the same files, in any order, makes no second rule."""
-    wanted = {"assets": ASSETS, "copies": 2}
+    wanted: dict[str, Any] = {"assets": ASSETS, "copies": 2}
     rules = client.create_replication_rules(replicated, STORAGE_EXPRESSION, **wanted)
-    again = client.create_replication_rules(replicated[::-1], STORAGE_EXPRESSION, **wanted)
+    again = client.create_replication_rules([*replicated][::-1], STORAGE_EXPRESSION, **wanted)
     assert [rule.id for rule in again] == [rule.id for rule in rules]
     # The dataset and the rule are tried, found to be there, and the rule is asked for.
     assert len(requests_sent) == 2 * 5, requests_sent.sent
@@ -172,7 +175,7 @@ def test_an_ordinary_account_replicates(replicated, stac_lake):
     alice = StacClient(stac_lake.client("alice"))
     (rule,) = alice.create_replication_rules(replicated, DISKS[0], assets=["red", "vv"])
     assert rule.did.scope == "user.alice"
-    (rule,) = alice.wait([rule], timeout_s=60, poll_s=1)
+    (rule,) = alice.wait([rule], timeout_s=180, poll_s=1)
     assert (rule.state, rule.locks_ok) == ("OK", 4)
 
 
@@ -184,7 +187,7 @@ def test_deleting_rules(client, collection, rucio):
     assert rucio.get_replication_rule(rules[0].id)["expires_at"]
     client.delete_replication_rules(rules, at_once=True)
     with pytest.raises(ConfigurationError, match=rules[0].id):
-        client.wait(rules, timeout_s=30, poll_s=0.5)
+        client.wait(rules, timeout_s=180, poll_s=0.5)
     client.delete_replication_rules(rules)
 
 

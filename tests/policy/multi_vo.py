@@ -35,7 +35,7 @@ class Server:
             identity = f"{account}@{vo}"
         tokens = f"{self.layout.tokens}/"
 
-        class ServerClient(Client):
+        class ServerClient(Client):  # type: ignore[misc]  # Rucio has no types
             """Keeps its tokens with the server, where no other server's overwrite them."""
 
             TOKEN_PATH_PREFIX = tokens

@@ -6,6 +6,7 @@ import gzip
 import tracemalloc
 
 import pytest
+from requests.adapters import HTTPAdapter
 
 from stac_policy.http import make_session
 from tests.origin import raw, status
@@ -142,5 +143,7 @@ def test_kept_connections(origin, session):
     origin.add("/f", b"abc")
     for _ in range(3):
         assert session.get(f"{origin.url}/f", timeout=5).content == b"abc"
-    (pool,) = session.get_adapter(origin.url).poolmanager.pools._container.values()
+    adapter = session.get_adapter(origin.url)
+    assert isinstance(adapter, HTTPAdapter)
+    (pool,) = adapter.poolmanager.pools._container.values()
     assert pool.num_connections == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import pytest
 import requests
@@ -112,7 +113,7 @@ def test_redirects_to_no_host(origin, fetch, fails, pauses, url):
 class _Files(requests.adapters.BaseAdapter):
     """Answers to whatever it is asked, as adapters for other schemes do."""
 
-    def send(self, request, **_):
+    def send(self, request: Any, *_: Any, **__: Any) -> requests.Response:
         """Answer."""
         response = requests.Response()
         response.status_code, response.url, response.raw = 200, request.url, io.BytesIO(OTHER)

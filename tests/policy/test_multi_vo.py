@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+from typing import TYPE_CHECKING
 
 import pytest
 from rucio.common.exception import AccessDenied, DataIdentifierNotFound
@@ -13,6 +14,9 @@ from stac_policy.settings import vos
 from . import multi_vo
 from .multi_vo import BASE, DISK, OTHER, OURS, SCOPE, SOURCE_RSE, name_of, replica
 from .multi_vo_processes import ask_algorithms, ask_client, ask_decisions, run_module
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 DATASET = f"/{SCOPE}/item"
 URLS = {
@@ -69,11 +73,12 @@ def register(client, label):
     item = {"scope": SCOPE, "name": f"/{SCOPE}/{label}"}
     file = replica(label, f"https://data.example.org/{label}.tif")
     attachment = {**item, "dids": [{"scope": SCOPE, "name": file["name"]}]}
-    for send in (
+    requests: tuple[Callable[[], object], ...] = (
         lambda: client.add_replicas(SOURCE_RSE, [file]),
         lambda: client.add_dids([{**item, "type": "DATASET"}]),
         lambda: client.attach_dids_to_dids([attachment]),
-    ):
+    )
+    for send in requests:
         try:
             send()
         except AccessDenied:

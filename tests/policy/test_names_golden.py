@@ -30,7 +30,7 @@ def differences():
     """Give a line for each entry whose scope or name is another than it was."""
     found = []
     for entry in ENTRIES:
-        asset = tuple(entry[part] for part in ("collection", "item", "key", "href"))
+        asset = (entry["collection"], entry["item"], entry["key"], entry["href"])
         then = DID(entry["scope"], entry["name"])
         now = DID(collection_scope(asset[0]), asset_name(*asset, entry.get("keys", ())))
         if now != then:

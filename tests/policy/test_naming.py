@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import example, given
@@ -24,6 +25,9 @@ from tests.catalogues import SCENES
 from tests.items import assets_of
 
 from .strategies import anything, hrefs, ids, keys, names
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SUFFIXES = [".tif", ".tar.gz", ".TAR.zst", ".h5", "." + "a" * 16]
 
@@ -98,13 +102,14 @@ def test_unescape_refuses(part):
 
 def test_empty_parts_have_no_name():
     """Rucio has no name for an empty id or key."""
-    for name in (
+    naming: tuple[Callable[[], str], ...] = (
         lambda: escape(""),
         lambda: collection_scope(""),
         lambda: collection_name(""),
         lambda: item_name("c", ""),
         lambda: asset_name("c", "i", "", "x.tif"),
-    ):
+    )
+    for name in naming:
         with pytest.raises(ValueError, match="empty"):
             name()
 
@@ -182,7 +187,7 @@ def test_asset_key_of_foreign_names():
 
 @given(st.lists(st.tuples(ids, ids, ids), min_size=2, max_size=2, unique=True))
 @example([("a", "b/c", "d"), ("a/b", "c", "d")])
-def test_different_assets_have_different_names(assets):
+def test_different_assets_have_different_names(assets: list[tuple[str, str, str]]):
     """No two of all the assets of the world share a name, shortened names included."""
     first, second = (asset_name(*asset, None) for asset in assets)
     assert first != second
@@ -197,7 +202,7 @@ def test_naming_is_deterministic(collection, item):
 @pytest.mark.parametrize("sizes", [(60, 143, 154), (249, 1, 1), (300, 300, 300), (10, 400, 10)])
 def test_long_names_are_shortened(sizes):
     """The longest part keeps its head and ends in a digest of the original; the rest stays."""
-    parts = [letter * size for letter, size in zip("abc", sizes)]
+    parts = ("a" * sizes[0], "b" * sizes[1], "c" * sizes[2])
     name = asset_name(*parts, None)
     split = split_name(name)
     assert 247 <= len(name) <= 250
@@ -245,7 +250,8 @@ def test_shortening_cuts_no_escape_in_two():
 
 def test_names_of_catalogues(catalogue_items):
     """Names tell all assets apart, are read back, and readable wherever ids and keys are plain."""
-    dids, readable = {}, 0
+    dids: dict[DID, tuple[object, ...]] = {}
+    readable = 0
     for collection, item, key, href, siblings in assets_of(catalogue_items):
         name = asset_name(collection, item, key, href, siblings)
         asset = (collection, item, key)

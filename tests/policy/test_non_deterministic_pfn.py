@@ -66,9 +66,9 @@ def test_client(api):
 def test_items_of_catalogues(origin, catalogue_items):
     """Every asset of catalogues that can be registered has its own URL again."""
     items = {(item.get("collection"), item["id"]): item for item in catalogue_items}
-    for (collection, item_id), item in items.items():
+    for (collection, item_id), document in items.items():
         path = item_path(quote(collection or "", safe=""), quote(item_id, safe=""))
-        origin.add(path, json.dumps(item).encode())
+        origin.add(path, json.dumps(document).encode())
     resolved = []
     with configured(api=origin.url):
         for collection, item, key, href, siblings in assets_of([*items.values()]):

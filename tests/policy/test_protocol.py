@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
+from typing import TYPE_CHECKING
 
 import pytest
 import requests
@@ -27,6 +28,9 @@ from tests import origin as answers
 from tests.items import assets_of
 
 from .support import configured
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 CONTENT = bytes(range(256)) * 1000
 CUT = answers.cut(10)
@@ -147,12 +151,13 @@ def test_refusals(protocol, url, reason):
 def test_nothing_is_written(protocol, tmp_path):
     """Every operation that writes is refused, and says where."""
     url = "https://data.example.org/x?sig=s3cr3t"
-    for write in (
+    writing: tuple[Callable[[], object], ...] = (
         lambda: protocol.put("x", url, str(tmp_path)),
         lambda: protocol.put("x", url, None, transfer_timeout=1),
         lambda: protocol.delete(url),
         lambda: protocol.rename(url, url),
-    ):
+    )
+    for write in writing:
         with pytest.raises(RSEOperationNotSupported, match=r"RSE STAC .* read only") as caught:
             write()
         assert "s3cr3t" not in str(caught.value)

@@ -108,7 +108,7 @@ def test_a_mistake_in_the_allow_list_opens_nothing(wrong):
     for text in (wrong, f"a.org, {wrong}"):
         found, problems = parse({"allowed_hosts": text})
         assert len(problems) == 1
-        assert "not in allowed_hosts" in refusal("https://b.org/x", found.allowed_hosts)
+        assert "not in allowed_hosts" in str(refusal("https://b.org/x", found.allowed_hosts))
     assert refusal("https://a.org/x", found.allowed_hosts) is None
 
 

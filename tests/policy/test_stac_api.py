@@ -24,8 +24,8 @@ def _no_pauses(monkeypatch):
 
 def test_item(origin):
     """An item gives the href of each asset as it has it, and None for an asset without."""
-    answer = {"id": "i", "assets": {"a": {"href": HREF}, "b": {}, "c": {"href": ""}, "d": 1}}
-    answer["assets"]["e"] = {"href": 7}
+    assets = {"a": {"href": HREF}, "b": {}, "c": {"href": ""}, "d": 1, "e": {"href": 7}}
+    answer = {"id": "i", "assets": assets}
     origin.add(ITEM, json.dumps(answer).encode())
     item = ask(origin)
     assert item.hrefs == {"a": HREF, "b": None, "c": None, "d": None, "e": None}

@@ -43,7 +43,8 @@ def did_of(name, scope):
 
 def path_of(did):
     """Give a file's path below the prefix of a deterministic RSE."""
-    return lfn2pfn(*did, "RSE", {"lfn2pfn_algorithm": "stac"}, {"prefix": "/rucio/"})
+    attributes = {"lfn2pfn_algorithm": "stac"}
+    return lfn2pfn(did.scope, did.name, "RSE", attributes, {"prefix": "/rucio/"})
 
 
 def parsed(path):

@@ -94,7 +94,7 @@ def test_fine_urls(url):
 @pytest.mark.parametrize("url", SIGNED)
 def test_signed_urls(url):
     """Signed URLs are refused by naming the parameter, and without its value."""
-    reason = refusal(url)
+    reason = str(refusal(url))
     assert "is signed" in reason
     assert "s3cr3t" not in reason
     assert "s3cr3t" not in redact(url)
@@ -115,7 +115,7 @@ def test_secret_parameters(parameter):
     """Each parameter that carries a secret suffices, in any case."""
     for name in (parameter, parameter.lower(), parameter.upper()):
         url = f"https://data.example.org/x?a=b&{name}=s3cr3t"
-        assert refusal(url).startswith(f"the URL is signed (parameter {name})")
+        assert str(refusal(url)).startswith(f"the URL is signed (parameter {name})")
 
 
 @pytest.mark.parametrize("url", WITH_CREDENTIALS)
@@ -165,7 +165,7 @@ def test_credentials(url):
 )
 def test_reasons(url, reason):
     """Each URL that cannot be registered is refused for its own reason."""
-    assert reason in refusal(url)
+    assert reason in str(refusal(url))
 
 
 def test_the_longest_url():
@@ -183,12 +183,12 @@ def test_urls_of_scenes():
             assert refusal(hrefs[key]) is None
         for key, reason in scene.reported.items():
             if reason not in {ROLE, ENDPOINT, "no href", "no collection"}:
-                assert reason in refusal(hrefs[key])
+                assert reason in str(refusal(hrefs[key]))
 
 
 def test_real_urls(corpus):
     """Of the real URLs all of HTTP can be registered, except for a fragment, and no others."""
-    hrefs = [href for *_, href, _ in assets_of(corpus)]
+    hrefs = [str(href) for *_, href, _ in assets_of(corpus)]
     assert len(hrefs) > 2000
     for href in hrefs:
         assert (refusal(href) is None) == (href.startswith("http") and "#" not in href), href
@@ -249,7 +249,8 @@ def test_allow_list(url, pattern, allowed):
 def test_no_allow_list():
     """Without an allow list all hosts are allowed; with one, the refused host is named."""
     assert refusal("https://example.org/x", []) is None
-    assert "example.org is not in allowed_hosts" in refusal("https://example.org/x", ["other.org"])
+    reason = refusal("https://example.org/x", ["other.org"])
+    assert "example.org is not in allowed_hosts" in str(reason)
 
 
 @given(st.text() | anything)

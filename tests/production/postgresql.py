@@ -106,6 +106,7 @@ def test_up_down_and_up_again_in_a_database_of_ones_own(server, run, tmp_path):
     result = stac_testbed("up", "--folder", folder, "--database", server.url)
     assert result.returncode == 0, result.stderr
     lake = load(folder)
+    assert lake.layout.schema is not None
     assert schemas(run) == ["public", lake.layout.schema.name]
     assert run("SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace") == [0]
     assert run("SELECT count(*) FROM pg_type WHERE typnamespace = 'public'::regnamespace") == [0]
@@ -177,6 +178,8 @@ def test_it_listens_on_the_loopback_interface_only(server):
     listening = {
         connection.laddr.ip
         for connection in psutil.net_connections("tcp")
-        if connection.status == psutil.CONN_LISTEN and connection.laddr.port == server.port
+        if connection.status == psutil.CONN_LISTEN
+        and connection.laddr
+        and connection.laddr.port == server.port
     }
     assert listening == {"127.0.0.1"}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import http.client
 import zlib
+from typing import TYPE_CHECKING
 
 import pytest
 import requests
@@ -17,6 +18,13 @@ from stac_testbed import STORAGE_RSES, load
 from tests.lake.conftest import client, rucio, scenes  # noqa: F401 - fixtures
 from tests.testbed.support import wait_for
 from tests.testbed.test_lake import stac_testbed
+
+if TYPE_CHECKING:
+    from pystac import ItemCollection
+    from rucio.client import Client
+
+    from stac_client import StacClient
+    from stac_testbed import Lake
 
 SERVICE, RSE = next(iter(STORAGE_RSES.items()))
 
@@ -32,10 +40,15 @@ def test_it_is_xrootd(url):
     assert requests.get(f"{url}/", timeout=10).headers["Server"].startswith("XrootD/")
 
 
-def test_it_fetches_what_is_replicated(stac_lake, client, rucio, scenes):  # noqa: F811 - fixtures
+def test_it_fetches_what_is_replicated(
+    stac_lake: Lake,
+    client: StacClient,  # noqa: F811 - a fixture
+    rucio: Client,  # noqa: F811 - a fixture
+    scenes: ItemCollection,  # noqa: F811 - a fixture
+) -> None:
     """XRootD itself pulls each file from its origin, and tells the checksum of what it has."""
-    client.create_replicas(scenes[:2], "STAC", assets=["red", "vv"]).raise_for_failed()
-    rules = client.create_replication_rules(scenes[:2], RSE, assets=["red", "vv"])
+    client.create_replicas(scenes.items[:2], "STAC", assets=["red", "vv"]).raise_for_failed()
+    rules = client.create_replication_rules(scenes.items[:2], RSE, assets=["red", "vv"])
     assert [rule.state for rule in client.wait(rules, timeout_s=60, poll_s=1)] == ["OK"]
     log = stac_lake.layout.logs / f"{SERVICE}.log"
     dids = list(rucio.list_content(rules[0].did.scope, rules[0].did.name))
@@ -81,5 +94,6 @@ def test_down_and_up_again(tmp_path):
     assert stac_testbed("up", "--folder", folder).returncode == 0
     assert requests.get(kept, timeout=10).content == b"kept"
     assert stac_testbed("down", "--remove", "--folder", folder).returncode == 0
+    assert lake.layout.xrootd is not None
     assert not lake.layout.xrootd.data.exists()
     assert not folder.exists()

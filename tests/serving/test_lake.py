@@ -86,11 +86,17 @@ def test_walking(near, stac_lake):
     catalogue = pystac_client.Client.open(near)
     collections = list(catalogue.get_collections())
     assert [collection.id for collection in collections] == stac_lake.collections
-    item = catalogue.get_collection("alpine-optical").get_item(COPIED[0])
+    found = catalogue.get_collection("alpine-optical")
+    assert found is not None
+    item = found.get_item(COPIED[0])
+    assert item is not None
     assert set(item.assets["red"].extra_fields["alternate"]) == {DISK_A, DISK_B}
     assert item.get_self_href() == f"{near}/collections/alpine-optical/items/{COPIED[0]}"
-    assert item.get_collection().get_self_href() == f"{near}/collections/alpine-optical"
-    assert item.get_parent().id == "alpine-optical"
+    collection, parent = item.get_collection(), item.get_parent()
+    assert collection is not None
+    assert collection.get_self_href() == f"{near}/collections/alpine-optical"
+    assert parent is not None
+    assert parent.id == "alpine-optical"
     assert len(list(collections[1].get_items())) == 12
 
 
@@ -148,7 +154,7 @@ def test_validator(near, stac_lake):
 def _validate(url):
     """What the validator says of an API, without what differs from run to run."""
     command = [
-        Path(sys.executable).with_name("stac-api-validator"),
+        str(Path(sys.executable).with_name("stac-api-validator")),
         f"--root-url={url}",
         *(f"--conformance={name}" for name in ("core", "collections", "features", "item-search")),
         "--collection=alpine-optical",

@@ -33,18 +33,21 @@ def process(upstream):
     running = subprocess.Popen(  # noqa: S603 - a program of this test
         [sys.executable, "-c", PROGRAM, upstream.url], stderr=subprocess.PIPE, text=True
     )
-    lines = []
-    for line in running.stderr:
+    errors = running.stderr
+    assert errors is not None
+    lines: list[str] = []
+    for line in errors:
         lines.append(line)
         if found := re.search(r"running on (http://\S+)", line):
             break
-    reader = threading.Thread(target=lambda: lines.extend(running.stderr))
+    assert found is not None
+    reader = threading.Thread(target=lambda: lines.extend(errors))
     reader.start()
     yield running, Proxy(found[1]), lines, reader
     running.kill()
     running.wait()
     reader.join()
-    running.stderr.close()
+    errors.close()
 
 
 def test_secrets_and_the_end(upstream, process):

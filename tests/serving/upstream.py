@@ -6,7 +6,7 @@ import http.server
 import json
 import threading
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Seen(NamedTuple):
@@ -40,7 +40,7 @@ class Upstream(http.server.ThreadingHTTPServer):
         """URL of the API, which is not at the root of its host."""
         return f"http://127.0.0.1:{self.server_port}/v1"
 
-    def add(self, path, body=b"", headers=(), status=200, act=None):
+    def add(self, path, body: Any = b"", headers: Any = (), status=200, act=None):
         """Answer a path below the API's URL; `act` is given the handler to do so itself."""
         if not isinstance(body, bytes):
             body = json.dumps(body).encode()
@@ -53,6 +53,7 @@ class Upstream(http.server.ThreadingHTTPServer):
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
+    server: Upstream
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
 

@@ -30,7 +30,12 @@ class Origin:
         return self.seen.count(f"GET {path}")
 
 
+class _Server(http.server.ThreadingHTTPServer):
+    origin: Origin
+
+
 class _Handler(http.server.BaseHTTPRequestHandler):
+    server: _Server
     protocol_version = "HTTP/1.1"
 
     def log_message(self, *_args):
@@ -150,7 +155,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 @contextmanager
 def running_origin():
     """Run an origin in a thread."""
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+    server = _Server(("127.0.0.1", 0), _Handler)
     server.origin = Origin(f"http://127.0.0.1:{server.server_port}")
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from typing import TYPE_CHECKING, Any
 
 from rucio.common.types import InternalAccount, InternalScope
 from rucio.core.request import RequestSource, RequestWithSources, TransferDestination
@@ -16,8 +17,11 @@ from rucio.core.transfer import DirectTransferImplementation
 from rucio.db.sqla.constants import RequestState, RequestType
 from rucio.transfertool.fts3 import FTS3Transfertool
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-class Transfer(DirectTransferImplementation):
+
+class Transfer(DirectTransferImplementation):  # type: ignore[misc]  # Rucio has no types
     """A transfer whose URLs are given instead of made from RSE protocols."""
 
     def __init__(self, call):
@@ -64,7 +68,7 @@ def submit(tool, call):
 
 def bulk_query(tool, call):
     """Query as the poller does; return the database fields it would update, by job."""
-    answers = {}
+    answers: dict[str, dict[str, dict[str, str]] | str] = {}
     for job_id, reports in tool.bulk_query(call["requests"]).items():
         if reports is None:
             answers[job_id] = "LOST"
@@ -79,7 +83,7 @@ def bulk_query(tool, call):
     return answers
 
 
-CALLS = {
+CALLS: dict[str, Callable[[FTS3Transfertool, dict[str, Any]], Any]] = {
     "submit": submit,
     "bulk_query": bulk_query,
     "cancel": lambda tool, call: tool.cancel([call["job_id"]]),

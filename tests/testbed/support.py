@@ -23,7 +23,7 @@ ADLER32 = f"ADLER32:{zlib.adler32(CONTENT):08x}"
 _ENDED = ("FINISHED", "FINISHEDDIRTY", "FAILED", "CANCELED")
 
 
-def wait_for(condition, seconds=20.0):
+def wait_for(condition, seconds=60.0):
     """Return the first true value of a condition, or its last value when time is up."""
     end = time.monotonic() + seconds
     while not (value := condition()) and time.monotonic() < end:
@@ -50,7 +50,7 @@ class Server:
         found = wait_for(lambda: listening.search(self._error_log.read_text()))
         assert found, self._error_log.read_text()
         self.url = found[1]
-        requests.get(self.url, timeout=20)  # answered once the application is loaded
+        requests.get(self.url, timeout=60)  # answered once the application is loaded
 
     def stop(self):
         """Stop the server as a process manager does; return how many seconds it took."""
@@ -70,7 +70,7 @@ class Server:
 
     def has_answered(self, path, *lines):
         """Tell whether it answered a path so; it logs that after the answer, by any thread."""
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while not (found := {*lines} <= {*self.answered(path)}) and time.monotonic() < deadline:
             time.sleep(0.05)
         return found
@@ -113,22 +113,22 @@ class Transfers:
         metadata = {"issuer": "rucio", "multi_sources": False}
         defaults = {"verify_checksum": "target", "overwrite": True, "job_metadata": metadata}
         body = {"files": files, "params": {**defaults, **params}}
-        answer = requests.post(f"{self.url}/jobs", json=body, timeout=5)
+        answer = requests.post(f"{self.url}/jobs", json=body, timeout=30)
         assert answer.status_code == 200, answer.text
         return answer.json()["job_id"]
 
     def get(self, *job_ids):
         """Ask for jobs; return the answer."""
-        return requests.get(f"{self.url}/jobs/{','.join(job_ids)}", timeout=5)
+        return requests.get(f"{self.url}/jobs/{','.join(job_ids)}", timeout=30)
 
     def cancel(self, job_id):
         """Cancel a job; return the answer."""
-        return requests.delete(f"{self.url}/jobs/{job_id}", timeout=5)
+        return requests.delete(f"{self.url}/jobs/{job_id}", timeout=30)
 
     def prioritize(self, job_id, priority):
         """Set the priority of a job; return the answer."""
         body = {"params": {"priority": priority}}
-        return requests.post(f"{self.url}/jobs/{job_id}", json=body, timeout=5)
+        return requests.post(f"{self.url}/jobs/{job_id}", json=body, timeout=30)
 
     def ended(self, job_id):
         """Wait for a job to end; return it with the states and reasons of its files."""

@@ -42,7 +42,7 @@ print(
 
 def test_what_is_announced(tmp_path):
     """A transaction that has changed rows is announced when it has ended, and no other is."""
-    program = [sys.executable, "-c", _WHAT_IS_ANNOUNCED, tmp_path]
+    program = [sys.executable, "-c", _WHAT_IS_ANNOUNCED, str(tmp_path)]
     done = subprocess.run(program, capture_output=True, text=True, check=False)  # noqa: S603 - this Python
     assert (done.stdout, done.stderr) == ("1 1 0 0 0 1 0\n", "")
 

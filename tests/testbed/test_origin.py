@@ -74,7 +74,7 @@ def wait_for(process, port, log_path):
 
 def raw(url, method, target):
     """Status and body for a request target that is sent exactly as given."""
-    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=5)
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=30)
     try:
         connection.request(method, target)
         response = connection.getresponse()
@@ -85,7 +85,7 @@ def raw(url, method, target):
 
 def test_get(url):
     """A file comes whole, with its length, and can be asked for in parts."""
-    response = requests.get(f"{url}/scenes/quick%20look.png", timeout=5)
+    response = requests.get(f"{url}/scenes/quick%20look.png", timeout=30)
     assert response.status_code == 200
     assert response.content == CONTENT
     assert response.headers["Content-Length"] == str(len(CONTENT))
@@ -95,8 +95,8 @@ def test_get(url):
 
 def test_head(url):
     """HEAD gives the headers of GET, and no body."""
-    get = requests.get(f"{url}/scenes/quick%20look.png", timeout=5)
-    head = requests.head(f"{url}/scenes/quick%20look.png", timeout=5)
+    get = requests.get(f"{url}/scenes/quick%20look.png", timeout=30)
+    head = requests.head(f"{url}/scenes/quick%20look.png", timeout=30)
     assert head.status_code == 200
     assert head.content == b""
     for name in ("Content-Length", "Content-Type", "ETag", "Last-Modified"):
@@ -110,7 +110,7 @@ def test_head(url):
 def test_range(url, asked, first, last):
     """A byte range gives those bytes and says which they are."""
     response = requests.get(
-        f"{url}/scenes/quick%20look.png", headers={"Range": f"bytes={asked}"}, timeout=5
+        f"{url}/scenes/quick%20look.png", headers={"Range": f"bytes={asked}"}, timeout=30
     )
     assert response.status_code == 206
     assert response.content == CONTENT[first : last + 1]
@@ -121,15 +121,15 @@ def test_range(url, asked, first, last):
 def test_range_beyond_the_end(url):
     """A range beyond the end of the file is answered with 416."""
     headers = {"Range": f"bytes={len(CONTENT)}-"}
-    response = requests.get(f"{url}/scenes/quick%20look.png", headers=headers, timeout=5)
+    response = requests.get(f"{url}/scenes/quick%20look.png", headers=headers, timeout=30)
     assert response.status_code == 416
 
 
 def test_etag(url):
     """A client that has the file already is told so."""
-    etag = requests.head(f"{url}/scenes/quick%20look.png", timeout=5).headers["ETag"]
+    etag = requests.head(f"{url}/scenes/quick%20look.png", timeout=30).headers["ETag"]
     again = requests.get(
-        f"{url}/scenes/quick%20look.png", headers={"If-None-Match": etag}, timeout=5
+        f"{url}/scenes/quick%20look.png", headers={"If-None-Match": etag}, timeout=30
     )
     assert again.status_code == 304
     assert again.content == b""

@@ -16,7 +16,7 @@ from stac_testbed import load
 
 from .support import wait_for
 
-GONE_S = 10.0
+GONE_S = 60.0
 
 HELD = """
 import os

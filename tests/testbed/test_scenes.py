@@ -13,11 +13,25 @@ import rasterio
 from pystac.validation import validate_dict
 from rasterio.warp import transform_bounds
 
-from stac_testbed.scenes import FILE_EXTENSION, PROJECTION_EXTENSION, Origin, make_catalogue
+from stac_testbed.scenes import (
+    FILE_EXTENSION,
+    KEPT_SCENES,
+    PROJECTION_EXTENSION,
+    Origin,
+    make_catalogue,
+)
 
 COG = "image/tiff; application=geotiff; profile=cloud-optimized"
 PER_COLLECTION = 13  # one more than there are places
 KEYS = {"alpine-optical": ("red", "nir"), "alpine-radar": ("vv", "vh")}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _nothing_is_kept():
+    """Make every file here, whatever other tests keep."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv(KEPT_SCENES, raising=False)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -94,8 +108,12 @@ def test_extents(catalogue):
         (begin, end) = collection.extent.temporal.intervals[0]
         for item in catalogue.items:
             if item.collection_id == collection.id:
+                assert item.bbox is not None
                 assert west <= item.bbox[0] <= item.bbox[2] <= east
                 assert south <= item.bbox[1] <= item.bbox[3] <= north
+                assert begin is not None
+                assert end is not None
+                assert item.datetime is not None
                 assert begin <= item.datetime <= end
 
 
@@ -132,6 +150,7 @@ def test_georeference(catalogue, origins):
 def test_over_the_alps(catalogue):
     """Every footprint lies in the Alps, within UTM zone 32N."""
     for item in catalogue.items:
+        assert item.bbox is not None
         west, south, east, north = item.bbox
         assert 6 < west < east < 12
         assert 45 < south < north < 48
@@ -211,19 +230,30 @@ def test_files_of_stac(catalogue):
         assert document["extent"] == collection.extent.to_dict()
 
 
+def written(folder, count):
+    """The files of a catalogue, and what is in them."""
+    origin = Origin(folder / "origin", "http://127.0.0.1:8101")
+    make_catalogue(folder / "stac", [origin], count)
+    files = [path for path in origin.folder.rglob("*") if path.is_file()]
+    return {path.relative_to(origin.folder): path.read_bytes() for path in files}
+
+
 def test_same_again(tmp_path):
     """The same call writes the same bytes, and more items leave the others as they were."""
-
-    def written(name, count):
-        origin = Origin(tmp_path / name, "http://127.0.0.1:8101")
-        make_catalogue(tmp_path / f"{name}-stac", [origin], count)
-        files = [path for path in origin.folder.rglob("*") if path.is_file()]
-        return {path.relative_to(origin.folder): path.read_bytes() for path in files}
-
-    first, again, more = written("first", 2), written("again", 2), written("more", 3)
+    first, again = written(tmp_path / "first", 2), written(tmp_path / "again", 2)
+    more = written(tmp_path / "more", 3)
     assert len(first) == 12
     assert first == again
     assert first.items() <= more.items()
+
+
+def test_files_that_are_kept(tmp_path, monkeypatch):
+    """Files that are kept are copied, with the same bytes as those that are made."""
+    made = written(tmp_path / "made", 1)
+    monkeypatch.setenv(KEPT_SCENES, str(tmp_path / "kept"))
+    assert written(tmp_path / "first", 1) == made
+    monkeypatch.setattr("stac_testbed.scenes.make_scene", None)
+    assert written(tmp_path / "second", 1) == made
 
 
 def test_no_origin(tmp_path):

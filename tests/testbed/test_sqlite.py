@@ -5,13 +5,15 @@ from __future__ import annotations
 import subprocess
 import sys
 
-_OTHERS_WRITE_WHILE_ONE_READS = """
+_ENGINE = """
 import sys
 from sqlalchemy import create_engine, text
 from stac_testbed.rucio_server import take_turns
 
 take_turns()
 engine = create_engine(f"sqlite:///{sys.argv[1]}")
+"""
+_OTHERS_WRITE_WHILE_ONE_READS = """
 with engine.begin() as connection:
     connection.execute(text("PRAGMA journal_mode=WAL"))
     connection.execute(text("CREATE TABLE numbers (value INTEGER)"))
@@ -29,8 +31,25 @@ print(first.value, rest, total)
 """
 
 
+_HOW_IT_WAITS_FOR_THE_DISK = """
+with engine.connect() as connection:
+    print(connection.execute(text("PRAGMA synchronous")).scalar())
+"""
+
+
+def run(script, tmp_path):
+    """What a script on a new database prints."""
+    program = [sys.executable, "-c", _ENGINE + script, tmp_path / "numbers.db"]
+    done = subprocess.run(program, capture_output=True, text=True, check=False)  # noqa: S603 - this Python
+    assert done.stderr == ""
+    return done.stdout
+
+
 def test_a_select_in_progress_hinders_no_write(tmp_path):
     """A transaction in the middle of a result writes, though another one has written meanwhile."""
-    program = [sys.executable, "-c", _OTHERS_WRITE_WHILE_ONE_READS, tmp_path / "numbers.db"]
-    done = subprocess.run(program, capture_output=True, text=True, check=False)  # noqa: S603 - this Python
-    assert (done.stdout, done.stderr) == ("1 [2, 3] 50\n", "")
+    assert run(_OTHERS_WRITE_WHILE_ONE_READS, tmp_path) == "1 [2, 3] 50\n"
+
+
+def test_no_transaction_waits_for_the_disk(tmp_path):
+    """The disk is waited for at checkpoints alone: SQLite's level NORMAL, which is 1."""
+    assert run(_HOW_IT_WAITS_FOR_THE_DISK, tmp_path) == "1\n"

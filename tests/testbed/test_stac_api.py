@@ -172,9 +172,11 @@ def test_search_by_everything(client):
 def test_items_of_a_collection(client, catalogue):
     """A collection gives its items, and one by its id; an unknown id gives none."""
     collection = client.get_collection("alpine-optical")
+    assert collection is not None
     expected = [item for item in catalogue.items if item.collection_id == "alpine-optical"]
     assert identities(collection.get_items()) == identities(expected)
     item = collection.get_item("mont-blanc-20250601")
+    assert item is not None
     assert item.assets["nir"].href.endswith("/mont-blanc-20250601/nir.tif?version=1")
     assert collection.get_item("nowhere-20250601") is None
 
@@ -183,7 +185,9 @@ def test_links(client, url):
     """An item leads to its own URL and to its collection."""
     (item,) = client.search(ids=["aletsch-20250611"]).items()
     assert item.get_self_href() == f"{url}/collections/alpine-optical/items/aletsch-20250611"
-    assert item.get_collection().title == "Alpine optical scenes"
+    collection = item.get_collection()
+    assert collection is not None
+    assert collection.title == "Alpine optical scenes"
 
 
 def test_not_installed(catalogue, monkeypatch, tmp_path):

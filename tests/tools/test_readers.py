@@ -6,11 +6,17 @@ import json
 import os
 import subprocess
 import sys
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pytest
 
 from .conftest import ITEMS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from xarray import DataArray
 
 RESOLUTION_M = 20  # of the scenes: nothing is resampled, so that every pixel can be compared
 
@@ -69,7 +75,9 @@ def test_rioxarray_reads_the_preferred_copy(search, client, reads, pixels):
         items = search(client.modifier.with_options(prefer=[rse]))
         assert_same(
             {
-                item.id: rioxarray.open_rasterio(item.assets["red"].href).squeeze("band").values
+                item.id: cast("DataArray", rioxarray.open_rasterio(item.assets["red"].href))
+                .squeeze("band")
+                .values
                 for item in items
             },
             pixels,
@@ -97,7 +105,7 @@ def test_rio_tiler_reads_the_alternate(search, client, reads, scene_files, tmp_p
     Whichever copy the modifier prefers, also that one. The setting is looked at
     when rio-tiler is imported: hence a process of its own.
     """
-    files = []
+    files: list[Path] = []
     for prefer in ([], ["DISK-A"], ["DISK-B"]):
         (item,) = (
             item
