@@ -101,20 +101,12 @@ class RucioFile:
     """A file in Rucio and its replicas."""
 
     size_bytes: int
-    adler32: str | None
-    md5: str | None
+    checksums: Checksums
+    """In lower case and with all their digits, which Rucio does not ask for."""
     pfns: PFNs
     """PFNs by RSE, the best first. Of RSEs with the same PFN, Rucio lists but one."""
     states: Mapping[str, str]
     """State of the replica by RSE: AVAILABLE, COPYING, … Names every RSE that has one."""
-
-    @property
-    def checksums(self) -> Checksums:
-        """Its checksums, in lower case and with all their digits, which Rucio does not ask for."""
-        return Checksums(
-            self.adler32.lower().zfill(8) if self.adler32 else None,
-            self.md5.lower() if self.md5 else None,
-        )
 
 
 class Rucio:
@@ -284,7 +276,7 @@ class Rucio:
         """
         files: dict[DID, RucioFile] = {}
         for batch in batched(dict.fromkeys(dids)):
-            files.update(self._list(batch, _file, all_states=True))
+            files.update(self._list(batch, file_of, all_states=True))
         return files
 
     def readable(self, dids: Iterable[DID], schemes: Iterable[str] = ()) -> dict[DID, PFNs]:
@@ -506,11 +498,14 @@ def grouped(values: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
     return groups
 
 
-def _file(entry: Mapping[str, Any]) -> RucioFile:
+def file_of(entry: Mapping[str, Any]) -> RucioFile:
+    """Return a file as `Client.list_replicas` describes it."""
+    adler32, md5 = entry["adler32"], entry["md5"]
     return RucioFile(
         size_bytes=entry["bytes"],
-        adler32=entry["adler32"],
-        md5=entry["md5"],
+        checksums=Checksums(
+            adler32.lower().zfill(8) if adler32 else None, md5.lower() if md5 else None
+        ),
         pfns=_pfns(entry),
         states=entry.get("states", {}),
     )
