@@ -1,6 +1,6 @@
 """Time and memory of a registration, as it grows.
 
-Rounds can not be interleaved here: the time is that of the processors, of client, server
+Rounds cannot be interleaved here: the time is that of the processors, of client, server
 and database together, in units of what the same work takes meanwhile. A busy machine
 tells less in it.
 """

@@ -368,7 +368,7 @@ def test_the_same_url_twice(key):
 
 
 def test_one_url_of_http():
-    """What can not be registered gives way to the only alternate that can."""
+    """What cannot be registered gives way to the only alternate that can."""
     fields = {"href": "s3://bucket/x.tif", "alternate": {"https": {"href": HREF}}}
     assert restore_original_href(fields, "STAC")["href"] == HREF
     assert "s3://bucket/x.tif" in hrefs(restore_original_href(fields, "STAC"))

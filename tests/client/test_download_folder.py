@@ -116,7 +116,7 @@ def test_a_file_does_not_fit(rucio, storage, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("blocker", ["folder", ".stac-rucio.lock"])
 def test_an_unusable_folder(rucio, tmp_path, blocker):
-    """A folder that can not be made or written is an error that names it."""
+    """A folder that cannot be made or written is an error that names it."""
     folder = tmp_path / "folder"
     if blocker == "folder":
         folder.touch()

@@ -64,7 +64,7 @@ def test_a_slow_file_is_interrupted(rucio, storage, tmp_path):
 
 
 def test_rucio_does_not_answer(rucio, tmp_path, monkeypatch):
-    """Where Rucio can not be asked, every asset has failed with that reason."""
+    """Where Rucio cannot be asked, every asset has failed with that reason."""
 
     def refuse(*_, **__):
         raise ServerConnectionException

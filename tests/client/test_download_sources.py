@@ -34,7 +34,7 @@ def test_an_rse_that_fails_again_and_again_comes_last(rucio, storage, tmp_path):
     ],
 )
 def test_the_best_replica(rucio, storage, tmp_path, rses, best):
-    """Disks come before source RSEs, and those before tapes and what can not be read."""
+    """Disks come before source RSEs, and those before tapes and what cannot be read."""
     rucio.rses = {
         "SOURCE": {"deterministic": False},
         "TAPE": {"rse_type": "TAPE"},
@@ -75,7 +75,7 @@ def test_a_chosen_rse(rucio, storage, tmp_path):
 
 
 def test_only_what_is_available(rucio, storage, tmp_path):
-    """With `only_available`, what an RSE lacks is skipped, but what it can not give has failed."""
+    """With `only_available`, what an RSE lacks is skipped, but what it cannot give has failed."""
     rucio.add(BODY, {"A": storage.add("/a", BODY)}, "0")
     rucio.add(BODY, {"B": storage.add("/b", BODY)}, "1")
     rucio.add(BODY, {"B": storage.url + "/none"}, "2")

@@ -72,7 +72,7 @@ def test_no_tls(origin, failure, pauses):
 
 
 def test_host_that_can_be_none(failure):
-    """A host name that the name service can not hold is an error, not the end of all."""
+    """A host name that the name service cannot hold is an error, not the end of all."""
     assert "is no web address" in failure(f"http://{'a' * 64}.example.org/x.tif")
 
 
@@ -139,7 +139,7 @@ def test_redirect_that_leads_nowhere(origin, failure, location):
 
 
 def test_redirect_to_what_is_no_text(origin, failure):
-    """A redirect that can not even be read is an error that says so."""
+    """A redirect that cannot even be read is an error that says so."""
     url = origin.add("/x.tif", Answer(status=302, headers={"Location": "\xff\xfe"}))
     assert "it redirects to no web address" in failure(url)
 

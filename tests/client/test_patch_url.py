@@ -95,7 +95,7 @@ def test_items_are_needed_again(items, replicas):
 
 
 def test_rucio_is_down(items, replicas):
-    """URLs stay as they are where Rucio can not be asked, with the modifier's warning."""
+    """URLs stay as they are where Rucio cannot be asked, with the modifier's warning."""
     replicas.told["list_replicas"] = DatabaseException()
     with pytest.warns(AlternatesWarning):
         patch = patch_url(items, modifier_of(replicas, prefer=["NEAR"]))

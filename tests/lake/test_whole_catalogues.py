@@ -173,7 +173,7 @@ def test_a_journal_serves_one_purpose(client, collection, tmp_path):
     with pytest.raises(ConfigurationError, match="one of its own"):
         list(client.sync([], DISK, tmp_path / "journal"))
     (tmp_path / "thesis.txt").write_text("precious " * 100)
-    with pytest.raises(ConfigurationError, match=r"thesis.txt can not be used"):
+    with pytest.raises(ConfigurationError, match=r"thesis.txt cannot be used"):
         list(client.sync([], "STAC", tmp_path / "thesis.txt"))
     assert (tmp_path / "thesis.txt").read_text() == "precious " * 100
 

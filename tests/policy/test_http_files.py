@@ -204,7 +204,7 @@ def test_a_body_that_is_never_whole(origin, fetch, fails, pauses, answer):
 
 
 def test_nobody_answers(origin, fetch, fails, pauses):
-    """A host that can not be reached is an error after four attempts."""
+    """A host that cannot be reached is an error after four attempts."""
     origin.server_close()
     with fails() as caught:
         fetch(origin.add("/f", CONTENT))
@@ -258,7 +258,7 @@ def test_no_link_is_written_through(origin, fetch, tmp_path):
 
 
 def test_the_target_can_not_be_written(origin, session, tmp_path):
-    """A folder that can not be made is an error of the file system, before any request."""
+    """A folder that cannot be made is an error of the file system, before any request."""
     (tmp_path / "file").write_bytes(CONTENT)
     with pytest.raises(OSError, match="file"):
         download(session, origin.add("/f", CONTENT), tmp_path / "file" / "x", (), 10)

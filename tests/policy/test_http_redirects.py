@@ -77,7 +77,7 @@ def test_hosts_that_are_not_allowed(origin, fetch, fails):
 
 @pytest.mark.parametrize("form", ["http://{evil}\\@{good}/f", "http://{evil}\\.{good}/f"])
 def test_what_is_checked_is_what_is_requested(origin, other_origin, fetch, fails, form):
-    """A host can not hide behind a backslash, neither in a URL nor in a redirect."""
+    """A host cannot hide behind a backslash, neither in a URL nor in a redirect."""
     evil = f"127.0.0.1:{other_origin.server_port}"
     good = f"localhost:{origin.server_port}"
     url = form.format(evil=evil, good=good)

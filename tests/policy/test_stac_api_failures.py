@@ -57,7 +57,7 @@ def test_pauses_are_ours(origin, waits, code):
 
 
 def test_connection_refused(origin):
-    """An API that can not be reached is named."""
+    """An API that cannot be reached is named."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         api = f"http://127.0.0.1:{unused.getsockname()[1]}"
