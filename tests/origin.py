@@ -55,11 +55,11 @@ class Origin(http.server.ThreadingHTTPServer):
             head: The answer to HEAD; by default that of GET without its body.
         """
         if callable(content):
-            *answers, ever = content, *answers
+            *before, ever = content, *answers
             content = b""
         else:
-            ever = whole_or_part
-        self._files[path] = (content, etag, iter(answers), ever, head)
+            before, ever = [*answers], whole_or_part
+        self._files[path] = (content, etag, iter(before), ever, head)
         return self.url + path
 
     def of(self, method, path):
@@ -100,6 +100,7 @@ def ranges(origin, path="/f"):
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
+    server: Origin
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
 

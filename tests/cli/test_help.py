@@ -66,7 +66,7 @@ def test_the_list_is_complete_and_not_cut():
     listed = CliRunner().invoke(cli, ["--help"], terminal_width=80).stdout
     for name, command in cli.commands.items():
         assert f"  {name} " in listed
-        assert command.help in listed
+        assert str(command.help) in listed
     for code in ExitCode:
         assert f"{code.value:3}  {code.meaning}" in listed
 

@@ -9,7 +9,7 @@ import hypothesis
 import pytest
 
 from stac_client._lookup import Lookups
-from stac_client._results import State, Tally
+from stac_client._results import Outcome, State, Tally
 from stac_policy.http import make_session
 from tests.fake_rucio import FakeRucio
 from tests.items import HREF
@@ -20,6 +20,8 @@ from .modifying import COPY, Clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tests.origin import Origin
 
 
 # The machine may be busy; how long an example takes says nothing here.
@@ -44,7 +46,7 @@ def other_origin():
 
 
 @pytest.fixture
-def storage() -> Iterator[Storage]:
+def storage() -> Iterator[Origin]:
     """A running server of files."""
     with running_origin() as server:
         yield server
@@ -72,7 +74,7 @@ def session():
 @pytest.fixture
 def pauses(monkeypatch):
     """The pauses between attempts in seconds, which take no time."""
-    taken = []
+    taken: list[float] = []
     monkeypatch.setattr("stac_policy.http.random.uniform", lambda _, longest: longest)
     monkeypatch.setattr("stac_policy.http.time.sleep", taken.append)
     return taken
@@ -87,6 +89,7 @@ def failure(session, pauses):  # noqa: ARG001 - they take no time
         with ThreadPoolExecutor(1) as executor:
             looking_up = Lookups(probe, session, executor)
             (outcome,) = looking_up.complete([asset], {asset.did: Tally().expect()})
+        assert isinstance(outcome, Outcome)
         assert outcome.state is State.FAILED
         message = outcome.reason
         assert url in message

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -58,7 +59,7 @@ def serve(server, body):
     return answered
 
 
-LINKS = {
+LINKS: dict[str, dict[str, Any]] = {
     "a circle": {"href": "{api}/search?page=2"},
     "a circle of POSTs": {"href": "{api}/search", "method": "POST", "body": {"token": "x"}},
     "another method": {"href": "{api}/search", "method": "DELETE"},
@@ -72,7 +73,7 @@ LINKS = {
     "nobody": {"href": f"http://user:{SECRET}@127.0.0.1:1/x?sig={SECRET}"},
     "no port": {"href": f"http://user:{SECRET}@127.0.0.1:x/?sig={SECRET}"},
 }
-PAGES = {
+PAGES: dict[str, Any] = {
     "no page": [1],
     "null": None,
     "features of no list": {"type": "FeatureCollection", "features": 7, "links": []},

@@ -289,7 +289,7 @@ def test_a_server_that_is_away_is_not_waited_for():
         asked.append(1)
         raise requests.ConnectionError("Connection refused")
 
-    asked = []
+    asked: list[int] = []
     (check,) = examine(connect, SOURCE)
     assert (check.code, check.level, len(asked)) == ("server-unreachable", Level.ERROR, 1)
 
@@ -298,7 +298,7 @@ def test_findings_are_documented():
     """docs/doctor.md lists every finding with its level, and no other."""
     page = (Path(__file__).parents[2] / "docs" / "doctor.md").read_text()
     rows = re.findall(r"^\| (`.*?) \| (error|warning) \|", page, re.MULTILINE)
-    documented = {level: set() for _, level in rows}
+    documented: dict[str, set[str]] = {level: set() for _, level in rows}
     for names, level in rows:
         documented[level] |= {*re.findall("`(.*?)`", names)}
     assert documented == {"error": {*_checks.ERRORS}, "warning": {*_checks.WARNINGS}}

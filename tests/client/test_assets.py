@@ -86,6 +86,7 @@ def test_a_collection_called_like_the_scope_of_an_account():
     """It can be registered in another scope."""
     item = make_item("user.alice", "i", {"b": {"href": "https://data.example.org/b.tif"}})
     (refused,) = select_assets(item)
+    assert isinstance(refused, Outcome)
     assert "would get an account's scope" in refused.reason
     asset = by_key(select_assets(item, scope="earth"))["b"]
     assert asset.did == DID("earth", "/user.alice/i/b.tif")

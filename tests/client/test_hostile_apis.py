@@ -80,8 +80,15 @@ def test_an_api_and_its_collections(behind):
     behind.add("/2", page("c"))
     links = [{"rel": rel, "href": behind.url} for rel in ("self", "root")]
     extent = {"spatial": {"bbox": [[0, 0, 1, 1]]}, "temporal": {"interval": [[None, None]]}}
-    collection = {"type": "Collection", "stac_version": "1.0.0", "id": "c", "description": "x"}
-    collection |= {"license": "x", "extent": extent, "links": links}
+    collection = {
+        "type": "Collection",
+        "stac_version": "1.0.0",
+        "id": "c",
+        "description": "x",
+        "license": "x",
+        "extent": extent,
+        "links": links,
+    }
     api = theirs(behind.url)
     assert len(list(iter_items(api))) == 2
     assert behind.seen[-2].method == "POST"

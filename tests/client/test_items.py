@@ -18,7 +18,7 @@ from pystac_client.stac_api_io import StacApiIO
 from stac_client import AccessError, ConfigurationError, RequestError, UnreachableError
 from stac_client._assets import select_assets
 from stac_client._items import ApiIO, iter_items
-from stac_client._results import State
+from stac_client._results import Outcome, State
 from stac_policy.urls import link_href
 from tests.items import HREF, make_item
 from tests.origin import Answer
@@ -220,6 +220,7 @@ def test_among_items(odd):
     outcomes = [list(select_assets(each)) for each in found]
     assert [each.key for (each,) in (outcomes[0], outcomes[-1])] == ["a", "a"]
     for (outcome,) in outcomes[1:-1]:
+        assert isinstance(outcome, Outcome)
         assert (outcome.state, outcome.key) == (State.FAILED, "")
         assert "not a STAC item" in outcome.reason
     assert len(found) == (2 if odd == [] else 3)

@@ -283,12 +283,12 @@ def test_without_an_end(origin, failure, monkeypatch):
     assert origin.methods == ["HEAD", "GET"]
 
 
-def test_stopped(origin, session):
+def test_stopped(origin, session, monkeypatch):
     """A look-up that nobody waits for any more ends at once."""
     stop = Event()
     url = origin.add("/x.tif", raw(b"HTTP/1.1 200 OK\r\n\r\n", bytes(1 << 16)), head=NO_HEAD)
     tally = Tally().expect()
-    tally.reached = lambda _: stop.set()
+    monkeypatch.setattr(tally, "reached", lambda _: stop.set())
     with pytest.raises(CancelledError):
         complete(asset_at(url), DOWNLOAD, session, tally, stop)
 

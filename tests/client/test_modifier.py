@@ -108,12 +108,13 @@ def test_item_collection(modifier, replicas):
 
 def test_several(modifier, replicas):
     """Items in a list, a tuple or a set are modified in one request, whatever they are."""
-    page = {"type": "FeatureCollection", "features": [make_item(), make_item()]}
-    found = [make_item(), pystac.Item.from_dict(make_item()), page, make_collection(), {}]
+    page: dict[str, Any] = {"type": "FeatureCollection", "features": [make_item(), make_item()]}
+    item = pystac.Item.from_dict(make_item())
+    found: list[Any] = [make_item(), item, page, make_collection(), {}]
     for several in (found, tuple(found), dict(enumerate(found)).values()):
         assert modifier(several) is None
     assert found[0]["assets"]["a"] == EXPECTED
-    assert found[1].to_dict(transform_hrefs=False)["assets"]["a"] == EXPECTED
+    assert item.to_dict(transform_hrefs=False)["assets"]["a"] == EXPECTED
     assert [each["assets"]["a"] for each in page["features"]] == [EXPECTED] * 2
     objects = {pystac.Item.from_dict(make_item())}
     modifier(objects)

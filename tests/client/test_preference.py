@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from pathlib import PurePosixPath
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -68,7 +69,7 @@ def test_choice(prefer, chosen):
 
 def test_what_a_chooser_gets():
     """A function gets every allowed RSE with its hrefs, the best first."""
-    given = []
+    given: list[Any] = []
     assert modified(prefer=given.append, only=["DISK-A", "TAPE"])["href"] == HREF
     assert given[0] == {"DISK-A": PFNS["DISK-A"], "TAPE": PFNS["TAPE"]}
 

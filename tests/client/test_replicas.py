@@ -56,7 +56,7 @@ def test_a_job_is_late():
 
 def test_memory(clock):
     """A memory keeps the latest answers, each for as long as who asks accepts it."""
-    memory = Memory(6, dict.fromkeys)
+    memory = Memory(6)
     memory.keep({"a": 1, "b": None})
     clock.now_s += 5
     memory.keep({"a": 4, "c": 3})
@@ -69,7 +69,7 @@ def test_memory(clock):
 
 def test_memory_is_bounded():
     """However many answers come, no more are kept than the size, the latest among them."""
-    memory = Memory(10, dict.fromkeys)
+    memory = Memory(10)
     for number in range(100):
         memory.keep({number: number})
         found, _ = memory.recall(range(100), 60)

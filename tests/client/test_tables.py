@@ -60,7 +60,7 @@ class Page(HTMLParser):
         """Note what is no element and no text."""
         self.tags.append(("other", data))
 
-    handle_decl = unknown_decl = handle_pi = handle_comment  # type: ignore[assignment]  # by other names
+    handle_decl = unknown_decl = handle_pi = handle_comment
 
     def handle_data(self, data):
         """Note text."""

@@ -18,7 +18,7 @@ from stac_client.admin import Level, examine
 from stac_testbed import STORAGE_RSES
 from tests.items import make_asset, make_item
 
-from .seeds import ALONE, COLLECTION, DISK, SOURCE, Healthy, attribute, changed
+from .seeds import ALONE, COLLECTION, DISK, SOURCE, Healthy, Requests, attribute, changed
 
 STOCK = "rucio.rse.protocols.webdav.Default"
 NOBODY = "http://127.0.0.1:9"
@@ -178,7 +178,8 @@ def test_another_protocol_beside_ours(healthy, impl):
 def test_a_source_rse_with_a_stock_protocol(healthy):
     """What an RSE with one of Rucio's own protocols cannot hold is counted."""
     (asset,) = healthy.catalogue.assets
-    do, undo = [], []
+    do: Requests = []
+    undo: Requests = []
     for scheme, port in (("http", 80), ("https", 443)):
         for requests, impl in ((do, STOCK), (undo, source_protocol(scheme)["impl"])):
             change = {"impl": impl}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from stac_client import (
@@ -62,13 +64,11 @@ def test_planning_changes_nothing(rucio, requests_sent):
 def test_setup_goes_on_where_it_stopped(rucio, made):
     """After any number of its changes, another run makes the others, and a third none."""
     rse, scope = f"SETUP-PART-{made}", f"setup-part-{made}"
-    options = {
-        "destinations": "tier=disk",
-        "catalogue": summarise_catalogue(many_items(scope, 1, 1)),
-    }
-    options["catalogue"].assets += summarise_catalogue(
+    catalogue = summarise_catalogue(many_items(scope, 1, 1))
+    catalogue.assets += summarise_catalogue(
         [make_item(scope, "i", {"a": make_asset("http://x")})]
     ).assets
+    options: dict[str, Any] = {"destinations": "tier=disk", "catalogue": catalogue}
     changes = plan_setup(rucio, rse, **options).changes
     for change in changes[:made]:
         change.apply(rucio)

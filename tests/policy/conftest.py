@@ -57,7 +57,7 @@ def other_origin():
 @pytest.fixture
 def pauses(monkeypatch):
     """The pauses between attempts in seconds, which take no time, and are the longest ones."""
-    taken = []
+    taken: list[float] = []
     monkeypatch.setattr("stac_policy.http.random.uniform", lambda _, longest: longest)
     monkeypatch.setattr("stac_policy.http.time.sleep", taken.append)
     return taken

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from rucio.db.sqla.constants import DIDType
 
@@ -51,7 +53,7 @@ def allowed(action, **kwargs):
 def test_source_rses(action, asked, monkeypatch):
     """What is done at a source RSE is allowed; which RSEs are, is known for a while."""
     now = [0.0]
-    monkeypatch.setattr(permission.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     for _ in range(3):
         assert allowed(action, rse="STAC", rse_id=SOURCE) is True
         assert allowed(action, rse="DISK", rse_id="4567") is None

@@ -366,8 +366,10 @@ def test_no_controls(shown):
 
 def test_long_urls():
     """Of a URL of extreme length the path is left out, in which a password might be cut."""
-    assert len(refusal(f"{'x' * 5000}://h")) < 100
-    assert len(refusal(f"https://h/?{'x' * 5000}_token=y")) < 150
+    for url, longest in ((f"{'x' * 5000}://h", 99), (f"https://h/?{'x' * 5000}_token=y", 149)):
+        reason = refusal(url)
+        assert reason
+        assert len(reason) <= longest
     assert redact(f"https://h/u:{'s' * 5000}@x") == "https://h/…"
     assert redact("s3cr3t" * 1000) == "(URL that is too long)"
     assert redact(f"https://h/x?{'s' * 5000}") == "https://h/x"

@@ -81,6 +81,17 @@ def running_proxy(api, modifier, **options):
         listening.close()
 
 
+class Untouched:
+    """A modifier that leaves pages as they are."""
+
+    def with_options(self, *, prefer):  # noqa: ARG002 - none is preferred to another
+        """Return itself."""
+        return self
+
+    def __call__(self, page, /):
+        """Leave a page alone."""
+
+
 class Marking:
     """A modifier that writes into each asset what was preferred, without any Rucio."""
 
@@ -92,8 +103,8 @@ class Marking:
         """Return a modifier that prefers these."""
         return Marking(prefer)
 
-    def __call__(self, thing):
+    def __call__(self, page, /):
         """Modify."""
-        for item in thing.get("features", [thing]):
+        for item in page.get("features", [page]):
             for asset in item["assets"].values():
                 asset["marked"] = self.preferred

@@ -418,7 +418,7 @@ def test_methods_of_proxies(proxy):
 def test_no_api(api):
     """What is no URL of an API is said when the application is made, and no secret with it."""
     with pytest.raises(ConfigurationError) as raised:
-        make_app(api, None)
+        make_app(api, Marking())
     assert HIDDEN not in str(raised.value)
 
 

@@ -11,6 +11,8 @@ from stac_client.errors import ConfigurationError
 from stac_rucio.serve import make_app
 from stac_rucio.serve._app import own_url
 
+from .proxy import Marking
+
 
 def scope(headers=(), *, server=("127.0.0.1", 8080), scheme="http", root_path=""):
     """What an ASGI server says of a request."""
@@ -82,4 +84,4 @@ def test_unknown():
 def test_configured_wrongly(url):
     """A root URL that is none is said at once."""
     with pytest.raises(ConfigurationError):
-        make_app("https://a.org", lambda _: None, root_url=url)
+        make_app("https://a.org", Marking(), root_url=url)

@@ -14,6 +14,8 @@ from starlette.exceptions import HTTPException
 
 from stac_rucio.serve._pages import Links, PageRewriter, split_query, with_preference
 
+from .proxy import Untouched
+
 ROOT = "https://near.example.org/stac"
 A = ("DISK-A",)
 
@@ -195,7 +197,7 @@ def test_prefer_that_is_none(values):
 @pytest.fixture
 def rewrite():
     """Rewrites a page, to which the modifier adds nothing."""
-    rewriter = PageRewriter(Links("https://a.org/v1"), lambda _: None, 10, 10**7)
+    rewriter = PageRewriter(Links("https://a.org/v1"), Untouched(), 10, 10**7)
     yield lambda content, *, gzipped=False: asyncio.run(
         rewriter.rewrite(content, ROOT, (), gzipped=gzipped)
     )
