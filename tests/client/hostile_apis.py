@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.items import make_asset, make_item
 from tests.serving.upstream import running_upstream
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.serving.upstream import Upstream
+
 
 SECRET = "S3CRET"  # noqa: S105 - no output may hold it
 HEADERS = {"Authorization": f"Bearer {SECRET}", "X-Key": SECRET}
@@ -17,7 +23,7 @@ MOST_PAGES = 30
 
 
 @pytest.fixture
-def behind():
+def behind() -> Iterator[Upstream]:
     """An API with a landing page and a search that finds what a test puts there."""
     with running_upstream() as server:
         links = [{"rel": rel, "href": server.url} for rel in ("self", "root")]
@@ -38,7 +44,12 @@ def behind():
         yield server
 
 
-def page(collection, following=None, assets=None, **fields):
+def page(
+    collection: str,
+    following: dict[Any, Any] | None = None,
+    assets: dict[str, Any] | None = None,
+    **fields: Any,
+) -> dict[Any, Any]:
     """A page with an item, and perhaps a link to the next one."""
     assets = assets or {"a": make_asset("https://data.example.org/a.tif")}
     made = {"type": "FeatureCollection", "features": [make_item(collection, "i", assets)]}
@@ -46,12 +57,12 @@ def page(collection, following=None, assets=None, **fields):
     return {**made, "links": links, **fields}
 
 
-def serve(server, body):
+def serve(server: Any, body: Any) -> list[int]:
     """Let the search find a page, but not for ever; returns a list that grows with each."""
     body = body if isinstance(body, bytes) else json.dumps(body).encode()
     answered = []
 
-    def act(handler):
+    def act(handler: Any) -> None:
         answered.append(1)
         handler.give(body if len(answered) <= MOST_PAGES else b"{}", ITEMS.items())
 
@@ -89,7 +100,7 @@ PAGES: dict[str, Any] = {
 }
 
 
-def link(server, kind):
+def link(server: Upstream, kind: Any) -> dict[Any, Any]:
     """A link of `LINKS` to the next page."""
     return {
         name: value.replace("{api}", server.url) if isinstance(value, str) else value

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +18,7 @@ from stac_client._source_rse import (
 from stac_policy.settings import SOURCE_PROTOCOL
 
 
-def protocol(**changed):
+def protocol(**changed: Any) -> dict[Any, Any]:
     """A protocol of Rucio's for one host."""
     return {
         "scheme": "https",
@@ -29,7 +31,7 @@ def protocol(**changed):
 
 
 @given(st.sampled_from(["http", "https"]), st.text("ab/?=&%+()$.:", max_size=20))
-def test_our_protocol_keeps_every_url(scheme, rest):
+def test_our_protocol_keeps_every_url(scheme: Any, rest: str) -> None:
     """With it, the PFN is the URL, byte for byte."""
     ours = [protocol(scheme=name, impl=SOURCE_PROTOCOL) for name in ("http", "https")]
     url = f"{scheme}://other.example.org/{rest}"
@@ -49,7 +51,7 @@ def test_our_protocol_keeps_every_url(scheme, rest):
         ),
     ],
 )
-def test_rucios_protocols_need_the_port(url, pfn):
+def test_rucios_protocols_need_the_port(url: str, pfn: str) -> None:
     """A URL that such a protocol can hold gets its port."""
     assert pfn_of(url, [protocol()]) == pfn
 
@@ -66,13 +68,13 @@ def test_rucios_protocols_need_the_port(url, pfn):
         ("http://data.example.org/archive/b.tif", "no protocol for http"),
     ],
 )
-def test_what_rucios_protocols_cannot_hold(url, reason):
+def test_what_rucios_protocols_cannot_hold(url: str, reason: str) -> None:
     """What they would change is refused, with the reason."""
     with pytest.raises(NoPfnError, match=reason):
         pfn_of(url, [protocol()])
 
 
-def test_priorities_of_an_upgraded_server():
+def test_priorities_of_an_upgraded_server() -> None:
     """A priority of 0 switches off before Rucio 39, and is the highest of all since."""
     protocol = source_protocol("https") | {"domains": source_domains("38.6.4")}
     assert [*wrong_priorities(protocol, "38.6.4")] == []

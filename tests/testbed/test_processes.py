@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
@@ -13,18 +14,21 @@ from stac_testbed.processes import Service
 
 from .support import wait_for
 
+if TYPE_CHECKING:
+    from pathlib import Path
 
-def python(code, **options):
+
+def python(code: str, **options: Any) -> Service:
     """A service that runs Python code."""
     return Service("python", (sys.executable, "-c", code), **options)
 
 
-def sleeper():
+def sleeper() -> Service:
     """A service that does nothing."""
     return python("import time; time.sleep(600)")
 
 
-def test_no_such_program(tmp_path):
+def test_no_such_program(tmp_path: Path) -> None:
     """What cannot be started is named, and nothing is left."""
     with pytest.raises(TestbedError, match="no-such-program"):
         processes.start(Service("nothing", ("no-such-program",), folder=tmp_path), tmp_path)
@@ -32,7 +36,7 @@ def test_no_such_program(tmp_path):
     assert psutil.Process().children() == []
 
 
-def test_run(tmp_path):
+def test_run(tmp_path: Path) -> None:
     """What ends by itself is waited for; if it fails its last words and its log are named."""
     processes.run(python("open('done', 'w')", folder=tmp_path), tmp_path)
     assert (tmp_path / "done").exists()
@@ -41,7 +45,7 @@ def test_run(tmp_path):
     processes.stop([])
 
 
-def test_what_is_left_of_children(tmp_path):
+def test_what_is_left_of_children(tmp_path: Path) -> None:
     """A child's child ends with the rest, though its own parent was killed before."""
     code = "import subprocess; subprocess.run(['sleep', '600'])"
     parent = processes.start(python(code, folder=tmp_path), tmp_path)
@@ -54,7 +58,7 @@ def test_what_is_left_of_children(tmp_path):
     processes.stop([parent])
 
 
-def test_a_supervisor_that_was_killed(tmp_path):
+def test_a_supervisor_that_was_killed(tmp_path: Path) -> None:
     """Where the supervisor is no more, that is said once, and the next lake has a new one."""
     first = processes.start(sleeper(), tmp_path)
     (supervisor,) = psutil.Process().children()
@@ -69,11 +73,11 @@ def test_a_supervisor_that_was_killed(tmp_path):
     assert psutil.Process().children() == []
 
 
-def test_an_interrupted_request(tmp_path, monkeypatch):
+def test_an_interrupted_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The answer to a request that Ctrl-C has cut off is not taken for that to the next one."""
     first = processes.start(sleeper(), tmp_path)
 
-    def interrupt():
+    def interrupt() -> None:
         raise KeyboardInterrupt
 
     supervisor = processes._supervisor

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
 
 _OTHERS_WRITE_WHILE_ONE_READS = """
 import sys
@@ -29,7 +34,7 @@ print(first.value, rest, total)
 """
 
 
-def test_a_select_in_progress_hinders_no_write(tmp_path):
+def test_a_select_in_progress_hinders_no_write(tmp_path: Path) -> None:
     """A transaction in the middle of a result writes, though another one has written meanwhile."""
     program = [sys.executable, "-c", _OTHERS_WRITE_WHILE_ONE_READS, str(tmp_path / "numbers.db")]
     done = subprocess.run(program, capture_output=True, text=True, check=False)  # noqa: S603 - this Python
