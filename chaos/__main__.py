@@ -16,7 +16,7 @@ from collections import Counter
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from itertools import count, islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stac_testbed import load, running
 
@@ -28,13 +28,15 @@ from .runs import Run
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
+    from stac_testbed import Lake
+
     from .runs import Result
 
 _HANGS_S = 900.0
 _OFTEN_S = 60.0
 
 
-def main():
+def main() -> None:
     """Run; the exit code is 1 if anything was wrong."""
     parser = argparse.ArgumentParser(prog="python -m chaos", description=__doc__)
     parser.add_argument("--runs", type=int, help="how many; by default, each fault once")
@@ -58,7 +60,7 @@ def main():
     sys.exit(code)
 
 
-def _all(lake, folder, seeds, options):
+def _all(lake: Lake, folder: Path, seeds: Any, options: argparse.Namespace) -> int:
     began = time.monotonic()
     results, told = [], began
     with made_in(lake, folder / "runs") as bed:
@@ -88,7 +90,7 @@ def _all(lake, folder, seeds, options):
     return _summary(results, time.monotonic() - began)
 
 
-def serve_copies(lake):
+def serve_copies(lake: Lake) -> None:
     """Register the lake's optical scenes in a scope of their own, with a copy of each."""
     client = lake.client()
     client.add_scope("root", SERVED)
@@ -109,12 +111,12 @@ def serve_copies(lake):
     client.add_replicas("DISK-B", [{k: v for k, v in f.items() if k != "pfn"} for f in files])
 
 
-def say(text):
+def say(text: str) -> None:
     """Say something, at once."""
     print(text, flush=True)  # noqa: T201 - a program of its own
 
 
-def _tell(result):
+def _tell(result: Result) -> None:
     plan = result.plan
     if not result.wrong:
         return
@@ -128,19 +130,19 @@ def _tell(result):
     say(_again(plan))
 
 
-def _again(*plans):
+def _again(*plans: Any) -> str:
     seeds = " ".join(f"--seed {plan.seed}" for plan in plans)
     return f"  again: python -m chaos {seeds}"
 
 
-def _tell_hanging(run):
+def _tell_hanging(run: Run) -> None:
     say(f"\nHANGS, seed {run.plan.seed}: {run.plan}")
     say(_again(run.plan))
     faulthandler.dump_traceback()
     os._exit(1)
 
 
-def _summary(results, seconds):
+def _summary(results: list[Result], seconds: float) -> int:
     wrong = [result for result in results if result.wrong]
     scenarios = Counter((result.plan.scenario, result.plan.target) for result in results)
     struck = Counter((r.plan.scenario, r.plan.target) for r in results if r.struck)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 import requests
@@ -23,7 +24,7 @@ class Wrong(Exception):  # noqa: N818 - what the check finds
 class Rucio:
     """The Rucio server, asked without any client of Rucio's or ours."""
 
-    def __init__(self, lake):
+    def __init__(self, lake: Any) -> None:
         """Log in as root."""
         self._url = lake.rucio_url
         self._session = requests.Session()
@@ -39,7 +40,7 @@ class Rucio:
             "X-Rucio-Account": "root",
         }
 
-    def ask(self, method, path, body=None):
+    def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> list[Any]:
         """Give the lines of an answer, or nothing for 404."""
         data = None if body is None else json.dumps(body)
         answer = requests.request(
@@ -50,16 +51,16 @@ class Rucio:
         answer.raise_for_status()
         return [json.loads(line) for line in answer.text.splitlines() if line.strip()]
 
-    def dids(self, scope):
+    def dids(self, scope: Any) -> list[Any]:
         """All DIDs of a scope, by type and name; as often as Rucio names them."""
         found = self.ask("GET", f"dids/{scope}/dids/search?type=all&long=1")
         return [(str(did["did_type"]).upper(), did["name"]) for did in found]
 
-    def content(self, scope, name):
+    def content(self, scope: Any, name: Any) -> list[Any]:
         """What is attached to a DID."""
         return [did["name"] for did in self.ask("GET", f"dids/{scope}/{quote(name)}/dids")]
 
-    def replicas(self, scope, names):
+    def replicas(self, scope: str, names: list[Any]) -> dict[Any, Any]:
         """The replicas of files by name, in all states."""
         if not names:
             return {}
@@ -71,7 +72,7 @@ class Rucio:
         return {entry["name"]: entry for entry in self.ask("POST", "replicas/list", body)}
 
 
-def check_rucio(rucio, scope, truths):
+def check_rucio(rucio: Any, scope: Any, truths: dict[Any, Any]) -> set[Any]:
     """Compare a scope with what is true of its files.
 
     Args:
@@ -100,7 +101,7 @@ def check_rucio(rucio, scope, truths):
     return {name for name in names if SOURCE in replicas[name]["rses"] and attached[name]}
 
 
-def _check_dids(dids, truths):
+def _check_dids(dids: Any, truths: dict[Any, Any]) -> None:
     if twice := [did for did, count in Counter(dids).items() if count > 1]:
         raise Wrong(f"twice in Rucio: {twice}")
     names = {name for kind, name in dids if kind == "FILE"}
@@ -116,17 +117,17 @@ def _check_dids(dids, truths):
         raise Wrong(f"two selections of the same files: {selections}")
 
 
-def _is_selection(name):
+def _is_selection(name: Any) -> Any:
     return name.startswith("stac-selection-")
 
 
-def require_all(there, truths):
+def require_all(there: set[Any], truths: dict[Any, Any]) -> None:
     """See that nothing is lacking of what must be registered and attached."""
     if missing := set(truths) - there:
         raise Wrong(f"not registered and attached: {sorted(missing)}")
 
 
-def _check_file(truth, entry):
+def _check_file(truth: Any, entry: Any) -> None:
     if entry["bytes"] != len(truth.content):
         raise Wrong(f"{truth.name} has {entry['bytes']} bytes in Rucio, not {len(truth.content)}")
     for algorithm in ("adler32", "md5"):
@@ -138,7 +139,15 @@ def _check_file(truth, entry):
         raise Wrong(f"{truth.name} is at {SOURCE} as {entry['rses'][SOURCE]}, not {truth.url}")
 
 
-def check_outcomes(outcomes, truths, there, states=THERE, *, whole=False, every=True):
+def check_outcomes(
+    outcomes: list[Any],
+    truths: dict[Any, Any],
+    there: set[Any],
+    states: tuple[str, str] = THERE,
+    *,
+    whole: Any = False,
+    every: bool = True,
+) -> None:
     """Compare outcomes, as (collection, item, key, state, reason), with what is there.
 
     Args:
@@ -170,7 +179,7 @@ def check_outcomes(outcomes, truths, there, states=THERE, *, whole=False, every=
         raise Wrong(f"no outcome: {sorted(missing)}")
 
 
-def check_folder(folder, truths, *, whole):
+def check_folder(folder: Any, truths: dict[Any, Any], *, whole: Any) -> set[Any]:
     """Compare downloaded files and their catalogue with what is true; gives the names there."""
     there = set()
     for truth in truths.values():
@@ -196,7 +205,7 @@ def check_folder(folder, truths, *, whole):
     return there
 
 
-def _check_catalogue(folder, truths):
+def _check_catalogue(folder: Any, truths: dict[Any, Any]) -> None:
     listed = []
     for child in _links(folder / "catalog.json", "child"):
         listed += _links(child, "item")
@@ -211,19 +220,21 @@ def _check_catalogue(folder, truths):
         raise Wrong(f"not in the catalogue: {sorted(missing)}")
 
 
-def _links(path, rel):
+def _links(path: Any, rel: str) -> list[Any]:
     links = _json(path)["links"]
     return [(path.parent / link["href"]).resolve() for link in links if link["rel"] == rel]
 
 
-def _json(path):
+def _json(path: Any) -> Any:
     try:
         return json.loads(path.read_text())
     except ValueError as error:
         raise Wrong(f"{path} is no JSON: {error}") from error
 
 
-def check_storage(rucio, scope, truths, rse, storage, *, whole):
+def check_storage(
+    rucio: Any, scope: Any, truths: dict[Any, Any], rse: Any, storage: Any, *, whole: Any
+) -> set[Any]:
     """Compare the replicas at an RSE with the files below its storage's folder."""
     there = set()
     for name, entry in rucio.replicas(scope, sorted(truths)).items():

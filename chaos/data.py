@@ -6,6 +6,7 @@ import hashlib
 import json
 import zlib
 from dataclasses import dataclass
+from typing import Any
 
 from tests.items import make_item
 
@@ -25,32 +26,34 @@ class Truth:
     content: bytes
 
     @property
-    def dataset(self):
+    def dataset(self) -> str:
         """Name of its item's dataset."""
         return f"/{self.collection}/{self.item}"
 
     @property
-    def name(self):
+    def name(self) -> str:
         """Name of its file."""
         return f"{self.dataset}/{self.key}.tif"
 
     @property
-    def adler32(self):
+    def adler32(self) -> str:
         """Checksum."""
         return f"{zlib.adler32(self.content):08x}"
 
     @property
-    def md5(self):
+    def md5(self) -> str:
         """Checksum."""
         return hashlib.md5(self.content, usedforsecurity=False).hexdigest()
 
     @property
-    def sha256(self):
+    def sha256(self) -> str:
         """Checksum."""
         return hashlib.sha256(self.content).hexdigest()
 
 
-def make_items(folder, url, tag, rng, *, verifiable=False, count=None):
+def make_items(
+    folder: Any, url: Any, tag: Any, rng: Any, *, verifiable: bool = False, count: Any = None
+) -> tuple[list[dict[str, Any]], dict[Any, Any]]:
     """Write files below an origin's folder; gives items of them, and their truths by name.
 
     What the items say of their files differs: all, a part, or nothing. If they shall be
@@ -76,7 +79,7 @@ def make_items(folder, url, tag, rng, *, verifiable=False, count=None):
     return items, truths
 
 
-def truths_of(items, scope, folders):
+def truths_of(items: Any, scope: Any, folders: Any) -> dict[Any, Any]:
     """The truths of the data assets of a lake's own items, from the files behind their URLs."""
     truths = {}
     for item in items:
@@ -91,7 +94,7 @@ def truths_of(items, scope, folders):
     return truths
 
 
-def _said(truth, rng, *, verifiable):
+def _said(truth: Truth, rng: Any, *, verifiable: Any) -> Any:
     size = {"file:size": len(truth.content)}
     enough = (
         {**size, "rucio:adler32": truth.adler32},
@@ -102,7 +105,7 @@ def _said(truth, rng, *, verifiable):
     return rng.choice(enough if verifiable else (*enough, size, {}))
 
 
-def write(items, path):
+def write(items: list[dict[str, Any]], path: Any) -> Any:
     """Write items to a file, one a line."""
     path.write_text("\n".join(map(json.dumps, items)))
     return path

@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import requests
 
@@ -21,6 +21,7 @@ from .check import Rucio
 from .proxy import Proxy
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 _START_S = 180.0
@@ -30,7 +31,7 @@ PREFIX = "/faulty/"
 _ALL = {"read": 1, "write": 1, "delete": 1}
 
 
-def be_quick():
+def be_quick() -> None:
     """Shorten the pauses and time limits of stac_client, and its batches: all else stays."""
     for module, name, value in (
         (stac_client._registration, "REQUEST_DIDS", 5),
@@ -55,25 +56,25 @@ class Bed:
     """By RSE."""
     server: KillableServer
 
-    def through(self, proxy_url):
+    def through(self, proxy_url: Any) -> Lake:
         """The lake as seen through a proxy in front of its Rucio server."""
         port = int(proxy_url.rpartition(":")[2])
         layout = replace(self.lake.layout, ports={**self.lake.layout.ports, "rucio-server": port})
         return Lake(layout, self.lake.processes)
 
-    def client(self, url, timeout_s):
+    def client(self, url: Any, timeout_s: Any) -> Any:
         """A Rucio client that asks a URL."""
         client = self.through(url).client()
         client.timeout = timeout_s
         return client
 
-    def storage(self, rse):
+    def storage(self, rse: Any) -> Path:
         """The folder that the storage of an RSE serves."""
         return self.lake.layout.data(RSES[rse])
 
 
 @contextlib.contextmanager
-def made_in(lake, folder):
+def made_in(lake: Lake, folder: Path) -> Iterator[Bed]:
     """Set a lake up for faults."""
     transfers = Proxy(lake.layout.url("transfers"))
     storages = {rse: Proxy(lake.layout.url(service)) for rse, service in RSES.items()}
@@ -89,7 +90,7 @@ def made_in(lake, folder):
             proxy.close()
 
 
-def _add_rse(client, rse, proxy, transfers):
+def _add_rse(client: Any, rse: str, proxy: Proxy, transfers: Proxy) -> None:
     client.add_rse(rse)
     wan = {**_ALL, "third_party_copy_read": 1, "third_party_copy_write": 1}
     client.add_protocol(
@@ -112,7 +113,7 @@ def _add_rse(client, rse, proxy, transfers):
 class KillableServer:
     """One more Rucio server of the lake, for one run at a time to kill."""
 
-    def __init__(self, lake):
+    def __init__(self, lake: Any) -> None:
         """Prepare it; it is started when it is wanted."""
         port = processes.free_ports(1)[0]
         layout = replace(lake.layout, ports={**lake.layout.ports, "rucio-server": port})
@@ -123,7 +124,7 @@ class KillableServer:
         self._restart: threading.Thread | None = None
         self.mine = threading.Lock()
 
-    def start(self):
+    def start(self) -> None:
         """Start it unless it runs, and wait until it answers."""
         if self._restart is not None:
             self._restart.join()
@@ -132,7 +133,7 @@ class KillableServer:
             self._process = processes.start(self._service, self._logs)
         processes.wait_until_ready(self._service, self._process, self._logs, _START_S)
 
-    def kill(self, *, workers_only, after_s):
+    def kill(self, *, workers_only: Any, after_s: Any) -> None:
         """Kill it, or what answers its requests; it comes back by itself."""
         time.sleep(after_s)
         assert self._process is not None
@@ -146,7 +147,7 @@ class KillableServer:
             processes.stop([self._process])
             self._process = processes.start(self._service, self._logs)
 
-    def wait(self):
+    def wait(self) -> None:
         """Wait until it answers again."""
         deadline = time.monotonic() + _START_S
         while True:
@@ -156,7 +157,7 @@ class KillableServer:
             assert time.monotonic() < deadline, "the killed server did not come back"
             time.sleep(0.2)
 
-    def close(self):
+    def close(self) -> None:
         """End it."""
         if self._process is not None:
             processes.stop([self._process])

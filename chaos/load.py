@@ -18,6 +18,7 @@ import time
 import warnings
 from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import pystac_client
@@ -30,6 +31,13 @@ from .__main__ import say, serve_copies
 from .check import Rucio, Wrong, check_outcomes, check_rucio, require_all
 from .reading import SERVED, check_search, served_items, served_names
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from stac_client import Modifier
+    from stac_testbed import Lake
+
+
 SCOPE = "load"
 _ITEMS = 120
 _MOST_OF_ALL = 12
@@ -41,7 +49,7 @@ _SETTLED = 0.3  # of the time: until then what is made once is made
 class Load:
     """What the threads share."""
 
-    def __init__(self, lake, seconds):
+    def __init__(self, lake: Any, seconds: Any) -> None:
         """Prepare it."""
         self.lake = lake
         self.check = Rucio(lake)
@@ -59,7 +67,7 @@ class Load:
         self.wrong: list[str] = []
         self._lock = threading.Lock()
 
-    def repeat(self, work):
+    def repeat(self, work: Any) -> None:
         """Do something again and again, until the time is over or something is wrong."""
         while time.monotonic() < self.until and not self.wrong:
             try:
@@ -70,17 +78,17 @@ class Load:
             except Exception as error:  # noqa: BLE001 - this is what must not be
                 self.wrong.append(f"{work.__name__}: {type(error).__name__}: {error}")
 
-    def count(self, what, error=""):
+    def count(self, what: Any, error: str = "") -> None:
         """Count what was done."""
         with self._lock:
             self.counts[what] += 1
             if error:
                 self.errors[error[:160]] += 1
 
-    def searcher(self, modifier):
+    def searcher(self, modifier: Modifier) -> Callable[..., Any]:
         """Gives the work of one who searches."""
 
-        def search():
+        def search() -> None:
             api = pystac_client.Client.open(self.lake.stac_url, modifier=modifier)
             found = api.search(collections=["alpine-optical"], limit=6).items()
             items = [item.to_dict() for item in found]
@@ -88,14 +96,14 @@ class Load:
 
         return search
 
-    def registrant(self, seed):
+    def registrant(self, seed: int) -> Callable[..., Any]:
         """Gives the work of one who registers some of the items that all register."""
         rng = random.Random(seed)  # noqa: S311 - no secret
         client = self.lake.client()
         client.timeout = _PATIENT_S
         stac = StacClient(client)
 
-        def register():
+        def register() -> None:
             some = rng.sample(self.items, rng.randint(1, _MOST_OF_ALL))
             outcomes = stac.create_replicas(some, "STAC")
             told = [(o.collection, o.item, o.key, o.state.value, o.reason) for o in outcomes]
@@ -110,7 +118,7 @@ class Load:
         return register
 
 
-def main():
+def main() -> None:
     """Run; the exit code is 1 if anything was wrong."""
     parser = argparse.ArgumentParser(prog="python -m chaos.load")
     parser.add_argument("--seconds", type=float, default=600)
@@ -128,7 +136,7 @@ def main():
     sys.exit(bool(wrong))
 
 
-def _run(lake, options):
+def _run(lake: Lake, options: argparse.Namespace) -> list[str]:
     lake.client().add_scope("root", SCOPE)
     serve_copies(lake)
     load = Load(lake, options.seconds)
@@ -162,7 +170,7 @@ def _run(lake, options):
     return load.wrong
 
 
-def _memory_while(load, seconds):
+def _memory_while(load: Load, seconds: Any) -> dict[Any, Any]:
     """Follow the memory of this process and of the Rucio server: when settled, and at the most."""
     server = next(each for each in load.lake.processes if each.name == "rucio-server").find()
     settled: Counter[str] = Counter()

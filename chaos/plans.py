@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from typing import Any
 
 from .proxy import ALWAYS
 
@@ -100,21 +101,21 @@ class Plan:
     """Its collection or scope, which no other run uses."""
 
     @property
-    def rng(self):
+    def rng(self) -> random.Random:
         """Random numbers for all the rest, the same each time."""
         return random.Random(self.seed)  # noqa: S311 - no secret
 
     @property
-    def is_endless(self):
+    def is_endless(self) -> bool:
         """Whether an answer does not come, or not to its end."""
         return self.kind in ("never", "endless")
 
-    def __str__(self):
+    def __str__(self) -> str:
         often = "for ever" if self.times == ALWAYS else f"{self.times} times"
         return f"{self.scenario}: {self.kind} by {self.target} from request {self.nth} on, {often}"
 
 
-def make_plan(seed):
+def make_plan(seed: Any) -> Plan:
     """Make the plan of a seed; seeds in a row take each combination of scenario and fault."""
     order = [*range(len(COMBINATIONS))]
     # Else some minutes would be all of one kind.

@@ -12,7 +12,7 @@ import struct
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import Callable, NamedTuple
+from typing import Any, Callable, NamedTuple
 from urllib.parse import urlsplit
 
 ALWAYS = 1_000_000
@@ -35,7 +35,7 @@ class Answer(NamedTuple):
     body: bytes
 
 
-def _of_rucio(status, error, message):
+def _of_rucio(status: int, error: str, message: str) -> Answer:
     body = json.dumps({"ExceptionClass": error, "ExceptionMessage": message}).encode()
     headers = {"Content-Type": "application/octet-stream", "ExceptionClass": error}
     return Answer(status, headers, body)
@@ -92,7 +92,7 @@ class Proxy(http.server.ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
 
-    def __init__(self, upstream):
+    def __init__(self, upstream: Any) -> None:
         """Take a free port in front of a base URL."""
         super().__init__(("127.0.0.1", 0), _Handler)
         self.upstream = upstream
@@ -104,18 +104,18 @@ class Proxy(http.server.ThreadingHTTPServer):
         )
         thread.start()
 
-    def arm(self, strike):
+    def arm(self, strike: Strike) -> None:
         """Let a strike lie in wait."""
         with self._lock:
             self._strikes.append(strike)
 
-    def disarm(self, strike):
+    def disarm(self, strike: Strike) -> None:
         """Take it away."""
         with self._lock:
             if strike in self._strikes:
                 self._strikes.remove(strike)
 
-    def struck_by(self, request):
+    def struck_by(self, request: Request) -> Strike | None:
         """Give the strike that hits a request, if any."""
         with self._lock:
             for strike in self._strikes:
@@ -126,10 +126,10 @@ class Proxy(http.server.ThreadingHTTPServer):
                         return strike
         return None
 
-    def handle_error(self, *_):
+    def handle_error(self, *_: Any) -> None:
         """Clients that hang up are what this is for."""
 
-    def close(self):
+    def close(self) -> None:
         """End it."""
         self.shutdown()
         self.server_close()
@@ -140,15 +140,15 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
 
-    def log_message(self, *_):
+    def log_message(self, *_: Any) -> None:
         """Keep the output free of requests."""
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: Any) -> Any:
         if name.startswith("do_"):
             return self._pass
         raise AttributeError(name)
 
-    def _pass(self):
+    def _pass(self) -> None:
         self.received = self._body()
         strike = self.server.struck_by(Request(self.command, self.path, self.received))
         kind = strike.kind if strike else ""
@@ -162,7 +162,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         else:
             self._ask(kind, strike)
 
-    def _body(self):
+    def _body(self) -> bytes:
         if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
             return self.rfile.read(int(self.headers.get("Content-Length") or 0))
         body = b""
@@ -172,7 +172,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.rfile.readline()
         return body
 
-    def _ask(self, kind, strike):
+    def _ask(self, kind: Any, strike: Any) -> None:
         self._before(kind, strike)
         try:
             answer = self._forward()
@@ -195,7 +195,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         else:
             self._send(answer)
 
-    def _before(self, kind, strike):
+    def _before(self, kind: Any, strike: Any) -> None:
         if kind == "act-before":
             strike.act()
         elif kind == "act-meanwhile":
@@ -206,7 +206,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         elif kind == "spoiled-request":
             self.received = _spoiled(self.received)
 
-    def _forward(self):
+    def _forward(self) -> Answer:
         host = urlsplit(self.server.upstream).netloc
         connection = http.client.HTTPConnection(host, timeout=_UPSTREAM_S)
         try:
@@ -235,16 +235,16 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         finally:
             connection.close()
 
-    def _own(self):
+    def _own(self) -> bytes:
         # Rucio's answers hold PFNs of others, never the server's own URL.
         return self.server.url.encode()
 
-    def _send(self, answer):
+    def _send(self, answer: Answer) -> None:
         self._send_head(answer, len(answer.body))
         if self.command != "HEAD":
             self.wfile.write(answer.body)
 
-    def _send_head(self, answer, length):
+    def _send_head(self, answer: Answer, length: int | None) -> None:
         self.send_response_only(answer.status)
         for name, value in answer.headers.items():
             self.send_header(name, value)
@@ -254,7 +254,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(length))
         self.end_headers()
 
-    def _send_part(self, answer, kind):
+    def _send_part(self, answer: Answer, kind: str) -> None:
         """Send half a body that looks whole to no careful client, or a whole one without an end."""
         half = _half(answer.body)
         self.close_connection = True
@@ -276,7 +276,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if kind == "endless":
             time.sleep(HOLD_S)
 
-    def _reset(self):
+    def _reset(self) -> None:
         # Lingering for no time at all: the kernel resets the connection.
         self.close_connection = True
         with contextlib.suppress(OSError):
@@ -284,12 +284,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             os.close(self.connection.detach())
 
 
-def _half(body):
+def _half(body: bytes) -> bytes:
     """About half of a body; never whole lines, which nobody could tell from a whole body."""
     half = body[: len(body) // 2].rstrip(b"\n")
     return half[:-1] if body[len(half) : len(half) + 1] == b"\n" else half
 
 
-def _spoiled(body):
+def _spoiled(body: bytes) -> bytes:
     """The same number of other bytes."""
     return bytes([body[0] ^ 1]) + body[1:] if body else body

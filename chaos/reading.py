@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pystac_client
@@ -15,6 +16,10 @@ from tests.serving.proxy import Got, running_proxy
 from .check import Wrong
 from .scenario import IMPATIENT_S, PATIENT_S, Scenario
 
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+
 SERVED = "faults-served"
 """The scope of copies that are there since the beginning."""
 
@@ -22,22 +27,22 @@ SERVED = "faults-served"
 class Modifier(Scenario):
     """A search with the modifier; strict, so that nothing is swallowed."""
 
-    def be_patient(self):
+    def be_patient(self) -> None:
         """Leave the server the time that it needs."""
         self.timeout_s = PATIENT_S
 
-    def prepare(self):
+    def prepare(self) -> None:
         """Make the client; the copies are there since the beginning."""
         self.timeout_s = IMPATIENT_S if self.plan.is_endless else PATIENT_S
         self.stac = self.client(SERVED)
         self.originals = served_items(self.bed.lake)
         self.replicas = self.bed.rucio.replicas(SERVED, served_names(self.originals))
 
-    def modifier(self):
+    def modifier(self) -> Any:
         """A modifier that remembers no answers."""
         return self.stac.modifier.with_options(strict=True, timeout_s=self.timeout_s, cache_s=0)
 
-    def act(self):
+    def act(self) -> list[Any]:
         """Search."""
         modifier = self.modifier()
         modifier.clear()
@@ -52,31 +57,31 @@ class Modifier(Scenario):
                 raise
             raise StacRucioError(str(error)) from error
 
-    def check(self, result, *, whole):  # noqa: ARG002 - the same in both
+    def check(self, result: Any, *, whole: Any) -> None:  # noqa: ARG002 - the same in both
         """Each replica is an alternate, and nothing else is."""
         if result is not None:
             check_search(result, self.originals, self.replicas, annotated=True)
 
 
-def served_items(lake):
+def served_items(lake: Any) -> dict[Any, Any]:
     """The lake's optical scenes by id, of which there are copies in the scope `SERVED`."""
     items = json.loads(lake.layout.items_file.read_text())["features"]
     return {item["id"]: item for item in items if item["collection"] == "alpine-optical"}
 
 
-def served_names(ids):
+def served_names(ids: dict[Any, Any]) -> list[Any]:
     """The names of the files of optical scenes."""
     return [f"/alpine-optical/{item}/{key}.tif" for item in ids for key in ("red", "nir")]
 
 
-def check_search(items, originals, replicas, *, annotated):
+def check_search(items: Any, originals: dict[Any, Any], replicas: Any, *, annotated: Any) -> None:
     """See that a search gave each item once; the arguments are those of `check_items`."""
     check_items(items, originals, replicas, annotated=annotated)
     if (ids := sorted(item["id"] for item in items)) != sorted(originals):
         raise Wrong(f"the search gave {ids}, not {sorted(originals)}")
 
 
-def check_items(items, originals, replicas, *, annotated):
+def check_items(items: Any, originals: dict[Any, Any], replicas: Any, *, annotated: Any) -> None:
     """Compare the assets of items with the replicas that Rucio has.
 
     Args:
@@ -100,12 +105,12 @@ def check_items(items, originals, replicas, *, annotated):
 class Serve(Modifier):
     """A STAC API with copies, in front of the lake's."""
 
-    def front(self):
+    def front(self) -> AbstractContextManager[Any]:
         """The running API; Rucio and the upstream API have as much time as the modifier."""
         limits = {"timeout_s": self.timeout_s + 1, "rucio_timeout_s": self.timeout_s + 1}
         return running_proxy(self.run.api.url, self.modifier(), **limits)
 
-    def act(self):
+    def act(self) -> list[Got | None]:
         """Ask for some pages, and look at the bare answers."""
         body = json.dumps({"collections": ["alpine-optical"], "limit": 6}).encode()
         requests = (
@@ -122,7 +127,7 @@ class Serve(Modifier):
                     asked.append(None)
         return asked
 
-    def check(self, result, *, whole):
+    def check(self, result: Any, *, whole: Any) -> None:
         """An answer is whole, or says what is amiss; never a wrong or half a page."""
         for got in result:
             if got is None:
@@ -142,7 +147,7 @@ class Serve(Modifier):
             check_items(items, self.originals, self.replicas, annotated=not warning)
 
 
-def _got(url, request):
+def _got(url: Any, request: tuple[Any, ...]) -> Got:
     """What comes back, however long it takes a machine that is busy."""
     connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=2 * PATIENT_S)
     try:
@@ -156,7 +161,7 @@ def _got(url, request):
 class Browse(Serve):
     """A search page by page through a STAC API with copies, by a client that knows of nothing."""
 
-    def act(self):
+    def act(self) -> list[Any]:
         """Search."""
         with self.front() as front:
             try:
@@ -168,7 +173,7 @@ class Browse(Serve):
             except Exception as error:  # pystac-client's own: the client sees that it broke off
                 raise StacRucioError(str(error) or type(error).__name__) from error
 
-    def check(self, result, *, whole):
+    def check(self, result: Any, *, whole: Any) -> None:
         """A search that comes to its end has each item once, and all copies if all is well."""
         if result is not None:
             check_search(result, self.originals, self.replicas, annotated=whole)

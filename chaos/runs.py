@@ -7,6 +7,7 @@ import shutil
 import time
 from dataclasses import dataclass
 from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
 
 from stac_client import StacRucioError
 
@@ -17,6 +18,11 @@ from .reading import READING
 from .scenarios import SCENARIOS
 from .shell import SHELL
 
+if TYPE_CHECKING:
+    from .plans import Plan
+    from .scenario import Scenario
+
+
 _ALL = {**SCENARIOS, **READING, **SHELL}
 
 
@@ -24,7 +30,7 @@ _ALL = {**SCENARIOS, **READING, **SHELL}
 class Result:
     """How a run went."""
 
-    plan: object
+    plan: Plan
     wrong: str = ""
     """What was wrong, or nothing."""
     struck: int = 0
@@ -39,7 +45,7 @@ class Result:
 class Run:
     """One run, with proxies of its own."""
 
-    def __init__(self, bed, seed):
+    def __init__(self, bed: Any, seed: Any) -> None:
         """Prepare a run."""
         self.bed = bed
         self.plan = make_plan(seed)
@@ -47,36 +53,36 @@ class Run:
         self._proxies: list[Proxy] = []
 
     @cached_property
-    def rucio(self):
+    def rucio(self) -> Proxy:
         """In front of the Rucio server, or of the one that can be killed."""
         killable = self.plan.target == "server"
         return self._proxy(self.bed.server.url if killable else self.bed.lake.rucio_url)
 
     @cached_property
-    def api(self):
+    def api(self) -> Proxy:
         """In front of the STAC API."""
         return self._proxy(self.bed.lake.stac_url)
 
     @cached_property
-    def origin(self):
+    def origin(self) -> Proxy:
         """In front of an origin."""
         return self._proxy(self.bed.lake.layout.url("origin-a"))
 
-    def _proxy(self, upstream):
+    def _proxy(self, upstream: Any) -> Proxy:
         self._proxies.append(Proxy(upstream))
         return self._proxies[-1]
 
-    def lake_items(self, collection):
+    def lake_items(self, collection: Any) -> list[Any]:
         """The items of one of the lake's collections."""
         items = json.loads(self.bed.lake.layout.items_file.read_text())["features"]
         return [item for item in items if item["collection"] == collection]
 
-    def origin_folders(self):
+    def origin_folders(self) -> dict[Any, Any]:
         """The folders of the lake's origins by URL."""
         layout = self.bed.lake.layout
         return {layout.url(name): layout.data(name) for name in ("origin-a", "origin-b")}
 
-    def go(self):
+    def go(self) -> Result:
         """Do it all; gives how it went."""
         began = time.monotonic()
         result = Result(self.plan)
@@ -102,7 +108,7 @@ class Run:
         result.seconds = time.monotonic() - began
         return result
 
-    def _go(self, result):
+    def _go(self, result: Result) -> None:
         scenario = _ALL[self.plan.scenario](self)
         struck = self._struck(scenario)
         strike = Strike(self.plan.kind, self.plan.nth, self.plan.times)
@@ -132,7 +138,7 @@ class Run:
         scenario.be_patient()
         scenario.complete()
 
-    def _struck(self, scenario):
+    def _struck(self, scenario: Scenario) -> Any:
         """The proxy that the fault is in, if any."""
         target = self.plan.target
         if target == "transfers":
@@ -143,7 +149,7 @@ class Run:
             getattr(self, target) if target != "disk" else None
         )
 
-    def _aim(self, strike, scenario):
+    def _aim(self, strike: Strike, scenario: Scenario) -> None:
         """Let a strike hit what belongs to this run, and a step that it makes sense at."""
         plan = self.plan
         if plan.target in ("transfers", "storage"):
@@ -161,7 +167,7 @@ class Run:
             strike.act = scenario.strike
 
 
-def _belongs(tag, kind, request):
+def _belongs(tag: Any, kind: Any, request: Any) -> Any:
     """Tell whether a request to a storage or the transfer service is of a run, and of a kind."""
     if kind == "lost":  # the service knows nothing of any job: the others' come back as well
         return request.method == "GET" and request.path.startswith("/jobs/")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import urllib.parse
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pystac_client
 
@@ -23,7 +23,7 @@ from .lake import PREFIX, RSES
 from .scenario import Scenario
 
 if TYPE_CHECKING:
-    from stac_client import Outcome
+    from stac_client import Outcome, Registration, ReplicationRules
 
 _OK_S = 300.0
 
@@ -31,16 +31,16 @@ _OK_S = 300.0
 class Register(Scenario):
     """Registration of items that lack sizes, checksums, or nothing."""
 
-    def prepare(self):
+    def prepare(self) -> None:
         """Make items, and the client."""
         self.own_items()
         self.stac = self.client()
 
-    def act(self):
+    def act(self) -> Registration:
         """Register."""
         return self.stac.create_replicas(self.items, "STAC")
 
-    def check(self, result, *, whole):
+    def check(self, result: Any, *, whole: Any) -> None:
         """Compare Rucio with the outcomes."""
         there = check_rucio(self.bed.rucio, self.plan.tag, self.truths)
         if result is not None:
@@ -52,7 +52,7 @@ class Register(Scenario):
 class Sync(Scenario):
     """Sync of a search that has several pages."""
 
-    def prepare(self):
+    def prepare(self) -> None:
         """Make the client; the items are the lake's own, in a scope of the run's own."""
         self.add_scope()
         wanted = self.run.lake_items("alpine-optical")
@@ -61,7 +61,7 @@ class Sync(Scenario):
         self.stac = self.client(self.plan.tag)
         self.seen: list[Outcome] = []
 
-    def act(self):
+    def act(self) -> list[Outcome]:
         """Search and sync; what was told before an error counts."""
         self.seen = []
         try:
@@ -75,7 +75,7 @@ class Sync(Scenario):
             self.seen.append(outcome)
         return self.seen
 
-    def check(self, result, *, whole):
+    def check(self, result: Any, *, whole: Any) -> None:
         """Compare Rucio with the outcomes."""
         there = check_rucio(self.bed.rucio, self.plan.tag, self.truths)
         every = result is not None and not whole
@@ -83,7 +83,7 @@ class Sync(Scenario):
         if whole:
             require_all(there, self.truths)
 
-    def complete(self):
+    def complete(self) -> None:
         """The second run registers all the rest; a third one has nothing to do."""
         super().complete()
         if again := self.act():
@@ -93,19 +93,19 @@ class Sync(Scenario):
 class Replicate(Scenario):
     """A rule over registered files, to an RSE behind a proxy."""
 
-    def prepare(self):
+    def prepare(self) -> None:
         """Register."""
         self.registered()
         self.rse = self.rng.choice([*RSES])
         self.stac = self.client()
         self.timeout_s = 6.0
 
-    def act(self):
+    def act(self) -> ReplicationRules:
         """Make the rule and follow it."""
         rules = self.stac.create_replication_rules(self.items, self.rse)
         return self.stac.wait(rules, timeout_s=self.timeout_s, poll_s=0.5)
 
-    def check(self, result, *, whole):
+    def check(self, result: Any, *, whole: Any) -> None:
         """Compare Rucio with the storage."""
         scope, rucio = self.plan.tag, self.bed.rucio
         require_all(check_rucio(rucio, scope, self.truths), self.truths)
@@ -121,7 +121,7 @@ class Replicate(Scenario):
             rows = self.stac.rule_status([rule])
             raise Wrong(f"the rule is still {rule.state}: {rule.error} {rows}")
 
-    def complete(self):
+    def complete(self) -> None:
         """The rule is fulfilled; there is but one."""
         self.timeout_s = _OK_S
         super().complete()
@@ -133,7 +133,7 @@ class Replicate(Scenario):
 class Download(Scenario):
     """Download from an origin, and in half of the runs from a copy as well."""
 
-    def prepare(self):
+    def prepare(self) -> None:
         """Register, and put copies where they belong."""
         self.registered()
         self.stac = self.client()
@@ -143,7 +143,7 @@ class Download(Scenario):
         ):
             self.copy_to("FAULTY-B")
 
-    def copy_to(self, rse):
+    def copy_to(self, rse: str) -> None:
         """Make copies as a transfer would have."""
         files = [
             {
@@ -162,11 +162,11 @@ class Download(Scenario):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(self.truths[name].content)
 
-    def act(self):
+    def act(self) -> Any:
         """Download."""
         return self.stac.download(self.items, self.folder)
 
-    def check(self, result, *, whole):
+    def check(self, result: Any, *, whole: Any) -> None:
         """Compare the folder with the outcomes."""
         there = check_folder(self.folder, self.truths, whole=whole)
         if result is not None:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from functools import cached_property
+from typing import Any
 
 from stac_client import StacClient, StacRucioError
 
@@ -34,11 +35,11 @@ class Shell(Scenario):
     """The largest file that it may write, as on a disk that gets full."""
 
     @cached_property
-    def program(self):
+    def program(self) -> tuple[str, str]:
         """What Python runs; with a shorter time limit for Rucio where an answer does not end."""
         return ("-c", _IMPATIENT) if self.plan.is_endless else _PROGRAM
 
-    def environment(self):
+    def environment(self) -> dict[Any, Any]:
         """Of the process: the lake, with the run's proxy in front of its Rucio server."""
         cfg = self.run.folder / "rucio.cfg"
         if not cfg.exists():
@@ -47,15 +48,15 @@ class Shell(Scenario):
             cfg.write_text(real.replace(self.bed.lake.rucio_url, self.run.rucio.url))
         return {**os.environ, "RUCIO_CONFIG": str(cfg), "NO_COLOR": "1"}
 
-    def arguments(self):
+    def arguments(self) -> Any:
         """The command line."""
         raise NotImplementedError
 
-    def act(self):
+    def act(self) -> Any:
         """Run it; gives the outcomes that it printed."""
         limit = self.limit_bytes
 
-        def prepare():
+        def prepare() -> None:
             if limit is not None:
                 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
@@ -89,20 +90,20 @@ class Shell(Scenario):
             raise StacRucioError(err)
         return self.printed
 
-    def strike(self):
+    def strike(self) -> None:
         """Kill the process; called by the run's proxies."""
         self.process.kill()
 
-    def be_patient(self):
+    def be_patient(self) -> None:
         """Let the process wait for Rucio as long as it does by itself."""
         self.program = _PROGRAM
 
-    def complete(self):
+    def complete(self) -> None:
         """The same command once more, and nothing is in its way."""
         self.limit_bytes = None
         super().complete()
 
-    def check(self, result, *, whole):
+    def check(self, result: Any, *, whole: Any) -> None:
         """Compare Rucio with what was printed, even by a process that was killed."""
         there = check_rucio(self.bed.rucio, self.plan.tag, self.truths)
         every = result is not None and not (whole and self.has_journal)
@@ -114,12 +115,12 @@ class Shell(Scenario):
 class ShellRegister(Shell):
     """`stac-rucio register`."""
 
-    def prepare(self):
+    def prepare(self) -> None:
         """Make a file of items."""
         self.own_items()
         self.path = data.write(self.items, self.run.folder / "items.ndjson")
 
-    def arguments(self):
+    def arguments(self) -> tuple[str, Any, str, str]:
         """Register the file."""
         return "register", self.path, "--rse", "STAC"
 
@@ -129,14 +130,14 @@ class ShellSync(Shell):
 
     has_journal = True
 
-    def prepare(self):
+    def prepare(self) -> None:
         """Know what is there."""
         self.add_scope()
         self.truths = data.truths_of(
             self.run.lake_items("alpine-optical"), self.plan.tag, self.run.origin_folders()
         )
 
-    def arguments(self):
+    def arguments(self) -> tuple[Any, ...]:
         """Sync a collection into the run's scope."""
         return (
             *("sync", "--api", self.run.api.url, "-c", "alpine-optical", "--limit", "3"),
@@ -150,7 +151,7 @@ class ShellDownload(Shell, Download):
 
     states = FILES_THERE
 
-    def prepare(self):
+    def prepare(self) -> None:
         """Register, and make a file of items."""
         self.registered()
         self.path = data.write(self.items, self.run.folder / "items.ndjson")
@@ -158,11 +159,11 @@ class ShellDownload(Shell, Download):
         if self.plan.kind == "full disk":
             self.limit_bytes = self.rng.choice((0, 500, 2_000, 20_000, 100_000))
 
-    def arguments(self):
+    def arguments(self) -> tuple[str, Any, str, Any]:
         """Download the items of the file."""
         return "download", self.path, "--folder", self.folder
 
-    def check(self, result, *, whole):
+    def check(self, result: Any, *, whole: Any) -> None:
         """Compare the folder with what was printed."""
         there = check_folder(self.folder, self.truths, whole=whole)
         every = result is not None
@@ -173,18 +174,18 @@ class ShellDownload(Shell, Download):
 class ShellReplicate(Shell, Replicate):
     """`stac-rucio replicate`."""
 
-    def prepare(self):
+    def prepare(self) -> None:
         """Register, and make a file of items."""
         self.registered()
         self.path = data.write(self.items, self.run.folder / "items.ndjson")
         self.rse = self.rng.choice([*RSES])
         self.stac = StacClient(self.bed.lake.client())
 
-    def arguments(self):
+    def arguments(self) -> tuple[str, Any, str, Any]:
         """Make the rule."""
         return "replicate", self.path, "--rses", self.rse
 
-    def act(self):
+    def act(self) -> Any:
         """Make the rule, which takes no time; without a fault it is fulfilled."""
         super().act()
         rules = self.stac.create_replication_rules(self.items, self.rse)
@@ -192,16 +193,16 @@ class ShellReplicate(Shell, Replicate):
 
     timeout_s = 0.0
 
-    def check(self, result, *, whole):
+    def check(self, result: Any, *, whole: Any) -> None:
         """Compare Rucio with the storage."""
         Replicate.check(self, result, whole=whole)
 
-    def complete(self):
+    def complete(self) -> None:
         """The rule is fulfilled; there is but one."""
         Replicate.complete(self)
 
 
-def _outcome(line):
+def _outcome(line: str) -> tuple[Any, ...]:
     """What a line says: collection, item, asset, state, DID or path, reason."""
     fields = [*line.split("\t"), "", ""]
     return (*fields[:4], fields[5])

@@ -9,7 +9,10 @@ import struct
 import threading
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 
 class Request(NamedTuple):
@@ -26,25 +29,27 @@ class Origin(http.server.ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self):
+    def __init__(self) -> None:
         """Take a free port."""
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.seen = []
+        self.seen: list[Request] = []
         self.sent = 0
         """How many bytes went out of `raw`."""
         self.gate = threading.Event()
         """What an answer may wait for; open at the end of a test."""
-        self._files = {}
+        self._files: dict[str, tuple[Any, ...]] = {}
 
     @property
-    def url(self):
+    def url(self) -> str:
         """Its URL, without a path."""
         return f"http://127.0.0.1:{self.server_port}"
 
-    def handle_error(self, request, client_address):
+    def handle_error(self, request: Any, client_address: Any) -> None:
         """Connections that break are what some tests are about."""
 
-    def add(self, path, content, *answers, etag='"1"', head=None):
+    def add(
+        self, path: Any, content: Any, *answers: Any, etag: Any = '"1"', head: Any = None
+    ) -> Any:
         """Serve a file, and give its URL.
 
         Args:
@@ -55,14 +60,14 @@ class Origin(http.server.ThreadingHTTPServer):
             head: The answer to HEAD; by default that of GET without its body.
         """
         if callable(content):
-            *answers, ever = content, *answers
+            *before, ever = content, *answers
             content = b""
         else:
-            ever = whole_or_part
-        self._files[path] = (content, etag, iter(answers), ever, head)
+            before, ever = [*answers], whole_or_part
+        self._files[path] = (content, etag, iter(before), ever, head)
         return self.url + path
 
-    def of(self, method, path):
+    def of(self, method: str, path: str) -> tuple[Any, Any, Any]:
         """Give content, ETag and answer to a request."""
         found = self._files.get(path) or self._files.get(path.partition("?")[0])
         content, etag, answers, ever, head = found or (b"", None, iter(()), status(404), None)
@@ -71,17 +76,17 @@ class Origin(http.server.ThreadingHTTPServer):
         return content, etag, next(answers, ever)
 
     @property
-    def methods(self):
+    def methods(self) -> list[Any]:
         """The methods of the requests so far."""
         return [request.method for request in self.seen]
 
-    def requests_of(self, path):
+    def requests_of(self, path: str) -> list[Any]:
         """Give the requests of a path so far."""
         return [request for request in self.seen if request.path == path]
 
 
 @contextmanager
-def running_origin():
+def running_origin() -> Iterator[Origin]:
     """Run an origin, and close it at the end."""
     with Origin() as origin:
         thread = threading.Thread(target=origin.serve_forever, kwargs={"poll_interval": 0.01})
@@ -94,25 +99,26 @@ def running_origin():
             thread.join()
 
 
-def ranges(origin, path="/f"):
+def ranges(origin: Origin, path: str = "/f") -> list[Any]:
     """Give what each request of a file asked for."""
     return [request.headers.get("Range") for request in origin.requests_of(path)]
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
+    server: Origin
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
 
-    def log_message(self, *_args):
+    def log_message(self, *_args: Any) -> None:
         """Keep the output of the tests free of requests."""
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: Any) -> Callable[..., Any]:
         """Answer every method alike."""
         if name.startswith("do_"):
             return self.respond
         raise AttributeError(name)
 
-    def respond(self):
+    def respond(self) -> None:
         """Answer as the test wrote it down."""
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.server.seen.append(Request(self.command, self.path, dict(self.headers), body))
@@ -120,7 +126,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         with suppress(ConnectionError):
             answer(self, content, etag)
 
-    def answer(self, code, body=b"", length=None, **headers):
+    def answer(self, code: Any, body: bytes = b"", length: Any = None, **headers: Any) -> None:
         """Send a response; a shorter body than announced ends with the connection."""
         length = len(body) if length is None else length
         self.head(code, Content_Length=str(length), **headers)
@@ -129,7 +135,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.wfile.flush()
         self.close_connection = length != len(body)
 
-    def head(self, code, **headers):
+    def head(self, code: Any, **headers: Any) -> None:
         """Send the status and headers; those that are None are left out."""
         self.send_response(code)
         for name, value in headers.items():
@@ -137,7 +143,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 self.send_header(name.replace("_", "-"), value)
         self.end_headers()
 
-    def reset(self):
+    def reset(self) -> None:
         """Reset the connection: the kernel does, if it lingers for no time at all."""
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         os.close(self.connection.detach())
@@ -160,7 +166,7 @@ class Answer:
     reset_after: int | None = None
     """Bytes of the body after which the connection is reset; -1 for before the answer."""
 
-    def __call__(self, handler, *_):
+    def __call__(self, handler: Any, *_: Any) -> None:
         """Send it, as far as the test wants it to come."""
         if self.reset_after != -1:
             length = len(self.body) if self.announced is None else self.announced
@@ -173,10 +179,10 @@ class Answer:
             handler.reset()
 
 
-def raw(*parts, pause_s=0.0, most=1 << 25):
+def raw(*parts: Any, pause_s: float = 0.0, most: Any = 1 << 25) -> Callable[..., Any]:
     """Answer with bytes as they are until the other side hangs up; the last of them for ever."""
 
-    def answer(handler, *_):
+    def answer(handler: Any, *_: Any) -> None:
         handler.close_connection = True
         handler.server.sent = 0
         for part in parts[:-1]:
@@ -187,7 +193,7 @@ def raw(*parts, pause_s=0.0, most=1 << 25):
     return answer
 
 
-def whole_or_part(handler, content, etag):
+def whole_or_part(handler: Any, content: Any, etag: Any) -> None:
     """Answer as a good origin does, ranges of an unchanged file included."""
     wanted = handler.headers.get("Range")
     if not wanted or handler.headers.get("If-Range", etag) != etag:
@@ -198,35 +204,35 @@ def whole_or_part(handler, content, etag):
     handler.answer(206, content[start:], Content_Range=covered, ETag=etag)
 
 
-def whole(handler, content, etag):
+def whole(handler: Any, content: Any, etag: Any) -> None:
     """Answer with the whole file whatever is asked for."""
     handler.answer(200, content, ETag=etag)
 
 
-def status(code, body=b"no", **headers):
+def status(code: Any, body: bytes = b"no", **headers: Any) -> Callable[..., Any]:
     """Answer with a status."""
     return lambda handler, _content, _etag: handler.answer(code, body, **headers)
 
 
-def redirect(url, code=302):
+def redirect(url: Any, code: int = 302) -> Callable[..., Any]:
     """Answer with a redirect."""
     return status(code, b"elsewhere", Location=url)
 
 
-def cut(size, content=None, **headers):
+def cut(size: int, content: bytes | None = None, **headers: Any) -> Callable[..., Any]:
     """Announce the file, send its first bytes and hang up."""
 
-    def answer(handler, current, etag):
+    def answer(handler: Any, current: Any, etag: Any) -> None:
         body = current if content is None else content
         handler.answer(200, body[:size], len(body), **{"ETag": etag} | headers)
 
     return answer
 
 
-def rest_cut(size):
+def rest_cut(size: int) -> Callable[..., Any]:
     """Announce the rest of a file, send its first bytes and hang up."""
 
-    def answer(handler, content, etag):
+    def answer(handler: Any, content: Any, etag: Any) -> None:
         start = int(handler.headers["Range"].removeprefix("bytes=").removesuffix("-"))
         covered = f"bytes {start}-{len(content) - 1}/{len(content)}"
         rest = content[start:]
@@ -235,20 +241,20 @@ def rest_cut(size):
     return answer
 
 
-def stall(size):
+def stall(size: int) -> Callable[..., Any]:
     """Send the first bytes and nothing more until the origin's gate opens."""
 
-    def answer(handler, content, etag):
+    def answer(handler: Any, content: Any, etag: Any) -> None:
         handler.answer(200, content[:size], len(content), ETag=etag)
         handler.server.gate.wait(10)
 
     return answer
 
 
-def part(start, etag, content=None):
+def part(start: int, etag: str, content: bytes | None = None) -> Callable[..., Any]:
     """Answer with a part that begins at `start`, whatever is asked for."""
 
-    def answer(handler, current, _etag):
+    def answer(handler: Any, current: Any, _etag: Any) -> None:
         body = current if content is None else content
         covered = f"bytes {start}-{len(body) - 1}/{len(body)}"
         handler.answer(206, body[start:], Content_Range=covered, ETag=etag)
@@ -256,7 +262,7 @@ def part(start, etag, content=None):
     return answer
 
 
-def chunked(handler, content, _etag):
+def chunked(handler: Any, content: Any, _etag: Any) -> None:
     """Answer in chunks, without a length."""
     handler.head(200, Transfer_Encoding="chunked")
     for start in range(0, len(content), 1000):
@@ -265,7 +271,7 @@ def chunked(handler, content, _etag):
     handler.wfile.write(b"0\r\n\r\n")
 
 
-def chunks_cut(handler, content, _etag):
+def chunks_cut(handler: Any, content: Any, _etag: Any) -> None:
     """Answer in chunks and hang up within one."""
     handler.head(200, Transfer_Encoding="chunked")
     handler.wfile.write(b"%x\r\n%b" % (len(content), content[: len(content) // 2]))
@@ -273,7 +279,7 @@ def chunks_cut(handler, content, _etag):
     handler.close_connection = True
 
 
-def until_closed(handler, content, _etag):
+def until_closed(handler: Any, content: Any, _etag: Any) -> None:
     """Answer without a length; the end of the connection is the end of the file."""
     handler.head(200)
     handler.wfile.write(content)

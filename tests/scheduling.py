@@ -36,7 +36,7 @@ LONG = (
 """Files that take long with few tests: whatever begins last, a run waits for."""
 
 
-class LakesFirst(LoadFileScheduling):
+class LakesFirst(LoadFileScheduling):  # type: ignore[misc]  # xdist is not typed
     """Gives each process the next file that is for it."""
 
     def _reschedule(self, node: WorkerController) -> None:
@@ -55,8 +55,8 @@ class LakesFirst(LoadFileScheduling):
 
     def _next_for(self, node: WorkerController) -> str | None:
         """The file to run next: one on a lake where there is a lake, then a long one, then any."""
-        on_a_lake = [file for file in self.workqueue if file.startswith(ON_A_LAKE)]
+        on_a_lake: list[str] = [file for file in self.workqueue if file.startswith(ON_A_LAKE)]
         if on_a_lake and node in self.nodes[:LAKES]:
             return on_a_lake[0]
-        others = [file for file in self.workqueue if not file.startswith(ON_A_LAKE)]
+        others: list[str] = [file for file in self.workqueue if not file.startswith(ON_A_LAKE)]
         return min(others, key=lambda file: not file.startswith(LONG), default=None)

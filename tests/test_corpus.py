@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,9 @@ from .corpus import ABSENT, real_items
 
 
 @pytest.mark.parametrize("files", [[], ["earth-search.json", "planetary-computer.json"]])
-def test_a_folder_that_holds_no_items(monkeypatch, tmp_path, files):
+def test_a_folder_that_holds_no_items(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, files: list[Any]
+) -> None:
     """A folder that is named and lacks the items fails the tests."""
     for name in files:
         (tmp_path / name).write_text('{"features": []}')
@@ -22,7 +25,7 @@ def test_a_folder_that_holds_no_items(monkeypatch, tmp_path, files):
         real_items()
 
 
-def test_no_folder():
+def test_no_folder() -> None:
     """A run without a folder says that it left them out."""
     environment = {name: value for name, value in os.environ.items() if name != "STAC_CORPUS"}
     ran = subprocess.run(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
@@ -11,18 +12,23 @@ from rucio.common.exception import AccessDenied
 from . import table
 from .world import ACCOUNTS, DISK, SOURCE, World, refusal_of
 
+if TYPE_CHECKING:
+    from stac_testbed.lake import Lake
+    from tests.access.rows import Row
+
+
 PAGE = Path(__file__).parent.parent.parent / "docs" / "access.md"
 
 
 @pytest.fixture(scope="module")
-def world(stac_lake):
+def world(stac_lake: Lake) -> World:
     """The lake with the accounts of the table."""
     return World(stac_lake)
 
 
 @pytest.mark.parametrize("account", ACCOUNTS)
 @pytest.mark.parametrize("row", table.rows(), ids=lambda row: row.what)
-def test_cell(world, row, account):
+def test_cell(world: World, row: Row, account: str) -> None:
     """An account does what the table says it may, and is refused, without effect, all else."""
     attempt, has_effect = row.prepare(world.cell(account))
     refusal = refusal_of(attempt)
@@ -36,7 +42,7 @@ def test_cell(world, row, account):
         assert isinstance(refusal, AccessDenied)
 
 
-def test_the_page_shows_the_table():
+def test_the_page_shows_the_table() -> None:
     """The page has the table as it is tested (`python -m tests.access.table` prints it)."""
     assert table.markdown() in PAGE.read_text()
 
@@ -60,7 +66,9 @@ def test_the_page_shows_the_table():
     [({}, 400), ({"X-Rucio-Auth-Token": "root-root-unknown-0123456789abcdef"}, 401)],
     ids=["none", "invented"],
 )
-def test_nobody(stac_lake, method, path, headers, status):
+def test_nobody(
+    stac_lake: Lake, method: str, path: str, headers: dict[Any, Any], status: int
+) -> None:
     """Without a token of Rucio, or with an invented one, nothing is read or changed."""
     url = stac_lake.rucio_url + path
     answer = requests.request(method, url, headers=headers, json=[], timeout=60)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from rich.console import Console
@@ -14,8 +15,13 @@ from benchmarks.report import as_json, table
 from benchmarks.setting import Setting
 from benchmarks.sizes import SIZES
 
+if TYPE_CHECKING:
+    from pathlib import Path
 
-def check(figures):
+    from stac_testbed.lake import Lake
+
+
+def check(figures: list[Any]) -> None:
     """They are figures, with what they say."""
     assert figures
     for row in figures:
@@ -31,25 +37,25 @@ def check(figures):
 
 
 @pytest.mark.parametrize("name", WITHOUT_LAKE)
-def test_benchmark_without_a_lake_gives_figures(name, tmp_path):
+def test_benchmark_without_a_lake_gives_figures(name: Any, tmp_path: Path) -> None:
     """A benchmark that needs no lake gives well-formed figures."""
     check(list(benchmark(name, Setting(SIZES["tiny"], tmp_path))))
 
 
 @pytest.mark.parametrize("name", [name for name in WITH_LAKE if name != "database"])
-def test_benchmark_in_a_lake_gives_figures(name, tmp_path, stac_lake):
+def test_benchmark_in_a_lake_gives_figures(name: Any, tmp_path: Path, stac_lake: Lake) -> None:
     """A benchmark in a lake gives well-formed figures."""
     check(list(benchmark(name, Setting(SIZES["tiny"], tmp_path, stac_lake))))
 
 
-def test_figure_is_the_ratio_of_the_medians():
+def test_figure_is_the_ratio_of_the_medians() -> None:
     """The figure is the ratio of the medians, between the smallest and largest of the rounds."""
     row = Rounds([2.0, 3.0, 100.0], [1.0, 2.0, 4.0]).slower("a", "b", Goal(most=1.5))
     assert (row.value, row.low, row.high) == (1.5, 1.5, 25.0)
     assert row.verdict == "ok"
 
 
-def test_goal_that_is_missed_is_short():
+def test_goal_that_is_missed_is_short() -> None:
     """A figure beyond its goal is short, at either end."""
     rounds = Rounds([2.0], [1.0])
     assert rounds.slower("a", "b", Goal(most=1.9)).verdict == "short"
@@ -57,7 +63,7 @@ def test_goal_that_is_missed_is_short():
     assert rounds.slower("a", "b").verdict == ""
 
 
-def test_both_sides_are_called_in_every_round_and_take_turns():
+def test_both_sides_are_called_in_every_round_and_take_turns() -> None:
     """Who comes first changes with each round."""
     called = []
     side_by_side(lambda n: called.append(("ours", n)), lambda n: called.append(("bare", n)), 2)

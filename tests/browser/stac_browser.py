@@ -13,6 +13,7 @@ import sys
 import threading
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
@@ -21,6 +22,12 @@ from playwright.sync_api import expect, sync_playwright
 from tests.serving.copies import COPIED, DISK_A, DISK_B, copy_items
 from tests.serving.proxy import running_proxy
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from stac_testbed.lake import Lake
+
+
 BUILT = Path(sys.prefix) / "stac-browser" / "dist"
 WAIT_MS = 60_000
 
@@ -28,15 +35,15 @@ WAIT_MS = 60_000
 class _Files(http.server.SimpleHTTPRequestHandler):
     """Gives the files of STAC Browser."""
 
-    def __init__(self, *args):
+    def __init__(self, *args: Any) -> None:
         super().__init__(*args, directory=BUILT)
 
-    def log_message(self, *_):
+    def log_message(self, *_: Any) -> None:
         """Keep the output of the tests clean."""
 
 
 @contextmanager
-def running_files():
+def running_files() -> Iterator[str]:
     """The URL of STAC Browser."""
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Files) as server:
         thread = threading.Thread(target=server.serve_forever)
@@ -49,7 +56,7 @@ def running_files():
 
 
 @pytest.fixture(scope="module")
-def near(stac_lake):
+def near(stac_lake: Lake) -> Iterator[str]:
     """URL of the served API."""
     client = copy_items(stac_lake)
     with running_proxy(stac_lake.stac_url, client.modifier.with_options(strict=True)) as front:
@@ -57,7 +64,7 @@ def near(stac_lake):
 
 
 @pytest.fixture(scope="module")
-def viewer():
+def viewer() -> Iterator[str]:
     """URL of STAC Browser."""
     assert BUILT.is_dir(), "STAC Browser is not built; `make browser` does that"
     with running_files() as url:
@@ -65,7 +72,7 @@ def viewer():
 
 
 @pytest.fixture
-def page(near):
+def page(near: str) -> Iterator[Any]:
     """A page of Chromium for STAC Browser to show the served API; `asked` are its requests."""
     config = {
         "catalogUrl": f"{near}/",
@@ -84,7 +91,7 @@ def page(near):
         chromium.close()
 
 
-def test_an_item_shows_its_copies(page, viewer, stac_lake):
+def test_an_item_shows_its_copies(page: Any, viewer: str, stac_lake: Lake) -> None:
     """An asset has a tab for each RSE that has it, which leads to the bytes there."""
     page.goto(f"{viewer}/#/collections/alpine-optical/items/{COPIED[0]}")
     page.locator("[aria-controls=asset-red]").click()
@@ -101,7 +108,7 @@ def test_an_item_shows_its_copies(page, viewer, stac_lake):
     assert not [url for url in page.asked if url.startswith(stac_lake.stac_url)]
 
 
-def test_walking_through_pages(page, viewer, near, stac_lake):
+def test_walking_through_pages(page: Any, viewer: str, near: str, stac_lake: Lake) -> None:
     """From page to page of a collection, the viewer never leaves the served API."""
     page.goto(f"{viewer}/#/collections/alpine-optical")
     titles = page.locator(".items .card-title a")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
@@ -15,6 +16,11 @@ from chaos.proxy import ALWAYS, ANSWERS, Proxy, Strike
 from chaos.reading import check_search
 from tests.origin import Answer, running_origin
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+
 A, B = (Truth("c", "i", key, "s", f"http://host/{key}", key.encode()) for key in "ab")
 TRUTHS = {truth.name: truth for truth in (A, B)}
 THERE = set(TRUTHS)
@@ -24,13 +30,13 @@ BODY = b"0123456789"
 class Rucio:
     """What Rucio has, as the check asks for it."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         """As it must be."""
         self.files = {truth.name: self.entry(truth) for truth in TRUTHS.values()}
         self.listed = [("DATASET", A.dataset), *(("FILE", name) for name in self.files)]
         self.attached = {A.dataset: [*self.files]}
 
-    def entry(self, truth, **fields):
+    def entry(self, truth: Truth, **fields: Any) -> dict[Any, Any]:
         """What is listed of a file."""
         rses = {"STAC": [truth.url], "DISK": [f"http://disk/x{truth.name}"]}
         return {
@@ -43,20 +49,20 @@ class Rucio:
             **fields,
         }
 
-    def dids(self, _scope):
+    def dids(self, _scope: Any) -> list[tuple[str, Any]]:
         """All DIDs."""
         return self.listed
 
-    def content(self, _scope, name):
+    def content(self, _scope: Any, name: Any) -> list[Any]:
         """Content of a dataset."""
         return self.attached.get(name, [])
 
-    def replicas(self, _scope, names):
+    def replicas(self, _scope: Any, names: Any) -> dict[Any, Any]:
         """Replicas of files."""
         return {name: self.files[name] for name in names if name in self.files}
 
 
-def test_all_is_well():
+def test_all_is_well() -> None:
     """Where all is as it must be, nothing is wrong."""
     there = check_rucio(Rucio(), "s", TRUTHS)
     assert there == THERE
@@ -84,7 +90,7 @@ def test_all_is_well():
         (lambda r: r.listed.remove(("FILE", A.name)), "not registered and attached"),
     ],
 )
-def test_what_is_wrong_in_rucio(change, said):
+def test_what_is_wrong_in_rucio(change: Callable[..., Any], said: str) -> None:
     """Whatever is lost, twice, or wrong under a right name is found."""
     rucio = Rucio()
     change(rucio)
@@ -104,26 +110,28 @@ def test_what_is_wrong_in_rucio(change, said):
         ([("a", "failed", "gone"), ("b", "registered", "")], THERE, "without a fault"),
     ],
 )
-def test_outcomes_that_are_not_true(outcomes, there, said):
+def test_outcomes_that_are_not_true(
+    outcomes: list[tuple[str, str, str]], there: set[Any], said: str
+) -> None:
     """What is told and is not so is found."""
     with pytest.raises(Wrong, match=said):
         check_outcomes([("c", "i", *told) for told in outcomes], TRUTHS, there, whole=True)
 
 
-def test_outcomes_under_a_fault():
+def test_outcomes_under_a_fault() -> None:
     """A failure that is told, with its reason, is right."""
     told = [("c", "i", "a", "failed", "gone"), ("c", "i", "b", "already there", "")]
     check_outcomes(told, TRUTHS, {B.name})
 
 
-def make_folder(folder):
+def make_folder(folder: Path) -> Path:
     """A folder as a download of all leaves it."""
     item = folder / "c" / "i"
     item.mkdir(parents=True)
     for truth in TRUTHS.values():
         (folder / truth.name[1:]).write_bytes(truth.content)
 
-    def write(path, links, **fields):
+    def write(path: Any, links: Any, **fields: Any) -> None:
         path.write_text(
             json.dumps({"links": [{"rel": rel, "href": href} for rel, href in links], **fields})
         )
@@ -144,7 +152,7 @@ def make_folder(folder):
         (lambda item: (item / "i.json").write_text('{"assets": {}}'), "not in the catalogue"),
     ],
 )
-def test_what_is_wrong_in_a_folder(tmp_path, change, said):
+def test_what_is_wrong_in_a_folder(tmp_path: Path, change: Callable[..., Any], said: str) -> None:
     """Wrong bytes, what is left behind, and a broken catalogue are found."""
     item = make_folder(tmp_path)
     assert check_folder(tmp_path, TRUTHS, whole=True) == THERE
@@ -153,7 +161,7 @@ def test_what_is_wrong_in_a_folder(tmp_path, change, said):
         check_folder(tmp_path, TRUTHS, whole=True)
 
 
-def test_what_is_wrong_at_a_storage(tmp_path):
+def test_what_is_wrong_at_a_storage(tmp_path: Path) -> None:
     """A replica that Rucio calls available is there, with the right bytes."""
     rucio = Rucio()
     make_folder(tmp_path / "x")
@@ -172,7 +180,7 @@ def test_what_is_wrong_at_a_storage(tmp_path):
 
 
 @pytest.fixture
-def struck():
+def struck() -> Iterator[tuple[Proxy, Any]]:
     """Gives a proxy that strikes, and the server behind it."""
     with running_origin() as origin:
         origin.add("/x", Answer(BODY))
@@ -182,7 +190,7 @@ def struck():
 
 
 @pytest.mark.parametrize("kind", sorted(ANSWERS))
-def test_answers_in_place_of_the_server(struck, kind):
+def test_answers_in_place_of_the_server(struck: tuple[Proxy, Any], kind: str) -> None:
     """Such a fault is answered by the proxy alone, and is over when it is over."""
     proxy, origin = struck
     proxy.arm(Strike(kind, nth=2))
@@ -192,7 +200,7 @@ def test_answers_in_place_of_the_server(struck, kind):
 
 
 @pytest.mark.parametrize(("kind", "asked"), [("reset-before", 0), ("reset-after", 1)])
-def test_resets(struck, kind, asked):
+def test_resets(struck: tuple[Proxy, Any], kind: str, asked: int) -> None:
     """A reset connection leaves open whether the server was asked."""
     proxy, origin = struck
     proxy.arm(Strike(kind))
@@ -205,7 +213,7 @@ def test_resets(struck, kind, asked):
     ("kind", "body"),
     [("half-closed", BODY[:5]), ("changed", b"1" + BODY[1:]), ("shorter", BODY[:-1])],
 )
-def test_bodies(struck, kind, body):
+def test_bodies(struck: tuple[Proxy, Any], kind: str, body: bytes) -> None:
     """Half a body, other bytes, and a byte less are what they are called."""
     proxy, _ = struck
     strike = Strike(kind, times=ALWAYS)
@@ -216,7 +224,7 @@ def test_bodies(struck, kind, body):
     assert requests.get(f"{proxy.url}/x", timeout=30).content == BODY
 
 
-def test_half_a_body_that_is_announced_whole(struck):
+def test_half_a_body_that_is_announced_whole(struck: tuple[Proxy, Any]) -> None:
     """The announced length, or the lack of an end, tells half a body from a whole one."""
     proxy, _ = struck
     proxy.arm(Strike("half"))
@@ -227,7 +235,7 @@ def test_half_a_body_that_is_announced_whole(struck):
         requests.get(f"{proxy.url}/x", timeout=30)
 
 
-def test_acts(struck):
+def test_acts(struck: tuple[Proxy, Any]) -> None:
     """What is done before and after a request sees what the server has seen."""
     proxy, origin = struck
     seen = []
@@ -239,7 +247,7 @@ def test_acts(struck):
     assert seen == [0, 2]
 
 
-def test_seeds_in_a_row_take_all_combinations():
+def test_seeds_in_a_row_take_all_combinations() -> None:
     """Each scenario meets each of its faults; the same seed gives the same plan."""
     plans = [make_plan(seed) for seed in range(len(COMBINATIONS))]
     assert {(p.scenario, p.target, p.kind) for p in plans} == set(COMBINATIONS)
@@ -247,7 +255,7 @@ def test_seeds_in_a_row_take_all_combinations():
     assert [p.rng.random() for p in plans] == [p.rng.random() for p in plans]
 
 
-def found(number, copies=("http://a/copy",)):
+def found(number: int, copies: tuple[Any, ...] = ("http://a/copy",)) -> dict[Any, Any]:
     """An item of a search, with a copy of its only file."""
     alternates = {f"at-{place}": {"href": href} for place, href in enumerate(copies)}
     asset = {"href": f"http://o/{number}", "alternate": alternates}
@@ -263,7 +271,7 @@ def found(number, copies=("http://a/copy",)):
         ([found(1), found(2, ("http://a/copy", "http://evil/"))], False, "evil"),
     ],
 )
-def test_searches_that_lack_or_repeat(items, annotated, said):
+def test_searches_that_lack_or_repeat(items: list[Any], annotated: bool, said: str) -> None:
     """Items that lack or come twice, copies that lack, and what is none are found."""
     originals = {f"i{n}": found(n, ()) for n in (1, 2)}
     replicas = {f"/c/i{n}/red.tif": {"rses": {"A": ["http://a/copy"]}} for n in (1, 2)}

@@ -19,6 +19,7 @@ from stac_rucio.options import Connection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from click.testing import Result
     from rucio.client import Client
@@ -50,7 +51,7 @@ def collection(rucio: Client) -> str:
 
 @pytest.fixture
 def run(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Callable[..., Result]:
     """Run a command line in this process, on the lake; `account` is root by default.
 
@@ -71,7 +72,7 @@ def run(
 
 
 @pytest.fixture
-def environment(stac_lake: Lake, tmp_path) -> dict[str, str]:
+def environment(stac_lake: Lake, tmp_path: Path) -> dict[str, str]:
     """Environment variables for processes on the lake."""
     return {
         **os.environ,
@@ -82,13 +83,15 @@ def environment(stac_lake: Lake, tmp_path) -> dict[str, str]:
 
 
 @pytest.fixture
-def start(environment) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+def start(environment: dict[str, str]) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
     """Start the real program; none is left over."""
     with ExitStack() as started:
         yield _starter(environment, started)
 
 
-def _starter(environment, started) -> Callable[..., subprocess.Popen[bytes]]:
+def _starter(
+    environment: dict[str, Any], started: ExitStack[bool | None]
+) -> Callable[..., subprocess.Popen[bytes]]:
     def popen(*args: object, **options: Any) -> subprocess.Popen[bytes]:
         pipes: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
         command = [*PROGRAM, *map(str, args)]
@@ -111,7 +114,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 @pytest.fixture
-def items_file(tmp_path) -> Callable[[list[Any]], str]:
+def items_file(tmp_path: Path) -> Callable[[list[Any]], str]:
     """Write items into a file of NDJSON."""
 
     def write(items: list[Any]) -> str:

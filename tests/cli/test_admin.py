@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -10,15 +11,25 @@ from tests.items import many_items
 
 from .conftest import rows
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from click.testing import Result
+    from rucio.client import Client
+
+    from stac_testbed.lake import Lake
+
 
 @pytest.fixture
-def source(rucio):
+def source(rucio: Client) -> Iterator[str]:
     """The name of an RSE that is not there, and is gone again afterwards."""
     yield "CLI-SOURCE"
     rucio.delete_rse("CLI-SOURCE")
 
 
-def test_a_source_rse_is_set_up_once(run, rucio, source, items_file):
+def test_a_source_rse_is_set_up_once(
+    run: Callable[..., Result], rucio: Client, source: str, items_file: Callable[[list[Any]], str]
+) -> None:
     """What will be done is shown, then done; a second time there is nothing to do."""
     file = items_file(many_items("cli-setup", 2, 1))
     setup = ("admin", "setup-rse", source, file, "--destinations", "tier=disk")
@@ -36,7 +47,7 @@ def test_a_source_rse_is_set_up_once(run, rucio, source, items_file):
     assert schemes == {"https"}
 
 
-def test_doctor(run, stac_lake):
+def test_doctor(run: Callable[..., Result], stac_lake: Lake) -> None:
     """A lake that is well has no errors; an RSE that does not exist is one, with its fix."""
     doctor = ("admin", "doctor", "--destinations", "tier=disk", "--json")
     well = run(*doctor, "STAC", "--api", stac_lake.stac_url, "--sample", 2)
@@ -52,7 +63,7 @@ def test_doctor(run, stac_lake):
     assert "1 error found" in ill.stderr
 
 
-def test_scopes(run, stac_lake):
+def test_scopes(run: Callable[..., Result], stac_lake: Lake) -> None:
     """The scopes of collections are added, those that are there stay."""
     typed = ("admin", "scope", "cli-scope", "a" * 40, "--yes")
     added = run(*typed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -12,6 +13,15 @@ from chaos.proxy import Proxy, Strike
 from stac_client import AccessError
 from stac_rucio.options import Connection
 from tests.items import many_items
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from click.testing import Result
+
+    from stac_testbed.lake import Lake
+
 
 START = "from stac_rucio.__main__ import main; main()"
 
@@ -40,7 +50,7 @@ RULE = "0123456789abcdef0123456789abcdef"
         (["no-such-verb"], "No such command"),
     ],
 )
-def test_wrong_command_lines(run, typed, said):
+def test_wrong_command_lines(run: Callable[..., Result], typed: list[str], said: str) -> None:
     """A command line that makes no sense ends with exit code 2 and says what is wrong."""
     result = run(*typed)
     assert result.exit_code == 2
@@ -49,7 +59,7 @@ def test_wrong_command_lines(run, typed, said):
     assert result.stdout == ""
 
 
-def test_what_pystac_client_can_not_search(run, stac_lake):
+def test_what_pystac_client_can_not_search(run: Callable[..., Result], stac_lake: Lake) -> None:
     """What pystac-client refuses is a wrong command line too."""
     result = run("plan", "--rse", "STAC", "--api", stac_lake.stac_url, "--datetime", "yesterday")
     assert result.exit_code == 2
@@ -64,7 +74,9 @@ def test_what_pystac_client_can_not_search(run, stac_lake):
         ("{api}/collections", 1, "gives no STAC"),
     ],
 )
-def test_stac_apis_that_are_none(run, stac_lake, url, code, said):
+def test_stac_apis_that_are_none(
+    run: Callable[..., Result], stac_lake: Lake, url: str, code: int, said: str
+) -> None:
     """An API that does not answer, or not as one, is named in one line."""
     url = url.format(api=stac_lake.stac_url)
     result = run("plan", "--rse", "STAC", "--api", url)
@@ -83,7 +95,9 @@ def test_stac_apis_that_are_none(run, stac_lake, url, code, said):
     ],
 )
 @pytest.mark.parametrize("nth", [1, 2, 3])
-def test_stac_apis_that_fail_at_any_request(run, stac_lake, kind, ends, nth):
+def test_stac_apis_that_fail_at_any_request(
+    run: Callable[..., Result], stac_lake: Lake, kind: str, ends: tuple[int, str], nth: int
+) -> None:
     """An API that fails is no wrong command line, whichever of the requests it fails at."""
     proxy = Proxy(stac_lake.stac_url)
     proxy.arm(Strike(kind, nth=nth, times=99))
@@ -100,7 +114,7 @@ def test_stac_apis_that_fail_at_any_request(run, stac_lake, kind, ends, nth):
 
 @pytest.mark.parametrize("api", ["127.0.0.1:9999", "localhost:9999", "/etc/passwd", "s3://b/k"])
 @pytest.mark.parametrize("verb", ["plan --rse STAC", "admin scope --dry-run"])
-def test_what_is_no_api(run, verb, api):
+def test_what_is_no_api(run: Callable[..., Result], verb: str, api: str) -> None:
     """What is no URL is told from an API that does not answer."""
     result = run(*verb.split(), "--api", api)
     assert result.exit_code == 5
@@ -108,7 +122,9 @@ def test_what_is_no_api(run, verb, api):
     assert result.stderr.count("\n") == 1
 
 
-def test_what_does_not_exist(run, items_file):
+def test_what_does_not_exist(
+    run: Callable[..., Result], items_file: Callable[[list[Any]], str]
+) -> None:
     """An RSE, an RSE expression or a rule that does not exist ends with exit code 5."""
     file = items_file(many_items("x", 1, 1))
     for typed, said in (
@@ -124,14 +140,14 @@ def test_what_does_not_exist(run, items_file):
         assert said in result.stderr
 
 
-def test_what_an_account_may_not(run):
+def test_what_an_account_may_not(run: Callable[..., Result]) -> None:
     """What Rucio does not let an account do ends with exit code 4 and says whom to ask."""
     result = run("admin", "scope", "of-bob", "--owner", "root", "--account", "alice", "--yes")
     assert result.exit_code == 4
     assert "administrator" in result.stderr
 
 
-def test_credentials_of_another_account(stac_lake, monkeypatch):
+def test_credentials_of_another_account(stac_lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where Rucio takes the credentials for another account, nothing is done in its name."""
     of_alice = stac_lake.client("alice")
     monkeypatch.setattr("rucio.client.Client", lambda **_: of_alice)
@@ -147,8 +163,14 @@ def test_credentials_of_another_account(stac_lake, monkeypatch):
     ],
 )
 def test_an_answer_of_rucio_that_never_comes(  # noqa: PLR0917 - pytest gives them by name
-    stac_lake, environment, items_file, tmp_path, path, limit, doing
-):
+    stac_lake: Lake,
+    environment: dict[str, str],
+    items_file: Callable[[list[Any]], str],
+    tmp_path: Path,
+    path: str,
+    limit: str,
+    doing: str,
+) -> None:
     """Where Rucio takes a request and never answers, one line says so when the time is over."""
     proxy = Proxy(stac_lake.rucio_url)
     strike = Strike("never", times=9, matches=lambda request: request.path.startswith(path))
@@ -185,10 +207,14 @@ def test_an_answer_of_rucio_that_never_comes(  # noqa: PLR0917 - pytest gives th
     assert len(strike.struck) == 1
 
 
-def test_a_defect_is_told_in_one_line(run, monkeypatch, items_file):
+def test_a_defect_is_told_in_one_line(
+    run: Callable[..., Result],
+    monkeypatch: pytest.MonkeyPatch,
+    items_file: Callable[[list[Any]], str],
+) -> None:
     """What nobody expected ends with exit code 70; -v shows where it happened, and no secrets."""
 
-    def broken(_):
+    def broken(_: Any) -> None:
         raise ZeroDivisionError("at https://host/?token=s3cr3t")
 
     monkeypatch.setattr(Connection, "connect", broken)
@@ -202,14 +228,16 @@ def test_a_defect_is_told_in_one_line(run, monkeypatch, items_file):
     assert "s3cr3t" not in short.stderr + long.stderr
 
 
-def test_verbose_gives_the_causes(run):
+def test_verbose_gives_the_causes(run: Callable[..., Result]) -> None:
     """-v says what was behind an error, line by line."""
     result = run("plan", "--rse", "STAC", "--api", NO_SERVER, "-v")
     assert result.exit_code == 3
     assert "because of APIError" in result.stderr
 
 
-def test_a_number_of_json_values_is_one_a_line(run, items_file, collection):
+def test_a_number_of_json_values_is_one_a_line(
+    run: Callable[..., Result], items_file: Callable[[list[Any]], str], collection: str
+) -> None:
     """--json gives one object a line, so that programs can read it as it comes."""
     result = run("register", items_file(many_items(collection, 2, 1)), "--rse", "STAC", "--json")
     assert [json.loads(line)["item"] for line in result.stdout.splitlines()] == [
@@ -218,7 +246,7 @@ def test_a_number_of_json_values_is_one_a_line(run, items_file, collection):
     ]
 
 
-def test_no_room_for_a_temporary_file():
+def test_no_room_for_a_temporary_file() -> None:
     """Where Rucio's client cannot even be loaded, as on a full disk, one line says why."""
     no_file = f"import resource as r; r.setrlimit(r.RLIMIT_FSIZE, (0, 0)); {START}"
     result = subprocess.run(  # noqa: S603 - this Python

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import pytest
 
 from tests.client.hostile_apis import (
@@ -16,14 +18,24 @@ from tests.client.hostile_apis import (
 )
 from tests.items import make_asset
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from click.testing import Result
+    from rucio.client import Client
+
+    from tests.serving.upstream import Upstream
+
+
 __all__ = ["behind"]
 
 
 @pytest.fixture
-def fails(run, behind, tmp_path):
+def fails(run: Callable[..., Result], behind: Upstream, tmp_path: Path) -> Callable[..., Any]:
     """Run a verb on the API: one line says what is wrong, and no secret is told or kept."""
 
-    def attempt(verb):
+    def attempt(verb: Any) -> None:
         options = [f"--headers={name}={value}" for name, value in HEADERS.items()]
         check(run(verb, "--api", behind.url, "--rse", "STAC", *options))
         for file in tmp_path.rglob("*"):
@@ -32,7 +44,7 @@ def fails(run, behind, tmp_path):
     return attempt
 
 
-def check(result):
+def check(result: Result) -> None:
     """One line says what is wrong, and no secret is told."""
     assert result.exit_code in {1, 3, 4, 5}, result.stderr
     (error,) = [line for line in result.stderr.splitlines() if not line.startswith("Journal: ")]
@@ -41,7 +53,7 @@ def check(result):
 
 
 @pytest.mark.parametrize("kind", LINKS)
-def test_links(fails, behind, collection, kind):
+def test_links(fails: Callable[..., Any], behind: Upstream, collection: str, kind: str) -> None:
     """A link to a next page that leads nowhere, elsewhere or in circles is an error."""
     answered = serve(behind, page(collection, link(behind, kind)))
     fails("sync")
@@ -50,13 +62,15 @@ def test_links(fails, behind, collection, kind):
 
 
 @pytest.mark.parametrize("kind", PAGES)
-def test_pages(fails, behind, kind):
+def test_pages(fails: Callable[..., Any], behind: Upstream, kind: str) -> None:
     """What is no page, or none that can be read, is an error."""
     serve(behind, PAGES[kind])
     fails("register")
 
 
-def test_secrets(run, rucio, behind, collection, tmp_path):
+def test_secrets(
+    run: Callable[..., Result], rucio: Client, behind: Upstream, collection: str, tmp_path: Path
+) -> None:
     """Secrets in hrefs are told to nobody: not to Rucio, the journal, or the screen."""
     hrefs = [
         f"https://user:{SECRET}@data.example.org/a.tif",

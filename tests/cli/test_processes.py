@@ -14,6 +14,7 @@ import threading
 import time
 from contextlib import closing, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
@@ -23,13 +24,20 @@ from tests.items import many_items
 
 from .conftest import PROGRAM
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-def lines(items):
+    from rucio.client import Client
+
+    from stac_testbed.lake import Lake
+
+
+def lines(items: list[dict[str, Any]]) -> bytes:
     """Items as NDJSON."""
     return "".join(f"{json.dumps(item)}\n" for item in items).encode()
 
 
-def test_stac_clients_search_is_piped_into_verbs(environment):
+def test_stac_clients_search_is_piped_into_verbs(environment: dict[str, str]) -> None:
     """`stac-client search … | stac-rucio register -`, and so on through a whole pipeline."""
     script = (
         'stac-client search "$STAC_API" -c alpine-radar --max-items 1 | tee "$FOLDER/items.json"'
@@ -55,7 +63,7 @@ def test_stac_clients_search_is_piped_into_verbs(environment):
     assert done.stdout.split("\t")[1:3] == ["OK", "DISK-B"]
 
 
-def feed(pipe, content):
+def feed(pipe: Any, content: Any) -> None:
     """Write into a pipe as it is read, and leave it open."""
     with suppress(BrokenPipeError):
         pipe.write(content)
@@ -63,7 +71,13 @@ def feed(pipe, content):
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_an_interrupted_sync_goes_on(start, environment, rucio, number, code):
+def test_an_interrupted_sync_goes_on(
+    start: Callable[..., subprocess.Popen[bytes]],
+    environment: dict[str, str],
+    rucio: Client,
+    number: signal.Signals,
+    code: int,
+) -> None:
     """A sync that is stopped in the middle says how to go on; again, it does what is left."""
     collection = f"cli-interrupted-{code}"
     rucio.add_scope("root", collection)
@@ -103,7 +117,7 @@ def test_an_interrupted_sync_goes_on(start, environment, rucio, number, code):
     }
 
 
-def test_nobody_reads(start, collection):
+def test_nobody_reads(start: Callable[..., subprocess.Popen[bytes]], collection: str) -> None:
     """Where the output is closed, as by `head`, the program ends without a word."""
     process = start("plan", "-", "--rse", "STAC", "--json")
     assert process.stdin is not None
@@ -116,15 +130,17 @@ def test_nobody_reads(start, collection):
     assert process.wait(60) == 141
 
 
-def test_nobody_reads_what_click_writes(start):
+def test_nobody_reads_what_click_writes(start: Callable[..., subprocess.Popen[bytes]]) -> None:
     """The same where a verb prints for people."""
     process = start("completion", "bash")
+    assert process.stdout is not None
+    assert process.stderr is not None
     process.stdout.close()
     assert process.stderr.read() == b""
     assert process.wait(60) == 141
 
 
-def test_no_secret_is_shown(start, stac_lake):
+def test_no_secret_is_shown(start: Callable[..., subprocess.Popen[bytes]], stac_lake: Lake) -> None:
     """Not even -vv shows a password, a token, or a header that was given."""
     for file in stac_lake.layout.tokens.glob("*"):
         if file.is_file():
@@ -146,7 +162,7 @@ def test_no_secret_is_shown(start, stac_lake):
         assert secret not in text
 
 
-def on_terminal(environment, columns, *args):
+def on_terminal(environment: dict[str, Any], columns: int, *args: Any) -> list[str]:
     """Run the program on a terminal; gives the lines of its output without control sequences."""
     ours, its = pty.openpty()
     variables = {"COLUMNS": str(columns), "TERM": "xterm"}
@@ -167,7 +183,9 @@ def on_terminal(environment, columns, *args):
     return text.replace("\r", "").splitlines()
 
 
-def test_tables_fit_80_columns(environment, items_file, collection):
+def test_tables_fit_80_columns(
+    environment: dict[str, str], items_file: Callable[[list[Any]], str], collection: str
+) -> None:
     """On a terminal there are tables, and neither ids nor reasons are cut."""
     items = many_items(collection, 2, 2)
     items[0]["assets"]["band-0"]["href"] = "s3://bucket/x.tif\x1b[31m"
@@ -187,7 +205,7 @@ def test_tables_fit_80_columns(environment, items_file, collection):
     assert [collection, "item-1"] in [line.split()[:2] for line in shown]
 
 
-def test_serve(start, stac_lake):
+def test_serve(start: Callable[..., subprocess.Popen[bytes]], stac_lake: Lake) -> None:
     """`serve` gives the items of an API with their copies, until it is interrupted."""
     (port,) = free_ports(1)
     register = start("register", "--api", stac_lake.stac_url, "-c", "alpine-radar",
@@ -214,7 +232,9 @@ def test_serve(start, stac_lake):
     assert b"Traceback" not in errors
 
 
-def test_a_port_in_use_is_told(start, stac_lake):
+def test_a_port_in_use_is_told(
+    start: Callable[..., subprocess.Popen[bytes]], stac_lake: Lake
+) -> None:
     """A port that somebody else listens on ends with exit code 5."""
     port = stac_lake.stac_url.rpartition(":")[2]
     server = start("serve", "--api", stac_lake.stac_url, "--port", port)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -13,8 +14,16 @@ from tests.items import make_asset, make_item, many_items
 
 from .conftest import rows
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-def test_plan_of_a_search(run, stac_lake):
+    from click.testing import Result
+    from rucio.client import Client
+
+    from stac_testbed.lake import Lake
+
+
+def test_plan_of_a_search(run: Callable[..., Result], stac_lake: Lake) -> None:
     """A search is planned with pystac-client's options, and nothing is written."""
     result = run(
         *("plan", "--api", stac_lake.stac_url, "-c", *stac_lake.collections),
@@ -26,11 +35,11 @@ def test_plan_of_a_search(run, stac_lake):
     assert plan["files"] == sum(plan["hosts"].values())
 
 
-def test_search_options_reach_the_api(run, stac_lake):
+def test_search_options_reach_the_api(run: Callable[..., Result], stac_lake: Lake) -> None:
     """Collections, ids, times and places narrow a search as in stac-client."""
     api = ("plan", "--rse", "STAC", "--json", "--api", stac_lake.stac_url)
 
-    def items(*options):
+    def items(*options: Any) -> Any:
         result = run(*api, *options)
         assert result.exit_code == 0, result.stderr
         return json.loads(result.stdout)["items"]
@@ -45,7 +54,9 @@ def test_search_options_reach_the_api(run, stac_lake):
     assert 0 < items("--bbox", 6.8, 45.7, 7, 46) < everything
 
 
-def test_register_gives_a_line_for_each_asset(run, items_file, collection):
+def test_register_gives_a_line_for_each_asset(
+    run: Callable[..., Result], items_file: Callable[[list[Any]], str], collection: str
+) -> None:
     """Each asset has its line; again, all are there already."""
     file = items_file(many_items(collection, 2, 2))
     first = run("register", file, "--rse", "STAC")
@@ -58,7 +69,9 @@ def test_register_gives_a_line_for_each_asset(run, items_file, collection):
     assert states == ["already there"] * 4
 
 
-def test_what_is_no_item_spoils_no_other(run, tmp_path, collection):
+def test_what_is_no_item_spoils_no_other(
+    run: Callable[..., Result], tmp_path: Path, collection: str
+) -> None:
     """What is no item among those of an array is one failure, and the others are registered."""
     file = tmp_path / "items.json"
     file.write_text(json.dumps([None, *many_items(collection, 1, 1), {"id": "x"}]), "utf-8-sig")
@@ -74,7 +87,9 @@ def test_what_is_no_item_spoils_no_other(run, tmp_path, collection):
 
 @pytest.mark.parametrize("verb", [("plan", "--rse", "STAC"), ("alternates",), ("status",)])
 @pytest.mark.parametrize("start", [b"", b'{"type": "Feature"}\n'])
-def test_items_without_a_bottom(run, verb, start):
+def test_items_without_a_bottom(
+    run: Callable[..., Result], verb: tuple[Any, ...], start: bytes
+) -> None:
     """JSON that is nested too deeply is told in words, by whatever reads it."""
     result = run(*verb, "-", stdin=start + b"[" * 100_000)
     assert result.exit_code == 5
@@ -83,7 +98,9 @@ def test_items_without_a_bottom(run, verb, start):
     assert result.stderr.count("\n") == 1
 
 
-def test_selected_assets(run, items_file, collection):
+def test_selected_assets(
+    run: Callable[..., Result], items_file: Callable[[list[Any]], str], collection: str
+) -> None:
     """Keys, roles and media types select together, and a key that no item has is told."""
     assets = {
         "red": make_asset("https://data.example.org/r.tif") | {"type": "image/tiff; profile=x"},
@@ -101,7 +118,9 @@ def test_selected_assets(run, items_file, collection):
     assert sorted(row[2:4] for row in misspelt) == states
 
 
-def test_failed_assets_give_exit_code_1(run, items_file):
+def test_failed_assets_give_exit_code_1(
+    run: Callable[..., Result], items_file: Callable[[list[Any]], str]
+) -> None:
     """Assets that fail are told, each with its reason, and the first on standard error."""
     file = items_file(many_items("no-such-scope", 1, 2))
     result = run("register", file, "--rse", "STAC")
@@ -111,7 +130,9 @@ def test_failed_assets_give_exit_code_1(run, items_file):
     assert "2 of 2 assets failed; the first: no-such-scope/item-0 asset band-0" in result.stderr
 
 
-def test_dry_run_registers_nothing(run, items_file, collection):
+def test_dry_run_registers_nothing(
+    run: Callable[..., Result], items_file: Callable[[list[Any]], str], collection: str
+) -> None:
     """--dry-run shows the plan, before and after."""
     file = items_file(many_items(collection, 1, 3))
     for verb in ("register", "sync"):
@@ -121,7 +142,9 @@ def test_dry_run_registers_nothing(run, items_file, collection):
         assert ["already_there", "0"] in rows(result)
 
 
-def test_sync_takes_only_what_is_new(run, items_file, collection):
+def test_sync_takes_only_what_is_new(
+    run: Callable[..., Result], items_file: Callable[[list[Any]], str], collection: str
+) -> None:
     """A second sync passes over what its journal has; so does its --dry-run."""
     items = many_items(collection, 3, 1)
     sync = ("sync", items_file(items[:2]), "--rse", "STAC")
@@ -136,14 +159,21 @@ def test_sync_takes_only_what_is_new(run, items_file, collection):
     assert [row[1] for row in rows(run(*sync))] == ["item-2"]
 
 
-def test_another_selection_has_another_journal(run, items_file, collection):
+def test_another_selection_has_another_journal(
+    run: Callable[..., Result], items_file: Callable[[list[Any]], str], collection: str
+) -> None:
     """What is synced of other assets is not taken for done."""
     sync = ("sync", items_file(many_items(collection, 1, 2)), "--rse", "STAC", "--assets")
     assert [row[2] for row in rows(run(*sync, "band-0"))] == ["band-0"]
     assert [row[2] for row in rows(run(*sync, "band-1"))] == ["band-1"]
 
 
-def test_containers_and_metadata(run, rucio, items_file, collection):
+def test_containers_and_metadata(
+    run: Callable[..., Result],
+    rucio: Client,
+    items_file: Callable[[list[Any]], str],
+    collection: str,
+) -> None:
     """A registration may make containers, and give the datasets metadata."""
     file = items_file(many_items(collection, 1, 1))
     with warnings.catch_warnings(record=True) as warned:
@@ -159,7 +189,12 @@ def test_containers_and_metadata(run, rucio, items_file, collection):
 
 
 @pytest.mark.parametrize("said", [("--yes",), ()])
-def test_deregister(run, items_file, stac_lake, said):
+def test_deregister(
+    run: Callable[..., Result],
+    items_file: Callable[[list[Any]], str],
+    stac_lake: Lake,
+    said: tuple[Any, ...],
+) -> None:
     """Assets are taken out by a registrar who says so, and nobody else."""
     collection = f"cli-deregister-{len(said)}"
     stac_lake.client().add_scope("registrar", collection)

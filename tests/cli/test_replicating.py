@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
@@ -12,9 +13,17 @@ from tests.items import many_items
 
 from .conftest import rows
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from click.testing import Result
+    from rucio.client import Client
+
+    from stac_testbed.lake import Lake
+
 
 @pytest.fixture
-def scenes(run, stac_lake):
+def scenes(run: Callable[..., Result], stac_lake: Lake) -> tuple[Any, ...]:
     """Options for some scenes of the lake whose red band is registered."""
     options = ("--api", stac_lake.stac_url, "-c", "alpine-optical", "--max-items", 2)
     result = run("register", *options, "--rse", "STAC", "--assets", "red")
@@ -23,18 +32,20 @@ def scenes(run, stac_lake):
 
 
 @pytest.fixture
-def search(scenes):
+def search(scenes: tuple[Any, ...]) -> tuple[Any, ...]:
     """The same without the selection of assets."""
     return scenes[:-2]
 
 
-def complete_at(run, scenes):
+def complete_at(run: Callable[..., Result], scenes: tuple[Any, ...]) -> set[Any]:
     """The RSEs that have all assets of an item."""
     lines = run("status", *scenes, "--json").stdout.splitlines()
     return {row["rse"] for row in map(json.loads, lines) if row["complete"]}
 
 
-def test_from_a_search_to_the_copies(run, scenes, search, tmp_path):
+def test_from_a_search_to_the_copies(
+    run: Callable[..., Result], scenes: tuple[Any, ...], search: tuple[Any, ...], tmp_path: Path
+) -> None:
     """Copies are asked for, waited for, found as alternates, downloaded, and given up."""
     before = complete_at(run, scenes)  # other tests copy these scenes, too
     dry = run("replicate", *scenes, "--rses", "DISK-A", "--dry-run")
@@ -77,7 +88,9 @@ def test_from_a_search_to_the_copies(run, scenes, search, tmp_path):
     assert deleted.exit_code == 0, deleted.stderr
 
 
-def test_ndjson_stays_ndjson(run, items_file, collection):
+def test_ndjson_stays_ndjson(
+    run: Callable[..., Result], items_file: Callable[[list[Any]], str], collection: str
+) -> None:
     """Items come out as they came in, in their order and all with their alternates."""
     items = many_items(collection, 230, 1)
     file = items_file(items)
@@ -90,7 +103,7 @@ def test_ndjson_stays_ndjson(run, items_file, collection):
 
 
 @pytest.mark.parametrize("given", ["", '{"type": "FeatureCollection", "features": []}'])
-def test_no_items(run, given):
+def test_no_items(run: Callable[..., Result], given: str) -> None:
     """Of no items none come out, and what does is still of its form."""
     result = run("alternates", "-", stdin=given)
     assert result.exit_code == 0, result.stderr
@@ -100,7 +113,9 @@ def test_no_items(run, given):
         assert result.stdout == ""
 
 
-def test_rules_of_items(run, items_file, collection):
+def test_rules_of_items(
+    run: Callable[..., Result], items_file: Callable[[list[Any]], str], collection: str
+) -> None:
     """--per-item makes a rule for each item; what goes not with it is refused."""
     file = items_file(many_items(collection, 2, 2))
     run("register", file, "--rse", "STAC")
@@ -118,7 +133,9 @@ def test_rules_of_items(run, items_file, collection):
     assert run(*replicate, "--assets", "band-0").exit_code == 2
 
 
-def test_waiting_ends_with_the_time(run, items_file, collection):
+def test_waiting_ends_with_the_time(
+    run: Callable[..., Result], items_file: Callable[[list[Any]], str], collection: str
+) -> None:
     """Copies from a host that is not there do not come; exit code 6 says so."""
     file = items_file(many_items(collection, 1, 1))
     run("register", file, "--rse", "STAC")
@@ -129,7 +146,12 @@ def test_waiting_ends_with_the_time(run, items_file, collection):
     assert len(rows(result)) == 1
 
 
-def test_waiting_ends_with_what_is_suspended(run, rucio, items_file, collection):
+def test_waiting_ends_with_what_is_suspended(
+    run: Callable[..., Result],
+    rucio: Client,
+    items_file: Callable[[list[Any]], str],
+    collection: str,
+) -> None:
     """Rules that will not change by themselves are not waited for."""
     file = items_file(many_items(collection, 1, 1))
     run("register", file, "--rse", "STAC")
@@ -140,7 +162,9 @@ def test_waiting_ends_with_what_is_suspended(run, rucio, items_file, collection)
     assert "not OK but SUSPENDED" in result.stderr
 
 
-def test_unregistered_assets_are_not_replicated(run, items_file, collection):
+def test_unregistered_assets_are_not_replicated(
+    run: Callable[..., Result], items_file: Callable[[list[Any]], str], collection: str
+) -> None:
     """The error names the verb that registers, not a method."""
     result = run("replicate", items_file(many_items(collection, 1, 1)), "--rses", "DISK-A")
     assert result.exit_code == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -19,13 +20,13 @@ SECRET = "s3cr3t-Value"  # noqa: S105 - of no account
 
 
 @given(st.text())
-def test_nothing_controls_the_terminal(text):
+def test_nothing_controls_the_terminal(text: str) -> None:
     """Whatever a catalogue says becomes one line that a terminal only shows."""
     assert printable(text).isprintable()
 
 
 @given(st.text(alphabet=st.characters(categories=["L", "N", "P", "S"])))
-def test_what_is_harmless_stays(text):
+def test_what_is_harmless_stays(text: str) -> None:
     """Letters, numbers and signs of all scripts are shown as they are."""
     assert printable(text) == text
 
@@ -45,20 +46,20 @@ def test_what_is_harmless_stays(text):
         f"Set-Cookie: {SECRET}",
     ],
 )
-def test_secrets_are_taken_out(text):
+def test_secrets_are_taken_out(text: str) -> None:
     """Queries, users of URLs and what is named as a secret are not shown."""
     assert SECRET not in mask(text)
     record = logging.LogRecord("x", logging.INFO, "x", 1, "%s", (text,), None)
     assert SECRET not in _SafeFormatter("%(message)s").format(record)
 
 
-def test_plain_text_is_not_touched():
+def test_plain_text_is_not_touched() -> None:
     """What holds no secret stays as it is."""
     text = "RSE 'STAC' has http://127.0.0.1:8080/rucio/x.tif; is it right? Yes: 12 of 13"
     assert mask(text) == text
 
 
-def test_one_is_not_many():
+def test_one_is_not_many() -> None:
     """Numbers go with their nouns."""
     assert (counted(1, "asset"), counted(1200, "asset")) == ("1 asset", "1,200 assets")
 
@@ -73,12 +74,12 @@ def test_one_is_not_many():
         (["-c", "a", "-"], ["-c", "a", "-c", "-"]),
     ],
 )
-def test_lists_are_typed_as_for_stac_client(typed, understood):
+def test_lists_are_typed_as_for_stac_client(typed: list[str], understood: list[str]) -> None:
     """`-c a b` of a search is `-c a -c b`, and other options are left alone."""
     assert spread(["--api", "u", *typed]) == ["--api", "u", *understood]
 
 
-def test_words_after_lists_are_files_elsewhere():
+def test_words_after_lists_are_files_elsewhere() -> None:
     """Without --api, what follows an option's value is a file."""
     typed = ["-c", "a", "items.json"]
     assert spread(typed) == typed
@@ -88,19 +89,19 @@ def test_words_after_lists_are_files_elsewhere():
     st.lists(st.sampled_from(sorted(LISTS))),
     st.lists(st.text(alphabet="abc", min_size=1), min_size=1),
 )
-def test_what_is_repeated_already_stays(names, values):
+def test_what_is_repeated_already_stays(names: list[Any], values: list[Any]) -> None:
     """A command line as click wants it is not changed."""
     typed = ["--api=u", *(word for name in names for value in values for word in (name, value))]
     assert spread(typed) == typed
 
 
-def test_lines_are_tab_separated_whatever_is_in_them(capsys):
+def test_lines_are_tab_separated_whatever_is_in_them(capsys: pytest.CaptureFixture[str]) -> None:
     """A tab or line feed in a value does not make another field or line."""
     Output(as_json=False).rows(["a", "b", "c"], [{"a": "x\ty\n\x1b[31m", "b": None, "c": True}])
     assert capsys.readouterr().out == "x\\ty\\n\\x1b[31m\t\ttrue\n"
 
 
-def test_json_is_one_object_a_line_and_exact(capsys):
+def test_json_is_one_object_a_line_and_exact(capsys: pytest.CaptureFixture[str]) -> None:
     """JSON keeps every value, also of fields that have no column."""
     row = {"a": "x\ty\n\x1b[31m", "b": None, "more": [1, 2]}
     Output(as_json=True).rows(["a"], [row, row])
@@ -110,7 +111,7 @@ def test_json_is_one_object_a_line_and_exact(capsys):
 
 
 @pytest.mark.parametrize("for_people", [True, False])
-def test_outcomes_are_summed_up(capsys, for_people):
+def test_outcomes_are_summed_up(capsys: pytest.CaptureFixture[str], for_people: bool) -> None:
     """People get counts and some reasons with an example, programs a line for each asset."""
     output = Output(as_json=False)
     output.for_people = for_people

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
 
 from stac_client._lookup import Lookups
-from stac_client._results import State, Tally
+from stac_client._results import Outcome, State, Tally
 from stac_policy.http import make_session
 from tests.fake_rucio import FakeRucio
 from tests.items import HREF
@@ -19,7 +19,9 @@ from .files import DOWNLOAD, asset_at
 from .modifying import COPY, Clock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from requests import Session
 
     from tests.origin import Origin
 
@@ -32,14 +34,14 @@ hypothesis.settings.load_profile("client")
 
 
 @pytest.fixture
-def origin():
+def origin() -> Iterator[Origin]:
     """A running origin."""
     with running_origin() as server:
         yield server
 
 
 @pytest.fixture
-def other_origin():
+def other_origin() -> Iterator[Origin]:
     """Another running origin."""
     with running_origin() as server:
         yield server
@@ -53,42 +55,43 @@ def storage() -> Iterator[Origin]:
 
 
 @pytest.fixture
-def rucio():
+def rucio() -> FakeRucio:
     """A Rucio that knows no file yet."""
     return FakeRucio()
 
 
 @pytest.fixture
-def _no_pauses(monkeypatch):
+def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Do not wait before trying again."""
     monkeypatch.setattr("stac_policy.http._FIRST_PAUSE_S", 0.001)
 
 
 @pytest.fixture
-def session():
+def session() -> Iterator[Session]:
     """The session that asks origins."""
     with make_session(pool_maxsize=2, pool_block=True) as made:
         yield made
 
 
 @pytest.fixture
-def pauses(monkeypatch):
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The pauses between attempts in seconds, which take no time."""
-    taken = []
+    taken: list[float] = []
     monkeypatch.setattr("stac_policy.http.random.uniform", lambda _, longest: longest)
     monkeypatch.setattr("stac_policy.http.time.sleep", taken.append)
     return taken
 
 
 @pytest.fixture
-def failure(session, pauses):  # noqa: ARG001 - they take no time
+def failure(session: Session, pauses: list[float]) -> Callable[..., Any]:  # noqa: ARG001 - they take no time
     """Look an asset up, which must fail; gives the message, in which there is no secret."""
 
-    def look_up(url, probe=DOWNLOAD, **fields):
+    def look_up(url: Any, probe: Any = DOWNLOAD, **fields: Any) -> str:
         asset = asset_at(f"{url}?key=SECRET", **fields)
         with ThreadPoolExecutor(1) as executor:
             looking_up = Lookups(probe, session, executor)
             (outcome,) = looking_up.complete([asset], {asset.did: Tally().expect()})
+        assert isinstance(outcome, Outcome)
         assert outcome.state is State.FAILED
         message = outcome.reason
         assert url in message
@@ -100,7 +103,7 @@ def failure(session, pauses):  # noqa: ARG001 - they take no time
 
 
 @pytest.fixture
-def server():
+def server() -> Iterator[FakeRucio]:
     """A Rucio that answers, fails or hangs as it is told."""
     made = FakeRucio(everywhere={"STAC": [HREF], "DISK": [COPY]})
     made.attributes = {"DISK": {"tier": "disk"}}
@@ -109,7 +112,7 @@ def server():
 
 
 @pytest.fixture
-def clock(monkeypatch):
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The clock of the sources of replicas."""
     made = Clock()
     monkeypatch.setattr("stac_client._replicas.monotonic", made)

@@ -6,12 +6,22 @@ import base64
 import hashlib
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
 
 from stac_client._assets import Asset, select_assets
 from stac_client._lookup import Lookups, Probe
 from stac_client._results import Tally
 from tests.items import make_item
 from tests.origin import Answer
+
+if TYPE_CHECKING:
+    from threading import Event
+
+    from requests import Session
+
+    from stac_client import Outcome
+    from stac_client._results import FileTally
+
 
 BODY = bytes(range(256)) * 40
 SIZE = len(BODY)
@@ -26,25 +36,31 @@ LOGIN = Answer(b"<html>Log in</html>", headers={"Content-Type": "text/html; char
 ITEM, HEAD, DOWNLOAD = Probe.ITEM, Probe.HEAD, Probe.DOWNLOAD
 
 
-def only(asset, **fields):
+def only(asset: dict[Any, Any], **fields: Any) -> Asset | Outcome:
     """What becomes of the only asset of an item, with other fields of it changed."""
     (found,) = select_assets(make_item(assets={"a": asset}) | fields)
     return found
 
 
-def asset_at(url, **fields):
+def asset_at(url: Any, **fields: Any) -> Asset:
     """The asset of an item with this URL, which the item says this of."""
     asset = only({"href": url, **fields})
     assert isinstance(asset, Asset), asset
     return asset
 
 
-def known(asset):
+def known(asset: Asset) -> tuple[Any, Any, Any]:
     """What is known of an asset, without the multihash."""
     return asset.size_bytes, asset.checksums.adler32, asset.checksums.md5
 
 
-def complete(asset, probe, session, tally=None, stop=None):
+def complete(
+    asset: Asset,
+    probe: Any,
+    session: Session,
+    tally: FileTally | None = None,
+    stop: Event | None = None,
+) -> Asset:
     """An asset with what can be found out of it."""
     with ThreadPoolExecutor(1) as executor:
         return Lookups(probe, session, executor, stop).look_up(asset, tally or Tally().expect())

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.items import make_asset, make_item
 from tests.serving.upstream import running_upstream
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.serving.upstream import Upstream
+
 
 SECRET = "S3CRET"  # noqa: S105 - no output may hold it
 HEADERS = {"Authorization": f"Bearer {SECRET}", "X-Key": SECRET}
@@ -16,7 +23,7 @@ MOST_PAGES = 30
 
 
 @pytest.fixture
-def behind():
+def behind() -> Iterator[Upstream]:
     """An API with a landing page and a search that finds what a test puts there."""
     with running_upstream() as server:
         links = [{"rel": rel, "href": server.url} for rel in ("self", "root")]
@@ -37,7 +44,12 @@ def behind():
         yield server
 
 
-def page(collection, following=None, assets=None, **fields):
+def page(
+    collection: str,
+    following: dict[Any, Any] | None = None,
+    assets: dict[str, Any] | None = None,
+    **fields: Any,
+) -> dict[Any, Any]:
     """A page with an item, and perhaps a link to the next one."""
     assets = assets or {"a": make_asset("https://data.example.org/a.tif")}
     made = {"type": "FeatureCollection", "features": [make_item(collection, "i", assets)]}
@@ -45,12 +57,12 @@ def page(collection, following=None, assets=None, **fields):
     return {**made, "links": links, **fields}
 
 
-def serve(server, body):
+def serve(server: Any, body: Any) -> list[int]:
     """Let the search find a page, but not for ever; returns a list that grows with each."""
     body = body if isinstance(body, bytes) else json.dumps(body).encode()
     answered = []
 
-    def act(handler):
+    def act(handler: Any) -> None:
         answered.append(1)
         handler.give(body if len(answered) <= MOST_PAGES else b"{}", ITEMS.items())
 
@@ -58,7 +70,7 @@ def serve(server, body):
     return answered
 
 
-LINKS = {
+LINKS: dict[str, dict[str, Any]] = {
     "a circle": {"href": "{api}/search?page=2"},
     "a circle of POSTs": {"href": "{api}/search", "method": "POST", "body": {"token": "x"}},
     "another method": {"href": "{api}/search", "method": "DELETE"},
@@ -72,7 +84,7 @@ LINKS = {
     "nobody": {"href": f"http://user:{SECRET}@127.0.0.1:1/x?sig={SECRET}"},
     "no port": {"href": f"http://user:{SECRET}@127.0.0.1:x/?sig={SECRET}"},
 }
-PAGES = {
+PAGES: dict[str, Any] = {
     "no page": [1],
     "null": None,
     "features of no list": {"type": "FeatureCollection", "features": 7, "links": []},
@@ -88,7 +100,7 @@ PAGES = {
 }
 
 
-def link(server, kind):
+def link(server: Upstream, kind: Any) -> dict[Any, Any]:
     """A link of `LINKS` to the next page."""
     return {
         name: value.replace("{api}", server.url) if isinstance(value, str) else value

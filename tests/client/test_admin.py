@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
@@ -19,6 +19,12 @@ from stac_client.admin import CatalogueSummary, Level, examine
 from stac_policy.settings import SOURCE_PROTOCOL
 from tests.fake_rucio import FakeRucio
 from tests.items import make_asset, make_item, many_items
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from stac_client.admin import Setup
+
 
 SOURCE, DISKS = "SOURCE", ["DISK-0", "DISK-1"]
 RIGHT = {
@@ -55,38 +61,38 @@ class Server(FakeRucio):
         self.distances: set[tuple[str, str]] = set()
         self.scopes: list[str] = []
 
-    def ping(self):
+    def ping(self) -> dict[Any, Any]:
         """Return the version."""
         return {"version": self.version}
 
-    def get_rse(self, rse):
+    def get_rse(self, rse: Any) -> dict[str, Any]:
         """Return the settings of an RSE."""
         if rse not in self.rses:
             raise RSENotFound(rse)
         return copy.deepcopy(super().get_rse(rse))
 
-    def add_rse(self, rse, **settings):
+    def add_rse(self, rse: Any, **settings: Any) -> None:
         """Add an RSE."""
         self.rses[rse] = {**settings, "protocols": []}
         self.attributes[rse] = {}
 
-    def update_rse(self, rse, settings):
+    def update_rse(self, rse: Any, settings: Any) -> None:
         """Change settings of an RSE."""
         self.rses[rse] |= settings
 
-    def add_protocol(self, rse, protocol):
+    def add_protocol(self, rse: Any, protocol: Any) -> None:
         """Add a protocol."""
         self.rses[rse]["protocols"].append(protocol)
 
-    def update_protocols(self, rse, scheme, data, hostname, port):
+    def update_protocols(self, rse: Any, scheme: Any, data: Any, hostname: Any, port: Any) -> None:
         """Change a protocol."""
         self._protocol(rse, scheme, hostname, port).update(data)
 
-    def delete_protocols(self, rse, scheme, hostname, port):
+    def delete_protocols(self, rse: Any, scheme: Any, hostname: Any, port: Any) -> None:
         """Delete a protocol."""
         self.rses[rse]["protocols"].remove(self._protocol(rse, scheme, hostname, port))
 
-    def _protocol(self, rse, *address):
+    def _protocol(self, rse: Any, *address: Any) -> Any:
         (found,) = (
             protocol
             for protocol in self.rses[rse]["protocols"]
@@ -94,49 +100,49 @@ class Server(FakeRucio):
         )
         return found
 
-    def add_rse_attribute(self, rse, key, value):
+    def add_rse_attribute(self, rse: Any, key: Any, value: Any) -> None:
         """Set an attribute."""
         self.attributes[rse][key] = value
 
-    def get_distance(self, source, destination):
+    def get_distance(self, source: Any, destination: Any) -> list[Any]:
         """Return the distance, if there is one."""
         return [{"distance": 1}] * ((source, destination) in self.distances)
 
-    def add_distance(self, source, destination, _):
+    def add_distance(self, source: Any, destination: Any, _: Any) -> None:
         """Add a distance."""
         self.distances.add((source, destination))
 
-    def list_scopes(self):
+    def list_scopes(self) -> list[str]:
         """Return the scopes."""
         return self.scopes
 
-    def add_scope(self, _, scope):
+    def add_scope(self, _: Any, scope: Any) -> None:
         """Add a scope."""
         self.scopes.append(scope)
 
-    def list_account_attributes(self, _):
+    def list_account_attributes(self, _: Any) -> Iterator[list[Any]]:
         """Return the attributes of an account: none."""
         return iter([[]])
 
-    def get_local_account_limits(self, _):
+    def get_local_account_limits(self, _: Any) -> dict[Any, Any]:
         """Return a limit everywhere."""
         return dict.fromkeys(DISKS, 1)
 
-    def get_local_account_usage(self, _):
+    def get_local_account_usage(self, _: Any) -> list[Any]:
         """Return that nothing is used."""
         return []
 
-    def lfns2pfns(self, *_, **__):
+    def lfns2pfns(self, *_: Any, **__: Any) -> None:
         """Know no file."""
         raise ReplicaNotFound
 
-    def get_config(self, _):
+    def get_config(self, _: Any) -> None:
         """Show nobody the config table."""
         raise AccessDenied
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _offline():
+def _offline() -> Iterator[None]:
     """FTS servers are taken for granted, and nothing is looked for at origins."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_checks, "fts_server", lambda url: _checks.ok("fts", url))
@@ -144,17 +150,17 @@ def _offline():
         yield
 
 
-def plan(server, catalogue=None, **options):
+def plan(server: Server, catalogue: CatalogueSummary | None = None, **options: Any) -> Setup:
     return plan_setup(server, SOURCE, destinations="disk=yes", catalogue=catalogue, **options)
 
 
-def findings(server, catalogue=None):
+def findings(server: Any, catalogue: Any = None) -> list[Any]:
     """What the doctor finds, and is not as it should be."""
     found = examine(server, SOURCE, destinations="disk=yes", catalogue=catalogue, options={})
     return [check for check in found if check.level is not Level.OK]
 
 
-def codes(*arguments):
+def codes(*arguments: Any) -> list[Any]:
     return [check.code for check in findings(*arguments)]
 
 
@@ -213,7 +219,9 @@ CATALOGUES = st.sampled_from(
 
 
 @given(SERVERS, CATALOGUES, st.integers(0, 10))
-def test_doctor_and_setup_agree(server, catalogue, stop):
+def test_doctor_and_setup_agree(
+    server: Server, catalogue: CatalogueSummary | None, stop: int
+) -> None:
     """What setup-rse has nothing to do about is all right for the doctor, and the reverse.
 
     Stopped after any number of its changes, another run makes the others.
@@ -235,7 +243,7 @@ def test_doctor_and_setup_agree(server, catalogue, stop):
 
 
 @given(SERVERS, CATALOGUES)
-def test_stock_protocols_stay(server, catalogue):
+def test_stock_protocols_stay(server: Server, catalogue: CatalogueSummary | None) -> None:
     """An RSE that has Rucio's own protocols alone is left as it is, whatever its settings."""
     protocols = server.rses.setdefault(SOURCE, {**RIGHT, "availability_write": True})["protocols"]
     server.attributes.setdefault(SOURCE, {})
@@ -264,7 +272,9 @@ DAVS = {**source_protocol("https"), "scheme": "davs"}
         ({}, {"fts": "c"}, ["fts-differs", "fts-differs"]),
     ],
 )
-def test_what_is_all_right(settings, attributes, wrong):
+def test_what_is_all_right(
+    settings: dict[Any, Any], attributes: dict[Any, Any], wrong: list[Any]
+) -> None:
     """What works stays, and what does not is found and fixed by one change."""
     server = Server({**RIGHT, **settings}, {**RIGHT_ATTRIBUTES, **attributes})
     server.distances |= {(SOURCE, disk) for disk in DISKS}
@@ -273,7 +283,7 @@ def test_what_is_all_right(settings, attributes, wrong):
     assert codes(server) == []
 
 
-def test_another_fts_server():
+def test_another_fts_server() -> None:
     """The FTS server that is asked for is set, whatever the destinations have."""
     server = Server(RIGHT, RIGHT_ATTRIBUTES)
     server.distances |= {(SOURCE, disk) for disk in DISKS}
@@ -282,29 +292,29 @@ def test_another_fts_server():
     assert plan(server, fts="b").changes == []
 
 
-def test_a_server_that_is_away_is_not_waited_for():
+def test_a_server_that_is_away_is_not_waited_for() -> None:
     """The doctor asks a server that does not answer once."""
 
-    def connect():
+    def connect() -> None:
         asked.append(1)
         raise requests.ConnectionError("Connection refused")
 
-    asked = []
+    asked: list[int] = []
     (check,) = examine(connect, SOURCE)
     assert (check.code, check.level, len(asked)) == ("server-unreachable", Level.ERROR, 1)
 
 
-def test_findings_are_documented():
+def test_findings_are_documented() -> None:
     """docs/doctor.md lists every finding with its level, and no other."""
     page = (Path(__file__).parents[2] / "docs" / "doctor.md").read_text()
     rows = re.findall(r"^\| (`.*?) \| (error|warning) \|", page, re.MULTILINE)
-    documented = {level: set() for _, level in rows}
+    documented: dict[str, set[str]] = {level: set() for _, level in rows}
     for names, level in rows:
         documented[level] |= {*re.findall("`(.*?)`", names)}
     assert documented == {"error": {*_checks.ERRORS}, "warning": {*_checks.WARNINGS}}
 
 
-def test_lines_of_rucio_cfg():
+def test_lines_of_rucio_cfg() -> None:
     """The lines for rucio.cfg name the catalogue's hosts, its API and the fixed scope."""
     assets = {key: make_asset(f"https://{key}.example.org:8443/x.tif") for key in ("b", "a")}
     found = summarise_catalogue([make_item("c", "i", assets)])
@@ -316,7 +326,7 @@ def test_lines_of_rucio_cfg():
     assert CatalogueSummary().server_options(scope="s") == f"{package}scopes = s"
 
 
-def test_a_summary_looks_at_a_sample():
+def test_a_summary_looks_at_a_sample() -> None:
     """A summary takes no more items than it is asked for, and counts what cannot be registered."""
     items = many_items("c", 5, 1)
     items[0]["assets"]["s3"] = make_asset("s3://bucket/key")

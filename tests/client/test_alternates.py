@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -19,6 +20,10 @@ from stac_client._alternates import (
 from stac_client._assets import select_assets
 from stac_client._replicas import replicas_by_key
 from tests.items import HREF, make_item
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 
 A, B, C = (f"https://{rse}.example.org/c/i/x.tif" for rse in "abc")
 
@@ -39,7 +44,7 @@ PFNS = st.dictionaries(RSES, st.lists(URLS, max_size=2, unique=True), max_size=4
 PREFER = st.lists(RSES | st.just("NOWHERE"), max_size=3)
 
 
-def alternates_of(asset):
+def alternates_of(asset: dict[str, Any]) -> dict[Any, Any]:
     """The hrefs of an asset's alternates by their keys, without what is none."""
     alternates = asset.get("alternate")
     alternates = alternates if isinstance(alternates, dict) else {}
@@ -47,7 +52,7 @@ def alternates_of(asset):
 
 
 @given(ASSETS, PFNS, PREFER)
-def test_twice_is_once(asset, pfns, prefer):
+def test_twice_is_once(asset: dict[str, Any], pfns: dict[str, Any], prefer: list[str]) -> None:
     """Doing it again changes nothing more."""
     once = with_replicas(asset, pfns, prefer)
     assert with_replicas(once, pfns, prefer) == once
@@ -55,7 +60,9 @@ def test_twice_is_once(asset, pfns, prefer):
 
 
 @given(ASSETS, PFNS, PREFER)
-def test_nothing_is_changed_in_place(asset, pfns, prefer):
+def test_nothing_is_changed_in_place(
+    asset: dict[str, Any], pfns: dict[str, Any], prefer: list[str]
+) -> None:
     """Neither the asset, nor anything in it, nor the PFNs are changed."""
     before = copy.deepcopy((asset, pfns, prefer))
     with_replicas(asset, pfns, prefer)
@@ -63,7 +70,7 @@ def test_nothing_is_changed_in_place(asset, pfns, prefer):
 
 
 @given(ASSETS, PFNS, PREFER)
-def test_no_url_is_lost(asset, pfns, prefer):
+def test_no_url_is_lost(asset: dict[str, Any], pfns: dict[str, Any], prefer: list[str]) -> None:
     """The original URL, others' alternates and every replica are still there afterwards."""
     found = with_replicas(asset, pfns, prefer)
     urls = {found["href"], *alternates_of(found).values()}
@@ -75,7 +82,7 @@ def test_no_url_is_lost(asset, pfns, prefer):
 
 
 @given(ASSETS, PFNS, PREFER)
-def test_other_fields_stay(asset, pfns, prefer):
+def test_other_fields_stay(asset: dict[str, Any], pfns: dict[str, Any], prefer: list[str]) -> None:
     """Fields that are not the extension's stay as they are, in alternates too."""
     found = with_replicas(asset, pfns, prefer)
     ours = {"href", "alternate", "alternate:name"}
@@ -89,7 +96,9 @@ def test_other_fields_stay(asset, pfns, prefer):
 
 
 @given(ASSETS, PFNS, PREFER)
-def test_what_the_specification_wants(asset, pfns, prefer):
+def test_what_the_specification_wants(
+    asset: dict[str, Any], pfns: dict[str, Any], prefer: list[str]
+) -> None:
     """There is no empty `alternate` and no empty name, and each replica has its RSE's name."""
     found = with_replicas(asset, pfns, prefer)
     assert found.get("alternate") != {}
@@ -102,14 +111,14 @@ def test_what_the_specification_wants(asset, pfns, prefer):
 
 
 @given(ASSETS, PFNS, PREFER)
-def test_preferred(asset, pfns, prefer):
+def test_preferred(asset: dict[str, Any], pfns: dict[str, Any], prefer: list[str]) -> None:
     """The href is the best copy at the first preferred RSE that has one, or stays as it is."""
     wanted = [pfns[rse][0] for rse in prefer if pfns.get(rse)]
     assert with_replicas(asset, pfns, prefer)["href"] == (wanted[0] if wanted else asset["href"])
 
 
 @given(ASSETS, PREFER)
-def test_no_replicas(asset, prefer):
+def test_no_replicas(asset: dict[str, Any], prefer: list[str]) -> None:
     """Without replicas the href and others' alternates stay."""
     found = with_replicas(asset, {"A": []}, prefer)
     assert found["href"] == asset["href"]
@@ -119,7 +128,7 @@ def test_no_replicas(asset, prefer):
     }
 
 
-def test_copies():
+def test_copies() -> None:
     """Each replica becomes an alternate of its RSE; the source RSE names the asset itself."""
     found = with_replicas({"href": HREF, "title": "x"}, {"STAC": [HREF], "B": [B], "A": [A]})
     assert found == {
@@ -133,7 +142,7 @@ def test_copies():
     }
 
 
-def test_only_the_source():
+def test_only_the_source() -> None:
     """Where there is no copy, the asset gets its name and no alternates."""
     found = with_replicas({"href": HREF}, {"STAC": [HREF]})
     assert found == {"href": HREF, "alternate:name": "STAC"}
@@ -150,7 +159,7 @@ def test_only_the_source():
         ([], HREF, "STAC"),
     ],
 )
-def test_prefer(prefer, href, name):
+def test_prefer(prefer: list[Any], href: str, name: str) -> None:
     """The first preferred RSE with a copy gives the href; the others are its alternates."""
     pfns = {"STAC": [HREF], "A": [A, C], "B": [B], "EMPTY": []}
     found = with_replicas({"href": HREF}, pfns, prefer)
@@ -160,7 +169,7 @@ def test_prefer(prefer, href, name):
     assert alternates_of(found) == everywhere
 
 
-def test_prefer_where_no_rse_has_the_original():
+def test_prefer_where_no_rse_has_the_original() -> None:
     """An original that is at no RSE, such as a signed one, is kept as such."""
     signed = f"{HREF}?sig=1"
     found = with_replicas({"href": signed}, {"STAC": [HREF], "A": [A]}, ["A"])
@@ -169,7 +178,7 @@ def test_prefer_where_no_rse_has_the_original():
     assert found["alternate"][ORIGINAL]["alternate:name"] == ORIGINAL
 
 
-def test_the_name_that_the_catalogue_gives():
+def test_the_name_that_the_catalogue_gives() -> None:
     """A name that the catalogue gives its own URL stays with that URL."""
     asset = {"href": HREF, "alternate:name": "HTTPS", "alternate": {"S3": {"href": "s3://b/x"}}}
     plain = with_replicas(asset, {"A": [A]})
@@ -181,7 +190,7 @@ def test_the_name_that_the_catalogue_gives():
 
 
 @pytest.mark.parametrize("name", [ORIGINAL, None, ["x"], 7, ""])
-def test_others_use_our_names(name):
+def test_others_use_our_names(name: Any) -> None:
     """An alternate of others is not overwritten, whatever they call it."""
     asset = {"href": HREF, "alternate:name": name, "alternate": {ORIGINAL: {"href": B}}}
     found = with_replicas(asset, {"A": [A]}, ["A"])
@@ -189,7 +198,7 @@ def test_others_use_our_names(name):
     assert sorted(alternates_of(found).values()) == sorted([B, HREF])
 
 
-def test_names_change_places():
+def test_names_change_places() -> None:
     """From one preference to another, every copy keeps its name."""
     pfns = {"STAC": [HREF], "A": [A], "B": [B]}
     found = {"href": HREF}
@@ -199,7 +208,7 @@ def test_names_change_places():
         assert copies == {"STAC": HREF, "A": A, "B": B}
 
 
-def test_further_protocols():
+def test_further_protocols() -> None:
     """Further protocols of an RSE have its name with their scheme, and numbers if need be."""
     pfns = {
         "A": [
@@ -219,7 +228,7 @@ def test_further_protocols():
     }
 
 
-def test_mounted():
+def test_mounted() -> None:
     """The path where an RSE is mounted is one more way to it; its URL keeps its key."""
     found = replicas_by_key({"A": [A], "B": [B]}, {A: "/eos/x.tif"}.get)
     assert {key: (way.rse, way.scheme, way.url) for key, way in found.items()} == {
@@ -230,7 +239,7 @@ def test_mounted():
 
 
 @given(PFNS)
-def test_every_way_has_a_key(pfns):
+def test_every_way_has_a_key(pfns: dict[str, Any]) -> None:
     """Every PFN of every RSE has one key, and the best of an RSE has the RSE's name."""
     found = replicas_by_key(pfns)
     assert all(key == way.key for key, way in found.items())
@@ -243,7 +252,7 @@ def test_every_way_has_a_key(pfns):
 
 
 @given(ASSETS, PFNS, st.sets(RSES))
-def test_only_some_rses(asset, pfns, rses):
+def test_only_some_rses(asset: dict[str, Any], pfns: dict[str, Any], rses: set[Any]) -> None:
     """What is not to be written gives the asset's own URL its name, and is not written."""
     found = with_alternates(asset, replicas_by_key(pfns), shown=rses)
     shown = {pfn for rse in pfns for pfn in pfns[rse] if rse in rses}
@@ -251,7 +260,7 @@ def test_only_some_rses(asset, pfns, rses):
     assert {found["href"], *alternates_of(found).values()} <= before | shown
 
 
-def test_the_name_of_the_source_rse():
+def test_the_name_of_the_source_rse() -> None:
     """An original at an RSE that is left out keeps that RSE's name."""
     found = replicas_by_key({"STAC": [HREF], "A": [A], "B": [B]})
     asset = with_alternates({"href": HREF}, found, found["A"], shown=["A"])
@@ -262,7 +271,7 @@ def test_the_name_of_the_source_rse():
     }
 
 
-def test_fields_of_the_place_move_with_the_href():
+def test_fields_of_the_place_move_with_the_href() -> None:
     """What says where an href leads and who may go there moves with it, and back again."""
     place = {"storage:refs": ["aws"], "auth:refs": ["oauth"]}
     asset = {"href": HREF, "title": "x", **place}
@@ -282,7 +291,7 @@ def test_fields_of_the_place_move_with_the_href():
     }
 
 
-def test_storage_of_each_way():
+def test_storage_of_each_way() -> None:
     """Each way to an RSE refers to the RSE's storage scheme, and so does the asset itself."""
     found = replicas_by_key({"STAC": [HREF], "A": [A, C]})
     refs = {"STAC": "STAC", "A": "A-rucio"}
@@ -299,7 +308,7 @@ def test_storage_of_each_way():
     assert with_alternates(once, found, found["A"], refs=refs) == once
 
 
-def test_extension():
+def test_extension() -> None:
     """The schema is the one of the version that is followed."""
     assert EXTENSION == "https://stac-extensions.github.io/alternate-assets/v1.2.0/schema.json"
 
@@ -313,18 +322,18 @@ COPIES = {"STAC": (HREF,), "DISK-A": (DAVS,), "DISK-B": (NEAR,)}
 SOURCE_RSES = [None, "STAC", "OTHER"]
 
 
-def hrefs(fields):
+def hrefs(fields: Mapping[str, Any] | dict[str, Any]) -> set[Any]:
     """All hrefs of an asset."""
     return {fields["href"], *(place["href"] for place in fields.get("alternate", {}).values())}
 
 
-def modified(href, pfns, *prefer):
+def modified(href: Any, pfns: Any, *prefer: Any) -> dict[str, Any]:
     """The fields of an asset after a modifier."""
     return with_replicas({"href": href, "title": "X"}, pfns, prefer)
 
 
 @pytest.mark.parametrize("copy_at", ["DISK-A", "DISK-B"])
-def test_registered_originals(copy_at):
+def test_registered_originals(copy_at: str) -> None:
     """The source RSE names the original among the alternates; no URL is lost."""
     fields = modified(HREF, COPIES, copy_at)
     assert fields["href"] != HREF
@@ -335,7 +344,7 @@ def test_registered_originals(copy_at):
 
 @pytest.mark.parametrize("source_rse", SOURCE_RSES)
 @pytest.mark.parametrize("href", [HREF, "./x.tif", "https://data.example.org/x.tif?version=1"])
-def test_originals_that_no_rse_has(href, source_rse):
+def test_originals_that_no_rse_has(href: str, source_rse: str | None) -> None:
     """The alternate `original` is the original, relative or not, as it was."""
     fields = modified(href, {"DISK-A": (DAVS,), "DISK-B": (NEAR,)}, "DISK-A")
     assert restore_original_href(fields, source_rse)["href"] == href
@@ -355,26 +364,26 @@ def test_originals_that_no_rse_has(href, source_rse):
         {"alternate": {"original": {"href": HREF}}},
     ],
 )
-def test_what_no_modifier_has_changed(fields, source_rse):
+def test_what_no_modifier_has_changed(fields: dict[str, Any], source_rse: str | None) -> None:
     """A catalogue's own href stays, whatever alternates it has."""
     assert restore_original_href(fields, source_rse) is fields
 
 
 @pytest.mark.parametrize("key", ["STAC", "original"])
-def test_the_same_url_twice(key):
+def test_the_same_url_twice(key: str) -> None:
     """An original that is the href already stays it."""
     fields = {"href": HREF, "alternate": {key: {"href": HREF}}}
     assert restore_original_href(fields, "STAC")["href"] == HREF
 
 
-def test_one_url_of_http():
+def test_one_url_of_http() -> None:
     """What cannot be registered gives way to the only alternate that can."""
     fields = {"href": "s3://bucket/x.tif", "alternate": {"https": {"href": HREF}}}
     assert restore_original_href(fields, "STAC")["href"] == HREF
     assert "s3://bucket/x.tif" in hrefs(restore_original_href(fields, "STAC"))
 
 
-def test_several_urls_of_http():
+def test_several_urls_of_http() -> None:
     """Which of several it is matters for a registration, and else only as far as its name does."""
     several = {"a": {"href": HREF}, "b": {"href": NEAR}}
     assert restore_original_href({"href": DAVS, "alternate": several}, "STAC")["href"] == DAVS
@@ -396,7 +405,7 @@ CHANGED = st.fixed_dictionaries(
 
 
 @given(CHANGED, st.sampled_from(SOURCE_RSES))
-def test_any_asset(fields, source_rse):
+def test_any_asset(fields: dict[str, Any], source_rse: Any) -> None:
     """Nothing is changed in place, and what it has found stays found."""
     before = copy.deepcopy(fields)
     found = restore_original_href(fields, source_rse)
@@ -409,7 +418,7 @@ def test_any_asset(fields, source_rse):
     st.sampled_from([(), ("DISK-A",), ("DISK-B", "DISK-A")]),
     st.booleans(),
 )
-def test_names_and_urls_stay(href, prefer, registered):
+def test_names_and_urls_stay(href: Any, prefer: Any, registered: bool) -> None:
     """Whatever copy a modifier prefers, the asset that is registered is the same."""
     pfns = {**COPIES, "STAC": (href,)} if registered else {"DISK-A": (DAVS,), "DISK-B": (NEAR,)}
     (plain,) = select_assets(make_item(assets={"x.tif": {"href": href}}), None, None, "STAC")

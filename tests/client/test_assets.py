@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -17,15 +18,21 @@ from tests.items import HREF, make_item, url_of
 
 from .files import only
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.catalogues import Scene
+
+
 MD5 = "d50110" + hashlib.md5(b"B04", usedforsecurity=False).hexdigest()
 
 
-def by_key(found):
+def by_key(found: Iterator[Asset | Outcome]) -> dict[Any, Any]:
     """What was given, by the key of its asset."""
     return {each.key: each for each in found}
 
 
-def check(scene, found, registered):
+def check(scene: Scene, found: dict[Any, Any], registered: dict[str, Any]) -> None:
     """Exactly these keys are assets with the names, datasets and URLs that were written down."""
     assert list(found) == list(scene.item["assets"])
     assert {key for key, each in found.items() if isinstance(each, Asset)} == {*registered}
@@ -48,7 +55,7 @@ def check(scene, found, registered):
 
 
 @pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.case)
-def test_scenes(scene):
+def test_scenes(scene: Scene) -> None:
     """Each asset has its DID and its own URL, or is reported with its item, key and reason."""
     found = by_key(select_assets(scene.item))
     check(scene, found, scene.registered)
@@ -58,7 +65,7 @@ def test_scenes(scene):
 
 
 @pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.case)
-def test_scenes_by_key(scene):
+def test_scenes_by_key(scene: Scene) -> None:
     """By their keys all assets are registered that can be, whatever their roles."""
     found = by_key(select_assets(scene.item, list(scene.item["assets"])))
     check(scene, found, scene.registered | scene.on_request)
@@ -67,7 +74,7 @@ def test_scenes_by_key(scene):
         assert "scheme" in found[key].reason or scene.reported[key] in found[key].reason
 
 
-def test_what_scenes_say_of_sizes_and_checksums():
+def test_what_scenes_say_of_sizes_and_checksums() -> None:
     """Sizes and multihashes are taken where they are some; a bare md5 and an ETag are none."""
     found = [asset for scene in SCENES for asset in select_assets(scene.item)]
     assert {
@@ -82,16 +89,17 @@ def test_what_scenes_say_of_sizes_and_checksums():
     }
 
 
-def test_a_collection_called_like_the_scope_of_an_account():
+def test_a_collection_called_like_the_scope_of_an_account() -> None:
     """It can be registered in another scope."""
     item = make_item("user.alice", "i", {"b": {"href": "https://data.example.org/b.tif"}})
     (refused,) = select_assets(item)
+    assert isinstance(refused, Outcome)
     assert "would get an account's scope" in refused.reason
     asset = by_key(select_assets(item, scope="earth"))["b"]
     assert asset.did == DID("earth", "/user.alice/i/b.tif")
 
 
-def test_collections_that_meet_when_cut():
+def test_collections_that_meet_when_cut() -> None:
     """Collection ids that are equal in their first 25 characters have scopes of their own."""
     ids = [
         "met-office-global-deterministic-height",
@@ -148,16 +156,19 @@ def test_collections_that_meet_when_cut():
         ({"file:size": 0}, 0, Checksums()),
     ],
 )
-def test_size_and_checksums_of_the_item(fields, size_bytes, checksums):
+def test_size_and_checksums_of_the_item(
+    fields: dict[str, Any], size_bytes: int | None, checksums: Checksums
+) -> None:
     """What the item says of size and checksums is taken; what only looks like it is not."""
     asset = only({"href": HREF, **fields})
+    assert isinstance(asset, Asset)
     assert (asset.size_bytes, asset.checksums) == (size_bytes, checksums)
 
 
 # Which assets are selected.
 
 
-def test_assets_with_the_role_data():
+def test_assets_with_the_role_data() -> None:
     """Where assets have the role data, the others are left out with that reason."""
     assets = {
         "red": {"href": HREF, "roles": ["data", "reflectance"]},
@@ -171,7 +182,7 @@ def test_assets_with_the_role_data():
 
 
 @pytest.mark.parametrize("roles", [None, [], ["overview"], "data", 7])
-def test_without_the_role_data_all_files(roles):
+def test_without_the_role_data_all_files(roles: Any) -> None:
     """Where no asset has the role data, all are selected that are files."""
     assets = {
         "red": {"href": HREF, "roles": roles},
@@ -185,15 +196,16 @@ def test_without_the_role_data_all_files(roles):
 
 
 @pytest.mark.parametrize("key", ["tilejson", "rendered_preview"])
-def test_api_endpoints_are_not_data(key):
+def test_api_endpoints_are_not_data(key: str) -> None:
     """An API endpoint is not selected by default, even as data."""
     outcome = only(
         {"href": HREF, "roles": ["data"]}, assets={key: {"href": HREF, "roles": ["data"]}}
     )
+    assert isinstance(outcome, Outcome)
     assert outcome.reason == "an API endpoint, not a file"
 
 
-def test_asked_for_by_key():
+def test_asked_for_by_key() -> None:
     """With keys only these are given, whatever their roles, and nothing is said of the others."""
     assets = {
         "red": {"href": HREF, "roles": ["data"]},
@@ -209,7 +221,7 @@ def test_asked_for_by_key():
     assert list(select_assets(make_item(assets=assets), [])) == []
 
 
-def test_fixed_scope():
+def test_fixed_scope() -> None:
     """A fixed scope takes the place of the derived one; the names stay."""
     (derived,) = select_assets(make_item("alps", "i", {"a": {"href": HREF}}))
     (fixed,) = select_assets(make_item("alps", "i", {"a": {"href": HREF}}), scope="user.alice")
@@ -226,7 +238,7 @@ def test_fixed_scope():
         (["B04", "B04.TIF"], ["B04.tif", "B04.TIF"]),
     ],
 )
-def test_keys_that_would_meet(keys, names):
+def test_keys_that_would_meet(keys: list[str], names: list[str]) -> None:
     """Two assets of an item never have the same DID, in whichever order they come."""
     found = select_assets(make_item(assets={key: {"href": HREF} for key in keys}))
     assert [asset.did.name.rpartition("/")[2] for asset in found if asset.did] == names
@@ -235,7 +247,7 @@ def test_keys_that_would_meet(keys, names):
 # All items of our own, and real ones.
 
 
-def test_every_asset_is_registered_or_reported(catalogue_items):
+def test_every_asset_is_registered_or_reported(catalogue_items: list[dict[str, Any]]) -> None:
     """Each asset is one under a DID of its own, with its own URL, or is reported; none is lost."""
     dids: dict[DID | None, tuple[str, ...]] = {}
     for item in catalogue_items:
@@ -256,7 +268,7 @@ def test_every_asset_is_registered_or_reported(catalogue_items):
     assert len({*dids.values()}) == len(dids) > 20
 
 
-def expected_of(item, key):
+def expected_of(item: dict[str, Any], key: str) -> str:
     """What must become of an asset of the corpus by default: the beginning of its reason, or ""."""
     roles = {key: asset.get("roles") or [] for key, asset in item["assets"].items()}
     url = url_of(item, key)
@@ -271,7 +283,7 @@ def expected_of(item, key):
     return "the URL has a fragment" if "#" in url else ""
 
 
-def test_corpus(corpus):
+def test_corpus(corpus: list[dict[str, Any]]) -> None:
     """Each real asset is selected, or left out for its reason, as its role and scheme tell."""
     registered = 0
     for item in corpus:
@@ -283,7 +295,7 @@ def test_corpus(corpus):
     assert registered > 1000
 
 
-def test_sizes_and_checksums_of_the_corpus(corpus):
+def test_sizes_and_checksums_of_the_corpus(corpus: list[dict[str, Any]]) -> None:
     """What real items say of sizes and multihashes is taken as it is."""
     known = 0
     for item in corpus:
@@ -311,11 +323,12 @@ def test_sizes_and_checksums_of_the_corpus(corpus):
         "http://[2001:db8::1]:8080/x.tif",
     ],
 )
-def test_absolute_hrefs_stay_as_they_are(href):
+def test_absolute_hrefs_stay_as_they_are(href: str) -> None:
     """An absolute href is not tidied in any way, whatever the item's own URL is."""
     links = [{"rel": "self", "href": "https://stac.example.org/items/i"}]
-    assert only({"href": href}, links=links).url == href
-    assert only({"href": href}).url == href
+    for asset in (only({"href": href}, links=links), only({"href": href})):
+        assert isinstance(asset, Asset)
+        assert asset.url == href
 
 
 @pytest.mark.parametrize(
@@ -329,16 +342,18 @@ def test_absolute_hrefs_stay_as_they_are(href):
         ("?asset=x", "https://stac.example.org:8443/c/items/i.json?asset=x"),
     ],
 )
-def test_relative_hrefs(href, url):
+def test_relative_hrefs(href: str, url: str) -> None:
     """A relative href is resolved against the item's own URL, whose query stays behind."""
     links = [
         {"rel": "parent", "href": "https://wrong.example.org/"},
         {"rel": "self", "href": "https://stac.example.org:8443/c/items/i.json?token=SECRET"},
     ]
-    assert only({"href": href}, links=links).url == url
+    asset = only({"href": href}, links=links)
+    assert isinstance(asset, Asset)
+    assert asset.url == url
 
 
-def test_secrets_of_the_self_link_are_not_registered():
+def test_secrets_of_the_self_link_are_not_registered() -> None:
     """Where a relative href takes a secret from the item's own URL, it is refused."""
     for base in ("https://user:SECRET@h.example.org/i", "https://h.example.org/i?sig=SECRET"):
         outcome = only({"href": "#x"}, links=[{"rel": "self", "href": base}])
@@ -360,13 +375,13 @@ ITEM = make_item(
 )
 
 
-def selected(selection):
+def selected(selection: Any) -> list[Any]:
     """The keys of the assets that are selected."""
     found = select_assets(ITEM, selection)
     return [asset.key for asset in found if not isinstance(asset, Outcome)]
 
 
-def test_a_single_key():
+def test_a_single_key() -> None:
     """A bare text is one key, whatever keys are part of it."""
     assert selected("red") == ["red"]
     assert selected("thumbnail") == ["thumbnail"]
@@ -375,13 +390,13 @@ def test_a_single_key():
 
 
 @pytest.mark.parametrize("keys", [["r", "red"], ("red", "r"), {"r", "red"}, {"r": 1, "red": 2}])
-def test_keys(keys):
+def test_keys(keys: Any) -> None:
     """Keys come in any collection."""
     assert selected(keys) == ["red", "r"]
     assert named_keys(keys) == {"r", "red"}
 
 
-def test_predicates_and_none_name_no_keys():
+def test_predicates_and_none_name_no_keys() -> None:
     """Only keys can be missed in items."""
     assert selected(by_role("metadata")) == ["r"]
     assert selected(by_media_type("IMAGE/tiff")) == ["red"]
@@ -389,7 +404,7 @@ def test_predicates_and_none_name_no_keys():
 
 
 @pytest.mark.parametrize("selection", [5, ["red", 5], iter(["red"]), [None], b"red"])
-def test_what_is_no_selection(selection):
+def test_what_is_no_selection(selection: Any) -> None:
     """What is neither keys nor a predicate is an error that says what to give."""
     with pytest.raises(ConfigurationError, match="give the key of an asset"):
         selected(selection)
@@ -397,7 +412,9 @@ def test_what_is_no_selection(selection):
 
 @pytest.mark.parametrize("select", [by_role, by_media_type])
 @pytest.mark.parametrize("given", [(), ("",), (["data"],), (None,)])
-def test_predicates_of_nothing(select, given):
+def test_predicates_of_nothing(
+    select: Callable[..., Callable[..., bool]], given: tuple[Any, ...]
+) -> None:
     """A role or media type that is none, or missing, is an error and not an empty selection."""
     with pytest.raises(ConfigurationError, match=f"{select.__name__} needs one or more texts"):
         select(*given)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import example, given
@@ -21,7 +22,7 @@ ODD = [None, True, -1, 0, 1.5, "", "x", [], ["x"], {}, {"x": None}]
 
 @pytest.mark.parametrize("odd", ODD)
 @pytest.mark.parametrize("field", ["id", "collection", "assets", "links"])
-def test_odd_items(field, odd):
+def test_odd_items(field: str, odd: Any) -> None:
     """An item with a field of an odd type gives an asset or a reason, and never raises."""
     found = list(select_assets(make_item() | {field: odd}))
     if field == "assets":
@@ -34,7 +35,7 @@ def test_odd_items(field, odd):
 
 
 @pytest.mark.parametrize("odd", [None, True, 1, "https://data.example.org/x.tif", [], [{}]])
-def test_assets_that_are_none(odd):
+def test_assets_that_are_none(odd: Any) -> None:
     """An asset that is no object has no href, and spoils no other."""
     found = {
         each.key: each for each in select_assets(make_item(assets={"a": odd, "b": {"href": HREF}}))
@@ -46,7 +47,7 @@ def test_assets_that_are_none(odd):
 
 @pytest.mark.parametrize("size", [True, False, -1, 1.0, "1024", None, [1], {}])
 @pytest.mark.parametrize("field", ["file:size", "rucio:size"])
-def test_odd_sizes(field, size):
+def test_odd_sizes(field: str, size: Any) -> None:
     """A size that is no size is not known; the next best one is taken."""
     assert only({"href": HREF, field: size}).size_bytes is None
     assert only({"href": HREF, field: size, "rucio:config": {"rucio:size": 9}}).size_bytes == 9
@@ -57,7 +58,7 @@ def test_odd_sizes(field, size):
     "field",
     ["file:checksum", "rucio:adler32", "rucio:md5", "rucio:config", "roles", "type", "alternate"],
 )
-def test_odd_fields_of_an_asset(field, odd):
+def test_odd_fields_of_an_asset(field: str, odd: Any) -> None:
     """A field of an odd type takes nothing from an asset but itself."""
     asset = only({"href": HREF, field: odd})
     assert isinstance(asset, Asset)
@@ -65,10 +66,13 @@ def test_odd_fields_of_an_asset(field, odd):
 
 
 @pytest.mark.parametrize("odd", [*ODD, [None], [{"rel": "self"}], [{"rel": "self", "href": 5}]])
-def test_odd_links(odd):
+def test_odd_links(odd: Any) -> None:
     """Odd links resolve nothing, and disturb nothing."""
-    assert only({"href": HREF}, links=odd).url == HREF
-    assert "no scheme" in only({"href": "x.tif"}, links=odd).reason
+    asset, refused = (only({"href": href}, links=odd) for href in (HREF, "x.tif"))
+    assert isinstance(asset, Asset)
+    assert asset.url == HREF
+    assert isinstance(refused, Outcome)
+    assert "no scheme" in refused.reason
 
 
 TEXT = st.text(st.characters(codec=None, exclude_categories=()), max_size=20)
@@ -132,7 +136,7 @@ ITEMS = st.fixed_dictionaries(
     scope=None,
     by_keys=False,
 )
-def test_any_item(found, scope, *, by_keys):
+def test_any_item(found: dict[str, Any], scope: Any, *, by_keys: bool) -> None:
     """Whatever an item holds, each asset gives one asset or one reason, under DIDs of their own."""
     assets = found["assets"] if isinstance(found["assets"], dict) else {}
     selected = list(select_assets(found, list(assets) if by_keys else None, scope))

@@ -17,13 +17,13 @@ from .files import MD5, asset_at
 item_batches: Any = _registration.item_batches  # of items that stand for a number of assets
 
 
-def assets_of(item):
+def assets_of(item: Any) -> range:
     """The assets of an item that stands for its number of assets."""
     return range(item)
 
 
 @given(st.lists(st.one_of(st.integers(0, 12), st.integers(0, 1500)), max_size=60))
-def test_batches(items):
+def test_batches(items: list[Any]) -> None:
     """All items come in their order with all their assets; only a single item exceeds 1,000."""
     batches = list(item_batches(items, assets_of))
     assert [item for batch in batches for item, _ in batch] == items
@@ -34,13 +34,13 @@ def test_batches(items):
         assert sum(item for item, _ in batch) + after[0][0] > 1000
 
 
-def test_items_without_assets():
+def test_items_without_assets() -> None:
     """Items without any asset do not pile up either."""
     batches = list(item_batches([0] * 2500, assets_of))
     assert [len(batch) for batch in batches] == [1000, 1000, 500]
 
 
-def test_items_are_read_as_they_are_needed():
+def test_items_are_read_as_they_are_needed() -> None:
     """No more items are read than a batch needs, and the one after it."""
     items = iter([300] * 20)
     next(item_batches(items, assets_of))
@@ -51,7 +51,7 @@ def test_items_are_read_as_they_are_needed():
     ("adler32", "md5", "name"),
     [("A1B2C3D", MD5.upper(), None), (None, None, None), ("a1b2c3e", MD5, "adler32")],
 )
-def test_checksums_are_compared_by_their_digits(adler32, md5, name):
+def test_checksums_are_compared_by_their_digits(adler32: Any, md5: Any, name: Any) -> None:
     """Rucio may have checksums in upper case and without zeros in front, and they are the same."""
     said = {"rucio:adler32": "0a1b2c3d", "rucio:md5": MD5}
     asset = asset_at("https://data.example.org/f", **said)

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import time
 import zlib
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import example, given
@@ -13,6 +14,10 @@ from hypothesis import strategies as st
 from requests.structures import CaseInsensitiveDict
 
 from stac_client._checksums import Checksums, Digester, checksums_of, digests_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 
 BODY = b"What an origin sends.\n" * 100
 MD5 = hashlib.md5(BODY, usedforsecurity=False).hexdigest()
@@ -41,14 +46,14 @@ SIZES = st.one_of(
 )
 
 
-def multihash_of(prefix, body):
+def multihash_of(prefix: str, body: bytes) -> str:
     """The multihash of a body, made without what reads it."""
     function = hashlib.new(FUNCTIONS[prefix], body, usedforsecurity=False)
     size = (int(prefix[-2:], 16),) if FUNCTIONS[prefix].startswith("shake") else ()
     return prefix + function.hexdigest(*size)
 
 
-def digested(expected, *chunks):
+def digested(expected: Any, *chunks: Any) -> Digester:
     """A digester that was given these chunks."""
     digester = Digester(expected)
     for chunk in chunks:
@@ -58,7 +63,7 @@ def digested(expected, *chunks):
 
 @pytest.mark.parametrize("prefix", FUNCTIONS)
 @pytest.mark.parametrize("form", [str.lower, str.upper, str.title])
-def test_multihashes(prefix, form):
+def test_multihashes(prefix: str, form: Callable[..., str]) -> None:
     """A whole digest of a known function is taken, in whichever case it is written."""
     whole = multihash_of(prefix, BODY)
     found = checksums_of({"file:checksum": form(whole)})
@@ -66,7 +71,7 @@ def test_multihashes(prefix, form):
 
 
 @given(SIZES, st.binary(max_size=99))
-def test_blake2(function_and_size, body):
+def test_blake2(function_and_size: tuple[tuple[Any, int], int], body: bytes) -> None:
     """BLAKE2 of any size is a function of its own."""
     (function, code), size = function_and_size
     code += size
@@ -95,7 +100,7 @@ def test_blake2(function_and_size, body):
     ],
     ids=["half a byte", "short", "long", "no hex", "space", "0x", "newline", "no ASCII"],
 )
-def test_spoilt_multihashes(prefix, spoilt):
+def test_spoilt_multihashes(prefix: str, spoilt: Callable[..., Any]) -> None:
     """What is no whole multihash says nothing."""
     assert checksums_of({"file:checksum": spoilt(multihash_of(prefix, BODY))}) == Checksums()
 
@@ -134,7 +139,7 @@ def test_spoilt_multihashes(prefix, spoilt):
         "80" * 40,
     ],
 )
-def test_what_is_no_multihash(value):
+def test_what_is_no_multihash(value: str) -> None:
     """A bare digest, an ETag, a truncated or unknown multihash says nothing, and does no harm."""
     assert checksums_of({"file:checksum": value}) == Checksums()
     digester = digested(Checksums(multihash=value), BODY)
@@ -143,7 +148,7 @@ def test_what_is_no_multihash(value):
 
 @pytest.mark.parametrize("value", [True, 12345678, 1.5, [MD5], {"md5": MD5}, None, b"12"])
 @pytest.mark.parametrize("field", ["file:checksum", "rucio:adler32", "rucio:md5"])
-def test_odd_types(field, value):
+def test_odd_types(field: str, value: Any) -> None:
     """Only text is a checksum: the digits of a number are none."""
     assert checksums_of({field: value}) == Checksums()
 
@@ -165,14 +170,14 @@ def test_odd_types(field, value):
         ({}, Checksums()),
     ],
 )
-def test_rucios_own_fields(fields, expected):
+def test_rucios_own_fields(fields: dict[Any, Any], expected: Checksums) -> None:
     """Rucio's own fields are taken, those beside `rucio:config` before those in it."""
     assert checksums_of(fields) == expected
 
 
 @given(st.binary(max_size=80).map(bytes.hex) | st.text(max_size=90))
 @example("1b20" + "00" * 32)
-def test_any_text(text):
+def test_any_text(text: Any) -> None:
     """Whatever a checksum field holds, nothing is raised and only hex digits come out."""
     found = checksums_of({"file:checksum": text, "rucio:adler32": text, "rucio:md5": text})
     for checksum in (found.adler32, found.md5, found.multihash):
@@ -180,7 +185,7 @@ def test_any_text(text):
     assert found.multihash in {None, text.lower()}
 
 
-def test_truth():
+def test_truth() -> None:
     """Only adler32 and md5 are what Rucio can verify a transfer with."""
     assert Checksums(adler32="00000001")
     assert Checksums(md5=MD5)
@@ -188,7 +193,7 @@ def test_truth():
 
 
 @given(st.binary(max_size=3000), st.lists(st.integers(0, 3000), max_size=6), st.data())
-def test_digester(body, cuts, data):
+def test_digester(body: bytes, cuts: list[Any], data: st.DataObject) -> None:
     """However a stream is cut, its size and checksums are those of the whole."""
     prefix = data.draw(st.sampled_from(sorted(FUNCTIONS)))
     expected = Checksums(multihash=multihash_of(prefix, body))
@@ -206,7 +211,7 @@ def test_digester(body, cuts, data):
 @pytest.mark.parametrize(
     "expected", [Checksums(), Checksums(md5=MD5), Checksums(multihash=f"d50110{MD5}")]
 )
-def test_md5_only_to_compare(expected):
+def test_md5_only_to_compare(expected: Checksums) -> None:
     """Who does not want md5 has it computed only where there is one to compare with."""
     digester = Digester(expected, md5=False)
     digester.update(BODY)
@@ -218,7 +223,7 @@ def test_md5_only_to_compare(expected):
 
 
 @given(st.binary(min_size=1, max_size=200), st.data())
-def test_one_wrong_bit(body, data):
+def test_one_wrong_bit(body: bytes, data: st.DataObject) -> None:
     """A stream with one wrong bit contradicts each checksum that is expected."""
     position = data.draw(st.integers(0, len(body) * 8 - 1))
     wrong = bytearray(body)
@@ -235,7 +240,7 @@ def test_one_wrong_bit(body, data):
         assert digested(expected, body).contradiction() is None
 
 
-def test_nothing_expected():
+def test_nothing_expected() -> None:
     """Where nothing is expected, nothing contradicts; an empty stream has checksums, too."""
     assert digested(Checksums(), BODY).contradiction() is None
     assert digested(Checksums()).checksums().adler32 == "00000001"
@@ -250,7 +255,7 @@ ADLER32_BASE64 = base64.b64encode(bytes.fromhex(ADLER32)).decode()
 OF_NOTHING = base64.b64encode(hashlib.md5(b"", usedforsecurity=False).digest()).decode()
 
 
-def found_in(headers):
+def found_in(headers: dict[Any, Any]) -> Checksums:
     """What headers say, as requests gives them."""
     return digests_of(CaseInsensitiveDict(headers))
 
@@ -277,7 +282,7 @@ def found_in(headers):
         ({"Digest": "adler32=1", "Repr-Digest": f"md5=:{MD5_BASE64}:"}, "00000001", MD5),
     ],
 )
-def test_digests(headers, adler32, md5):
+def test_digests(headers: dict[str, Any], adler32: str | None, md5: str | None) -> None:
     """Each form of digest is understood; the younger headers go first."""
     assert found_in(headers) == Checksums(adler32, md5)
 
@@ -300,19 +305,19 @@ def test_digests(headers, adler32, md5):
         {"Repr-Digest": "md5=:\xe9:, md5=::, :, =::, adler=:AAAA=:"},
     ],
 )
-def test_what_is_no_digest(headers):
+def test_what_is_no_digest(headers: dict[Any, Any]) -> None:
     """What is no whole digest of a known function is not taken for one."""
     assert found_in(headers) == Checksums()
 
 
-def test_the_digest_of_no_content():
+def test_the_digest_of_no_content() -> None:
     """What a server says of the empty content of its answer to HEAD is not said of the file."""
     headers = {"Content-Digest": f"md5=:{OF_NOTHING}:, adler=:{ADLER32_BASE64}:"}
     assert found_in(headers) == Checksums()
 
 
 @given(st.binary(max_size=100).filter(bool))
-def test_every_file(body):
+def test_every_file(body: bytes) -> None:
     """The digests of any file are read back from each pair of headers."""
     md5 = hashlib.md5(body, usedforsecurity=False)
     adler32 = zlib.adler32(body)
@@ -325,7 +330,7 @@ def test_every_file(body):
 
 
 @given(st.dictionaries(st.sampled_from(["Digest", "Repr-Digest", "Content-Digest"]), st.text()))
-def test_any_headers(headers):
+def test_any_headers(headers: dict[Any, Any]) -> None:
     """No header makes it fail, and what it gives is a checksum."""
     found = found_in(headers)
     assert found.adler32 is None or len(found.adler32) == 8
@@ -334,7 +339,7 @@ def test_any_headers(headers):
 
 @pytest.mark.parametrize("unit", [" ", "a", "a=:", ",", ";", "=", "A", "a=:A:,", "a=:A:;", "\t"])
 @pytest.mark.parametrize("header", ["Digest", "Repr-Digest", "Content-MD5", "x-goog-hash"])
-def test_long_headers(header, unit):
+def test_long_headers(header: str, unit: str) -> None:
     """The time for a header grows no faster than its length."""
     begin = time.process_time()
     found_in({header: unit * 100_000})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -23,13 +24,20 @@ from .downloading import (
     scene,
 )
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.fake_rucio import FakeRucio
+    from tests.origin import Origin
+
+
 RED = "alps/i/red.tif"
 
 
 pytestmark = pytest.mark.usefixtures("_no_pauses")
 
 
-def test_a_file(rucio, storage, tmp_path):
+def test_a_file(rucio: FakeRucio, storage: Origin, tmp_path: Path) -> None:
     """A file comes to COLLECTION/ITEM/ASSET, and its outcome says all about it."""
     url = storage.add("/f", BODY)
     rucio.add(BODY, {"DISK": url})
@@ -47,7 +55,7 @@ def test_a_file(rucio, storage, tmp_path):
     downloads.raise_for_failed()
 
 
-def test_same_item_in_two_collections(rucio, storage, tmp_path):
+def test_same_item_in_two_collections(rucio: FakeRucio, storage: Origin, tmp_path: Path) -> None:
     """Items with the same id in different collections do not meet."""
     rucio.add(BODY, {"DISK": storage.add("/a", BODY)})
     rucio.add(OTHER, {"DISK": storage.add("/b", OTHER)}, collection="andes")
@@ -56,7 +64,7 @@ def test_same_item_in_two_collections(rucio, storage, tmp_path):
     assert (tmp_path / "andes/i/red.tif").read_bytes() == OTHER
 
 
-def test_what_is_there_is_not_fetched(rucio, storage, tmp_path):
+def test_what_is_there_is_not_fetched(rucio: FakeRucio, storage: Origin, tmp_path: Path) -> None:
     """A file that is there and right is recognised; no server is asked for it."""
     rucio.add(BODY, {"DISK": storage.add("/f", BODY)})
     download(rucio, tmp_path)
@@ -66,7 +74,9 @@ def test_what_is_there_is_not_fetched(rucio, storage, tmp_path):
 
 
 @pytest.mark.parametrize("wrong", [OTHER, BODY[:-1], b""])
-def test_what_is_wrong_is_fetched_again(rucio, storage, tmp_path, wrong):
+def test_what_is_wrong_is_fetched_again(
+    rucio: FakeRucio, storage: Origin, tmp_path: Path, wrong: bytes
+) -> None:
     """A file that is there and wrong, by its size or its bytes, is replaced."""
     rucio.add(BODY, {"DISK": storage.add("/f", BODY)})
     download(rucio, tmp_path)
@@ -76,7 +86,7 @@ def test_what_is_wrong_is_fetched_again(rucio, storage, tmp_path, wrong):
     assert (tmp_path / RED).read_bytes() == BODY
 
 
-def test_only_the_size_is_wrong(rucio, storage, tmp_path):
+def test_only_the_size_is_wrong(rucio: FakeRucio, storage: Origin, tmp_path: Path) -> None:
     """Where no checksum is known, a file of another size is replaced all the same."""
     rucio.add(BODY, {"DISK": storage.add("/f", BODY)}, adler32=None)
     download(rucio, tmp_path)
@@ -85,7 +95,7 @@ def test_only_the_size_is_wrong(rucio, storage, tmp_path):
     assert (tmp_path / RED).read_bytes() == BODY
 
 
-def test_an_empty_file(rucio, storage, tmp_path):
+def test_an_empty_file(rucio: FakeRucio, storage: Origin, tmp_path: Path) -> None:
     """A file of no bytes is a file."""
     rucio.add(b"", {"DISK": storage.add("/f", b"")})
     (outcome,) = download(rucio, tmp_path)
@@ -104,7 +114,7 @@ def test_an_empty_file(rucio, storage, tmp_path):
         chunks_cut,
     ],
 )
-def test_another_replica(rucio, storage, tmp_path, answer):
+def test_another_replica(rucio: FakeRucio, storage: Origin, tmp_path: Path, answer: Any) -> None:
     """When a replica fails or is wrong in whatever way, the next one is tried."""
     bad = storage.add("/f", BODY, *[answer] * 99)
     rucio.add(BODY, {"A": bad, "B": storage.add("/g", BODY)})
@@ -116,7 +126,7 @@ def test_another_replica(rucio, storage, tmp_path, answer):
     assert len(storage.requests_of("/g")) == 1
 
 
-def test_no_replica_is_right(rucio, storage, tmp_path):
+def test_no_replica_is_right(rucio: FakeRucio, storage: Origin, tmp_path: Path) -> None:
     """Wrong bytes do not stay; the reason names each RSE and URL, without secrets."""
     url = storage.add("/f?sig=SECRET", OTHER)
     rucio.add(BODY, {"A": url, "B": storage.add("/g", b"short")})
@@ -131,7 +141,9 @@ def test_no_replica_is_right(rucio, storage, tmp_path):
         downloads.raise_for_failed()
 
 
-def test_md5_of_rucio_and_multihash_of_the_item(rucio, storage, tmp_path):
+def test_md5_of_rucio_and_multihash_of_the_item(
+    rucio: FakeRucio, storage: Origin, tmp_path: Path
+) -> None:
     """Each checksum that is known must be right, whoever knows it."""
     url = storage.add("/f", BODY)
     rucio.add(BODY, {"A": url}, "i", adler32=None, md5="0" * 32)
@@ -149,7 +161,7 @@ def test_md5_of_rucio_and_multihash_of_the_item(rucio, storage, tmp_path):
     assert by_item["k"].reason == ""
 
 
-def test_no_checksum_is_known(rucio, storage, tmp_path):
+def test_no_checksum_is_known(rucio: FakeRucio, storage: Origin, tmp_path: Path) -> None:
     """Where only the size is known, the outcome says so."""
     rucio.add(BODY, {"A": storage.add("/f", BODY)}, adler32=None)
     (outcome,) = download(rucio, tmp_path)
@@ -159,7 +171,7 @@ def test_no_checksum_is_known(rucio, storage, tmp_path):
     )
 
 
-def test_adler32_as_some_write_it(rucio, storage, tmp_path):
+def test_adler32_as_some_write_it(rucio: FakeRucio, storage: Origin, tmp_path: Path) -> None:
     """An adler32 without its leading zeros, in upper case, is the same."""
     body = b"\x00\xff\xff\xff" * 3 + b"\xab"
     rucio.add(body, {"A": storage.add("/f", body)})
@@ -171,7 +183,9 @@ def test_adler32_as_some_write_it(rucio, storage, tmp_path):
     assert outcome.state is DOWNLOADED
 
 
-def test_what_may_pass_is_tried_again(rucio, storage, tmp_path, monkeypatch):
+def test_what_may_pass_is_tried_again(
+    rucio: FakeRucio, storage: Origin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A server that fails for a while is asked again, after the time that it asks for."""
     monkeypatch.setattr("stac_policy.http.LONGEST_WAIT_S", 0.3)
     answer = status(503, Retry_After="86400")
@@ -183,7 +197,7 @@ def test_what_may_pass_is_tried_again(rucio, storage, tmp_path, monkeypatch):
     assert len(storage.seen) == 4
 
 
-def test_no_server(rucio, tmp_path):
+def test_no_server(rucio: FakeRucio, tmp_path: Path) -> None:
     """A server that is not there is a failure with its reason."""
     with running_origin() as gone:
         url = gone.url
@@ -192,7 +206,7 @@ def test_no_server(rucio, tmp_path):
     assert (outcome.state, outcome.reason) == (FAILED, f"A {url}/f: no answer (Connection refused)")
 
 
-def test_selection(rucio, storage, tmp_path):
+def test_selection(rucio: FakeRucio, storage: Origin, tmp_path: Path) -> None:
     """Every asset has an outcome: selected or not, known or not, and once where it comes twice."""
     rucio.add(BODY, {"A": storage.add("/a", BODY)})
     item = scene("i", "red", "nir")

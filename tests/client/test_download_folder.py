@@ -6,6 +6,7 @@ import resource
 import shutil
 import threading
 import time
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,11 +15,18 @@ from tests.origin import stall
 
 from .downloading import BODY, DOWNLOADED, FAILED, LARGE, download, files_in, scene
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.fake_rucio import FakeRucio
+    from tests.origin import Origin
+
+
 RED = "alps/i/red.tif"
 
 
 @pytest.mark.parametrize("link", ["alps", "alps/i"])
-def test_links_of_folders(rucio, storage, tmp_path, link):
+def test_links_of_folders(rucio: FakeRucio, storage: Origin, tmp_path: Path, link: str) -> None:
     """Through a folder that is a link nothing is written, neither file nor item."""
     folder, outside = tmp_path / "folder", tmp_path / "outside"
     outside.mkdir()
@@ -34,7 +42,7 @@ def test_links_of_folders(rucio, storage, tmp_path, link):
 @pytest.mark.parametrize(
     "name", ["red.tif", ".red.tif.part", ".red.tif.from", "i.json", ".i.json.new"]
 )
-def test_links_of_files(rucio, storage, tmp_path, name):
+def test_links_of_files(rucio: FakeRucio, storage: Origin, tmp_path: Path, name: str) -> None:
     """A link in the place of a file is replaced; what it leads to stays as it is."""
     folder, outside = tmp_path / "folder", tmp_path / "outside"
     outside.write_bytes(b"precious")
@@ -48,7 +56,7 @@ def test_links_of_files(rucio, storage, tmp_path, name):
     assert outside.read_bytes() == b"precious"
 
 
-def test_a_folder_that_is_a_link(rucio, storage, tmp_path):
+def test_a_folder_that_is_a_link(rucio: FakeRucio, storage: Origin, tmp_path: Path) -> None:
     """The folder itself may be a link; paths in outcomes are the real ones."""
     (tmp_path / "link").symlink_to(tmp_path / "real")
     rucio.add(BODY, {"A": storage.add("/f", BODY)})
@@ -57,7 +65,7 @@ def test_a_folder_that_is_a_link(rucio, storage, tmp_path):
 
 
 @pytest.mark.parametrize("odd", ["..", ".", "a/../../b", "/etc", "-.2E", "~", "a\\b", "\0", "é"])
-def test_odd_ids(rucio, storage, tmp_path, odd):
+def test_odd_ids(rucio: FakeRucio, storage: Origin, tmp_path: Path, odd: str) -> None:
     """Ids and keys of whatever kind give files inside the folder, all of them different."""
     url = storage.add("/f", BODY)
     rucio.add(BODY, {"A": url}, odd, odd, collection=odd)
@@ -70,7 +78,9 @@ def test_odd_ids(rucio, storage, tmp_path, odd):
 
 
 @pytest.mark.parametrize("ids", [("Catalog.json", "i"), ("alps", "collection.json")])
-def test_places_of_the_catalogue(rucio, storage, tmp_path, ids):
+def test_places_of_the_catalogue(
+    rucio: FakeRucio, storage: Origin, tmp_path: Path, ids: tuple[str, str]
+) -> None:
     """Ids that would put folders in the place of the catalogue's files fail with the reason."""
     collection, item = ids
     rucio.add(BODY, {"A": storage.add("/f", BODY)}, item, collection=collection)
@@ -79,7 +89,7 @@ def test_places_of_the_catalogue(rucio, storage, tmp_path, ids):
     assert "catalogue's own file" in outcome.reason
 
 
-def test_something_else_is_in_the_place(rucio, storage, tmp_path):
+def test_something_else_is_in_the_place(rucio: FakeRucio, storage: Origin, tmp_path: Path) -> None:
     """A folder in the place of a file fails that file, and leaves nothing of it."""
     (tmp_path / RED / "mine").mkdir(parents=True)
     rucio.add(BODY, {"A": storage.add("/f", BODY)})
@@ -88,7 +98,7 @@ def test_something_else_is_in_the_place(rucio, storage, tmp_path):
     assert files_in(tmp_path) == []
 
 
-def test_a_file_can_not_be_written(rucio, storage, tmp_path):
+def test_a_file_can_not_be_written(rucio: FakeRucio, storage: Origin, tmp_path: Path) -> None:
     """Where the system lets no more be written, what does not fit has failed and leaves nothing."""
     rucio.add(LARGE, {"A": storage.add("/large", LARGE)}, "i")
     rucio.add(BODY, {"A": storage.add("/small", BODY)}, "j")
@@ -103,7 +113,9 @@ def test_a_file_can_not_be_written(rucio, storage, tmp_path):
     assert files_in(tmp_path) == ["alps/j/red.tif"]
 
 
-def test_a_file_does_not_fit(rucio, storage, tmp_path, monkeypatch):
+def test_a_file_does_not_fit(
+    rucio: FakeRucio, storage: Origin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A file larger than the free space is not begun."""
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr("shutil.disk_usage", lambda _: usage._replace(free=1000))
@@ -115,7 +127,7 @@ def test_a_file_does_not_fit(rucio, storage, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("blocker", ["folder", ".stac-rucio.lock"])
-def test_an_unusable_folder(rucio, tmp_path, blocker):
+def test_an_unusable_folder(rucio: FakeRucio, tmp_path: Path, blocker: str) -> None:
     """A folder that cannot be made or written is an error that names it."""
     folder = tmp_path / "folder"
     if blocker == "folder":
@@ -126,7 +138,7 @@ def test_an_unusable_folder(rucio, tmp_path, blocker):
         download(rucio, folder)
 
 
-def test_one_download_at_a_time(rucio, storage, tmp_path):
+def test_one_download_at_a_time(rucio: FakeRucio, storage: Origin, tmp_path: Path) -> None:
     """A second download into a folder is refused as long as the first one runs."""
     rucio.add(BODY, {"A": storage.add("/f", BODY, stall(10))})
     first = threading.Thread(target=download, args=(rucio, tmp_path))

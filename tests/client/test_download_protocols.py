@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import urllib.parse
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -11,6 +12,12 @@ from tests.fake_rucio import FakeRucio
 from tests.origin import chunked
 
 from .downloading import BODY, DOWNLOADED, FAILED, download, files_in
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.origin import Origin
+
 
 pytestmark = pytest.mark.usefixtures("_no_pauses")
 
@@ -27,12 +34,12 @@ pytestmark = pytest.mark.usefixtures("_no_pauses")
         ("http:x", None),
     ],
 )
-def test_protocols(pfn, url):
+def test_protocols(pfn: str, url: str | None) -> None:
     """WebDAV is HTTP; what is not is left to Rucio's own client."""
     assert http_url(pfn) == url
 
 
-def test_a_webdav_pfn(rucio, storage, tmp_path):
+def test_a_webdav_pfn(rucio: FakeRucio, storage: Origin, tmp_path: Path) -> None:
     """The PFN of a WebDAV storage is downloaded over HTTP, and named in the outcome as it is."""
     storage.add("/f", BODY)
     pfn = storage.url.replace("http:", "dav:") + "/f"
@@ -41,7 +48,7 @@ def test_a_webdav_pfn(rucio, storage, tmp_path):
     assert (outcome.state, outcome.url) == (DOWNLOADED, pfn)
 
 
-def test_rucios_client_fails(rucio, tmp_path):
+def test_rucios_client_fails(rucio: FakeRucio, tmp_path: Path) -> None:
     """A PFN that Rucio's own client does not give has failed, with what that client says."""
     rucio.add(BODY, {"A": "root://127.0.0.1:1//x"})
     (outcome,) = download(rucio, tmp_path)
@@ -50,12 +57,12 @@ def test_rucios_client_fails(rucio, tmp_path):
     assert files_in(tmp_path) == []
 
 
-def test_http_first(storage, tmp_path):
+def test_http_first(storage: Origin, tmp_path: Path) -> None:
     """Of several PFNs at an RSE that of HTTP is taken; Rucio's own client is not even made."""
     asked = []
 
     class Watched(FakeRucio):
-        def __getattr__(self, name):
+        def __getattr__(self, name: Any) -> None:
             asked.append(name)
             raise AttributeError(name)
 
@@ -66,18 +73,18 @@ def test_http_first(storage, tmp_path):
     assert asked == []
 
 
-def test_no_length_is_announced(rucio, storage, tmp_path):
+def test_no_length_is_announced(rucio: FakeRucio, storage: Origin, tmp_path: Path) -> None:
     """Chunked answers are taken."""
     rucio.add(BODY, {"A": storage.add("/f", BODY, chunked)})
     (outcome,) = download(rucio, tmp_path)
     assert outcome.state is DOWNLOADED
 
 
-def test_endless(rucio, storage, tmp_path):
+def test_endless(rucio: FakeRucio, storage: Origin, tmp_path: Path) -> None:
     """Hardly a byte more is taken than a file has, and none is left."""
     pieces = []
 
-    def endless(handler, content, etag):
+    def endless(handler: Any, content: Any, etag: Any) -> None:
         handler.send_response(200)
         handler.send_header("Transfer-Encoding", "chunked")
         handler.send_header("ETag", etag)
@@ -94,7 +101,7 @@ def test_endless(rucio, storage, tmp_path):
     assert len(pieces) < 400
 
 
-def test_a_query_is_part_of_a_url(rucio, storage, tmp_path):
+def test_a_query_is_part_of_a_url(rucio: FakeRucio, storage: Origin, tmp_path: Path) -> None:
     """Query strings reach the server as they are."""
     url = storage.add("/f?version=1&x=%20", BODY)
     rucio.add(BODY, {"A": url})

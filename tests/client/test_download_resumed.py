@@ -6,12 +6,20 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.origin import cut, part, ranges, rest_cut, stall, status, whole_or_part
 
 from .downloading import ALREADY_THERE, DOWNLOADED, FAILED, LARGE, download, files_in
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.fake_rucio import FakeRucio
+    from tests.origin import Origin
+
 
 RED = "alps/i/red.tif"
 HALF = ".red.tif.part"
@@ -21,7 +29,7 @@ HALF_BYTES = 2 << 20
 pytestmark = pytest.mark.usefixtures("_no_pauses")
 
 
-def test_broken_off(rucio, storage, tmp_path):
+def test_broken_off(rucio: FakeRucio, storage: Origin, tmp_path: Path) -> None:
     """A download that breaks off goes on where it stopped, as often as it gets any further."""
     answers = [cut(500_000), *[rest_cut(500_000)] * 5]
     rucio.add(LARGE, {"A": storage.add("/f", LARGE, *answers), "B": storage.add("/g", LARGE)})
@@ -36,7 +44,7 @@ def test_broken_off(rucio, storage, tmp_path):
     assert storage.seen[1].headers["If-Range"] == '"1"'
 
 
-def test_no_further(rucio, storage, tmp_path):
+def test_no_further(rucio: FakeRucio, storage: Origin, tmp_path: Path) -> None:
     """A replica that gives nothing more is left for another one."""
     answers = [cut(500_000), *[rest_cut(0)] * 9]
     rucio.add(LARGE, {"A": storage.add("/f", LARGE, *answers), "B": storage.add("/g", LARGE)})
@@ -46,7 +54,7 @@ def test_no_further(rucio, storage, tmp_path):
     assert outcome.path.read_bytes() == LARGE
 
 
-def test_a_killed_process(rucio, storage, tmp_path):
+def test_a_killed_process(rucio: FakeRucio, storage: Origin, tmp_path: Path) -> None:
     """What a killed process has left is gone on with, and not fetched again."""
     url = storage.add("/f", LARGE, stall(len(LARGE) - 10))
     rucio.add(LARGE, {"A": url})
@@ -76,7 +84,7 @@ def test_a_killed_process(rucio, storage, tmp_path):
     assert files_in(tmp_path) == [RED]
 
 
-def leave_half(rucio, storage, folder, etag='"1"'):
+def leave_half(rucio: Any, storage: Any, folder: Any, etag: Any = '"1"') -> Any:
     """Let a download fail half-way, and give what is there."""
     storage.add("/f", LARGE, cut(HALF_BYTES), *[status(404)] * 9, etag=etag)
     (outcome,) = download(rucio, folder)
@@ -85,7 +93,7 @@ def leave_half(rucio, storage, folder, etag='"1"'):
     return folder / "alps/i" / HALF
 
 
-def test_a_failed_download(rucio, storage, tmp_path):
+def test_a_failed_download(rucio: FakeRucio, storage: Origin, tmp_path: Path) -> None:
     """What a failed download has left is gone on with, even by a run that prefers another RSE."""
     rucio.add(LARGE, {"A": storage.url + "/f"})
     assert leave_half(rucio, storage, tmp_path).stat().st_size == HALF_BYTES
@@ -96,7 +104,7 @@ def test_a_failed_download(rucio, storage, tmp_path):
     assert ranges(storage) == [f"bytes={HALF_BYTES}-"]
 
 
-def test_nothing_to_go_on_with(rucio, storage, tmp_path):
+def test_nothing_to_go_on_with(rucio: FakeRucio, storage: Origin, tmp_path: Path) -> None:
     """Without an ETag nothing can be continued, and no part is left."""
     rucio.add(LARGE, {"A": storage.url + "/f"})
     assert not leave_half(rucio, storage, tmp_path, etag=None).exists()
@@ -106,7 +114,12 @@ def test_nothing_to_go_on_with(rucio, storage, tmp_path):
 @pytest.mark.parametrize(
     "answer", [whole_or_part, part(0, '"2"'), part(0, '"1"'), status(416), part(HALF_BYTES, '"2"')]
 )
-def test_the_file_has_changed(rucio, storage, tmp_path, answer):
+def test_the_file_has_changed(
+    rucio: FakeRucio,
+    storage: Origin,
+    tmp_path: Path,
+    answer: Callable[..., Any],
+) -> None:
     """Where the server does not give the rest of the same file, it is fetched anew."""
     rucio.add(LARGE, {"A": storage.url + "/f"})
     leave_half(rucio, storage, tmp_path)
@@ -118,7 +131,12 @@ def test_the_file_has_changed(rucio, storage, tmp_path, answer):
 
 
 @pytest.mark.parametrize("answer", [whole_or_part, part(HALF_BYTES, '"2"')])
-def test_the_file_has_changed_and_nothing_is_known(rucio, storage, tmp_path, answer):
+def test_the_file_has_changed_and_nothing_is_known(
+    rucio: FakeRucio,
+    storage: Origin,
+    tmp_path: Path,
+    answer: Callable[..., Any],
+) -> None:
     """Two versions of a file are never joined, even where no checksum would tell."""
     rucio.add(LARGE, {"A": storage.url + "/f"}, adler32=None)
     half = leave_half(rucio, storage, tmp_path)
@@ -129,7 +147,7 @@ def test_the_file_has_changed_and_nothing_is_known(rucio, storage, tmp_path, ans
     assert outcome.path.read_bytes() == LARGE
 
 
-def test_the_half_is_a_link(rucio, storage, tmp_path):
+def test_the_half_is_a_link(rucio: FakeRucio, storage: Origin, tmp_path: Path) -> None:
     """A half that has become a link is not continued: nothing is added to what it leads to."""
     rucio.add(LARGE, {"A": storage.url + "/f"})
     half = leave_half(rucio, storage, tmp_path / "folder")
@@ -141,7 +159,7 @@ def test_the_half_is_a_link(rucio, storage, tmp_path):
     assert outside.stat().st_size == HALF_BYTES
 
 
-def test_what_was_left_is_wrong(rucio, storage, tmp_path):
+def test_what_was_left_is_wrong(rucio: FakeRucio, storage: Origin, tmp_path: Path) -> None:
     """A wrong half is found by the checksum of the whole, which is then fetched anew."""
     rucio.add(LARGE, {"A": storage.url + "/f"})
     half = leave_half(rucio, storage, tmp_path)
@@ -153,7 +171,7 @@ def test_what_was_left_is_wrong(rucio, storage, tmp_path):
     assert ranges(storage) == [f"bytes={HALF_BYTES}-", None]
 
 
-def test_the_half_is_complete(rucio, storage, tmp_path):
+def test_the_half_is_complete(rucio: FakeRucio, storage: Origin, tmp_path: Path) -> None:
     """A part that only lacked its verification needs no request."""
     rucio.add(LARGE, {"A": storage.url + "/f"})
     leave_half(rucio, storage, tmp_path).write_bytes(LARGE)
@@ -162,7 +180,7 @@ def test_the_half_is_complete(rucio, storage, tmp_path):
     assert storage.seen == []
 
 
-def test_the_half_of_another_replica(rucio, storage, tmp_path):
+def test_the_half_of_another_replica(rucio: FakeRucio, storage: Origin, tmp_path: Path) -> None:
     """What one replica gave is not continued by another."""
     rucio.add(LARGE, {"A": storage.url + "/f", "B": storage.add("/g", LARGE)})
     storage.add("/f", LARGE, cut(HALF_BYTES), *[status(404)] * 9)
@@ -173,7 +191,7 @@ def test_the_half_of_another_replica(rucio, storage, tmp_path):
     assert outcome.path.read_bytes() == LARGE
 
 
-def test_killed_as_it_was_finished(rucio, storage, tmp_path):
+def test_killed_as_it_was_finished(rucio: FakeRucio, storage: Origin, tmp_path: Path) -> None:
     """Where a file was put in its place, and its note left behind, the next run tidies up."""
     rucio.add(LARGE, {"A": storage.url + "/f"})
     half = leave_half(rucio, storage, tmp_path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import tracemalloc
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from rucio.common.exception import ServerConnectionException
@@ -14,8 +15,15 @@ from tests.origin import stall
 
 from .downloading import BODY, DOWNLOADED, FAILED, LARGE, Crowd, download, scene
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
-def test_requests_to_rucio(rucio, tmp_path):
+    from tests.fake_rucio import FakeRucio
+    from tests.origin import Origin
+
+
+def test_requests_to_rucio(rucio: FakeRucio, tmp_path: Path) -> None:
     """Rucio is asked once for each 1,000 assets; items are not divided for that."""
     items = [scene(str(number), *map(str, range(7))) for number in range(150)]
     downloads = download(rucio, tmp_path, *items)
@@ -23,11 +31,11 @@ def test_requests_to_rucio(rucio, tmp_path):
     assert rucio.asked == [994, 56]
 
 
-def test_items_are_not_piled_up(rucio, tmp_path):
+def test_items_are_not_piled_up(rucio: FakeRucio, tmp_path: Path) -> None:
     """Items are read as they are worked off, those without a selected asset too."""
     read, reports = [], []
 
-    def items():
+    def items() -> Iterator[dict[str, Any]]:
         for number in range(2500):
             read.append(number)
             yield scene(str(number))
@@ -39,10 +47,10 @@ def test_items_are_not_piled_up(rucio, tmp_path):
     assert len(read) == 2500
 
 
-def test_a_slow_file_is_interrupted(rucio, storage, tmp_path):
+def test_a_slow_file_is_interrupted(rucio: FakeRucio, storage: Origin, tmp_path: Path) -> None:
     """An interruption does not wait for the end of files that come slowly."""
 
-    def slow(handler, content, _etag):
+    def slow(handler: Any, content: Any, _etag: Any) -> None:
         handler.send_response(200)
         handler.send_header("Content-Length", str(len(content)))
         handler.end_headers()
@@ -52,7 +60,7 @@ def test_a_slow_file_is_interrupted(rucio, storage, tmp_path):
                 break
         handler.close_connection = True
 
-    def interrupt(progress):
+    def interrupt(progress: Any) -> None:
         if progress.bytes_done:
             raise KeyboardInterrupt
 
@@ -63,10 +71,12 @@ def test_a_slow_file_is_interrupted(rucio, storage, tmp_path):
     assert time.monotonic() - begin < 15  # of thirty seconds
 
 
-def test_rucio_does_not_answer(rucio, tmp_path, monkeypatch):
+def test_rucio_does_not_answer(
+    rucio: FakeRucio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Where Rucio cannot be asked, every asset has failed with that reason."""
 
-    def refuse(*_, **__):
+    def refuse(*_: Any, **__: Any) -> None:
         raise ServerConnectionException
 
     monkeypatch.setattr(rucio, "list_replicas", refuse)
@@ -75,7 +85,7 @@ def test_rucio_does_not_answer(rucio, tmp_path, monkeypatch):
     assert "the Rucio server does not answer" in downloads[0].reason
 
 
-def test_the_unexpected(rucio, storage, tmp_path):
+def test_the_unexpected(rucio: FakeRucio, storage: Origin, tmp_path: Path) -> None:
     """What nobody has thought of fails one asset, and no other."""
     url = storage.add("/f", BODY)
     rucio.add(BODY, {"A": url}, "i", adler32=7)
@@ -85,7 +95,7 @@ def test_the_unexpected(rucio, storage, tmp_path):
     assert downloads[0].reason.startswith("unexpected AttributeError: ")
 
 
-def test_workers(rucio, storage, tmp_path):
+def test_workers(rucio: FakeRucio, storage: Origin, tmp_path: Path) -> None:
     """No more files are downloaded at a time than there are workers."""
     crowd = Crowd()
     for number in range(9):
@@ -96,7 +106,7 @@ def test_workers(rucio, storage, tmp_path):
     assert crowd.most == 3
 
 
-def test_memory(rucio, storage, tmp_path):
+def test_memory(rucio: FakeRucio, storage: Origin, tmp_path: Path) -> None:
     """A large file is never held as a whole."""
     body = bytes(40 << 20)
     rucio.add(body, {"A": storage.add("/f", body)})
@@ -108,7 +118,7 @@ def test_memory(rucio, storage, tmp_path):
     assert peak < 10 << 20
 
 
-def test_progress(rucio, storage, tmp_path):
+def test_progress(rucio: FakeRucio, storage: Origin, tmp_path: Path) -> None:
     """Progress comes in the caller's thread, ends with all done, and counts what is there."""
     for number in range(3):
         rucio.add(LARGE, {"A": storage.add(f"/{number}", LARGE)}, str(number))
@@ -116,7 +126,7 @@ def test_progress(rucio, storage, tmp_path):
     items = [scene(str(number)) for number in range(5)]
     events, threads = [], set()
 
-    def follow(progress):
+    def follow(progress: Any) -> None:
         events.append(progress)
         threads.add(threading.get_ident())
 
@@ -131,13 +141,13 @@ def test_progress(rucio, storage, tmp_path):
     assert last.bytes_done == last.bytes_total == 3 * len(LARGE)
 
 
-def test_an_interruption(rucio, storage, tmp_path):
+def test_an_interruption(rucio: FakeRucio, storage: Origin, tmp_path: Path) -> None:
     """What the progress function raises ends the download soon; the next one goes on with it."""
     for number in range(9):
         rucio.add(LARGE, {"A": storage.add(f"/{number}", LARGE, stall(2 << 20))}, str(number))
     items = [scene(str(number)) for number in range(9)]
 
-    def interrupt(progress):
+    def interrupt(progress: Any) -> None:
         if progress.bytes_done == 4 << 20:  # what two of them give at first
             threading.Timer(0.2, storage.gate.set).start()
             raise KeyboardInterrupt

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from stac_client import ConfigurationError
@@ -9,10 +11,19 @@ from tests.origin import status
 
 from .downloading import BODY, DOWNLOADED, FAILED, SKIPPED, download, scene
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.fake_rucio import FakeRucio
+    from tests.origin import Origin
+
+
 pytestmark = pytest.mark.usefixtures("_no_pauses")
 
 
-def test_an_rse_that_fails_again_and_again_comes_last(rucio, storage, tmp_path):
+def test_an_rse_that_fails_again_and_again_comes_last(
+    rucio: FakeRucio, storage: Origin, tmp_path: Path
+) -> None:
     """After three failures in a row an RSE is asked only when the others have failed."""
     items = [scene(str(number)) for number in range(8)]
     for number in range(8):
@@ -33,7 +44,9 @@ def test_an_rse_that_fails_again_and_again_comes_last(rucio, storage, tmp_path):
         ("TAPE", "TAPE"),
     ],
 )
-def test_the_best_replica(rucio, storage, tmp_path, rses, best):
+def test_the_best_replica(
+    rucio: FakeRucio, storage: Origin, tmp_path: Path, rses: str, best: str
+) -> None:
     """Disks come before source RSEs, and those before tapes and what cannot be read."""
     rucio.rses = {
         "SOURCE": {"deterministic": False},
@@ -47,7 +60,9 @@ def test_the_best_replica(rucio, storage, tmp_path, rses, best):
 
 
 @pytest.mark.parametrize(("of_item", "best"), [("B", "B"), ("C", "C"), ("SOURCE", "B")])
-def test_the_replica_of_the_items_href(rucio, storage, tmp_path, of_item, best):
+def test_the_replica_of_the_items_href(
+    rucio: FakeRucio, storage: Origin, tmp_path: Path, of_item: str, best: str
+) -> None:
     """Among equals, that replica is the best that a modifier has put into the href."""
     rucio.rses = {"SOURCE": {"deterministic": False}}
     pfns = {rse: storage.add(f"/{rse}.tif", BODY) for rse in ("SOURCE", "B", "C")}
@@ -56,7 +71,7 @@ def test_the_replica_of_the_items_href(rucio, storage, tmp_path, of_item, best):
     assert (outcome.state, outcome.rse) == (DOWNLOADED, best)
 
 
-def test_a_chosen_rse(rucio, storage, tmp_path):
+def test_a_chosen_rse(rucio: FakeRucio, storage: Origin, tmp_path: Path) -> None:
     """With `rse`, only that RSE is asked; what it lacks has failed, with the reason."""
     a, b = storage.add("/a", BODY), storage.add("/b", BODY)
     rucio.add(BODY, {"A": a, "B": b}, "0")
@@ -74,7 +89,7 @@ def test_a_chosen_rse(rucio, storage, tmp_path):
     assert {request.path for request in storage.seen} == {"/b"}
 
 
-def test_only_what_is_available(rucio, storage, tmp_path):
+def test_only_what_is_available(rucio: FakeRucio, storage: Origin, tmp_path: Path) -> None:
     """With `only_available`, what an RSE lacks is skipped, but what it cannot give has failed."""
     rucio.add(BODY, {"A": storage.add("/a", BODY)}, "0")
     rucio.add(BODY, {"B": storage.add("/b", BODY)}, "1")
@@ -85,7 +100,7 @@ def test_only_what_is_available(rucio, storage, tmp_path):
     assert downloads[0].reason == "no replica at B"
 
 
-def test_an_unknown_rse(rucio, tmp_path):
+def test_an_unknown_rse(rucio: FakeRucio, tmp_path: Path) -> None:
     """An RSE that does not exist is an error before anything else."""
     with pytest.raises(ConfigurationError, match="rucio rse list"):
         download(rucio, tmp_path / "new", rse="NO-RSE")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from datetime import datetime, timedelta, timezone
 from itertools import count
+from typing import Any
 
 import geopandas as gpd
 import pandas as pd
@@ -54,7 +55,7 @@ AVAILABILITY = [
 ]
 
 
-def test_where_copies_are():
+def test_where_copies_are() -> None:
     """A row has the RSEs that have all and those that have some of its item."""
     frame = to_geodataframe(ITEMS, availability=AVAILABILITY)
     assert isinstance(frame, gpd.GeoDataFrame)
@@ -66,14 +67,14 @@ def test_where_copies_are():
     assert frame.total_bounds.tolist() == [6, 45, 7, 46]
 
 
-def test_states_of_rules():
+def test_states_of_rules() -> None:
     """A row has the states of all rules over its item."""
     rows = [status("a", "OK"), status("a", "STUCK"), status("b", "OK"), status("b", "OK")]
     frame = to_geodataframe(ITEMS[:3], status=rows)
     assert frame["rule_state"].tolist() == ["OK, STUCK", "OK", ""]
 
 
-def test_states_where_the_name_is_shortened():
+def test_states_where_the_name_is_shortened() -> None:
     """An item is found again whose name in Rucio is a shortened one."""
     name = "x y" * 100
     _, shortened = split_name(item_name("alps", name))
@@ -81,7 +82,7 @@ def test_states_where_the_name_is_shortened():
     assert frame["rule_state"].tolist() == ["OK"]
 
 
-def test_times():
+def test_times() -> None:
     """A time is that of the item, or its begin; what is no time is none."""
     rows = [
         item("a", datetime="2025-06-01T10:00:00Z"),
@@ -97,34 +98,34 @@ def test_times():
 
 
 @given(geometry=JSON | st.fixed_dictionaries({"type": st.just("Polygon"), "coordinates": JSON}))
-def test_a_footprint_that_cannot_be_read(geometry):
+def test_a_footprint_that_cannot_be_read(geometry: Any) -> None:
     """Whatever a catalogue gives as a footprint, there is a row, with a footprint or none."""
     frame = to_geodataframe([item("a", geometry), item("b")])
     assert frame["item"].tolist() == ["a", "b"]
     assert frame.geometry.notna()[1]
 
 
-def test_items_without_ids():
+def test_items_without_ids() -> None:
     """An item without ids or properties is a row, too."""
     frame = to_geodataframe([{"type": "Feature", "properties": None}])
     assert frame["item"].tolist() == [""]
     assert frame.geometry.isna().all()
 
 
-def test_no_items():
+def test_no_items() -> None:
     """A search that found nothing gives an empty frame with all columns."""
     frame = to_geodataframe([])
     assert len(frame) == 0
     assert {"item", "copies", "geometry"} <= set(frame.columns)
 
 
-def test_what_is_no_item():
+def test_what_is_no_item() -> None:
     """What holds no items is refused as everywhere else."""
     with pytest.raises(StacRucioError, match="neither a STAC item"):
         to_geodataframe([5])
 
 
-def test_without_the_library(monkeypatch):
+def test_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without geopandas the error says what to install."""
     monkeypatch.setitem(sys.modules, "geopandas", None)
     with pytest.raises(ModuleNotFoundError, match=r"stac-rucio\[notebook\]"):
@@ -135,7 +136,7 @@ BEGIN = datetime(2025, 6, 1, tzinfo=timezone.utc)
 
 
 @pytest.fixture
-def history():
+def history() -> History:
     """A history for which a minute goes by each time that Rucio is asked."""
     minutes = count()
     return History(now=lambda: at(next(minutes)))
@@ -146,13 +147,13 @@ def at(minute: int) -> datetime:
     return BEGIN + timedelta(minutes=minute)
 
 
-def test_rules_are_counted_together(history):
+def test_rules_are_counted_together(history: History) -> None:
     """A moment has the copies of all rules, by state."""
     history([rule("STUCK", 1, 2, 3), rule("OK", 4, 0)])
     assert history.moments == [Moment(BEGIN, 5, 2, 3)]
 
 
-def test_a_standstill_takes_no_space(history):
+def test_a_standstill_takes_no_space(history: History) -> None:
     """Of moments that are equal the first and the last are kept, so that none is invented."""
     for ok in [0, 0, 0, 0, 1, 1, 2, 2, 2, 0]:
         history([rule("REPLICATING", ok, 2 - ok)])
@@ -162,7 +163,7 @@ def test_a_standstill_takes_no_space(history):
     assert minutes == [(0, 0), (0, 3), (1, 4), (1, 5), (2, 6), (2, 8), (0, 9)]
 
 
-def test_the_time_is_known(history):
+def test_the_time_is_known(history: History) -> None:
     """By default a moment has the time of now, in UTC."""
     before = datetime.now(timezone.utc)
     history = History()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from pystac_client import Client, CollectionClient
@@ -16,20 +17,26 @@ from tests.serving.upstream import running_upstream
 
 from .hostile_apis import HEADERS, ITEMS, LINKS, PAGES, SECRET, behind, link, page, serve
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.serving.upstream import Upstream
+
+
 __all__ = ["behind"]
 
 
-def theirs(url):
+def theirs(url: Any) -> Client:
     """An API, opened in the way of pystac-client's users."""
     return Client.open(url, stac_io=StacApiIO(headers=HEADERS, max_retries=0, timeout=10))
 
 
-def ours(url):
+def ours(url: Any) -> Client:
     """An API, opened in our way."""
     return open_api(url, HEADERS)
 
 
-def outcomes(api):
+def outcomes(api: Any) -> list[Any]:
     """What becomes of what a search finds."""
     return [found for item in iter_items(api.search()) for found in select_assets(item)]
 
@@ -40,7 +47,7 @@ THEIRS = [(theirs, kind) for kind in LINKS if kind not in {"metadata", "another 
 
 
 @pytest.mark.parametrize(("opened", "kind"), [*OURS, *THEIRS])
-def test_links(behind, kind, opened):
+def test_links(behind: Upstream, kind: Any, opened: Any) -> None:
     """A link to a next page that leads nowhere, elsewhere or in circles is an error."""
     answered = serve(behind, page("c", link(behind, kind)))
     with pytest.raises(StacRucioError) as caught:
@@ -53,7 +60,7 @@ def test_links(behind, kind, opened):
 
 @pytest.mark.parametrize("opened", [theirs, ours])
 @pytest.mark.parametrize("kind", PAGES)
-def test_pages(behind, kind, opened):
+def test_pages(behind: Upstream, kind: str, opened: Callable[..., Any]) -> None:
     """What is no page is an error, and what is no item on it an outcome."""
     serve(behind, PAGES[kind])
     message, states = "", {State.FAILED}
@@ -65,7 +72,7 @@ def test_pages(behind, kind, opened):
     assert states == {State.FAILED}
 
 
-def test_all_pages(behind):
+def test_all_pages(behind: Upstream) -> None:
     """Pages are followed to their end, with the user's headers."""
     behind.add("/search", page("c", {"href": f"{behind.url}/2"}))
     behind.add("/2", page("c", {"href": f"{behind.url}/3"}))
@@ -74,14 +81,21 @@ def test_all_pages(behind):
     assert all(one.header("x-key") == SECRET for one in behind.seen)
 
 
-def test_an_api_and_its_collections(behind):
+def test_an_api_and_its_collections(behind: Upstream) -> None:
     """An API gives all its items, and a collection of it its own, as they are searched for."""
     behind.add("/search", page("c", {"href": f"{behind.url}/2"}))
     behind.add("/2", page("c"))
     links = [{"rel": rel, "href": behind.url} for rel in ("self", "root")]
     extent = {"spatial": {"bbox": [[0, 0, 1, 1]]}, "temporal": {"interval": [[None, None]]}}
-    collection = {"type": "Collection", "stac_version": "1.0.0", "id": "c", "description": "x"}
-    collection |= {"license": "x", "extent": extent, "links": links}
+    collection = {
+        "type": "Collection",
+        "stac_version": "1.0.0",
+        "id": "c",
+        "description": "x",
+        "license": "x",
+        "extent": extent,
+        "links": links,
+    }
     api = theirs(behind.url)
     assert len(list(iter_items(api))) == 2
     assert behind.seen[-2].method == "POST"
@@ -93,7 +107,7 @@ def test_an_api_and_its_collections(behind):
 
 @pytest.mark.parametrize("by", ["link", "redirect"])
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
-def test_headers_for_one_origin(behind, by, host):
+def test_headers_for_one_origin(behind: Upstream, by: str, host: str) -> None:
     """Headers that are given go to the API's origin, and to no other host or port."""
     with running_upstream() as other:
         elsewhere = other.url.replace("127.0.0.1", host) + "/2"
@@ -110,7 +124,9 @@ def test_headers_for_one_origin(behind, by, host):
 
 @pytest.mark.parametrize("packed", [True, False])
 @pytest.mark.parametrize(("unit", "told"), [(b" " * 65_536, "bytes"), (b"[]," * 9_000, "values")])
-def test_size(behind, monkeypatch, packed, unit, told):
+def test_size(
+    behind: Upstream, monkeypatch: pytest.MonkeyPatch, packed: bool, unit: bytes, told: str
+) -> None:
     """A page that is too large, or has too many values, is not read to its end."""
     monkeypatch.setattr(module, "_PAGE_BYTES", 400_000)
     body = b'{"features": [' + unit * (10 if told == "values" else 1_000)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import stac_geoparquet.arrow
@@ -15,6 +16,10 @@ from stac_client import ConfigurationError
 from stac_client._items import iter_items, read_stream
 from tests.items import many_items
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
 ITEMS = st.lists(
     st.fixed_dictionaries(
         {"type": st.just("Feature"), "id": st.text(min_size=1), "assets": st.just({})}
@@ -23,12 +28,12 @@ ITEMS = st.lists(
 )
 
 
-def read(content, name="x"):
+def read(content: bytes, name: str = "x") -> list[Any]:
     return [*read_stream(io.BytesIO(content), name).items]
 
 
 @given(ITEMS)
-def test_ndjson(items):
+def test_ndjson(items: list[dict[str, Any]]) -> None:
     """An item on each line, with empty lines between."""
     content = "\n\n".join(json.dumps(item) for item in items).encode()
     stream = read_stream(io.BytesIO(content), "x")
@@ -38,7 +43,7 @@ def test_ndjson(items):
 
 @pytest.mark.parametrize("indent", [None, 2])
 @given(ITEMS)
-def test_item_collection(indent, items):
+def test_item_collection(indent: int | None, items: list[dict[str, Any]]) -> None:
     """An item collection in one line or many."""
     collection = {"type": "FeatureCollection", "features": items}
     stream = read_stream(io.BytesIO(json.dumps(collection, indent=indent).encode()), "x")
@@ -47,7 +52,7 @@ def test_item_collection(indent, items):
 
 
 @pytest.mark.parametrize("indent", [None, 2])
-def test_one_item(indent):
+def test_one_item(indent: int | None) -> None:
     """One item in one line or many, after a byte order mark."""
     (item,) = many_items("c", 1, 1)
     assert read(json.dumps(item, indent=indent).encode("utf-8-sig")) == [item]
@@ -55,7 +60,7 @@ def test_one_item(indent):
 
 @pytest.mark.parametrize("indent", [None, 2])
 @given(ITEMS)
-def test_array(indent, items):
+def test_array(indent: int | None, items: list[dict[str, Any]]) -> None:
     """An array of items, and of item collections, in one line or many."""
     collection = {"type": "FeatureCollection", "features": items}
     stream = read_stream(io.BytesIO(json.dumps([*items, collection], indent=indent).encode()), "x")
@@ -63,7 +68,7 @@ def test_array(indent, items):
     assert [*stream.items] == items * 2
 
 
-def test_pages_in_lines():
+def test_pages_in_lines() -> None:
     """NDJSON of pages gives the items of all of them."""
     items = many_items("c", 4, 1)
     pages = [{"type": "FeatureCollection", "features": items[:2]}, {"features": items[2:]}]
@@ -71,7 +76,7 @@ def test_pages_in_lines():
     assert read(f"{json.dumps(pages)}\n{json.dumps(items)}".encode()) == items * 2
 
 
-def test_geoparquet(tmp_path):
+def test_geoparquet(tmp_path: Path) -> None:
     """stac-geoparquet is known by its first bytes, in a file or a stream that cannot be sought."""
     items = [item | {"geometry": {"type": "Point", "coordinates": [7, 46]}, "bbox": [7, 46, 7, 46]}
              for item in many_items("c", 3, 2)]  # fmt: skip
@@ -88,7 +93,7 @@ def test_geoparquet(tmp_path):
     assert found[0]["assets"]["band-0"]["href"] == items[0]["assets"]["band-0"]["href"]
 
 
-def test_ndjson_is_not_held():
+def test_ndjson_is_not_held() -> None:
     """Of NDJSON an item is given before the next one has come."""
     read_end, write_end = os.pipe()
     with open(write_end, "wb", buffering=0) as pipe, open(read_end, "rb") as stream:  # noqa: PTH123
@@ -99,7 +104,7 @@ def test_ndjson_is_not_held():
         assert next(items) == {"id": 2}
 
 
-def test_nothing():
+def test_nothing() -> None:
     """An empty stream has no items."""
     assert read(b"") == read(b"\n \n") == []
 
@@ -117,7 +122,7 @@ def test_nothing():
         (b'{"id": 1}\n\n[', "x, line 3: neither JSON"),
     ],
 )
-def test_what_is_no_items_is_told(content, said):
+def test_what_is_no_items_is_told(content: bytes, said: str) -> None:
     """The error names the file and the line."""
     with pytest.raises(ConfigurationError, match=said):
         read(content)

@@ -8,6 +8,7 @@ import types
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pystac
 import pystac_client
@@ -18,10 +19,16 @@ from pystac_client.stac_api_io import StacApiIO
 from stac_client import AccessError, ConfigurationError, RequestError, UnreachableError
 from stac_client._assets import select_assets
 from stac_client._items import ApiIO, iter_items
-from stac_client._results import State
+from stac_client._results import Outcome, State
 from stac_policy.urls import link_href
 from tests.items import HREF, make_item
 from tests.origin import Answer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.origin import Origin
+
 
 CONFORMS_TO = [
     "https://api.stacspec.org/v1.0.0/core",
@@ -31,12 +38,12 @@ CONFORMS_TO = [
 ]
 
 
-def make_object(name):
+def make_object(name: Any) -> pystac.Item:
     """An item as object."""
     return pystac.Item.from_dict(make_item("c", name))
 
 
-def make_collection():
+def make_collection() -> pystac.Collection:
     """A collection."""
     extent = pystac.Extent(
         pystac.SpatialExtent([5, 45, 9, 47]), pystac.TemporalExtent([None, None])
@@ -44,12 +51,12 @@ def make_collection():
     return pystac.Collection("c", "…", extent)
 
 
-def as_stream(value):
+def as_stream(value: Any) -> io.BytesIO:
     """A stream of JSON."""
     return io.BytesIO(json.dumps(value).encode())
 
 
-def page(*names, following=None):
+def page(*names: Any, following: Any = None) -> Answer:
     """An answer with a page of items, and the link to the following one."""
     links = [{"rel": "next", "href": following}] if following else []
     body = {
@@ -60,17 +67,17 @@ def page(*names, following=None):
     return as_json(body)
 
 
-def as_json(body):
+def as_json(body: dict[Any, Any]) -> Answer:
     """An answer in JSON."""
     return Answer(json.dumps(body).encode(), headers={"Content-Type": "application/json"})
 
 
-def ids(items):
+def ids(items: Any) -> list[Any]:
     """The ids of the items that are given."""
     return [each.get("id") for each in iter_items(items)]
 
 
-HOLDERS = {
+HOLDERS: dict[str, Callable[[], Any]] = {
     "list of dicts": lambda: [make_item("c", "1"), make_item("c", "2")],
     "list of objects": lambda: [make_object("1"), make_object("2")],
     "mixed": lambda: [make_item("c", "1"), make_object("2")],
@@ -93,7 +100,7 @@ HOLDERS = {
 
 
 @pytest.mark.parametrize("holder", HOLDERS.values(), ids=HOLDERS)
-def test_holders_of_items(holder):
+def test_holders_of_items(holder: Callable[[], Any]) -> None:
     """Whatever holds items gives them in their order, as dicts."""
     found = list(iter_items(holder()))
     assert [each["id"] for each in found] == ["1", "2"]
@@ -103,7 +110,7 @@ def test_holders_of_items(holder):
 
 
 @pytest.mark.parametrize("make", [partial(make_item, "c"), make_object])
-def test_one_item(make):
+def test_one_item(make: partial[dict[str, Any]] | Callable[..., Any]) -> None:
     """An item by itself, as object or dict, gives itself."""
     assert ids(make("1")) == ["1"]
 
@@ -111,12 +118,12 @@ def test_one_item(make):
 @pytest.mark.parametrize(
     "nothing", [[], (), {"features": []}, pystac.ItemCollection([]), make_collection()]
 )
-def test_nothing(nothing):
+def test_nothing(nothing: Any) -> None:
     """What holds no items gives none."""
     assert list(iter_items(nothing)) == []
 
 
-def test_collection_and_the_ones_below():
+def test_collection_and_the_ones_below() -> None:
     """A collection gives its own items and those of the catalogues below it."""
     when = datetime(2025, 6, 1, tzinfo=timezone.utc)
     upper, lower = make_collection(), pystac.Catalog("lower", "…")
@@ -126,13 +133,13 @@ def test_collection_and_the_ones_below():
     assert ids(upper) == ["1", "2"]
 
 
-def test_a_dict_is_given_as_it_is():
+def test_a_dict_is_given_as_it_is() -> None:
     """An item as dict is not copied."""
     found = make_item("c", "1")
     assert next(iter_items([found])) is found
 
 
-def test_an_object_is_given_with_its_own_url():
+def test_an_object_is_given_with_its_own_url() -> None:
     """An item as object keeps its own URL and its hrefs, relative ones too, and asks nobody."""
     links = [
         {"rel": "root", "href": "https://nowhere.invalid/"},
@@ -147,11 +154,11 @@ def test_an_object_is_given_with_its_own_url():
 # Laziness.
 
 
-def test_it_does_not_read_ahead():
+def test_it_does_not_read_ahead() -> None:
     """No item is taken before it is asked for."""
     taken = []
 
-    def items():
+    def items() -> Iterator[dict[str, Any]]:
         for number in range(5):
             taken.append(number)
             yield make_item("c", str(number))
@@ -163,7 +170,7 @@ def test_it_does_not_read_ahead():
     assert taken == [0, 1]
 
 
-def test_items_before_a_wrong_one_are_given():
+def test_items_before_a_wrong_one_are_given() -> None:
     """What holds no items is an error only when its turn comes."""
     found = iter_items([make_item("c", "1"), 5, make_item("c", "2")])
     assert next(found)["id"] == "1"
@@ -173,7 +180,7 @@ def test_items_before_a_wrong_one_are_given():
         next(found)
 
 
-def test_holders_in_holders():
+def test_holders_in_holders() -> None:
     """Whatever holds items may be one of several."""
     pages = [{"features": [make_item("c", "1")]}, [make_object("2")], (), pystac.ItemCollection([])]
     assert ids([*pages, make_collection(), make_item("c", "3")]) == ["1", "2", "3"]
@@ -201,7 +208,7 @@ def test_holders_in_holders():
     ],
     ids=lambda wrong: str(wrong)[:40],
 )
-def test_what_is_no_item(wrong):
+def test_what_is_no_item(wrong: Any) -> None:
     """What is no item, and holds none, is named in an error that says what to give."""
     with pytest.raises(
         ConfigurationError,
@@ -214,18 +221,19 @@ def test_what_is_no_item(wrong):
 @pytest.mark.parametrize(
     "odd", [None, 7, "/etc/passwd", {"id": "x", "assets": {}}, {"type": ["Catalog"]}, []]
 )
-def test_among_items(odd):
+def test_among_items(odd: Any) -> None:
     """What is no item among those of a page is one outcome, and never a path."""
     found = list(iter_items({"features": [make_item("c", "1"), odd, make_item("c", "2")]}))
     outcomes = [list(select_assets(each)) for each in found]
     assert [each.key for (each,) in (outcomes[0], outcomes[-1])] == ["a", "a"]
     for (outcome,) in outcomes[1:-1]:
+        assert isinstance(outcome, Outcome)
         assert (outcome.state, outcome.key) == (State.FAILED, "")
         assert "not a STAC item" in outcome.reason
     assert len(found) == (2 if odd == [] else 3)
 
 
-def test_none_among_items():
+def test_none_among_items() -> None:
     """Nor does None among items as objects end anything."""
     assert [each.get("id") for each in iter_items([None, make_object("1"), None])] == [
         None,
@@ -239,7 +247,7 @@ def test_none_among_items():
 
 @pytest.mark.parametrize("as_path", [str, Path])
 @pytest.mark.parametrize("several", [False, True])
-def test_files(tmp_path, as_path, *, several):
+def test_files(tmp_path: Path, as_path: Any, *, several: bool) -> None:
     """The path of a file, as text too, gives the items of the file, and so do several."""
     file = tmp_path / "items.json"
     file.write_text(json.dumps([make_item("c", "1"), make_item("c", "2")]))
@@ -247,7 +255,7 @@ def test_files(tmp_path, as_path, *, several):
     assert ids([path, path] if several else path) == ["1", "2"] * (1 + several)
 
 
-def test_open_files(tmp_path):
+def test_open_files(tmp_path: Path) -> None:
     """An open file gives its items, and stays open."""
     file = tmp_path / "items.ndjson"
     file.write_text("".join(f"{json.dumps(make_item('c', name))}\n" for name in "12"))
@@ -271,7 +279,7 @@ def test_open_files(tmp_path):
         (b'{"a": 1}\n{"a": ' + b"[" * 100_000, "line 2: nested too deeply"),
     ],
 )
-def test_files_that_hold_none(tmp_path, content, said):
+def test_files_that_hold_none(tmp_path: Path, content: bytes | None, said: str | None) -> None:
     """What is wrong with a file is said with its name."""
     path = tmp_path / "x"
     if content is not None:
@@ -286,7 +294,7 @@ def test_files_that_hold_none(tmp_path, content, said):
 # Static catalogues.
 
 
-def as_static(folder):
+def as_static(folder: Path) -> Path:
     """A catalogue on disk with two items, one of them below a collection."""
     when = datetime(2025, 6, 1, tzinfo=timezone.utc)
     upper, lower = pystac.Catalog("upper", "…"), make_collection()
@@ -299,7 +307,7 @@ def as_static(folder):
     return folder / "catalog.json"
 
 
-def test_static_catalogues(tmp_path):
+def test_static_catalogues(tmp_path: Path) -> None:
     """A catalogue gives the same items by its path and as object, each with its own URL."""
     path = as_static(tmp_path)
     opened = pystac.Catalog.from_file(str(path))
@@ -312,7 +320,7 @@ def test_static_catalogues(tmp_path):
         ]
 
 
-def test_catalogues_in_circles(tmp_path):
+def test_catalogues_in_circles(tmp_path: Path) -> None:
     """A walk that comes back to where it was ends, in files and in memory."""
     path = as_static(tmp_path)
     lower = tmp_path / "c" / "collection.json"
@@ -328,7 +336,7 @@ def test_catalogues_in_circles(tmp_path):
     assert ids(one) == ["1"]
 
 
-def test_catalogues_without_end(origin, monkeypatch):
+def test_catalogues_without_end(origin: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
     """A catalogue that has always another one below it, and no item, is given up."""
     monkeypatch.setattr("stac_client._items._MOST_EMPTY", 5)
     for number in range(10):
@@ -341,7 +349,7 @@ def test_catalogues_without_end(origin, monkeypatch):
 
 @pytest.mark.parametrize("href", ["file:///etc/passwd", "/etc/passwd", "s3://b/k", 7])
 @pytest.mark.parametrize("kind", ["item", "child", "items"])
-def test_catalogues_that_lead_astray(origin, kind, href):
+def test_catalogues_that_lead_astray(origin: Origin, kind: str, href: str | int) -> None:
     """A catalogue from elsewhere leads to no file of this machine."""
     links = [{"rel": kind, "href": href}]
     origin.add("/c.json", as_json({"type": "Catalog", "links": links}))
@@ -352,7 +360,7 @@ def test_catalogues_that_lead_astray(origin, kind, href):
 @pytest.mark.parametrize("base", [None, "/etc/catalog.json", 7])
 @pytest.mark.parametrize("href", ["/etc/passwd", "./passwd", "file:///etc/passwd"])
 @pytest.mark.parametrize("hold", [lambda held: held, lambda held: [held], as_stream])
-def test_catalogues_from_nowhere(hold, href, base):
+def test_catalogues_from_nowhere(hold: Callable[..., Any], href: str, base: Any) -> None:
     """Nor does one that is no file of this machine itself, whatever it says of itself."""
     links = [{"rel": "item", "href": href}, {"rel": "self", "href": base}]
     catalogue = {"type": "Catalog", "links": links[: 1 if base is None else 2]}
@@ -361,7 +369,7 @@ def test_catalogues_from_nowhere(hold, href, base):
 
 
 @pytest.mark.parametrize("odd", [None, 7, "x", [7], [None]])
-def test_odd_catalogues(origin, odd):
+def test_odd_catalogues(origin: Origin, odd: Any) -> None:
     """A catalogue or an item of odd links is an error, or its links are left out."""
     origin.add("/c.json", as_json({"type": "Catalog", "links": odd}))
     with pytest.raises(RequestError, match="gives no STAC"):
@@ -374,7 +382,7 @@ def test_odd_catalogues(origin, odd):
 # STAC APIs.
 
 
-def test_search(origin):
+def test_search(origin: Origin) -> None:
     """A search gives the items of all its pages, asking for each only when it is needed."""
     origin.add("/search", page("1", "2", following=f"{origin.url}/more"))
     origin.add("/more", page("3"))
@@ -386,7 +394,7 @@ def test_search(origin):
     assert len(origin.seen) == 2
 
 
-def test_collection_of_an_api(origin):
+def test_collection_of_an_api(origin: Origin) -> None:
     """A collection of an API gives the items that the API has for it."""
     landing = {
         "type": "Catalog",
@@ -415,7 +423,7 @@ def test_collection_of_an_api(origin):
     assert ids(found) == ["1", "2"]
 
 
-def test_collection_file_of_an_api(origin):
+def test_collection_file_of_an_api(origin: Origin) -> None:
     """A collection that plain pystac reads from an API gives the pages of its items."""
     collection = make_collection().to_dict()
     collection["links"] = [{"rel": "items", "href": "./c/items"}]
@@ -426,13 +434,13 @@ def test_collection_file_of_an_api(origin):
     assert ids(collection | {"links": [{"rel": "items", "href": f"{url}/items"}]}) == ["1", "2"]
 
 
-def search_at(url):
+def search_at(url: Any) -> ItemSearch:
     """A search that does not try again."""
     return ItemSearch(url, method="GET", stac_io=StacApiIO(max_retries=0))
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 501, 503])
-def test_an_api_that_refuses(origin, status):
+def test_an_api_that_refuses(origin: Origin, status: int) -> None:
     """An API that answers with an error is told from one that does not answer, in one line."""
     url = origin.add("/search", Answer(b"no such\ncollection", status))
     kind = AccessError if status in {401, 403} else RequestError
@@ -443,7 +451,7 @@ def test_an_api_that_refuses(origin, status):
     assert caught.value.transient == (status == 503)
 
 
-def test_an_api_that_fails_later(origin):
+def test_an_api_that_fails_later(origin: Origin) -> None:
     """The items of the pages before a failure are given."""
     origin.add("/search", page("1", following=f"{origin.url}/more"))
     origin.add("/more", Answer(status=500))
@@ -453,28 +461,28 @@ def test_an_api_that_fails_later(origin):
         next(found)
 
 
-def test_an_api_that_is_not_there(origin):
+def test_an_api_that_is_not_there(origin: Origin) -> None:
     """An API that does not answer is named as what it is."""
     url = origin.add("/search", Answer(reset_after=-1))
     with pytest.raises(UnreachableError, match=f"^the STAC API {url} does not answer: "):
         list(iter_items(search_at(url)))
 
 
-def test_an_api_that_answers_with_a_page(origin):
+def test_an_api_that_answers_with_a_page(origin: Origin) -> None:
     """A web page in place of items, as proxies send it, is an error."""
     url = origin.add("/search", Answer(b"<html>Welcome to our network</html>"))
     with pytest.raises(RequestError, match=f"^the STAC API {url} gives no STAC: "):
         list(iter_items(search_at(url)))
 
 
-def test_pages_of_another_reader(origin):
+def test_pages_of_another_reader(origin: Origin) -> None:
     """What makes the items, such as a search's own iterator, may fail as an API does."""
     url = origin.add("/search", Answer(status=500))
     with pytest.raises(RequestError, match=r"^the STAC API answers 500"):
         list(iter_items(search_at(url).items()))
 
 
-def test_a_catalogue_with_a_missing_item(origin):
+def test_a_catalogue_with_a_missing_item(origin: Origin) -> None:
     """An item that a static catalogue links to and does not have is an error that names it."""
     url = origin.add("/1.json", Answer(status=404))
     collection = make_collection()
@@ -487,7 +495,7 @@ def test_a_catalogue_with_a_missing_item(origin):
 
 
 @pytest.fixture(params=["user's", "ours"])
-def search(request, origin):
+def search(request: pytest.FixtureRequest, origin: Origin) -> Callable[..., ItemSearch]:
     """Makes a search of the API, whose pages a test adds."""
     reader = StacApiIO(max_retries=0) if request.param == "user's" else ApiIO()
     return lambda **options: ItemSearch(
@@ -495,7 +503,7 @@ def search(request, origin):
     )
 
 
-def test_empty_pages(origin, search):
+def test_empty_pages(origin: Origin, search: Callable[..., ItemSearch]) -> None:
     """A page without items does not end a search that goes on after it."""
     origin.add("/search", page("1", "2", following=f"{origin.url}/2"))
     origin.add("/2", page(following=f"{origin.url}/3"))
@@ -507,7 +515,7 @@ def test_empty_pages(origin, search):
 
 
 @pytest.mark.parametrize("names", ["12", ""])
-def test_pages_in_circles(origin, search, names):
+def test_pages_in_circles(origin: Origin, search: Callable[..., ItemSearch], names: str) -> None:
     """A page that leads to itself, with items or without, is an error."""
     origin.add("/search", page(*names, following=f"{origin.url}/search"))
     with pytest.raises(RequestError, match="pages that lead in circles"):
@@ -515,7 +523,9 @@ def test_pages_in_circles(origin, search, names):
     assert len(origin.seen) == 2
 
 
-def test_pages_without_end(origin, search, monkeypatch):
+def test_pages_without_end(
+    origin: Origin, search: Callable[..., ItemSearch], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An API that has always another page without items is given up."""
     monkeypatch.setattr("stac_client._items._MOST_EMPTY", 5)
     for number in range(10):
@@ -525,7 +535,7 @@ def test_pages_without_end(origin, search, monkeypatch):
         ids(search())
 
 
-def test_items_of_no_page(origin, search):
+def test_items_of_no_page(origin: Origin, search: Callable[..., ItemSearch]) -> None:
     """Features that are no list are an error, and items that are none are outcomes."""
     origin.add("/search", as_json({"features": {"a": 1}, "links": []}))
     with pytest.raises(RequestError, match="features are no list"):

@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import jsonschema
 import pystac
@@ -30,13 +31,17 @@ from .downloading import (
     scene,
 )
 
+if TYPE_CHECKING:
+    from tests.origin import Origin
+
+
 SCHEMA = json.loads(
     Path(stac_testbed.__file__).with_name("alternate-assets.schema.json").read_text()
 )
 
 
 @pytest.fixture
-def rucio(storage):
+def rucio(storage: Origin) -> FakeRucio:
     """A Rucio that knows `red` and `nir` of three items in two collections."""
     rucio = FakeRucio()
     url = storage.add("/f", BODY)
@@ -47,7 +52,7 @@ def rucio(storage):
     return rucio
 
 
-def opened(folder):
+def opened(folder: Path) -> dict[Any, Any]:
     """The items of a valid catalogue, by collection and id."""
     catalogue = pystac.Catalog.from_file(str(folder / "catalog.json"))
     for found in (catalogue, *catalogue.get_collections()):
@@ -64,12 +69,12 @@ def opened(folder):
     return items
 
 
-def raw(folder, name="alps/i/i.json"):
+def raw(folder: Path, name: str = "alps/i/i.json") -> Any:
     """A JSON file of the catalogue as it is."""
     return json.loads((folder / name).read_text())
 
 
-def test_items_point_to_their_files(rucio, tmp_path):
+def test_items_point_to_their_files(rucio: FakeRucio, tmp_path: Path) -> None:
     """Items are valid, their assets lead to the files, and the original URLs are alternates."""
     downloads = download(rucio, tmp_path, scene(), scene("j"))
     assert downloads.catalogue == tmp_path / "catalog.json"
@@ -92,7 +97,7 @@ def test_items_point_to_their_files(rucio, tmp_path):
     assert any("/file/" in extension for extension in document["stac_extensions"])
 
 
-def test_no_link_of_the_structure_leads_elsewhere(rucio, tmp_path):
+def test_no_link_of_the_structure_leads_elsewhere(rucio: FakeRucio, tmp_path: Path) -> None:
     """The catalogue is self-contained; where it comes from is in its canonical links."""
     download(rucio, tmp_path)
     names = ["catalog.json", "alps/collection.json", "alps/i/i.json"]
@@ -104,7 +109,7 @@ def test_no_link_of_the_structure_leads_elsewhere(rucio, tmp_path):
     ]
 
 
-def test_the_folder_can_be_moved(rucio, tmp_path):
+def test_the_folder_can_be_moved(rucio: FakeRucio, tmp_path: Path) -> None:
     """All structure is relative: a moved folder is as good."""
     download(rucio, tmp_path / "here")
     shutil.move(tmp_path / "here", tmp_path / "there")
@@ -112,7 +117,7 @@ def test_the_folder_can_be_moved(rucio, tmp_path):
     assert Path(item.assets["red"].get_absolute_href()).is_relative_to(tmp_path / "there")
 
 
-def test_the_source_rse_is_named(rucio, storage, tmp_path):
+def test_the_source_rse_is_named(rucio: FakeRucio, storage: Origin, tmp_path: Path) -> None:
     """The original URL is the alternate of the RSE that it is registered at."""
     source = storage.add("/source.tif", BODY)
     rucio.add(BODY, {"A": storage.url + "/f", "STAC": source})
@@ -121,7 +126,7 @@ def test_the_source_rse_is_named(rucio, storage, tmp_path):
     assert raw(tmp_path)["assets"]["red"]["alternate"] == expected
 
 
-def test_what_the_item_says_is_kept(rucio, tmp_path):
+def test_what_the_item_says_is_kept(rucio: FakeRucio, tmp_path: Path) -> None:
     """Multihashes that were right, extensions, links and properties of the item stay."""
     sha256 = "1220" + hashlib.sha256(BODY).hexdigest()
     item = scene(**{"file:checksum": sha256, "title": "Red"})
@@ -139,7 +144,7 @@ def test_what_the_item_says_is_kept(rucio, tmp_path):
     assert json.dumps(item) == given
 
 
-def test_what_failed_keeps_its_url(rucio, tmp_path):
+def test_what_failed_keeps_its_url(rucio: FakeRucio, tmp_path: Path) -> None:
     """Assets that failed or were not selected keep their URLs, made absolute."""
     item = scene("i", "red", "blue", "preview", href="../red.tif")
     item["assets"]["preview"]["roles"] = ["overview"]
@@ -156,13 +161,13 @@ def test_what_failed_keeps_its_url(rucio, tmp_path):
     )
 
 
-def test_what_was_skipped_is_left_out(rucio, tmp_path):
+def test_what_was_skipped_is_left_out(rucio: FakeRucio, tmp_path: Path) -> None:
     """An item of which nothing was available is not in the catalogue."""
     download(rucio, tmp_path, scene(), scene("k"), only_available=True)
     assert list(opened(tmp_path)) == [("alps", "i")]
 
 
-def test_it_grows(rucio, tmp_path):
+def test_it_grows(rucio: FakeRucio, tmp_path: Path) -> None:
     """Other assets, items and collections are added by later downloads; nothing comes twice."""
     download(rucio, tmp_path, scene("i", "red", "nir"), assets=["red"])
     download(rucio, tmp_path, scene("i", "red", "nir"), assets=["nir"])
@@ -178,7 +183,7 @@ def test_it_grows(rucio, tmp_path):
     assert {path: path.read_bytes() for path in tmp_path.rglob("*.json")} == before
 
 
-def test_a_file_that_has_gone(rucio, tmp_path):
+def test_a_file_that_has_gone(rucio: FakeRucio, tmp_path: Path) -> None:
     """An asset whose file was removed by hand gets its URL back, unless it comes again."""
     download(rucio, tmp_path, scene("i", "red", "nir"))
     (tmp_path / "alps/i/red.tif").unlink()
@@ -186,7 +191,7 @@ def test_a_file_that_has_gone(rucio, tmp_path):
     assert raw(tmp_path)["assets"]["red"]["href"] == RED_HREF
 
 
-def test_a_file_that_cannot_be_repaired(rucio, storage, tmp_path):
+def test_a_file_that_cannot_be_repaired(rucio: FakeRucio, storage: Origin, tmp_path: Path) -> None:
     """A wrong file that cannot be fetched again is gone, and its asset has its URL again."""
     download(rucio, tmp_path)
     (tmp_path / "alps/i/red.tif").write_bytes(OTHER)
@@ -196,7 +201,7 @@ def test_a_file_that_cannot_be_repaired(rucio, storage, tmp_path):
     assert raw(tmp_path)["assets"]["red"]["href"] == RED_HREF
 
 
-def test_a_file_without_replicas(rucio, tmp_path):
+def test_a_file_without_replicas(rucio: FakeRucio, tmp_path: Path) -> None:
     """A file that is there stays in the catalogue when Rucio no longer knows it."""
     download(rucio, tmp_path)
     rucio.files.clear()
@@ -205,7 +210,7 @@ def test_a_file_without_replicas(rucio, tmp_path):
     assert raw(tmp_path)["assets"]["red"]["href"] == "./red.tif"
 
 
-def test_repair_from_the_catalogue_itself(rucio, tmp_path):
+def test_repair_from_the_catalogue_itself(rucio: FakeRucio, tmp_path: Path) -> None:
     """The local catalogue can be given as the items: what is wrong in it is fetched again."""
     download(rucio, tmp_path, scene("i"), scene("j"))
     (tmp_path / "alps/j/red.tif").write_bytes(OTHER)
@@ -218,7 +223,7 @@ def test_repair_from_the_catalogue_itself(rucio, tmp_path):
     assert sorted(opened(tmp_path)) == [("alps", "i"), ("alps", "j")]
 
 
-def test_items_with_preferred_copies(rucio, tmp_path):
+def test_items_with_preferred_copies(rucio: FakeRucio, tmp_path: Path) -> None:
     """An item whose href a modifier has made another protocol's is found by its original URL."""
     copy = "davs://storage.example.org/red.tif"
     item = scene(
@@ -237,7 +242,7 @@ def test_items_with_preferred_copies(rucio, tmp_path):
 
 
 @pytest.mark.parametrize("key", ["i", "I"])
-def test_an_asset_with_the_name_of_the_item(storage, tmp_path, key):
+def test_an_asset_with_the_name_of_the_item(storage: Origin, tmp_path: Path, key: str) -> None:
     """An item's JSON never takes the place of an asset, whether case counts or not."""
     rucio, href = FakeRucio(), "https://data.example.org/i.json"
     rucio.add(BODY, {"A": storage.add("/f", BODY)}, "i", key, href=href)
@@ -248,7 +253,7 @@ def test_an_asset_with_the_name_of_the_item(storage, tmp_path, key):
     assert list(opened(tmp_path)) == [("alps", "i")]
 
 
-def test_a_catalogue_that_is_there(rucio, tmp_path):
+def test_a_catalogue_that_is_there(rucio: FakeRucio, tmp_path: Path) -> None:
     """A STAC catalogue that is in the folder keeps its fields and links."""
     mine = pystac.Catalog("mine", "My catalogue", title="Mine")
     mine.add_link(pystac.Link("license", "https://example.org/license"))
@@ -263,7 +268,9 @@ def test_a_catalogue_that_is_there(rucio, tmp_path):
 @pytest.mark.parametrize(
     "content", ["no JSON", "[]", '{"type": "Collection", "links": []}', "\x00"]
 )
-def test_something_else_is_in_its_place(rucio, storage, tmp_path, content):
+def test_something_else_is_in_its_place(
+    rucio: FakeRucio, storage: Origin, tmp_path: Path, content: str
+) -> None:
     """A catalog.json that is none of STAC is left alone, and nothing is downloaded."""
     (tmp_path / "catalog.json").write_text(content)
     with pytest.raises(ConfigurationError, match="no STAC catalogue"):
@@ -272,7 +279,7 @@ def test_something_else_is_in_its_place(rucio, storage, tmp_path, content):
     assert storage.seen == []
 
 
-def test_problems_lose_nothing(rucio, tmp_path):
+def test_problems_lose_nothing(rucio: FakeRucio, tmp_path: Path) -> None:
     """Where items cannot be written, the outcomes of files are there, and the problem is told."""
     (tmp_path / "alps/i/i.json").mkdir(parents=True)
     (tmp_path / "andes").mkdir()
@@ -290,12 +297,12 @@ def test_problems_lose_nothing(rucio, tmp_path):
 WORLD = [-180, -90, 180, 90]
 
 
-def boxed(bbox, **properties):
+def boxed(bbox: Any, **properties: Any) -> dict[str, Any]:
     """An item with a box and times."""
     return make_item(bbox=bbox, properties=properties)
 
 
-def extent_of(*items, **earlier):
+def extent_of(*items: Any, **earlier: Any) -> tuple[Any, Any]:
     """The box and the time span of a collection with these items."""
     extent = Extent.of_collection(earlier)
     for each in items:
@@ -305,7 +312,7 @@ def extent_of(*items, **earlier):
     return found["spatial"]["bbox"][0], found["temporal"]["interval"][0]
 
 
-def test_extent():
+def test_extent() -> None:
     """The extent holds all items: boxes with and without heights, times and time spans."""
     bbox, interval = extent_of(
         boxed([7, 46, 100, 8, 47, 200], datetime="2025-06-01T00:00:00Z"),
@@ -321,7 +328,7 @@ def test_extent():
     assert interval == ["2025-05-01T00:00:00Z", "2025-06-01T00:00:00Z"]
 
 
-def test_an_extent_grows():
+def test_an_extent_grows() -> None:
     """What a collection says of its extent stays in it, an open end too."""
     earlier = {
         "spatial": {"bbox": [[0, 0, 1, 1]]},
@@ -332,7 +339,7 @@ def test_an_extent_grows():
     assert interval == ["2020-01-01T00:00:00Z", None]
 
 
-def test_extent_across_the_antimeridian():
+def test_extent_across_the_antimeridian() -> None:
     """A box across the antimeridian takes all longitudes."""
     assert extent_of(boxed([170, -10, -170, 10]))[0] == [-180, -10, 180, 10]
 
@@ -342,12 +349,12 @@ def test_extent_across_the_antimeridian():
     [None, "odd", [], [1, 2, 3], ["a"] * 4, [None] * 4, [float("nan")] * 4, [10**400] * 4, 7],
 )
 @pytest.mark.parametrize("when", [None, "yesterday", 7, ""])
-def test_extent_of_nothing(bbox, when):
+def test_extent_of_nothing(bbox: Any, when: Any) -> None:
     """Without usable boxes and times it is the whole world, at all times."""
     assert extent_of(boxed(bbox, datetime=when)) == (WORLD, [None, None])
 
 
 @pytest.mark.parametrize("extent", [None, {}, {"spatial": [], "temporal": {"interval": []}}])
-def test_extent_of_odd_collections(extent):
+def test_extent_of_odd_collections(extent: dict[Any, Any] | None) -> None:
     """A collection without a usable extent has none."""
     assert extent_of(extent=extent) == (WORLD, [None, None])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 from concurrent.futures import CancelledError
 from threading import Event
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -31,6 +32,14 @@ from .files import (
     known,
 )
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from requests import Session
+
+    from tests.origin import Origin
+
+
 NO_HEAD = Answer(status=405)
 
 # How far it goes.
@@ -45,7 +54,9 @@ NO_HEAD = Answer(status=405)
     ],
 )
 @pytest.mark.parametrize("probe", Probe)
-def test_complete_items_cost_no_request(origin, session, fields, probe):
+def test_complete_items_cost_no_request(
+    origin: Origin, session: Session, fields: dict[str, Any], probe: Any
+) -> None:
     """An origin is not asked of what its item says."""
     asset = asset_at(origin.add("/x.tif", WHOLE), **fields)
     assert complete(asset, probe, session) is asset
@@ -53,28 +64,28 @@ def test_complete_items_cost_no_request(origin, session, fields, probe):
 
 
 @pytest.mark.parametrize("fields", [{}, {"file:size": SIZE}, {"rucio:adler32": ADLER32}])
-def test_probe_item(origin, session, fields):
+def test_probe_item(origin: Origin, session: Session, fields: dict[Any, Any]) -> None:
     """With `item` no origin is asked of anything; what is missing stays missing."""
     asset = asset_at(origin.add("/x.tif", WHOLE), **fields)
     assert complete(asset, ITEM, session) is asset
     assert origin.seen == []
 
 
-def test_probe_head(origin, session):
+def test_probe_head(origin: Origin, session: Session) -> None:
     """With `head` nothing is downloaded, even where a checksum stays missing."""
     asset = complete(asset_at(origin.add("/x.tif", WHOLE)), HEAD, session)
     assert known(asset) == (SIZE, None, None)
     assert origin.methods == ["HEAD"]
 
 
-def test_probe_download(origin, session):
+def test_probe_download(origin: Origin, session: Session) -> None:
     """With `download` it is downloaded, where HEAD leaves something open, and only once."""
     asset = complete(asset_at(origin.add("/x.tif", WHOLE)), DOWNLOAD, session)
     assert known(asset) == (SIZE, ADLER32, None)
     assert origin.methods == ["HEAD", "GET"]
 
 
-def test_md5_that_is_known(origin, session):
+def test_md5_that_is_known(origin: Origin, session: Session) -> None:
     """An md5 is kept and verified where one is known, and is not computed where none is."""
     asset = asset_at(origin.add("/x.tif", WHOLE, head=Answer(status=405)), **{"rucio:md5": MD5})
     assert known(complete(asset, DOWNLOAD, session)) == (SIZE, ADLER32, MD5)
@@ -91,7 +102,9 @@ def test_md5_that_is_known(origin, session):
         ({"Repr-Digest": f"md5=:{MD5_BASE64}:"}, None, MD5),
     ],
 )
-def test_what_head_tells(origin, session, headers, adler32, md5):
+def test_what_head_tells(
+    origin: Origin, session: Session, headers: dict[str, Any], adler32: str | None, md5: str | None
+) -> None:
     """What the headers say of size and checksum is taken, and nothing is downloaded."""
     url = origin.add("/x.tif", WHOLE, head=Answer(BODY, headers=headers))
     asset = complete(asset_at(url), DOWNLOAD, session)
@@ -101,7 +114,7 @@ def test_what_head_tells(origin, session, headers, adler32, md5):
     assert origin.seen[0].headers["Want-Repr-Digest"].startswith("adler=10")
 
 
-def test_head_adds_to_the_item(origin, session):
+def test_head_adds_to_the_item(origin: Origin, session: Session) -> None:
     """What the item says stays; HEAD only adds what it lacks."""
     head = Answer(BODY, headers={"Digest": f"adler32={ADLER32}"})
     url = origin.add("/x.tif", WHOLE, head=head)
@@ -114,7 +127,7 @@ def test_head_adds_to_the_item(origin, session):
 
 
 @pytest.mark.parametrize("status", [204, 400, 401, 403, 404, 405, 410, 501, 503])
-def test_head_refused(origin, session, pauses, status):
+def test_head_refused(origin: Origin, session: Session, pauses: list[float], status: int) -> None:
     """An origin that refuses HEAD is asked for the file."""
     url = origin.add("/x.tif", WHOLE, head=Answer(status=status))
     assert known(complete(asset_at(url), DOWNLOAD, session)) == (SIZE, ADLER32, None)
@@ -122,35 +135,35 @@ def test_head_refused(origin, session, pauses, status):
 
 
 @pytest.mark.parametrize("status", [405, 501])
-def test_no_head(origin, session, status):
+def test_no_head(origin: Origin, session: Session, status: int) -> None:
     """Where nobody looks further than HEAD, and an origin does not answer that, nothing is told."""
     asset = asset_at(origin.add("/x.tif", WHOLE, head=Answer(status=status)))
     assert complete(asset, HEAD, session) == asset
 
 
 @pytest.mark.parametrize("status", [204, 400, 401, 403, 404, 410, 503])
-def test_head_fails(origin, failure, status):
+def test_head_fails(origin: Origin, failure: Callable[..., Any], status: int) -> None:
     """A file that is not there, or not for everybody, has failed where HEAD is the last."""
     url = origin.add("/x.tif", Answer(status=status))
     assert f": HTTP {status}" in failure(url, HEAD)
 
 
 @pytest.mark.parametrize("said", [{}, {"file:size": SIZE}])
-def test_head_says_zero(origin, session, said):
+def test_head_says_zero(origin: Origin, session: Session, said: dict[Any, Any]) -> None:
     """A length of zero in HEAD, as some origins give that do not know it, is not believed."""
     url = origin.add("/x.tif", WHOLE, head=Answer())
     assert complete(asset_at(url, **said), HEAD, session).size_bytes == said.get("file:size")
     assert complete(asset_at(url, **said), DOWNLOAD, session).size_bytes == SIZE
 
 
-def test_empty_file(origin, session):
+def test_empty_file(origin: Origin, session: Session) -> None:
     """A file may be empty; the download tells."""
     asset = complete(asset_at(origin.add("/x.tif", Answer())), DOWNLOAD, session)
     assert known(asset) == (0, "00000001", None)
 
 
 @pytest.mark.parametrize("length", ["-1", "x", "10, 10", "1e3", "\xb2"])
-def test_odd_lengths(origin, session, length):
+def test_odd_lengths(origin: Origin, session: Session, length: str) -> None:
     """A length that is none is not known."""
     head = Answer(headers={"Content-Length": length})
     url = origin.add("/x.tif", WHOLE, head=head)
@@ -161,7 +174,7 @@ def test_odd_lengths(origin, session, length):
 # Contradictions.
 
 
-def test_size_of_head_differs_from_the_item(origin, failure):
+def test_size_of_head_differs_from_the_item(origin: Origin, failure: Callable[..., Any]) -> None:
     """Another size than the item's is an error that names both, before anything is downloaded."""
     url = origin.add("/x.tif", WHOLE)
     message = failure(url, HEAD, **{"file:size": SIZE + 1})
@@ -170,7 +183,9 @@ def test_size_of_head_differs_from_the_item(origin, failure):
     assert origin.methods == ["HEAD"]
 
 
-def test_size_of_the_download_differs_from_the_item(origin, failure):
+def test_size_of_the_download_differs_from_the_item(
+    origin: Origin, failure: Callable[..., Any]
+) -> None:
     """Another size than the item's is found in a download, too."""
     url = origin.add("/x.tif", WHOLE, head=Answer(status=405))
     message = failure(url, **{"file:size": SIZE - 1})
@@ -187,13 +202,15 @@ def test_size_of_the_download_differs_from_the_item(origin, failure):
         ({"rucio:md5": "0" * 32}, "md5"),
     ],
 )
-def test_checksum_of_the_download_differs_from_the_item(origin, failure, fields, name):
+def test_checksum_of_the_download_differs_from_the_item(
+    origin: Origin, failure: Callable[..., Any], fields: dict[str, Any], name: str
+) -> None:
     """A download that has not the item's checksum is an error that names the function."""
     url = origin.add("/x.tif", WHOLE, head=Answer(status=405))
     assert f"it has another {name} than" in failure(url, **fields)
 
 
-def test_checksum_of_the_download_is_the_items(origin, session):
+def test_checksum_of_the_download_is_the_items(origin: Origin, session: Session) -> None:
     """A download is verified with the item's sha2-256, and gives what Rucio wants."""
     asset = asset_at(origin.add("/x.tif", WHOLE), **{"file:checksum": SHA256, "file:size": SIZE})
     asset = complete(asset, DOWNLOAD, session)
@@ -204,13 +221,13 @@ def test_checksum_of_the_download_is_the_items(origin, session):
 
 
 @pytest.mark.parametrize("probe", [HEAD, DOWNLOAD])
-def test_login_page(origin, failure, probe):
+def test_login_page(origin: Origin, failure: Callable[..., Any], probe: Probe) -> None:
     """A page that answers in place of the file is an error that speaks of a login."""
     message = failure(origin.add("/x.tif", LOGIN), probe, type="image/tiff")
     assert "wants a login" in message
 
 
-def test_login_page_after_a_redirect(origin, failure):
+def test_login_page_after_a_redirect(origin: Origin, failure: Callable[..., Any]) -> None:
     """A page to which the download is redirected is no file either."""
     origin.add("/login", LOGIN)
     moved = Answer(status=302, headers={"Location": "/login?secret=SECRET"})
@@ -218,7 +235,9 @@ def test_login_page_after_a_redirect(origin, failure):
     assert "wants a login" in failure(url)
 
 
-def test_pages_that_are_wanted(origin, session, failure):
+def test_pages_that_are_wanted(
+    origin: Origin, session: Session, failure: Callable[..., Any]
+) -> None:
     """A page that the item announces is a file like others, if the item says its size, too."""
     url = origin.add("/x.html", LOGIN)
     html = "Text/HTML; charset=latin-1"
@@ -239,7 +258,9 @@ def test_pages_that_are_wanted(origin, session, failure):
         ("text/xml;charset=utf-8", "application/geo+json"),
     ],
 )
-def test_errors_that_say_200(origin, failure, probe, sent, said):
+def test_errors_that_say_200(
+    origin: Origin, failure: Callable[..., Any], probe: Probe, sent: str, said: str
+) -> None:
     """JSON and XML are no file of another type: they tell what is wrong, with the wrong status."""
     url = origin.add("/x.tif", Answer(b"{}", headers={"Content-Type": sent}))
     assert f"instead of {said}" in failure(url, probe, type=said)
@@ -256,7 +277,9 @@ def test_errors_that_say_200(origin, failure, probe, sent, said):
         ("image/svg+xml", "application/xml"),
     ],
 )
-def test_types_that_contradict_nothing(origin, session, sent, said):
+def test_types_that_contradict_nothing(
+    origin: Origin, session: Session, sent: Any, said: Any
+) -> None:
     """Servers know little of types; what is of the same kind, or of none, is the file."""
     url = origin.add("/x.tif", Answer(BODY, headers={"Content-Type": sent}))
     asset = asset_at(url, **({"type": said} if said else {}))
@@ -264,19 +287,21 @@ def test_types_that_contradict_nothing(origin, session, sent, said):
 
 
 @pytest.mark.parametrize("probe", [HEAD, DOWNLOAD])
-def test_encoded(origin, failure, probe):
+def test_encoded(origin: Origin, failure: Callable[..., Any], probe: Probe) -> None:
     """A file that comes packed, although that was not asked for, is not the file."""
     sent = Answer(gzip.compress(BODY), headers={"Content-Encoding": "gzip"})
     assert "it is sent encoded (gzip)" in failure(origin.add("/x.tif", sent), probe)
 
 
-def test_nothing(origin, failure):
+def test_nothing(origin: Origin, failure: Callable[..., Any]) -> None:
     """An empty answer is no file of which the item says a size."""
     url = origin.add("/x.tif", Answer())
     assert f"it has 0 bytes there instead of {SIZE}" in failure(url, **{"file:size": SIZE})
 
 
-def test_without_an_end(origin, failure, monkeypatch):
+def test_without_an_end(
+    origin: Origin, failure: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A body of which nobody says how large it is, is read so far and no further."""
     monkeypatch.setattr("stac_policy.http.UNKNOWN_BYTES", 1 << 20)
     url = origin.add("/x.tif", raw(b"HTTP/1.1 200 OK\r\n\r\n", bytes(1 << 16)), head=NO_HEAD)
@@ -284,18 +309,18 @@ def test_without_an_end(origin, failure, monkeypatch):
     assert origin.methods == ["HEAD", "GET"]
 
 
-def test_stopped(origin, session):
+def test_stopped(origin: Origin, session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     """A look-up that nobody waits for any more ends at once."""
     stop = Event()
     url = origin.add("/x.tif", raw(b"HTTP/1.1 200 OK\r\n\r\n", bytes(1 << 16)), head=NO_HEAD)
     tally = Tally().expect()
-    tally.reached = lambda _: stop.set()
+    monkeypatch.setattr(tally, "reached", lambda _: stop.set())
     with pytest.raises(CancelledError):
         complete(asset_at(url), DOWNLOAD, session, tally, stop)
 
 
 @pytest.mark.parametrize("status", [202, 203, 206, 300, 401, 403, 404, 410, 416, 501])
-def test_answers_that_are_no_file(origin, failure, status):
+def test_answers_that_are_no_file(origin: Origin, failure: Callable[..., Any], status: int) -> None:
     """Only 200 is the file; any other status is the error."""
     url = origin.add("/x.tif", Answer(b'{"status": "staging"}', status))
     assert f": HTTP {status}" in failure(url)

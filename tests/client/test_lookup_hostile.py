@@ -5,12 +5,23 @@ from __future__ import annotations
 import gzip
 import tracemalloc
 from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.origin import Answer, raw
 
 from .files import BODY, DOWNLOAD, HEAD, SIZE, WHOLE, asset_at, complete
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from socket import socket
+
+    from requests import Session
+
+    from stac_client import Probe
+    from tests.origin import Origin
+
 
 OK = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
@@ -36,13 +47,13 @@ DRIPPING_HEADERS = {
 
 
 @pytest.fixture
-def _quick(monkeypatch):
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a quarter of a second be all the time that an origin has for 64 KiB."""
     monkeypatch.setattr("stac_policy.http.TIMEOUT_S", (5, 0.25))
 
 
 @pytest.fixture
-def memory():
+def memory() -> Iterator[None]:
     """Make sure that no answer is held in memory as a whole."""
     tracemalloc.start()
     yield
@@ -56,7 +67,7 @@ def memory():
 
 @pytest.mark.usefixtures("_quick")
 @pytest.mark.parametrize("sent", DRIPS.values(), ids=DRIPS)
-def test_dripping_body(origin, failure, sent):
+def test_dripping_body(origin: Origin, failure: Callable[..., Any], sent: str) -> None:
     """A body of which a byte comes now and then is given up; it says so, and what to do."""
     url = origin.add("/x.tif", raw(*sent, pause_s=0.02), head=NO_HEAD)
     message = failure(url)
@@ -67,7 +78,9 @@ def test_dripping_body(origin, failure, sent):
 @pytest.mark.usefixtures("_quick", "pauses")
 @pytest.mark.parametrize("sent", DRIPPING_HEADERS.values(), ids=DRIPPING_HEADERS)
 @pytest.mark.parametrize("probe", [HEAD, DOWNLOAD])
-def test_dripping_headers(origin, failure, probe, sent):
+def test_dripping_headers(
+    origin: Origin, failure: Callable[..., Any], probe: Probe, sent: str
+) -> None:
     """Headers that come letter by letter are as good as none, of HEAD and of GET."""
     answer = raw(*sent, pause_s=0.02)
     head = NO_HEAD if probe is DOWNLOAD else answer
@@ -77,7 +90,7 @@ def test_dripping_headers(origin, failure, probe, sent):
 
 
 @pytest.mark.usefixtures("_quick")
-def test_silence_within_the_body(origin, failure):
+def test_silence_within_the_body(origin: Origin, failure: Callable[..., Any]) -> None:
     """A body that stops coming is given up like one that drips."""
     answer = raw(ENDLESS + BLOCK * 5, b"x", pause_s=10)
     url = origin.add("/x.tif", answer, head=NO_HEAD)
@@ -85,7 +98,9 @@ def test_silence_within_the_body(origin, failure):
 
 
 @pytest.mark.usefixtures("_quick")
-def test_slow_but_fast_enough(origin, session, monkeypatch):
+def test_slow_but_fast_enough(
+    origin: Origin, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What takes longer than the timeout in all is no failure as long as it gets on."""
     size_bytes = 5 << 18
     monkeypatch.setattr("stac_policy.http.SLOWEST_BYTES", 1 << 12)
@@ -109,7 +124,9 @@ def test_slow_but_fast_enough(origin, session, monkeypatch):
     ],
     ids=["headers", "one header", "status", "continue"],
 )
-def test_headers_without_an_end(origin, failure, pauses, sent):
+def test_headers_without_an_end(
+    origin: Origin, failure: Callable[..., Any], pauses: list[float], sent: tuple[bytes, bytes]
+) -> None:
     """Headers that never end are as good as none."""
     message = failure(origin.add("/x.tif", raw(*sent)), HEAD)
     assert "no answer" in message
@@ -120,7 +137,9 @@ def test_headers_without_an_end(origin, failure, pauses, sent):
 @pytest.mark.usefixtures("memory")
 @pytest.mark.parametrize("said", [{"file:size": 3 << 16}, {}], ids=["item", "HEAD"])
 @pytest.mark.parametrize("sent", [(CHUNKED, CHUNK), (OK + b"\r\n", BLOCK)], ids=["chunks", "plain"])
-def test_body_without_an_end(origin, failure, sent, said):
+def test_body_without_an_end(
+    origin: Origin, failure: Callable[..., Any], sent: tuple[bytes, bytes], said: dict[Any, Any]
+) -> None:
     """A body is read no further than the item or HEAD says that it goes."""
     head = NO_HEAD if said else Answer(bytes(3 << 16))
     url = origin.add("/x.tif", raw(*sent), head=head)
@@ -140,7 +159,9 @@ def test_body_without_an_end(origin, failure, sent, said):
     ],
     ids=["trailers", "no size", "long size", "extension", "all", "less than none"],
 )
-def test_what_is_no_chunk(origin, failure, sent):
+def test_what_is_no_chunk(
+    origin: Origin, failure: Callable[..., Any], sent: tuple[bytes, bytes]
+) -> None:
     """What never becomes a chunk, or a chunk's end, breaks the body off."""
     assert "broke off" in failure(origin.add("/x.tif", raw(*sent), head=NO_HEAD))
 
@@ -157,7 +178,9 @@ def test_what_is_no_chunk(origin, failure, sent):
     ],
     ids=["length", "chunks", "large chunk", "gzip"],
 )
-def test_what_nobody_reads(origin, session, pauses, status, sent):
+def test_what_nobody_reads(
+    origin: Origin, session: Session, pauses: list[float], status: bytes, sent: tuple[bytes, bytes]
+) -> None:
     """What comes with a redirect, or before another attempt, is not read without an end."""
     first, then = sent
     answer = raw(b"HTTP/1.1 " + status + b"\r\n" + first, then)
@@ -169,7 +192,7 @@ def test_what_nobody_reads(origin, session, pauses, status, sent):
 
 
 @pytest.mark.usefixtures("memory")
-def test_bomb(origin, failure):
+def test_bomb(origin: Origin, failure: Callable[..., Any]) -> None:
     """A body that would be huge if it were unpacked is neither unpacked nor taken as it is."""
     bomb = gzip.compress(BLOCK) * 1600
     answer = Answer(bomb, headers={"Content-Encoding": "gzip"})
@@ -178,7 +201,9 @@ def test_bomb(origin, failure):
 
 @pytest.mark.parametrize("probe", [HEAD, DOWNLOAD])
 @pytest.mark.parametrize("length", [str(2**63), "9" * 30, "9" * 10_000])
-def test_sizes_that_rucio_can_not_hold(origin, failure, probe, length):
+def test_sizes_that_rucio_can_not_hold(
+    origin: Origin, failure: Callable[..., Any], probe: Probe, length: str
+) -> None:
     """A length that is none of a file fails that file, before anything is read."""
     answer = Answer(BODY, headers={"Content-Length": length})
     url = origin.add("/x.tif", answer, head=NO_HEAD if probe is DOWNLOAD else answer)
@@ -186,13 +211,13 @@ def test_sizes_that_rucio_can_not_hold(origin, failure, probe, length):
 
 
 @pytest.mark.usefixtures("memory")
-def test_huge_length(origin, failure):
+def test_huge_length(origin: Origin, failure: Callable[..., Any]) -> None:
     """A length that is not true is found out where the body ends, and took no memory."""
     url = origin.add("/x.tif", Answer(BODY, announced=HUGE), head=NO_HEAD)
     assert f"after {SIZE:,} of" in failure(url)
 
 
-def test_another_length_than_the_items(origin, failure):
+def test_another_length_than_the_items(origin: Origin, failure: Callable[..., Any]) -> None:
     """A body whose length is another one than the item's is not read."""
     url = origin.add("/x.tif", raw(ENDLESS, BLOCK), head=NO_HEAD)
     assert f"it has {HUGE} bytes there instead of {SIZE}" in failure(url, **{"file:size": SIZE})
@@ -202,7 +227,9 @@ def test_another_length_than_the_items(origin, failure):
 
 
 @pytest.mark.parametrize("probe", [HEAD, DOWNLOAD])
-def test_redirects_without_an_end(origin, failure, probe):
+def test_redirects_without_an_end(
+    origin: Origin, failure: Callable[..., Any], probe: Probe
+) -> None:
     """A chain of redirects is followed some steps, and then is an error."""
     paths = [f"/{number}" for number in range(20)]
     for path, target in pairwise(paths):
@@ -212,12 +239,14 @@ def test_redirects_without_an_end(origin, failure, probe):
     assert len(origin.seen) < 10
 
 
-def test_redirects_keep_connections(origin, session, monkeypatch):
+def test_redirects_keep_connections(
+    origin: Origin, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Neither HEAD nor a redirect costs the connection."""
     taken = []
     take = type(origin).get_request
 
-    def counted():
+    def counted() -> tuple[socket, Any]:
         taken.append(1)
         return take(origin)
 

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import socket
 import zlib
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
@@ -14,23 +15,33 @@ from tests.origin import Answer
 
 from .files import ADLER32, BODY, DOWNLOAD, HEAD, SIZE, WHOLE, asset_at, complete, known
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from stac_client import Probe
+    from tests.origin import Origin
+
+
 # Broken connections.
 
 
-def test_body_shorter_than_announced(origin, failure):
+def test_body_shorter_than_announced(origin: Origin, failure: Callable[..., Any]) -> None:
     """A body that ends early is an error."""
     url = origin.add("/x.tif", Answer(BODY, announced=SIZE + 10), head=Answer(status=405))
     assert "after" in failure(url)
 
 
-def test_connection_reset_within_the_body(origin, failure):
+def test_connection_reset_within_the_body(origin: Origin, failure: Callable[..., Any]) -> None:
     """A connection that is reset within the body is an error that says so."""
     url = origin.add("/x.tif", Answer(BODY, reset_after=100), head=Answer(status=405))
     assert "broke off after" in failure(url)
     assert origin.methods == ["HEAD", *["GET"] * 4]
 
 
-def test_connection_reset_before_the_answer(origin, session, pauses):
+def test_connection_reset_before_the_answer(
+    origin: Origin, session: requests.Session, pauses: list[float]
+) -> None:
     """What fails before its answer is tried again."""
     reset = Answer(reset_after=-1)
     asset = complete(asset_at(origin.add("/x.tif", reset, reset, WHOLE)), HEAD, session)
@@ -39,7 +50,9 @@ def test_connection_reset_before_the_answer(origin, session, pauses):
     assert sum(pauses) > 0
 
 
-def test_connection_always_reset(origin, failure, pauses):
+def test_connection_always_reset(
+    origin: Origin, failure: Callable[..., Any], pauses: list[float]
+) -> None:
     """What fails for ever is an error after some attempts."""
     url = origin.add("/x.tif", Answer(reset_after=-1))
     assert "no answer" in failure(url)
@@ -47,7 +60,7 @@ def test_connection_always_reset(origin, failure, pauses):
     assert 0 < sum(pauses) < 60
 
 
-def test_nobody_listens(failure, pauses):
+def test_nobody_listens(failure: Callable[..., Any], pauses: list[float]) -> None:
     """A host that does not answer is an error after some attempts."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
@@ -55,7 +68,9 @@ def test_nobody_listens(failure, pauses):
     assert pauses
 
 
-def test_silence(failure, pauses, monkeypatch):
+def test_silence(
+    failure: Callable[..., Any], pauses: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A host that takes the connection and says nothing is an error after some time."""
     monkeypatch.setattr("stac_policy.http.TIMEOUT_S", (0.05, 0.05))
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -64,14 +79,14 @@ def test_silence(failure, pauses, monkeypatch):
     assert pauses
 
 
-def test_no_tls(origin, failure, pauses):
+def test_no_tls(origin: Origin, failure: Callable[..., Any], pauses: list[float]) -> None:
     """A failure of TLS is told from a host that does not answer."""
     url = origin.add("/x.tif", WHOLE).replace("http:", "https:")
     assert "no TLS connection" in failure(url)
     assert pauses
 
 
-def test_host_that_can_be_none(failure):
+def test_host_that_can_be_none(failure: Callable[..., Any]) -> None:
     """A host name that the name service cannot hold is an error, not the end of all."""
     assert "is no web address" in failure(f"http://{'a' * 64}.example.org/x.tif")
 
@@ -80,7 +95,9 @@ def test_host_that_can_be_none(failure):
 
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
-def test_busy_for_a_while(origin, session, pauses, status):
+def test_busy_for_a_while(
+    origin: Origin, session: requests.Session, pauses: list[float], status: int
+) -> None:
     """An origin that is busy is asked again."""
     busy = Answer(status=status)
     asset = complete(asset_at(origin.add("/x.tif", busy, busy, WHOLE)), DOWNLOAD, session)
@@ -90,7 +107,9 @@ def test_busy_for_a_while(origin, session, pauses, status):
 
 
 @pytest.mark.parametrize(("seconds", "pause"), [("7", 7), ("86400", 60)])
-def test_retry_after(origin, session, pauses, seconds, pause):
+def test_retry_after(
+    origin: Origin, session: requests.Session, pauses: list[float], seconds: str, pause: int
+) -> None:
     """A pause that an origin asks for is made, but not for days."""
     busy = Answer(status=503, headers={"Retry-After": seconds})
     url = origin.add("/x.tif", busy, WHOLE, head=Answer(status=405))
@@ -98,7 +117,7 @@ def test_retry_after(origin, session, pauses, seconds, pause):
     assert pauses == [pause]
 
 
-def test_busy_for_ever(origin, failure, pauses):
+def test_busy_for_ever(origin: Origin, failure: Callable[..., Any], pauses: list[float]) -> None:
     """An origin that stays busy is an error with its status."""
     url = origin.add("/x.tif", Answer(status=503, headers={"Retry-After": "1"}))
     assert ": HTTP 503; try again later" in failure(url)
@@ -110,7 +129,9 @@ def test_busy_for_ever(origin, failure, pauses):
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_redirect(origin, other_origin, session, status):
+def test_redirect(
+    origin: Origin, other_origin: Origin, session: requests.Session, status: int
+) -> None:
     """A redirect is followed, to another host too; the asset's URL stays the catalogue's."""
     there = other_origin.add("/y.tif", WHOLE)
     url = origin.add("/x.tif", Answer(status=status, headers={"Location": there}))
@@ -131,20 +152,24 @@ def test_redirect(origin, other_origin, session, status):
         "http://user:SECRET@/x.tif",
     ],
 )
-def test_redirect_that_leads_nowhere(origin, failure, location):
+def test_redirect_that_leads_nowhere(
+    origin: Origin, failure: Callable[..., Any], location: str
+) -> None:
     """A redirect to itself, or to what is no web address, is an error."""
     url = origin.add("/x.tif", Answer(status=302, headers={"Location": location}))
     message = failure(url)
     assert "it redirects more than" in message or "it leads to" in message or "no web" in message
 
 
-def test_redirect_to_what_is_no_text(origin, failure):
+def test_redirect_to_what_is_no_text(origin: Origin, failure: Callable[..., Any]) -> None:
     """A redirect that cannot even be read is an error that says so."""
     url = origin.add("/x.tif", Answer(status=302, headers={"Location": "\xff\xfe"}))
     assert "it redirects to no web address" in failure(url)
 
 
-def test_addresses_that_nothing_is_fetched_from(origin, failure, monkeypatch):
+def test_addresses_that_nothing_is_fetched_from(
+    origin: Origin, failure: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Where a name leads to an address such as a cloud's metadata service, nothing is asked."""
     url = origin.add("/x.tif", Answer(body=b"secret"))
     monkeypatch.setattr("stac_policy.http.is_forbidden", lambda _: True)
@@ -153,7 +178,7 @@ def test_addresses_that_nothing_is_fetched_from(origin, failure, monkeypatch):
 
 
 @pytest.fixture
-def netrc(tmp_path, monkeypatch):
+def netrc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Credentials on this machine for every origin."""
     path = tmp_path / "netrc"
     path.write_text("machine 127.0.0.1 login alice password SECRET\n")
@@ -164,7 +189,9 @@ def netrc(tmp_path, monkeypatch):
 
 @pytest.mark.usefixtures("netrc")
 @pytest.mark.parametrize("probe", [HEAD, DOWNLOAD])
-def test_no_credentials_of_this_machine(origin, other_origin, session, probe):
+def test_no_credentials_of_this_machine(
+    origin: Origin, other_origin: Origin, session: requests.Session, probe: Probe
+) -> None:
     """Credentials in netrc go neither to an asset's host nor to where it redirects."""
     there = other_origin.add("/y.tif", WHOLE)
     url = origin.add("/x.tif", Answer(status=302, headers={"Location": there}))
@@ -177,7 +204,7 @@ def test_no_credentials_of_this_machine(origin, other_origin, session, probe):
 # How bodies come.
 
 
-def test_body_that_is_stored_compressed(origin, session):
+def test_body_that_is_stored_compressed(origin: Origin, session: requests.Session) -> None:
     """Google's hash is that of what it stores, which says nothing where it sends something else."""
     stored = base64.b64encode(hashlib.md5(b"stored", usedforsecurity=False).digest()).decode()
     headers: dict[str, str | None] = {
@@ -200,19 +227,19 @@ CHUNKED = {"Content-Length": None, "Transfer-Encoding": "chunked"}
     ],
     ids=["chunked", "until the connection ends"],
 )
-def test_body_without_a_length(origin, session, answer):
+def test_body_without_a_length(origin: Origin, session: requests.Session, answer: Answer) -> None:
     """A body whose length is not announced is read to its end."""
     asset = complete(asset_at(origin.add("/x.tif", answer)), DOWNLOAD, session)
     assert known(asset) == (SIZE, ADLER32, None)
 
 
-def test_chunks_that_end_early(origin, failure):
+def test_chunks_that_end_early(origin: Origin, failure: Callable[..., Any]) -> None:
     """A body in chunks that ends without its last one is an error."""
     url = origin.add("/x.tif", Answer(CHUNKS[:-100], headers=CHUNKED, announced=0))
     assert "broke off after" in failure(url)
 
 
-def test_long_file(origin, session):
+def test_long_file(origin: Origin, session: requests.Session) -> None:
     """A file of several pieces has the checksums of the whole."""
     body = BODY * 300
     asset = complete(asset_at(origin.add("/x.tif", Answer(body))), DOWNLOAD, session)

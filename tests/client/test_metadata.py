@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -21,7 +22,7 @@ JSON = st.recursive(
 )
 
 
-def test_a_whole_item():
+def test_a_whole_item() -> None:
     """Ids, times, place and URL are taken as the item has them."""
     given_item = make_item("alps", "scene", {}, self_link=URL) | {"bbox": [9.5, 46, 17.0, 49]}
     given_item["properties"] = {
@@ -54,21 +55,21 @@ def test_a_whole_item():
         {"links": None},
     ],
 )
-def test_what_is_of_no_use(changed):
+def test_what_is_of_no_use(changed: dict[str, Any]) -> None:
     """What is missing, odd, or carries a secret is left out, and nothing else with it."""
     plain = make_item("alps", "scene", {}) | {"properties": {}}
     assert item_metadata(plain | changed) == {"stac_collection": "alps", "stac_item": "scene"}
 
 
 @given(st.fixed_dictionaries({"properties": JSON, "bbox": JSON, "links": JSON}))
-def test_any_item(fields):
+def test_any_item(fields: dict[Any, Any]) -> None:
     """Whatever an item says, its metadata is JSON and of bounded size."""
     metadata = item_metadata(make_item("alps", "scene", {}) | fields)
     assert {"stac_collection", "stac_item"} <= metadata.keys()
     assert len(json.dumps(metadata, allow_nan=False)) < 2000
 
 
-def test_sha256():
+def test_sha256() -> None:
     """A multihash of SHA-256 is given as such; one of another function is not."""
     digest = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
     assert Checksums(multihash=f"1220{digest}").sha256 == digest

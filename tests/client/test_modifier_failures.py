@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
@@ -22,6 +23,12 @@ from tests.fake_rucio import FakeRucio
 
 from .modifying import COPY, is_modified, modifier_of, page
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.client.modifying import Clock
+
+
 KNOWN = {"scope": "c", "name": "/c/i0/a0.tif"}
 FAILURES = [
     (DatabaseException("database is locked"), RequestError, "database is locked"),
@@ -32,7 +39,9 @@ FAILURES = [
 
 
 @pytest.mark.parametrize(("error", "kind", "message"), FAILURES)
-def test_one_warning_a_search(server, clock, error, kind, message):
+def test_one_warning_a_search(
+    server: FakeRucio, clock: Clock, error: Any, kind: type[StacRucioError], message: str
+) -> None:
     """Items come through unchanged, and one warning says why, however many pages there are."""
     server.told["list_replicas"] = error
     modifier = Modifier(server)
@@ -43,7 +52,7 @@ def test_one_warning_a_search(server, clock, error, kind, message):
     assert len(caught) == 1
     for each in pages[1:]:
         clock.now_s += PAUSE_S
-        assert modifier(each) is None  # a warning would be an error here
+        modifier(each)  # a warning would be an error here
     assert len(server.asked) == len(pages)
     assert pages == before
     with pytest.raises(kind, match=message):
@@ -51,7 +60,7 @@ def test_one_warning_a_search(server, clock, error, kind, message):
     assert pages == before
 
 
-def test_after_a_failure_rucio_is_left_alone(server, clock):
+def test_after_a_failure_rucio_is_left_alone(server: FakeRucio, clock: Clock) -> None:
     """After a failure no look-up is made for a while; then Rucio is asked again."""
     server.told["list_replicas"] = DatabaseException("database is locked")
     modifier = Modifier(server)
@@ -68,7 +77,7 @@ def test_after_a_failure_rucio_is_left_alone(server, clock):
     assert server.asked == [1, 1]
 
 
-def test_warned_again_after_a_success(server, clock):
+def test_warned_again_after_a_success(server: FakeRucio, clock: Clock) -> None:
     """Once Rucio has answered, its next failure is worth another warning."""
     modifier = modifier_of(server, cache_s=0)
     for _ in range(2):
@@ -81,7 +90,7 @@ def test_warned_again_after_a_success(server, clock):
         modifier(page())
 
 
-def test_strict_leaves_rucio_alone_too(server):
+def test_strict_leaves_rucio_alone_too(server: FakeRucio) -> None:
     """A strict modifier says that it waits a while before it asks again; `clear` ends that."""
     modifier = modifier_of(server, strict=True)
     server.told["list_replicas"] = DatabaseException("locked")
@@ -97,7 +106,7 @@ def test_strict_leaves_rucio_alone_too(server):
     assert server.asked == [1, 1]
 
 
-def test_explaining_insists(server):
+def test_explaining_insists(server: FakeRucio) -> None:
     """Who asks for an explanation wants it now."""
     modifier = Modifier(server)
     server.told["list_replicas"] = DatabaseException("locked")
@@ -108,7 +117,7 @@ def test_explaining_insists(server):
     assert [each.key for each in explanation.candidates] == ["DISK", "STAC"]
 
 
-def test_slow(server):
+def test_slow(server: FakeRucio) -> None:
     """A Rucio that does not answer in time holds nobody up longer than that."""
     server.goes_on.clear()
     modifier = modifier_of(server, timeout_s=0.05)
@@ -124,21 +133,20 @@ def test_slow(server):
     assert is_modified(found)
 
 
-def test_the_limit_is_for_the_modifier_alone(server):
+def test_the_limit_is_for_the_modifier_alone(
+    server: FakeRucio, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The Rucio client that was given keeps its own time limit."""
     seen = []
     list_replicas = FakeRucio.list_replicas
 
-    def look(self, dids, **options):
+    def look(self: Any, dids: Any, **options: Any) -> Iterator[Any]:
         seen.append(self.timeout)
         return list_replicas(self, dids, **options)
 
-    FakeRucio.list_replicas = look
-    try:
-        modifier_of(server, timeout_s=7)(page())
-        modifier_of(server, timeout_s=None)(page())
-    finally:
-        FakeRucio.list_replicas = list_replicas
+    monkeypatch.setattr(FakeRucio, "list_replicas", look)
+    modifier_of(server, timeout_s=7)(page())
+    modifier_of(server, timeout_s=None)(page())
     assert seen == [8, 600]
     assert server.timeout == 600
 
@@ -155,7 +163,7 @@ def test_the_limit_is_for_the_modifier_alone(server):
     ],
     ids=str,
 )
-def test_nonsense(server, entry):
+def test_nonsense(server: FakeRucio, entry: Any) -> None:
     """An answer that is not Rucio's leaves the items as they are."""
     server.told["list_replicas"] = [entry]
     found = page()
@@ -166,15 +174,19 @@ def test_nonsense(server, entry):
         modifier_of(server, strict=True)(found)
 
 
+ODD_RSES: dict[str, list[Any]] = {
+    "list_rses": [[None], [{}], [{"rse": 5}], [{"rse": {}}], 5],
+    "get_rse": [None, [5], "x"],
+    "list_rse_attributes": [None, [5], "x"],
+}
+
+
 @pytest.mark.parametrize(
-    ("method", "odd"),
-    [
-        *(("list_rses", odd) for odd in ([None], [{}], [{"rse": 5}], [{"rse": {}}], 5)),
-        *(("get_rse", odd) for odd in (None, [5], "x")),
-        *(("list_rse_attributes", odd) for odd in (None, [5], "x")),
-    ],
+    ("method", "odd"), [(method, odd) for method, odds in ODD_RSES.items() for odd in odds]
 )
-def test_nonsense_about_rses(server, monkeypatch, method, odd):
+def test_nonsense_about_rses(
+    server: FakeRucio, monkeypatch: pytest.MonkeyPatch, method: Any, odd: Any
+) -> None:
     """So does nonsense about RSEs."""
     monkeypatch.setattr(FakeRucio, method, lambda *_: odd)
     found = page()
@@ -183,12 +195,12 @@ def test_nonsense_about_rses(server, monkeypatch, method, odd):
     assert not is_modified(found)
 
 
-def test_no_half_modified_page(server, monkeypatch):
+def test_no_half_modified_page(server: FakeRucio, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where one of several requests fails, or a function does, the whole page stays."""
     found = page(assets=2500)
     list_replicas = FakeRucio.list_replicas
 
-    def fail(self, dids, **options):
+    def fail(self: Any, dids: Any, **options: Any) -> Iterator[Any]:
         if len(dids) < 1000:
             raise DatabaseException("locked")
         return list_replicas(self, dids, **options)
@@ -200,7 +212,7 @@ def test_no_half_modified_page(server, monkeypatch):
     assert not is_modified(found)
     calls = []
 
-    def choose(copies):
+    def choose(copies: Any) -> str:
         calls.append(copies)
         if len(calls) == 5:
             raise KeyError("a bug of the user's")
@@ -211,7 +223,7 @@ def test_no_half_modified_page(server, monkeypatch):
     assert not is_modified(found)
 
 
-def test_expressions(server, clock):
+def test_expressions(server: FakeRucio, clock: Clock) -> None:
     """An expression is resolved once in minutes; plain names and schemes cost nothing."""
     modifier = modifier_of(server, prefer=["DISK-X", "tier=none", "tier=disk"], exclude="tier=none")
     for number in range(3):
@@ -223,7 +235,7 @@ def test_expressions(server, clock):
     assert sorted(server.asked_rses) == ["tier=disk", "tier=none"]
 
 
-def test_a_wrong_expression(server):
+def test_a_wrong_expression(server: FakeRucio) -> None:
     """A wrong expression is reported, and stops no other modifier."""
     modifier = Modifier(server)
     found = page()
@@ -240,7 +252,7 @@ def test_a_wrong_expression(server):
     "error",
     [RucioException("NOPE is no RSEType"), requests.ConnectionError("gone"), AccessDenied("no")],
 )
-def test_an_expression_that_fails(server, clock, error):
+def test_an_expression_that_fails(server: FakeRucio, clock: Clock, error: Any) -> None:
     """A question that fails is not asked again at once; all others are answered."""
     server.told["list_rses"] = error
     modifier = modifier_of(server, strict=True)
@@ -257,7 +269,7 @@ def test_an_expression_that_fails(server, clock, error):
     assert server.asked_rses[-1] == "tier=disk"
 
 
-def test_an_expression_that_rucio_cannot_read(server):
+def test_an_expression_that_rucio_cannot_read(server: FakeRucio) -> None:
     """An expression to which Rucio answers with an error of its own is the caller's."""
     server.told["list_rses"] = RucioException("NOPE is no RSEType")
     with pytest.raises(ConfigurationError, match=r"NOPE.*is 'rse_type=NOPE' an RSE expression\?"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import pystac
 import pytest
@@ -29,7 +30,7 @@ STAC = {key: DISK[key] for key in ("type", "platform", "rse_type")} | {"rse": "S
 
 
 @pytest.fixture
-def rucio():
+def rucio() -> FakeRucio:
     """A Rucio that knows the asset and its RSEs."""
     made = FakeRucio({DID("c", "/c/i/a.tif"): {"STAC": [HREF], "DISK": [COPY]}})
     made.attributes = {
@@ -40,12 +41,12 @@ def rucio():
 
 
 @pytest.fixture
-def modifier(rucio):
+def modifier(rucio: FakeRucio) -> Modifier:
     """A modifier that tells of storages."""
     return modifier_of(rucio, storage=True)
 
 
-def test_schemes(modifier, rucio):
+def test_schemes(modifier: Modifier, rucio: FakeRucio) -> None:
     """Items get a scheme of each RSE, each way refers to its own, and RSEs are asked for once."""
     for thing in (make_item(), make_item()):
         for _ in range(2):
@@ -59,7 +60,7 @@ def test_schemes(modifier, rucio):
     assert sorted(rucio.asked_rses) == ["DISK", "STAC"]
 
 
-def test_the_preferred_copy(modifier):
+def test_the_preferred_copy(modifier: Modifier) -> None:
     """With the copy in the href, the asset refers to the copy's storage."""
     thing = make_item()
     modifier.with_options(prefer="DISK")(thing)
@@ -67,7 +68,7 @@ def test_the_preferred_copy(modifier):
     assert thing["assets"]["a"]["alternate"]["STAC"]["storage:refs"] == ["STAC"]
 
 
-def test_pystac_reads_it(modifier):
+def test_pystac_reads_it(modifier: Modifier) -> None:
     """Pystac's own extension reads the schemes of an item that was handed over as object."""
     thing = pystac.Item.from_dict(make_item())
     modifier(thing)
@@ -76,7 +77,7 @@ def test_pystac_reads_it(modifier):
     assert StorageExtension.ext(thing.assets["a"]).refs == ["STAC"]
 
 
-def test_only_the_rses_that_are_shown(modifier, rucio):
+def test_only_the_rses_that_are_shown(modifier: Modifier, rucio: FakeRucio) -> None:
     """An RSE that is left out has no scheme, and is not asked for."""
     thing = make_item()
     modifier.with_options(only="DISK")(thing)
@@ -84,7 +85,7 @@ def test_only_the_rses_that_are_shown(modifier, rucio):
     assert (rucio.asked, rucio.asked_rses) == ([1], ["DISK"])
 
 
-def test_schemes_of_others(modifier):
+def test_schemes_of_others(modifier: Modifier) -> None:
     """Schemes of others stay, even where they have an RSE's name."""
     others = {"aws": {"type": "aws-s3", "platform": "x"}, "DISK": {"type": "x", "platform": "y"}}
     thing = make_item(properties={SCHEMES: copy.deepcopy(others)})
@@ -94,7 +95,7 @@ def test_schemes_of_others(modifier):
         assert thing["assets"]["a"]["alternate"]["DISK"]["storage:refs"] == ["DISK-rucio"]
 
 
-def test_another_version(modifier):
+def test_another_version(modifier: Modifier) -> None:
     """An item that uses another version of the extension gets its alternates only."""
     older = "https://stac-extensions.github.io/storage/v1.0.0/schema.json"
     thing = make_item(stac_extensions=[older], properties={"storage:platform": "AWS"})
@@ -106,14 +107,14 @@ def test_another_version(modifier):
 
 
 @pytest.mark.parametrize("odd", [None, 5, [], "x", {SCHEMES: None}, {SCHEMES: []}])
-def test_odd_properties(modifier, odd):
+def test_odd_properties(modifier: Modifier, odd: Any) -> None:
     """Odd properties keep nothing from the item."""
     thing = make_item(properties=odd)
     modifier(thing)
     assert thing["properties"][SCHEMES] == {"DISK": DISK, "STAC": STAC}
 
 
-def test_without_it(rucio):
+def test_without_it(rucio: FakeRucio) -> None:
     """Nothing is asked and nothing written unless it is wanted."""
     thing = make_item()
     Modifier(rucio)(thing)
@@ -121,7 +122,7 @@ def test_without_it(rucio):
     assert (rucio.asked, rucio.asked_rses) == ([1], [])
 
 
-def test_rucio_denies(modifier, rucio):
+def test_rucio_denies(modifier: Modifier, rucio: FakeRucio) -> None:
     """Where Rucio does not tell of its RSEs, the items stay as they are."""
     rucio.told["get_rse"] = AccessDenied("no")
     thing = make_item()
@@ -130,7 +131,7 @@ def test_rucio_denies(modifier, rucio):
     assert thing == make_item()
 
 
-def test_what_is_shown_of_an_rse():
+def test_what_is_shown_of_an_rse() -> None:
     """Only attributes that concern readers are shown, and only with values that fit."""
     attributes = {
         "DISK": True,
@@ -152,7 +153,7 @@ def test_what_is_shown_of_an_rse():
     }
 
 
-def test_nothing_is_changed_in_place():
+def test_nothing_is_changed_in_place() -> None:
     """The schemes that are given stay as they are."""
     before = {"aws": {"type": "aws-s3"}}
     with_schemes(before, {"DISK": DISK})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pytest
@@ -19,6 +20,11 @@ from tests.items import HREF, make_item
 
 from .modifying import modifier_of
 
+if TYPE_CHECKING:
+    from stac_client import Explanation
+    from stac_client._preference import Choice
+
+
 PFNS = {
     "STAC": [HREF],
     "DISK-A": ["root://a.org:1094//x", "davs://a.org:443/x"],
@@ -28,17 +34,17 @@ PFNS = {
 RESOLVED = {"tier=disk": {"DISK-A", "DISK-B"}, "tier=none": set(), "tier=tape": {"TAPE", "OTHER"}}
 
 
-def chosen_of(prefer, pfns=PFNS):
+def chosen_of(prefer: list[Any], pfns: Any = PFNS) -> Choice | None:
     """The choice."""
     return Selector(prefer, (), ()).choose(replicas_by_key(pfns).values(), RESOLVED)
 
 
-def smallest(copies):
+def smallest(copies: Any) -> Any:
     """Choose the RSE with the shortest URL."""
     return min(copies, key=lambda rse: (len(copies[rse][0]), rse))
 
 
-def none(_):
+def none(_: Any) -> None:
     """Choose none."""
 
 
@@ -60,20 +66,20 @@ def none(_):
         ([smallest], "TAPE"),
     ],
 )
-def test_choice(prefer, chosen):
+def test_choice(prefer: list[Any], chosen: str | None) -> None:
     """The first preference that a copy meets decides; of several copies the first by name."""
     choice = chosen_of(prefer)
     assert (choice and choice.replica.key) == chosen
 
 
-def test_what_a_chooser_gets():
+def test_what_a_chooser_gets() -> None:
     """A function gets every allowed RSE with its hrefs, the best first."""
-    given = []
+    given: list[Any] = []
     assert modified(prefer=given.append, only=["DISK-A", "TAPE"])["href"] == HREF
     assert given[0] == {"DISK-A": PFNS["DISK-A"], "TAPE": PFNS["TAPE"]}
 
 
-def test_a_chooser_names_an_rse_without_a_copy():
+def test_a_chooser_names_an_rse_without_a_copy() -> None:
     """A function that names an RSE without a copy is wrong, and is told so."""
     with pytest.raises(ConfigurationError, match="'NOWHERE'"):
         chosen_of([lambda _: "NOWHERE"])
@@ -86,7 +92,7 @@ WORDS = st.sampled_from([*PFNS, "NOWHERE", "davs", "https", *RESOLVED])
     st.sets(st.sampled_from([*PFNS])).map(lambda some: {rse: PFNS[rse] for rse in some}),
     st.lists(WORDS, max_size=4),
 )
-def test_the_order_is_respected(pfns, prefer):
+def test_the_order_is_respected(pfns: Any, prefer: list[Any]) -> None:
     """No replica meets an earlier preference than the chosen one does."""
     choice = chosen_of(prefer, pfns)
     chosen_at = prefer.index(choice.preference) if choice else len(prefer)
@@ -109,7 +115,7 @@ def test_the_order_is_respected(pfns, prefer):
         ([], ["tier=disk", "tier=tape", "STAC"], []),
     ],
 )
-def test_only_and_exclude(only, exclude, left):
+def test_only_and_exclude(only: list[Any], exclude: list[Any], left: list[Any]) -> None:
     """Only those of `only`, without those of `exclude`."""
     assert Selector((), only, exclude).shown(PFNS, RESOLVED) == left
 
@@ -129,27 +135,27 @@ def test_only_and_exclude(only, exclude, left):
         ("freespace>100", True),
     ],
 )
-def test_expressions(text, expression):
+def test_expressions(text: str, expression: bool) -> None:
     """An RSE's name and a scheme cost no request; an expression is resolved."""
     assert is_expression(text) is expression
 
 
 @pytest.mark.parametrize("option", ["prefer", "only", "exclude"])
 @pytest.mark.parametrize("value", [5, [5], "", [""], ["A", None], {"A"}, {"A": 1}])
-def test_wrong_options(option, value):
+def test_wrong_options(option: str, value: Any) -> None:
     """What is neither an RSE nor an expression is refused at once."""
     with pytest.raises(ConfigurationError, match=option):
         modifier_of(FakeRucio({}), **{option: value})
 
 
 @pytest.mark.parametrize("option", ["timeout_s", "cache_s"])
-def test_wrong_times(option):
+def test_wrong_times(option: str) -> None:
     """A time that is none is refused at once."""
     with pytest.raises(ConfigurationError, match=option):
         modifier_of(FakeRucio({}), **{option: -1})
 
 
-def modified(**options):
+def modified(**options: Any) -> dict[Any, Any]:
     """The asset after a modifier with options."""
     modifier = Modifier(FakeRucio({DID("c", "/c/i/a.tif"): PFNS}))
     found = make_item(assets={"a": {"href": HREF}})
@@ -160,13 +166,13 @@ def modified(**options):
     return once
 
 
-def test_a_single_preference_needs_no_list():
+def test_a_single_preference_needs_no_list() -> None:
     """A string or a function alone is a list of one."""
     assert modified(prefer="DISK-B") == modified(prefer=["DISK-B"])
     assert modified(prefer=smallest)["alternate:name"] == "TAPE"
 
 
-def test_only_writes_no_others():
+def test_only_writes_no_others() -> None:
     """With `only`, an asset shows the copies there; its own URL keeps its RSE's name."""
     assert modified(only="DISK-B") == {
         "href": HREF,
@@ -175,7 +181,7 @@ def test_only_writes_no_others():
     }
 
 
-def test_prefer_within_only():
+def test_prefer_within_only() -> None:
     """What is left out is not chosen, and the original is kept under its RSE's name."""
     asset = modified(prefer=["DISK-A", "DISK-B"], only="DISK-B")
     assert asset == {
@@ -186,7 +192,7 @@ def test_prefer_within_only():
     assert modified(prefer=["DISK-A"], exclude=["DISK-A"])["href"] == HREF
 
 
-def test_nothing_is_left():
+def test_nothing_is_left() -> None:
     """Where nothing is left to show, the asset only learns its RSE's name."""
     assert modified(only="NOWHERE") == {"href": HREF, "alternate:name": "STAC"}
 
@@ -202,7 +208,7 @@ i/a (c:/c/i/a.tif): DISK-A-davs becomes the href, because its scheme davs is pre
   * DISK-A-davs  davs://a.org:443/x"""
 
 
-def explained(assets=None, **options):
+def explained(assets: Any = None, **options: Any) -> Explanation:
     """The explanation of the only asset."""
     modifier = Modifier(FakeRucio({DID("c", "/c/i/a.tif"): PFNS})).with_options(**options)
     found = make_item(assets=assets or {"a": {"href": HREF}})
@@ -212,10 +218,11 @@ def explained(assets=None, **options):
     return explanation
 
 
-def test_explanation():
+def test_explanation() -> None:
     """An explanation names every candidate, what was left out, and the reason."""
     explanation = explained(prefer=["NOWHERE", "davs"], exclude="DISK-B")
     assert str(explanation) == PREFERRED
+    assert explanation.chosen
     assert explanation.chosen.rse == "DISK-A"
     assert explanation.did == DID("c", "/c/i/a.tif")
 
@@ -233,12 +240,12 @@ def test_explanation():
         ({"only": "A"}, "the href stays, because only and exclude leave no replica"),
     ],
 )
-def test_reasons(options, reason):
+def test_reasons(options: dict[Any, Any], reason: str) -> None:
     """Each choice has its reason."""
     assert explained(**options).reason == reason
 
 
-def test_reasons_without_replicas():
+def test_reasons_without_replicas() -> None:
     """An asset that Rucio does not know, or that has no replica, is explained as well."""
     assert explained({"b": {"href": HREF}}).reason.endswith("Rucio does not know the asset")
     modifier = Modifier(FakeRucio({DID("c", "/c/i/a.tif"): {}}))
@@ -246,7 +253,7 @@ def test_reasons_without_replicas():
     assert explanation.reason.endswith("no replica is available")
 
 
-def test_no_secret_is_explained():
+def test_no_secret_is_explained() -> None:
     """A signed URL is explained without its signature."""
     replicas = FakeRucio({DID("c", "/c/i/a.tif"): {"S3": ["https://s3.org/x?sig=SECRET"]}})
     (explanation,) = Modifier(replicas).explain(make_item())
@@ -274,7 +281,7 @@ MOUNTS = Mounts({DAVS: "/eos/rucio", ROOT: "/eos/"})
         (f"{ROOT}%2e%2e/a", "/eos/%2e%2e/a"),
     ],
 )
-def test_path(pfn, path):
+def test_path(pfn: str, path: str) -> None:
     """A PFN below a prefix is at the same place below its folder."""
     assert MOUNTS.path(pfn) == path
 
@@ -308,7 +315,7 @@ def test_path(pfn, path):
         "",
     ],
 )
-def test_no_path(pfn):
+def test_no_path(pfn: str) -> None:
     """What is not below a prefix, or would lead out of its folder, has no path."""
     assert MOUNTS.path(pfn) is None
 
@@ -323,7 +330,7 @@ PARTS = st.lists(
 
 
 @given(st.sampled_from([DAVS, ROOT]), st.lists(PARTS.map("".join), max_size=6).map("/".join))
-def test_nothing_escapes(prefix, rest):
+def test_nothing_escapes(prefix: Any, rest: Any) -> None:
     """Whatever a storage or a catalogue says, no path leads out of the folder."""
     path = MOUNTS.path(prefix + rest)
     if path is not None:
@@ -334,7 +341,7 @@ def test_nothing_escapes(prefix, rest):
 
 
 @given(st.lists(st.text(min_size=1).filter(lambda part: part not in {".", ".."}), min_size=1))
-def test_escaping_is_undone(parts):
+def test_escaping_is_undone(parts: list[Any]) -> None:
     """A file whose name had to be percent-encoded in its URL is found by its name."""
     try:
         url = DAVS + "/".join(quote(part, safe="") for part in parts)
@@ -346,7 +353,7 @@ def test_escaping_is_undone(parts):
         assert MOUNTS.path(url) is None
 
 
-def test_the_closest_prefix():
+def test_the_closest_prefix() -> None:
     """Of several prefixes the longest counts, with or without a slash at its end."""
     mounts = Mounts({"davs://h/a": "/a", "davs://h/a/b": PurePosixPath("/b"), "davs://h": "/h"})
     assert mounts.path("davs://h/a/b/x") == "/b/x"
@@ -366,13 +373,13 @@ def test_the_closest_prefix():
         ("", "/eos"),
     ],
 )
-def test_wrong_mounts(prefix, folder):
+def test_wrong_mounts(prefix: str, folder: str) -> None:
     """A prefix that is no URL, or a folder that is not absolute, is refused at once."""
     with pytest.raises(ConfigurationError, match="mounts"):
         modifier_of(FakeRucio({}), mounts={prefix: folder})
 
 
-def test_modifier_with_mounts():
+def test_modifier_with_mounts() -> None:
     """Of a preferred RSE that is mounted, the path is the href; otherwise it is an alternate."""
     href, pfn = "https://data.example.org/x.tif", f"{DAVS}c/i/a.tif"
     replicas = FakeRucio({DID("c", "/c/i/a.tif"): {"STAC": [href], "DISK": [pfn]}})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import warnings
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,8 +14,12 @@ from stac_client._replicas import Memory, run_together
 
 from .modifying import COPY, is_modified, modifier_of, page
 
+if TYPE_CHECKING:
+    from tests.client.modifying import Clock
+    from tests.fake_rucio import FakeRucio
 
-def test_jobs_run_together():
+
+def test_jobs_run_together() -> None:
     """Jobs run at the same time, as many as are allowed, and answer in their order."""
     barrier = threading.Barrier(4)
     jobs = [lambda each=each: (barrier.wait(10), each)[1] for each in range(8)]
@@ -22,12 +27,12 @@ def test_jobs_run_together():
     assert run_together([], timeout_s=1) == []
 
 
-def test_a_job_fails():
+def test_a_job_fails() -> None:
     """The first failure is raised at once, and jobs not yet begun stay undone."""
     done = []
     release = threading.Event()
 
-    def fail():
+    def fail() -> None:
         raise KeyError("x")
 
     jobs = [fail, *[lambda: release.wait(10)] * 4, *[lambda: done.append(1)] * 3]
@@ -37,12 +42,12 @@ def test_a_job_fails():
     assert done == []
 
 
-def test_a_job_is_late():
+def test_a_job_is_late() -> None:
     """What is late is left to itself, in a thread that does not hold up the end of Python."""
     release = threading.Event()
     names = []
 
-    def hang():
+    def hang() -> None:
         names.append(threading.current_thread().daemon)
         release.wait(10)
 
@@ -54,9 +59,9 @@ def test_a_job_is_late():
     assert time.monotonic() - started < 10  # it did not wait for the jobs
 
 
-def test_memory(clock):
+def test_memory(clock: Clock) -> None:
     """A memory keeps the latest answers, each for as long as who asks accepts it."""
-    memory = Memory(6, dict.fromkeys)
+    memory = Memory(6)
     memory.keep({"a": 1, "b": None})
     clock.now_s += 5
     memory.keep({"a": 4, "c": 3})
@@ -67,9 +72,9 @@ def test_memory(clock):
     assert memory.recall("ab", 60) == ({}, ["a", "b"])
 
 
-def test_memory_is_bounded():
+def test_memory_is_bounded() -> None:
     """However many answers come, no more are kept than the size, the latest among them."""
-    memory = Memory(10, dict.fromkeys)
+    memory = Memory(10)
     for number in range(100):
         memory.keep({number: number})
         found, _ = memory.recall(range(100), 60)
@@ -77,7 +82,7 @@ def test_memory_is_bounded():
         assert {*found} >= {*range(max(0, number - 4), number + 1)}
 
 
-def test_the_second_pass_costs_nothing(server, clock):
+def test_the_second_pass_costs_nothing(server: FakeRucio, clock: Clock) -> None:
     """What has just been asked is not asked again, nor by a modifier made from this one."""
     modifier = Modifier(server)
     modifier(page())
@@ -91,7 +96,7 @@ def test_the_second_pass_costs_nothing(server, clock):
     assert server.asked == [1, 1]
 
 
-def test_unknown_assets_are_remembered_too(server):
+def test_unknown_assets_are_remembered_too(server: FakeRucio) -> None:
     """That Rucio does not know an asset is remembered as well."""
     server.told["list_replicas"] = []
     modifier = Modifier(server)
@@ -102,7 +107,7 @@ def test_unknown_assets_are_remembered_too(server):
     assert server.asked == [1]
 
 
-def test_forgetting(server):
+def test_forgetting(server: FakeRucio) -> None:
     """The memory can be cleared, or not be used at all."""
     modifier = Modifier(server)
     for _ in range(2):
@@ -113,7 +118,7 @@ def test_forgetting(server):
     assert server.asked == [1] * 4
 
 
-def test_the_modifier_of_a_client_is_one_object_with_its_memory(server):
+def test_the_modifier_of_a_client_is_one_object_with_its_memory(server: FakeRucio) -> None:
     """Each use of `StacClient.modifier` is the same modifier, which remembers."""
     client = StacClient(server)
     for _ in range(2):
@@ -121,7 +126,7 @@ def test_the_modifier_of_a_client_is_one_object_with_its_memory(server):
     assert server.asked == [1]
 
 
-def test_many_threads(server):
+def test_many_threads(server: FakeRucio) -> None:
     """Any number of threads may use a modifier at the same time."""
     modifier = modifier_of(server, prefer=["tier=disk"])
     pages = [page(number % 5, assets=50) for number in range(40)]

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -22,7 +23,7 @@ SIZES = st.integers(0, 1000)
 STEPS = st.lists(st.tuples(st.sampled_from(["announce", "reached"]), SIZES), max_size=6)
 
 
-def outcome(key, state, reason="", *, with_did=True):
+def outcome(key: str, state: State, reason: str = "", *, with_did: bool = True) -> Outcome:
     """The outcome of an asset."""
     did = DID("alps", f"/alps/i/{key}.tif") if with_did else None
     return Outcome("alps", "i", key, state, reason, did, DATASET if with_did else None)
@@ -54,12 +55,12 @@ OUTCOMES = [
 
 
 @pytest.fixture
-def registration():
+def registration() -> Registration:
     """A registration with outcomes of each state."""
     return Registration(iter(OUTCOMES))
 
 
-def test_counts(registration):
+def test_counts(registration: Registration) -> None:
     """Each state is counted, in the order of the states; those without any are left out."""
     assert list(registration.counts.items()) == [
         (State.REGISTERED, 2),
@@ -71,18 +72,18 @@ def test_counts(registration):
     assert Registration(OUTCOMES[:1]).counts == {State.REGISTERED: 1}
 
 
-def test_dids(registration):
+def test_dids(registration: Registration) -> None:
     """The DIDs are those of the files that Rucio now has."""
     assert registration.dids == [OUTCOMES[0].did, OUTCOMES[3].did, OUTCOMES[5].did]
 
 
 @pytest.mark.parametrize("state", State)
-def test_by_state(registration, state):
+def test_by_state(registration: Registration, state: Any) -> None:
     """The outcomes of a state are those that have it, in their order."""
     assert registration.by_state(state) == [each for each in OUTCOMES if each.state is state]
 
 
-def test_repr(registration):
+def test_repr(registration: Registration) -> None:
     """It shows the counts in one line."""
     assert (
         repr(registration) == "<Registration: 2 registered, 1 already there, 1 skipped, 2 failed>"
@@ -91,27 +92,27 @@ def test_repr(registration):
     assert repr(Registration(OUTCOMES[:1] * 1234)) == "<Registration: 1,234 registered>"
 
 
-def test_raise_for_failed(registration):
+def test_raise_for_failed(registration: Registration) -> None:
     """The error gives the number of failures, and the first of them."""
     with pytest.raises(RequestError) as caught:
         registration.raise_for_failed()
     assert str(caught.value) == "2 of 6 assets: alps/i asset nir: failed: HTTP 404"
 
 
-def test_raise_for_failed_with_several_reasons(registration):
+def test_raise_for_failed_with_several_reasons(registration: Registration) -> None:
     """The error says how many different reasons there are."""
     more = Registration([*registration, outcome("vh2", State.FAILED, "HTTP 500")])
     with pytest.raises(RequestError, match=r"^3 of 7 assets: .*HTTP 404 \(2 different reasons in"):
         more.raise_for_failed()
 
 
-def test_raise_for_failed_without_failures(registration):
+def test_raise_for_failed_without_failures(registration: Registration) -> None:
     """What was skipped has not failed."""
     Registration(each for each in registration if each.state is not State.FAILED).raise_for_failed()
     Registration([]).raise_for_failed()
 
 
-def test_to_dicts(registration):
+def test_to_dicts(registration: Registration) -> None:
     """Plain dicts hold all that the outcomes hold, and are written as JSON."""
     dicts = registration.to_dicts()
     assert json.loads(json.dumps(dicts)) == dicts
@@ -143,18 +144,18 @@ def test_to_dicts(registration):
         ),
     ],
 )
-def test_an_outcome_as_text(each, text):
+def test_an_outcome_as_text(each: Outcome, text: str) -> None:
     """An outcome as text says what it is about, what became of it, and why."""
     assert str(each) == text
 
 
-def test_states_are_text():
+def test_states_are_text() -> None:
     """A state is compared with, and written as, its text."""
     assert State("already there") is State.ALREADY_THERE
     assert json.dumps(State.ALREADY_THERE) == '"already there"'
 
 
-def test_a_registration_says_first_what_failed():
+def test_a_registration_says_first_what_failed() -> None:
     """Counts come first, then what failed, then what was skipped, each reason once."""
     html = Registration(
         [
@@ -180,7 +181,7 @@ def test_a_registration_says_first_what_failed():
     assert "nir-1\n" not in html
 
 
-def test_a_registration_without_reasons():
+def test_a_registration_without_reasons() -> None:
     """Where nothing has to be explained, the counts are all."""
     html = Registration([outcome("red", State.REGISTERED)])._repr_html_()
     assert "1 registered" in html
@@ -188,7 +189,7 @@ def test_a_registration_without_reasons():
     assert "no assets" in Registration([])._repr_html_()
 
 
-def test_a_download_says_what_is_wrong_with_its_catalogue():
+def test_a_download_says_what_is_wrong_with_its_catalogue() -> None:
     """What could not be written of the catalogue is said below the counts, in parts as well."""
     done = DownloadOutcome("alps", "a", "red", State.DOWNLOADED, path=Path("red.tif"))
     downloads = Downloads([done], Path("catalog.json"), ["<b> was not written"])
@@ -198,7 +199,7 @@ def test_a_download_says_what_is_wrong_with_its_catalogue():
     assert downloads[:1].catalogue == downloads.catalogue
 
 
-def test_a_plan():
+def test_a_plan() -> None:
     """A plan has how much it is, what has to be looked up, the hosts and what is rejected."""
     page = Page(plan("no href", "data.example.org")._repr_html_())
     for text in (
@@ -216,7 +217,7 @@ def test_a_plan():
 
 
 @given(HOSTILE)
-def test_no_markup_of_a_catalogue_survives(text):
+def test_no_markup_of_a_catalogue_survives(text: str) -> None:
     """Whatever hosts, ids, keys and reasons hold, the page has the tags it always has."""
 
     def tags(said: str) -> list[object]:
@@ -227,7 +228,7 @@ def test_no_markup_of_a_catalogue_survives(text):
     assert tags(text) == tags("harmless")
 
 
-def test_a_file_of_known_size():
+def test_a_file_of_known_size() -> None:
     """A file counts from the beginning, and its bytes as they come."""
     tally = Tally()
     file = tally.expect(10)
@@ -238,7 +239,7 @@ def test_a_file_of_known_size():
     assert tally.progress == Progress(1, 1, 10, 10)
 
 
-def test_a_file_of_unknown_size():
+def test_a_file_of_unknown_size() -> None:
     """The bytes of a file that is larger than expected, or was not, are counted too."""
     tally = Tally()
     file = tally.expect()
@@ -249,7 +250,7 @@ def test_a_file_of_unknown_size():
     assert tally.progress == Progress(1, 1, 8, 8)
 
 
-def test_a_file_that_failed():
+def test_a_file_that_failed() -> None:
     """What fails is done, its bytes count no more, and it is done but once."""
     tally = Tally()
     tally.expect(7).done(there=True)
@@ -261,7 +262,7 @@ def test_a_file_that_failed():
 
 
 @given(st.lists(st.tuples(SIZES, STEPS, st.booleans()), max_size=8))
-def test_it_never_exceeds_its_totals(files):
+def test_it_never_exceeds_its_totals(files: list[Any]) -> None:
     """Whatever order things come in, what is done is never more than all."""
     tally = Tally()
     for size, steps, there in files:
@@ -277,11 +278,11 @@ def test_it_never_exceeds_its_totals(files):
     assert progress.bytes_done == progress.bytes_total >= 0
 
 
-def test_several_threads():
+def test_several_threads() -> None:
     """No count is lost where several threads count."""
     tally = Tally()
 
-    def count(_):
+    def count(_: Any) -> None:
         file = tally.expect(100)
         for size in range(101):
             file.reached(size)
@@ -292,7 +293,7 @@ def test_several_threads():
     assert tally.progress == Progress(200, 200, 20_000, 20_000)
 
 
-def test_reports():
+def test_reports() -> None:
     """A report is made only of what has changed."""
     reports: list[Progress] = []
     tally = Tally(reports.append)
@@ -303,7 +304,7 @@ def test_reports():
     assert reports == [Progress(0, 0, 0, 0), Progress(1, 1, 1, 1)]
 
 
-def test_progress():
+def test_progress() -> None:
     """Progress is a bar with the files and, as soon as any are known, the bytes."""
     page = Page(Progress(3, 12, 1_500_000, 6_000_000)._repr_html_())
     assert ("progress", [("max", "12"), ("value", "3")]) in page.tags

@@ -7,6 +7,7 @@ import os
 import pickle
 import threading
 from json import JSONDecodeError
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
@@ -24,6 +25,10 @@ from stac_client import (
 )
 from stac_client._rucio import REQUEST_DIDS, RETRY_S, Rucio, batched, grouped
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
 LOCKED = DatabaseException("(sqlite3.OperationalError) database is locked\n[SQL: INSERT …]")
 TOO_LONG = RucioException("no error information passed (http status code: 504)")
 AWAY = requests.ConnectionError("[Errno 111] Connection refused")
@@ -37,22 +42,22 @@ class FakeClient:
     account = "root"
     host = "https://rucio.example.org"
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.session = requests.Session()
 
 
 class Sender(Rucio):
     """Sends what does not look at its client."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__(FakeClient())
 
-    def send(self, values, request):  # type: ignore[override]  # it says itself what it does
+    def send(self, values: Any, request: Any) -> list[tuple[Any, StacRucioError]]:  # type: ignore[override]  # it says itself what it does
         """Send all values."""
         return super().send("sending", values, lambda part, _: request(part))
 
 
-def ask(request):
+def ask(request: Callable[..., Any]) -> Any:
     """Ask once, and again where that may help."""
     return Rucio(FakeClient()).ask("sending", lambda _: request())
 
@@ -60,22 +65,22 @@ def ask(request):
 class Clock:
     """A clock that only moves when somebody sleeps."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.now = 0.0
         self.pauses: list[float] = []
 
-    def monotonic(self):
+    def monotonic(self) -> float:
         """The time in seconds."""
         return self.now
 
-    def sleep(self, seconds):
+    def sleep(self, seconds: Any) -> None:
         """Let time pass."""
         self.pauses.append(seconds)
         self.now += seconds
 
 
 @pytest.fixture
-def pauses(monkeypatch):
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The pauses in seconds, which take no time."""
     clock = Clock()
     monkeypatch.setattr(_rucio, "time", clock)
@@ -89,12 +94,12 @@ def pauses(monkeypatch):
 class BusyServer:
     """Refuses with each of these errors in turn, then takes everything."""
 
-    def __init__(self, *errors):
+    def __init__(self, *errors: Any) -> None:
         """Take the errors."""
         self.errors = [*errors]
         self.sizes: list[int] = []
 
-    def request(self, values=()):
+    def request(self, values: Any = ()) -> str:
         """Take a request, or refuse it as Rucio's client does."""
         self.sizes.append(len(values))
         if self.errors:
@@ -120,7 +125,7 @@ class BusyServer:
         JSONDecodeError("Unterminated string", '{"na', 1),
     ],
 )
-def test_what_may_pass(pauses, error):
+def test_what_may_pass(pauses: list[float], error: Any) -> None:
     """A busy database or server is asked again after pauses that become longer."""
     assert ask(BusyServer(error, error, error).request) == "taken"
     assert len(pauses) == 3
@@ -137,7 +142,7 @@ def test_what_may_pass(pauses, error):
         KeyError("rse"),
     ],
 )
-def test_what_does_not_pass(pauses, error):
+def test_what_does_not_pass(pauses: list[float], error: Any) -> None:
     """What lies in the request is raised at once, even if it is named like something else."""
     server = BusyServer(error)
     with pytest.raises(RequestError):
@@ -146,7 +151,9 @@ def test_what_does_not_pass(pauses, error):
 
 
 @pytest.mark.parametrize(("error", "kind"), [(LOCKED, RequestError), (AWAY, UnreachableError)])
-def test_patience_ends(pauses, error, kind):
+def test_patience_ends(
+    pauses: list[float], error: Any, kind: type[RequestError | UnreachableError]
+) -> None:
     """What does not pass is an error in the end, and no server is given up for a minute."""
     with pytest.raises(kind) as caught:
         ask(BusyServer(*[error] * 99).request)
@@ -163,14 +170,14 @@ def test_patience_ends(pauses, error, kind):
         requests.exceptions.InvalidURL("no host"),
     ],
 )
-def test_where_asking_again_changes_nothing(pauses, error):
+def test_where_asking_again_changes_nothing(pauses: list[float], error: Any) -> None:
     """A name that leads nowhere, a certificate or a URL is as wrong a minute later."""
     with pytest.raises(UnreachableError, match="rucio_host"):
         ask(BusyServer(error).request)
     assert pauses == []
 
 
-def test_no_patience_where_none_is_wanted(pauses):
+def test_no_patience_where_none_is_wanted(pauses: list[float]) -> None:
     """`retry_s=0` asks once."""
     rucio = Rucio(FakeClient(), retry_s=0)
     with pytest.raises(UnreachableError):
@@ -178,7 +185,9 @@ def test_no_patience_where_none_is_wanted(pauses):
     assert pauses == []
 
 
-def test_the_environment_has_the_default(pauses, monkeypatch):
+def test_the_environment_has_the_default(
+    pauses: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """`STAC_RUCIO_RETRY_S` is what is not said in the call; nonsense is told."""
     monkeypatch.setenv("STAC_RUCIO_RETRY_S", "2")
     with pytest.raises(UnreachableError):
@@ -189,7 +198,7 @@ def test_the_environment_has_the_default(pauses, monkeypatch):
         Rucio(FakeClient())
 
 
-def test_hints_are_apart_from_messages():
+def test_hints_are_apart_from_messages() -> None:
     """An error says what to do, and that can be left away."""
     with pytest.raises(UnreachableError) as caught:
         Rucio(FakeClient(), retry_s=0).ask("sending", lambda _: BusyServer(AWAY).request())
@@ -198,7 +207,7 @@ def test_hints_are_apart_from_messages():
     assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)  # noqa: S301
 
 
-def test_a_busy_database_takes_large_requests(pauses):
+def test_a_busy_database_takes_large_requests(pauses: list[float]) -> None:
     """That a database is busy says nothing of how much it takes in one request."""
     server = BusyServer(LOCKED, LOCKED)
     sender = Sender()
@@ -212,7 +221,7 @@ def test_a_busy_database_takes_large_requests(pauses):
     "error",
     [LOCKED, RucioException("no error information passed (http status code: 503)")],
 )
-def test_a_server_that_stays_busy_is_not_asked_in_halves(pauses, error):
+def test_a_server_that_stays_busy_is_not_asked_in_halves(pauses: list[float], error: Any) -> None:
     """What the server is too busy for is refused as a whole."""
     server = BusyServer(*[error] * 99)
     refused = Sender().send([*range(1000)], server.request)
@@ -224,13 +233,13 @@ def test_a_server_that_stays_busy_is_not_asked_in_halves(pauses, error):
 class SlowServer:
     """Behind a proxy that waits for so many values and no more."""
 
-    def __init__(self, most):
+    def __init__(self, most: Any) -> None:
         """Take the most values that it is quick enough for."""
         self.most = most
         self.sizes: list[int] = []
         self.taken: list[int] = []
 
-    def request(self, values):
+    def request(self, values: Any) -> None:
         """Take a request, or let the proxy end it."""
         self.sizes.append(len(values))
         if len(values) > self.most:
@@ -239,7 +248,7 @@ class SlowServer:
 
 
 @pytest.mark.parametrize("most", [999, 300, 64, 50])
-def test_a_proxy_that_does_not_wait_for_large_requests(most):
+def test_a_proxy_that_does_not_wait_for_large_requests(most: int) -> None:
     """What takes longer than a proxy waits is sent in halves, and their size is remembered."""
     server = SlowServer(most)
     sender = Sender()
@@ -251,7 +260,7 @@ def test_a_proxy_that_does_not_wait_for_large_requests(most):
 
 
 @pytest.mark.parametrize("count", [1, 3, 1000, 5000])
-def test_a_server_that_is_too_slow_for_anything(pauses, count):
+def test_a_server_that_is_too_slow_for_anything(pauses: list[float], count: int) -> None:
     """A server that is too slow even for few files is left alone after a handful of requests."""
     server = SlowServer(0)
     refused = Sender().send([*range(count)], server.request)
@@ -264,11 +273,11 @@ def test_a_server_that_is_too_slow_for_anything(pauses, count):
     assert f"even for {server.sizes[-1]} at a time; raise its time limit" in min(reasons)
 
 
-def test_what_was_taken_before_it_became_too_slow():
+def test_what_was_taken_before_it_became_too_slow() -> None:
     """What a server has taken before it became too slow is not refused."""
     server = SlowServer(1000)
 
-    def request(values):
+    def request(values: Any) -> None:
         server.request(values)
         server.most = 0
 
@@ -277,7 +286,7 @@ def test_what_was_taken_before_it_became_too_slow():
     assert sorted([*server.taken, *(value for value, _ in refused)]) == [*range(3000)]
 
 
-def test_a_refusal_that_reads_like_a_proxys():
+def test_a_refusal_that_reads_like_a_proxys() -> None:
     """What Rucio refuses is searched for in halves, whatever names are in its message."""
     server = BusyServer(*[InvalidObject(str(TOO_LONG))] * 2)
     ((value, _),) = Sender().send([1, 2], server.request)
@@ -291,7 +300,7 @@ def test_a_refusal_that_reads_like_a_proxys():
 class Server:
     """Takes all values of a request or none: none if there are too many, or a bad one."""
 
-    def __init__(self, bad=(), most=REQUEST_DIDS, error=InvalidObject):
+    def __init__(self, bad: Any = (), most: Any = REQUEST_DIDS, error: Any = InvalidObject) -> None:
         """Say what is refused."""
         self.bad = frozenset(bad)
         self.most = most
@@ -299,7 +308,7 @@ class Server:
         self.sizes: list[int] = []
         self.taken: list[int] = []
 
-    def request(self, values):
+    def request(self, values: Any) -> None:
         """Take a request, or refuse it as Rucio's client does."""
         self.sizes.append(len(values))
         if len(values) > self.most:
@@ -313,7 +322,7 @@ class Server:
 
 
 @given(st.lists(st.integers(), max_size=30), st.integers(1, 12))
-def test_batched(values, size):
+def test_batched(values: list[Any], size: int) -> None:
     """Batches hold all values in their order, and are full but for the last."""
     batches = list(batched(iter(values), size))
     assert [value for batch in batches for value in batch] == values
@@ -321,7 +330,7 @@ def test_batched(values, size):
     assert all(0 < len(batch) <= size for batch in batches)
 
 
-def test_batched_does_not_read_ahead():
+def test_batched_does_not_read_ahead() -> None:
     """Only the values of a batch are taken when it is asked for."""
     values = iter(range(10))
     batches = batched(values, 3)
@@ -329,13 +338,13 @@ def test_batched_does_not_read_ahead():
     assert next(values) == 3
 
 
-def test_batches_are_as_large_as_rucio_takes():
+def test_batches_are_as_large_as_rucio_takes() -> None:
     """By default a batch has as many values as Rucio takes DIDs."""
     assert [len(batch) for batch in batched(range(2001))] == [1000, 1000, 1]
 
 
 @given(st.lists(st.integers()), st.integers(1, 5))
-def test_grouped(values, modulus):
+def test_grouped(values: list[Any], modulus: int) -> None:
     """Groups hold all values in their order, by their keys in the order of their first."""
     groups = grouped(values, lambda value: value % modulus)
     assert list(groups) == list(dict.fromkeys(value % modulus for value in values))
@@ -355,7 +364,7 @@ def test_grouped(values, modulus):
     st.integers(1, 1200),
     st.sampled_from([InvalidObject, DatabaseException]),
 )
-def test_every_value_is_sent_once_or_refused(count_and_bad, most, error):
+def test_every_value_is_sent_once_or_refused(count_and_bad: Any, most: int, error: Any) -> None:
     """Every value is taken exactly once, or refused with its own reason; whatever was bad."""
     count, bad = count_and_bad
     server = Server(bad, most, error)
@@ -368,13 +377,13 @@ def test_every_value_is_sent_once_or_refused(count_and_bad, most, error):
 
 
 @given(st.lists(st.sampled_from(["ok", "bad", "denied", "gone"]), max_size=60), st.data())
-def test_all_kinds_of_errors(kinds, data):
+def test_all_kinds_of_errors(kinds: list[Any], data: st.DataObject) -> None:
     """Whatever errors come, every value is taken exactly once or refused with a reason."""
     values = list(enumerate(kinds))
     values = data.draw(st.permutations(values))
     taken = []
 
-    def request(part):
+    def request(part: Any) -> None:
         found = {kind for _, kind in part}
         for kind, error in (("gone", UnreachableError), ("denied", AccessError)):
             if kind in found:
@@ -389,21 +398,21 @@ def test_all_kinds_of_errors(kinds, data):
         assert {kind for (_, kind), _ in refused} <= {"bad"}
 
 
-def test_nothing():
+def test_nothing() -> None:
     """Nothing to send is no request."""
     server = Server()
     assert Sender().send([], server.request) == []
     assert server.sizes == []
 
 
-def test_the_values_are_not_changed():
+def test_the_values_are_not_changed() -> None:
     """The list that is sent stays as it is."""
     values = list(range(100))
     Sender().send(values, Server(bad=[50]).request)
     assert values == list(range(100))
 
 
-def test_one_bad_value_costs_few_requests():
+def test_one_bad_value_costs_few_requests() -> None:
     """One bad value among 1,000 is found by halving."""
     server = Server(bad=[777])
     ((value, reason),) = Sender().send(list(range(1000)), server.request)
@@ -413,11 +422,11 @@ def test_one_bad_value_costs_few_requests():
 
 
 @pytest.mark.parametrize("error", [AccessError, ConfigurationError, UnreachableError])
-def test_what_is_not_the_values_fault(error):
+def test_what_is_not_the_values_fault(error: Any) -> None:
     """What no smaller request would change is not tried in halves; it concerns all in it."""
     sizes = []
 
-    def request(part):
+    def request(part: Any) -> None:
         sizes.append(len(part))
         raise error("not you")
 
@@ -427,10 +436,10 @@ def test_what_is_not_the_values_fault(error):
     assert all(type(reason) is error for _, reason in refused)
 
 
-def test_errors_of_others_are_not_swallowed():
+def test_errors_of_others_are_not_swallowed() -> None:
     """What is no error of this package ends the sending."""
 
-    def request(_):
+    def request(_: Any) -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -440,7 +449,7 @@ def test_errors_of_others_are_not_swallowed():
 # What it remembers.
 
 
-def test_it_remembers_what_the_database_took():
+def test_it_remembers_what_the_database_took() -> None:
     """A size that the database refused is not tried again."""
     server = Server(most=300)
     sender = Sender()
@@ -452,7 +461,7 @@ def test_it_remembers_what_the_database_took():
     assert len(server.taken) == 3000
 
 
-def test_it_remembers_nothing_else():
+def test_it_remembers_nothing_else() -> None:
     """A bad value says nothing of the size of requests."""
     sender = Sender()
     sender.send(list(range(1000)), Server(bad=[3]).request)
@@ -461,7 +470,7 @@ def test_it_remembers_nothing_else():
     assert server.sizes == [1000]
 
 
-def test_a_size_once_learnt_does_not_grow():
+def test_a_size_once_learnt_does_not_grow() -> None:
     """What was cut before the database refused it makes later requests no larger again."""
     sender = Sender()
     sender.send(list(range(2000)), Server(most=250).request)
@@ -470,7 +479,7 @@ def test_a_size_once_learnt_does_not_grow():
     assert server.sizes == [250] * 4
 
 
-def test_requests_do_not_become_tiny():
+def test_requests_do_not_become_tiny() -> None:
     """A single value that the database refuses does not make all later requests tiny."""
     sender = Sender()
     bad = Server(bad=[3], error=DatabaseException)
@@ -481,7 +490,7 @@ def test_requests_do_not_become_tiny():
     assert server.sizes == [50] * 20
 
 
-def test_senders_do_not_share():
+def test_senders_do_not_share() -> None:
     """What one sender learnt of its server is not true for another."""
     Sender().send(list(range(1000)), Server(most=100).request)
     server = Server()
@@ -489,7 +498,7 @@ def test_senders_do_not_share():
     assert server.sizes == [1000]
 
 
-def test_reasons_are_errors_of_this_package():
+def test_reasons_are_errors_of_this_package() -> None:
     """A reason is an error that keeps what Rucio said as its cause."""
     ((_, reason),) = Sender().send([1], Server(bad=[1]).request)
     assert isinstance(reason, StacRucioError)
@@ -499,13 +508,13 @@ def test_reasons_are_errors_of_this_package():
 # Threads, processes, copies.
 
 
-def test_each_thread_has_a_client_of_its_own():
+def test_each_thread_has_a_client_of_its_own() -> None:
     """Requests at the same time have different clients and connections; later ones have those."""
     rucio = Rucio(FakeClient())
     both = threading.Barrier(2)
     used = []
 
-    def request(client):
+    def request(client: Any) -> None:
         used.append(client)
         both.wait(10)
 
@@ -519,7 +528,7 @@ def test_each_thread_has_a_client_of_its_own():
     assert len({id(client.session) for client in used}) == 2
 
 
-def test_a_child_has_connections_of_its_own(monkeypatch):
+def test_a_child_has_connections_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """After a fork no connection of the parent is used."""
     rucio = Rucio(FakeClient())
     before = rucio.ask("asking", lambda client: client.session)
@@ -531,7 +540,7 @@ def test_a_child_has_connections_of_its_own(monkeypatch):
     assert rucio.ask("asking", lambda client: client.session) is child
 
 
-def test_pickled_and_copied():
+def test_pickled_and_copied() -> None:
     """A pickled one asks with connections of its own; a copy is the same."""
     rucio = Rucio(FakeClient(), retry_s=3)
     assert copy.deepcopy(rucio) is rucio
@@ -541,7 +550,7 @@ def test_pickled_and_copied():
     assert ours is not other
 
 
-def test_a_time_limit_is_for_its_requests_alone():
+def test_a_time_limit_is_for_its_requests_alone() -> None:
     """Nobody else who uses the client gets the limit."""
     client = FakeClient()
     client.timeout = 600

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,7 +21,7 @@ from stac_policy.naming import DID
 from stac_policy.settings import SOURCE_PROTOCOL
 
 
-def protocol(**changed):
+def protocol(**changed: Any) -> dict[Any, Any]:
     """A protocol of Rucio's for one host."""
     return {
         "scheme": "https",
@@ -31,14 +33,14 @@ def protocol(**changed):
     }
 
 
-def placed(url, protocols):
+def placed(url: Any, protocols: Any) -> Any:
     """An asset at a URL, with its PFN or why it has none."""
     did, dataset = DID("c", "/c/i/a"), DID("c", "/c/i")
     return with_pfn(Asset("c", "i", "a", did, dataset, url, "", None, Checksums()), protocols)
 
 
 @given(st.sampled_from(["http", "https"]), st.text("ab/?=&%+()$.:", max_size=20))
-def test_our_protocol_keeps_every_url(scheme, rest):
+def test_our_protocol_keeps_every_url(scheme: Any, rest: str) -> None:
     """With it, the PFN is the URL, byte for byte."""
     ours = [protocol(scheme=name, impl=SOURCE_PROTOCOL) for name in ("http", "https")]
     url = f"{scheme}://other.example.org/{rest}"
@@ -58,7 +60,7 @@ def test_our_protocol_keeps_every_url(scheme, rest):
         ),
     ],
 )
-def test_rucios_protocols_need_the_port(url, pfn):
+def test_rucios_protocols_need_the_port(url: str, pfn: str) -> None:
     """A URL that such a protocol can hold gets its port."""
     assert placed(url, [protocol()]).url == pfn
 
@@ -75,14 +77,14 @@ def test_rucios_protocols_need_the_port(url, pfn):
         ("http://data.example.org/archive/b.tif", "no protocol for http"),
     ],
 )
-def test_what_rucios_protocols_cannot_hold(url, reason):
+def test_what_rucios_protocols_cannot_hold(url: str, reason: str) -> None:
     """What they would change is refused, with the reason."""
     outcome = placed(url, [protocol()])
     assert outcome.state is State.SKIPPED
     assert reason in outcome.reason
 
 
-def test_priorities_of_an_upgraded_server():
+def test_priorities_of_an_upgraded_server() -> None:
     """A priority of 0 switches off before Rucio 39, and is the highest of all since."""
     protocol = source_protocol("https") | {"domains": source_domains("38.6.4")}
     assert [*wrong_priorities(protocol, "38.6.4")] == []

@@ -42,33 +42,33 @@ CONFIG = ("assets", "levels-deprecated", "rucio:config")
 PROPERTIES = ("properties",)
 
 
-def accepts(document):
+def accepts(document: Any) -> bool:
     """Tell what the schema says of a document."""
     return jsonschema.Draft7Validator(SCHEMA).is_valid(document)
 
 
-def fields_at(document, place):
+def fields_at(document: Any, place: tuple[Any, ...]) -> Any:
     """The fields at a place of a document."""
     for key in place:
         document = document[key]
     return document
 
 
-def changed(document, place, field, value):
+def changed(document: Any, place: tuple[Any, ...], field: str, value: Any) -> Any:
     """The document with another value of a field that it has."""
     document = without(document, place, field)
     fields_at(document, place)[field] = value
     return document
 
 
-def without(document, place, field):
+def without(document: Any, place: Any, field: Any) -> Any:
     """The document without a field that it has."""
     document = copy.deepcopy(document)
     del fields_at(document, place)[field]
     return document
 
 
-def with_collection_asset(**fields):
+def with_collection_asset(**fields: Any) -> dict[Any, Any]:
     """The collection with an asset."""
     asset = {"href": "https://data.example.org/gauges.csv", **fields}
     return {**COLLECTION, "assets": {"gauges": asset}}
@@ -77,7 +77,7 @@ def with_collection_asset(**fields):
 # The schema.
 
 
-def test_schema():
+def test_schema() -> None:
     """The schema is one of draft 7, under the identifier that it asks for."""
     jsonschema.Draft7Validator.check_schema(SCHEMA)
     assert SCHEMA["$id"].removesuffix("#") == IDENTIFIER
@@ -88,7 +88,7 @@ def test_schema():
 
 
 @pytest.mark.parametrize("document", [ITEM, COLLECTION], ids=["item", "collection"])
-def test_examples(document):
+def test_examples(document: Any) -> None:
     """The examples are valid STAC 1.1.0 and use the extension; nothing is fetched for that."""
     validator = JsonSchemaSTACValidator()
     validator.schema_cache[IDENTIFIER] = SCHEMA
@@ -100,7 +100,7 @@ def test_examples(document):
     assert set(validator.schema_cache) == at_hand
 
 
-def test_alternates_of_the_example():
+def test_alternates_of_the_example() -> None:
     """The copies are written as the client writes them, and the item declares that extension."""
     href = ASSETS["levels"]["href"]
     bare = without(without(ASSETS, ["levels"], "alternate"), ["levels"], "alternate:name")["levels"]
@@ -112,58 +112,58 @@ def test_alternates_of_the_example():
 
 @pytest.mark.parametrize("value", WRONG_SCOPES)
 @pytest.mark.parametrize("place", [ASSET, CONFIG, PROPERTIES])
-def test_wrong_scopes(place, value):
+def test_wrong_scopes(place: tuple[Any, ...], value: Any) -> None:
     """A scope is text of letters, digits and a few signs."""
     assert not accepts(changed(ITEM, place, "rucio:scope", value))
 
 
 @pytest.mark.parametrize("value", WRONG_NAMES)
 @pytest.mark.parametrize("place", [ASSET, CONFIG, PROPERTIES])
-def test_wrong_names(place, value):
+def test_wrong_names(place: tuple[Any, ...], value: Any) -> None:
     """A name is text without white space."""
     assert not accepts(changed(ITEM, place, "rucio:name", value))
 
 
 @pytest.mark.parametrize("value", WRONG_SIZES)
 @pytest.mark.parametrize("place", [ONLY_RUCIO, CONFIG])
-def test_wrong_sizes(place, value):
+def test_wrong_sizes(place: tuple[Any, ...], value: Any) -> None:
     """A size is a whole number, not below 0."""
     assert not accepts(changed(ITEM, place, "rucio:size", value))
 
 
 @pytest.mark.parametrize("value", WRONG_ADLER32S)
 @pytest.mark.parametrize("place", [ASSET, CONFIG])
-def test_wrong_adler32s(place, value):
+def test_wrong_adler32s(place: tuple[Any, ...], value: Any) -> None:
     """An Adler-32 is eight hex digits."""
     assert not accepts(changed(ITEM, place, "rucio:adler32", value))
 
 
-def test_upper_case_adler32():
+def test_upper_case_adler32() -> None:
     """Only the older form may have upper-case digits."""
     assert not accepts(changed(ITEM, ASSET, "rucio:adler32", ADLER32.upper()))
     assert accepts(changed(ITEM, CONFIG, "rucio:adler32", ADLER32.upper()))
 
 
 @pytest.mark.parametrize("value", WRONG_MD5S)
-def test_wrong_md5s(value):
+def test_wrong_md5s(value: Any) -> None:
     """An MD5 is 32 lower-case hex digits."""
     assert not accepts(changed(ITEM, ASSET, "rucio:md5", value))
 
 
 @pytest.mark.parametrize("value", [None, 7, True, "", "rucio:size", []])
-def test_wrong_configs(value):
+def test_wrong_configs(value: Any) -> None:
     """The older form is an object."""
     assert not accepts(changed(ITEM, CONFIG[:-1], "rucio:config", value))
 
 
 @pytest.mark.parametrize("value", WRONG_TEXTS)
-def test_wrong_hosts(value):
+def test_wrong_hosts(value: Any) -> None:
     """The host of the older form is text."""
     assert not accepts(changed(ITEM, CONFIG, "rucio:host", value))
 
 
 @pytest.mark.parametrize("value", WRONG_SCHEMES)
-def test_wrong_schemes(value):
+def test_wrong_schemes(value: Any) -> None:
     """The scheme of the older form is that of a URL, without anything after it."""
     assert not accepts(changed(ITEM, CONFIG, "rucio:scheme", value))
 
@@ -171,12 +171,12 @@ def test_wrong_schemes(value):
 @pytest.mark.parametrize(
     ("field", "values"), [("rucio:scope", WRONG_SCOPES), ("rucio:name", WRONG_NAMES)]
 )
-def test_wrong_dids_of_collections(field, values):
+def test_wrong_dids_of_collections(field: str, values: list[Any]) -> None:
     """A collection has scope and name as items have."""
     assert not any(accepts(changed(COLLECTION, (), field, value)) for value in values)
 
 
-def test_assets_of_collections():
+def test_assets_of_collections() -> None:
     """The assets of a collection are held to the same."""
     assert accepts(with_collection_asset(**{"rucio:size": 20, "rucio:adler32": ADLER32}))
     assert not accepts(with_collection_asset(**{"rucio:size": -1}))
@@ -185,7 +185,7 @@ def test_assets_of_collections():
 
 @pytest.mark.parametrize("field", ["rucio:scope", "rucio:name"])
 @pytest.mark.parametrize("validator", [jsonschema.Draft7Validator, jsonschema.Draft202012Validator])
-def test_half_dids(validator, field):
+def test_half_dids(validator: Any, field: str) -> None:
     """Scope and name come together, whichever draft a validator takes the schema for."""
     for document, place in ((ITEM, ASSET), (ITEM, PROPERTIES), (COLLECTION, ())):
         assert validator(SCHEMA).is_valid(document)
@@ -196,21 +196,21 @@ def test_half_dids(validator, field):
     ("field", "value"),
     [("rucio:size", 20), ("rucio:adler32", ADLER32), ("rucio:md5", MD5), ("rucio:config", {})],
 )
-def test_fields_of_files_elsewhere(field, value):
+def test_fields_of_files_elsewhere(field: str, value: Any) -> None:
     """Only assets have sizes, checksums and the older form."""
     assert accepts(with_collection_asset(**{field: value}))
     assert not accepts({**COLLECTION, field: value})
     assert not accepts({**ITEM, "properties": {**ITEM["properties"], field: value}})
 
 
-def test_unknown_fields():
+def test_unknown_fields() -> None:
     """A field with the prefix that the extension does not have is refused; others are free."""
     assert not accepts(with_collection_asset(**{"rucio:sice": 20}))
     assert accepts(with_collection_asset(**{"file:size": 20, "rucios:size": "20"}))
 
 
 @pytest.mark.parametrize("document", [ITEM, COLLECTION], ids=["item", "collection"])
-def test_undeclared(document):
+def test_undeclared(document: Any) -> None:
     """A document that does not name the extension is none of it."""
     assert not accepts(changed(document, (), "stac_extensions", []))
     assert not accepts(changed(document, (), "stac_extensions", IDENTIFIER))
@@ -218,7 +218,7 @@ def test_undeclared(document):
 
 
 @pytest.mark.parametrize("document", [ITEM, COLLECTION], ids=["item", "collection"])
-def test_other_documents(document):
+def test_other_documents(document: Any) -> None:
     """Only items and collections can use the extension."""
     assert not accepts(changed(document, (), "type", "Catalog"))
     assert not accepts(without(document, (), "type"))
@@ -226,14 +226,14 @@ def test_other_documents(document):
 
 
 @pytest.mark.parametrize("field", ["properties", "assets"])
-def test_parts_of_items(field):
+def test_parts_of_items(field: str) -> None:
     """An item has properties and assets."""
     assert not accepts(changed(ITEM, (), field, []))
     assert not accepts(without(ITEM, (), field))
 
 
 @pytest.mark.parametrize("value", [None, 7, "levels.csv", []])
-def test_assets_that_are_none(value):
+def test_assets_that_are_none(value: Any) -> None:
     """An asset is an object, and so is what holds them."""
     assert not accepts(changed(ITEM, ASSET[:-1], ASSET[-1], value))
     assert not accepts({**COLLECTION, "assets": value})
@@ -242,7 +242,7 @@ def test_assets_that_are_none(value):
 # The examples, and what the client reads in them.
 
 
-def test_dids_of_the_examples():
+def test_dids_of_the_examples() -> None:
     """They are those that the names of the project give."""
     assets = {asset.key: asset for asset in select_assets(ITEM)}
     assert set(assets) == set(ASSETS)
@@ -272,7 +272,7 @@ def test_dids_of_the_examples():
         ("levels-deprecated", Checksums(adler32=ADLER32)),
     ],
 )
-def test_sizes_and_checksums_of_the_examples(key, expected):
+def test_sizes_and_checksums_of_the_examples(key: str, expected: Checksums) -> None:
     """The client reads them in each form, and they are those of the file described."""
     found = checksums_of(ASSETS[key])
     assert found == expected

@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Sequence
 from html.parser import HTMLParser
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -48,21 +49,21 @@ class Page(HTMLParser):
         self.feed(page)
         self.close()
 
-    def handle_starttag(self, tag, attrs):
+    def handle_starttag(self, tag: Any, attrs: Any) -> None:
         """Note where an element begins."""
         self.tags.append((tag, attrs) if attrs else tag)
 
-    def handle_endtag(self, tag):
+    def handle_endtag(self, tag: Any) -> None:
         """Note where an element ends."""
         self.tags.append(f"/{tag}")
 
-    def handle_comment(self, data):
+    def handle_comment(self, data: Any) -> None:
         """Note what is no element and no text."""
         self.tags.append(("other", data))
 
     handle_decl = unknown_decl = handle_pi = handle_comment  # type: ignore[assignment]  # by other names
 
-    def handle_data(self, data):
+    def handle_data(self, data: Any) -> None:
         """Note text."""
         self.text += data
 
@@ -90,7 +91,7 @@ AVAILABILITY = [
 EMPTY = [ReplicationRules([]), RuleStatus([]), ReplicationAvailability([])]
 
 
-def test_it_is_used_as_a_list_is():
+def test_it_is_used_as_a_list_is() -> None:
     """A table has the length, order, indices, slices, sums and comparisons of a list."""
     rules = ReplicationRules(iter(RULES))
     assert isinstance(rules, Sequence)
@@ -111,7 +112,7 @@ def test_it_is_used_as_a_list_is():
         rules[3]
 
 
-def test_it_does_not_change():
+def test_it_does_not_change() -> None:
     """Neither a table nor its records can be changed."""
     rules = ReplicationRules(RULES)
     with pytest.raises(TypeError):
@@ -120,7 +121,7 @@ def test_it_does_not_change():
         rules[0].state = "OK"  # type: ignore[misc]  # what must not be
 
 
-def test_parts_are_of_the_same_kind():
+def test_parts_are_of_the_same_kind() -> None:
     """Slices and sums show themselves as the whole does."""
     rules = ReplicationRules(RULES)
     assert repr(rules[:1]) == "<ReplicationRules: 1 rule: 1 OK>"
@@ -128,7 +129,7 @@ def test_parts_are_of_the_same_kind():
     assert rules == RULES, "the whole is as it was"
 
 
-def test_rules_as_text():
+def test_rules_as_text() -> None:
     """Rules are lines with what is to be known of each."""
     assert str(ReplicationRules(RULES[:2])).splitlines() == [
         " rule       state  copies there  stuck  at         of                           because",
@@ -138,7 +139,7 @@ def test_rules_as_text():
     ]
 
 
-def test_rules_as_html():
+def test_rules_as_html() -> None:
     """Rules are a bar for all of them and a row for each."""
     page = Page(ReplicationRules(RULES)._repr_html_())
     assert ("progress", [("max", "1008"), ("value", "1005")]) in page.tags
@@ -146,7 +147,7 @@ def test_rules_as_html():
     assert str(ReplicationRules(RULES)) in page.text
 
 
-def test_status_as_html():
+def test_status_as_html() -> None:
     """What is stuck comes first, with each reason once, then what is on its way."""
     html = RuleStatus(STATUS)._repr_html_()
     assert "1 rule, 7 copies: 3 there, 2 on their way, 2 stuck" in html
@@ -154,7 +155,7 @@ def test_status_as_html():
     assert html.count("checksum mismatch") == 1
 
 
-def test_availability_as_a_matrix():
+def test_availability_as_a_matrix() -> None:
     """Availability is a row for each item and a column for each RSE."""
     table = ReplicationAvailability(AVAILABILITY)
     assert str(table).splitlines() == [
@@ -168,7 +169,7 @@ def test_availability_as_a_matrix():
 
 
 @pytest.mark.parametrize("table", EMPTY, ids=lambda table: type(table).__name__)
-def test_nothing(table):
+def test_nothing(table: Any) -> None:
     """An empty table is false, and says in words that there is nothing."""
     assert not table
     assert table == []
@@ -177,7 +178,7 @@ def test_nothing(table):
     assert table.to_dicts() == []
 
 
-def test_dicts():
+def test_dicts() -> None:
     """Plain dicts hold all that the records hold, those within them too."""
     dicts = RuleStatus(STATUS).to_dicts()
     assert json.loads(json.dumps(dicts)) == dicts
@@ -192,14 +193,14 @@ def test_dicts():
     assert ReplicationRules(RULES).to_dicts()[1]["did"] == "user.alice:stac-selection-1"
 
 
-def test_dataframe():
+def test_dataframe() -> None:
     """A data frame has a row for each record and a column for each field."""
     frame = ReplicationAvailability(AVAILABILITY).to_dataframe()
     assert list(frame.columns) == ["collection", "item", "rse", "available", "coming", "assets"]
     assert frame["available"].sum() == 4
 
 
-def test_many_records():
+def test_many_records() -> None:
     """A table of ten thousand records shows a screen of them and counts all."""
     rows = [Availability("alps", f"item-{number}", "A", 1, 0, 1) for number in range(10_000)]
     table = ReplicationAvailability(rows)
@@ -209,7 +210,7 @@ def test_many_records():
 
 
 @given(HOSTILE)
-def test_no_markup_of_the_input_survives(text):
+def test_no_markup_of_the_input_survives(text: str) -> None:
     """Whatever a text holds, the page has the tags and attributes that it always has."""
 
     def page_of(text: str) -> Page:
@@ -225,7 +226,7 @@ def test_no_markup_of_the_input_survives(text):
 
 
 @given(HOSTILE)
-def test_text_for_screens_controls_nothing(text):
+def test_text_for_screens_controls_nothing(text: str) -> None:
     """What a terminal would obey is written out, in lines, titles and cells."""
     row = {"item": text, f"RSE {text}": text, "files": 3}
     lines = to_text(f"x{text}", Bar(1, 2, f"x{text}"), [row]).split("\n")
@@ -233,14 +234,14 @@ def test_text_for_screens_controls_nothing(text):
     assert all(line.isprintable() for line in lines)
 
 
-def test_ids_of_hostile_catalogues():
+def test_ids_of_hostile_catalogues() -> None:
     """An id that is markup or controls a terminal is shown as what it is."""
     table = ReplicationAvailability([Availability("<b>", "\x1b[2J<script>", "A", 1, 0, 1)])
     assert "<script>" not in table._repr_html_()
     assert "\x1b" not in table._repr_html_() + str(table)
 
 
-def test_cells_and_columns():
+def test_cells_and_columns() -> None:
     """Numbers are aligned, empty columns are left out, wide cells take several lines."""
     rows = [{"item": "a [b]x[/b]", "files": 1234, "why": None}, {"item": "x" * 90, "files": 5}]
     assert to_text(rows).splitlines() == [
@@ -255,14 +256,14 @@ def test_cells_and_columns():
     assert to_html([]) == "<div></div>"
 
 
-def test_many_rows():
+def test_many_rows() -> None:
     """Of more rows than anybody reads, the first are shown, and how many more there are."""
     rows = [{"item": f"item-{number}"} for number in range(MOST_ROWS + 1234)]
     assert to_text(rows).splitlines()[-2:] == [f" item-{MOST_ROWS - 1}", "… and 1,234 more"]
     assert "more" not in to_text(rows[:MOST_ROWS])
 
 
-def test_a_table_fits_a_terminal():
+def test_a_table_fits_a_terminal() -> None:
     """On a narrow screen texts are broken, ids and sizes are not."""
     rows = [{"id": "i" * 60, "why": "because " * 8, "size": 5_000_000, "ok": True}]
     console = Console(file=(output := io.StringIO()), width=100)
@@ -285,12 +286,12 @@ def test_a_table_fits_a_terminal():
         (DID("s", "/n\n"), "id", "s:/n\\n"),
     ],
 )
-def test_a_cell(value, kind, text):
+def test_a_cell(value: Any, kind: str, text: str) -> None:
     """A cell has the words of its value, and of its kind where that is bytes."""
     assert cell(value, kind) == text
 
 
-def test_the_environment_changes_nothing(monkeypatch):
+def test_the_environment_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Text is the same where colours are forced, and however wide the terminal is."""
     expected = str(ReplicationRules(RULES))
     for name, value in {"FORCE_COLOR": "1", "COLUMNS": "10", "JUPYTER_COLUMNS": "10"}.items():

@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 
-def test_typical_use():
+def test_typical_use() -> None:
     """Typical use of the client passes mypy --strict, and wrong use does not."""
     result = subprocess.run(  # noqa: S603 - this very Python
         [

@@ -35,7 +35,7 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_page(page: Path, lake: Lake, tmp_path: Path):
+def test_page(page: Path, lake: Lake, tmp_path: Path) -> None:
     """All blocks of a page run one after the other, as its reader would run them."""
     copy = tmp_path / page.name
     copy.write_text(page.read_text().replace(EXAMPLE_API, lake.stac_url))
@@ -62,7 +62,7 @@ def test_page(page: Path, lake: Lake, tmp_path: Path):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_blocks_say_their_language(page: Path):
+def test_blocks_say_their_language(page: Path) -> None:
     """A block without a known language would not be run, and nobody would see it."""
     text = page.read_text()
     assert {language for _, language in BLOCK.findall(text)} <= LANGUAGES

@@ -66,7 +66,7 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
 
 
 @pytest.fixture(scope="module")
-def run(lake, tmp_path_factory) -> Run:
+def run(lake: Lake, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """The notebook, run on the lake."""
     notebook = read()
     cells = len(notebook.cells)
@@ -77,7 +77,7 @@ def run(lake, tmp_path_factory) -> Run:
 
 
 @pytest.fixture(scope="module")
-def scenes(lake) -> list[Any]:
+def scenes(lake: Lake) -> list[Any]:
     """The items that the notebook searches for."""
     search = pystac_client.Client.open(lake.stac_url).search(collections=lake.collections)
     return list(search.items())
@@ -93,7 +93,7 @@ def outputs(cells: list[Any]) -> list[tuple[str, Any]]:
     ]
 
 
-def test_no_cell_complains(run):
+def test_no_cell_complains(run: Run) -> None:
     """No cell fails, and none writes a warning."""
     complaints = [
         (source, output)
@@ -103,20 +103,20 @@ def test_no_cell_complains(run):
     assert not complaints
 
 
-def test_registration(run, scenes):
+def test_registration(run: Run, scenes: list[Any]) -> None:
     """Both bands of every scene are registered, and no asset has failed."""
     assert len(set(run.facts["dids"])) == 2 * len(scenes)
     assert run.facts["states"] == sorted([State.REGISTERED, State.SKIPPED])
 
 
-def test_rules_are_followed_to_the_end(run, scenes):
+def test_rules_are_followed_to_the_end(run: Run, scenes: list[Any]) -> None:
     """Both rules are OK when `wait` returns, and the history ends with all copies there."""
     west, east = (2 * len(each) for each in halves(scenes))
     assert run.facts["rules"] == [["OK", "DISK-A", west], ["OK", "DISK-B", east]]
     assert run.facts["last"] == [west + east, 0, 0]
 
 
-def test_map(run, scenes):
+def test_map(run: Run, scenes: list[Any]) -> None:
     """The map has each optical scene at the storages of the halves that it lies in."""
     optical = [item for item in scenes if item.collection_id == "alpine-optical"]
     west, east = ({item.id for item in half} for half in halves(optical))
@@ -130,7 +130,7 @@ def test_map(run, scenes):
     assert run.facts["rule_states"] == ["OK"]
 
 
-def test_copies_in_searches(run, lake):
+def test_copies_in_searches(run: Run, lake: Lake) -> None:
     """The asset has both copies as alternates, and the preferred one as its href."""
     copies = run.facts["red"]
     assert sorted(copies) == ["DISK-A", "DISK-B"]
@@ -140,7 +140,7 @@ def test_copies_in_searches(run, lake):
     assert scene in href
 
 
-def test_pixels(run, scenes):
+def test_pixels(run: Run, scenes: list[Any]) -> None:
     """The pixels that were read at the near copy are those of the original."""
     scene = next(item for item in scenes if item.id == run.facts["scene"][0])
     bands = []
@@ -151,7 +151,7 @@ def test_pixels(run, scenes):
     assert np.allclose(run.facts["ndvi"], (nir - red) / (nir + red), atol=1e-4)
 
 
-def test_download(run):
+def test_download(run: Run) -> None:
     """Two scenes are downloaded, and the folder opens as a catalogue of them."""
     assert run.facts["downloaded"] == [State.DOWNLOADED] * 4
     (described,) = (
@@ -160,7 +160,7 @@ def test_download(run):
     assert sorted(re.findall(r"<Item id=(.+)>", described)) == run.facts["local"]
 
 
-def test_nothing_is_left(run, lake):
+def test_nothing_is_left(run: Run, lake: Lake) -> None:
     """The folder is gone, and so are the rules, or will be when Rucio's cleaner comes by."""
     assert run.facts["folder"] is False
     rucio = lake.client()
@@ -169,7 +169,7 @@ def test_nothing_is_left(run, lake):
             assert rucio.get_replication_rule(rule_id)["expires_at"]
 
 
-def test_bars_are_full(run):
+def test_bars_are_full(run: Run) -> None:
     """What is shown while it goes on shows in the end that it is done."""
     bars = [
         re.findall(r'<progress max="(\d+)" value="(\d+)">', output.data["text/html"])
@@ -180,7 +180,7 @@ def test_bars_are_full(run):
     assert all(most == value != "0" for ((most, value),) in bars)
 
 
-def test_stored_outputs_are_those_of_the_cells(run):
+def test_stored_outputs_are_those_of_the_cells(run: Run) -> None:
     """Who only reads the stored notebook sees outputs of all cells, of the same kinds, in order."""
     stored, now = read().cells, copy.deepcopy(run.cells)
     assert kinds(stored) == kinds(now)
@@ -188,7 +188,7 @@ def test_stored_outputs_are_those_of_the_cells(run):
     assert counts == list(range(1, len(counts) + 1))
 
 
-def test_stored_outputs_are_of_no_machine():
+def test_stored_outputs_are_of_no_machine() -> None:
     """The stored notebook is small, and holds no address or path of where it was run."""
     text = NOTEBOOK.read_text()
     assert len(text) < 1_000_000

@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from rucio.common.exception import RucioException
@@ -23,6 +24,10 @@ from stac_policy.scope import scope
 from stac_policy.settings import parse
 from stac_policy.urls import absolute, mask, printable, redact, refusal
 from tests.policy.support import configured
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
 
 ROOT = Path(__file__).parent.parent.parent
 PACKAGES = ("stac_policy", "stac_client", "stac_rucio")
@@ -49,7 +54,7 @@ class Expression:
     methods: tuple[str, ...]
 
 
-def expressions_in(path):
+def expressions_in(path: Path) -> Iterator[Expression]:
     """Collect the regular expressions of a source file."""
     text = path.read_text()
     if "import re\n" not in text:
@@ -77,7 +82,7 @@ def expressions_in(path):
         yield Expression(f"{path.relative_to(ROOT)}:{call.lineno}", pattern, methods or METHODS)
 
 
-def is_of_re(function):
+def is_of_re(function: ast.expr) -> bool:
     """Whether a function that is called is one of `re`'s that takes a pattern."""
     return (
         isinstance(function, ast.Attribute)
@@ -87,12 +92,13 @@ def is_of_re(function):
     )
 
 
-def arguments_of(call):
+def arguments_of(call: ast.Call) -> list[ast.expr]:
     """The pattern of a call, and the flags if it compiles it."""
+    assert isinstance(call.func, ast.Attribute)
     return call.args if call.func.attr == "compile" else call.args[:1]
 
 
-def evaluated(node):
+def evaluated(node: ast.expr) -> Any:
     """The value of an argument; what is put into a pattern stands for itself."""
     for each in ast.walk(node):
         if isinstance(each, ast.JoinedStr):
@@ -111,7 +117,7 @@ EXPRESSIONS = [
 ]
 
 
-def run(pattern, method, text):
+def run(pattern: re.Pattern[str], method: Any, text: Any) -> None:
     """Use a pattern as the source does."""
     if method == "sub":
         pattern.sub(text[:0], text)
@@ -121,7 +127,7 @@ def run(pattern, method, text):
         getattr(pattern, method)(text)
 
 
-def seconds(function, text, times=3):
+def seconds(function: Any, text: Any, times: int = 3) -> float:
     """The least time in seconds that this thread itself works, of several times."""
     taken = []
     for _ in range(times):
@@ -131,7 +137,7 @@ def seconds(function, text, times=3):
     return min(taken)
 
 
-def assert_linear(function, make):
+def assert_linear(function: Any, make: Callable[..., Any]) -> None:
     """Fail if a function takes more time for a text four times as long than it may.
 
     Args:
@@ -145,7 +151,9 @@ def assert_linear(function, make):
             assert long < 2.5 * FACTOR * short + PASSES_S, make(40)
 
 
-def texts(literals, others=()):
+def texts(
+    literals: list[Any], others: list[str] | tuple[Any, ...] = ()
+) -> Iterator[Callable[..., Any]]:
     """Give makers of texts that repeat one or two pieces, with ends that fit and do not."""
     pieces = dict.fromkeys([*literals, *PIECES])
     for first, second in product(pieces, ["", *(others or pieces)]):
@@ -160,7 +168,7 @@ def texts(literals, others=()):
 
 
 @pytest.mark.parametrize("expression", EXPRESSIONS, ids=lambda each: each.where)
-def test_expressions(expression):
+def test_expressions(expression: Any) -> None:
     """Each expression takes linear time for whatever can be made of its own characters."""
     source = expression.pattern.pattern
     is_text = isinstance(source, str)
@@ -173,7 +181,7 @@ def test_expressions(expression):
             )
 
 
-def test_expressions_are_found():
+def test_expressions_are_found() -> None:
     """The collection sees expressions of each package, and how they are used."""
     assert {each.where.partition("/")[0] for each in EXPRESSIONS} == set(PACKAGES)
     assert len(EXPRESSIONS) > 20
@@ -183,13 +191,13 @@ def test_expressions_are_found():
 @pytest.mark.parametrize(
     ("pattern", "piece"), [(r"[^/]*:[^/]*@", ":"), (r"^.*:.*:.*@", ":"), (r"\s*;", " ")]
 )
-def test_the_measure(pattern, piece):
+def test_the_measure(pattern: str, piece: str) -> None:
     """An expression that takes quadratic or cubic time would be found."""
     with pytest.raises(AssertionError):
         assert_linear(re.compile(pattern).search, lambda size: piece * size)
 
 
-def extracted(did):
+def extracted(did: str) -> None:
     """The scope and the name in a DID as users type it, if there are any."""
     with suppress(RucioException):
         scope(did, None)
@@ -213,7 +221,7 @@ FUNCTIONS = [
 
 
 @pytest.mark.parametrize("function", FUNCTIONS, ids=range(len(FUNCTIONS)))
-def test_functions(function):
+def test_functions(function: Any) -> None:
     """So does what is made of them."""
     with configured():
         for make in texts(["token", "collections/", "items/", "-.41", "user:"], SEPARATORS):
@@ -221,7 +229,7 @@ def test_functions(function):
 
 
 @pytest.mark.parametrize("text", ["ftp://h/" + ":" * 60_000, "x" * 10**6, "token=" * 10**5])
-def test_long_texts(text):
+def test_long_texts(text: str) -> None:
     """What is shown of a text of extreme length is short, and soon there."""
     began = time.thread_time()
     assert len(redact(text)) < 10_000

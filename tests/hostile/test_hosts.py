@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -20,6 +20,10 @@ from tests.origin import running_origin
 from .campaign import SEED
 from .material import SECRET, Material
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
 ALLOWED = ("data.example.org",)
 URLS = 2_000
 FORBIDDEN = [
@@ -35,11 +39,11 @@ FORBIDDEN = [
 
 
 @pytest.fixture
-def looked_up(monkeypatch):
+def looked_up(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The names that are looked up; none of them is known."""
     names = []
 
-    def look_up(name, *_args, **_options):
+    def look_up(name: Any, *_args: Any, **_options: Any) -> None:
         names.append(name)
         raise socket.gaierror(name)
 
@@ -47,7 +51,7 @@ def looked_up(monkeypatch):
     return names
 
 
-def attempt(session, url):
+def attempt(session: requests.Session, url: str) -> str:
     """Request a URL, and tell how far that goes."""
     try:
         with open_url(session, url, ALLOWED, 1):
@@ -58,7 +62,7 @@ def attempt(session, url):
         return "requested"
 
 
-def test_urls(looked_up, count):
+def test_urls(looked_up: list[Any], count: Callable[..., Any]) -> None:
     """Of any URLs, no other name is ever looked up than that of the allowed host."""
     with make_session() as session:
         ends = {attempt(session, Material(f"{SEED} hosts {n}").url()) for n in range(URLS)}
@@ -70,7 +74,7 @@ def test_urls(looked_up, count):
 class _Redirecting(BaseAdapter):
     """Answers the first request with a redirect, and remembers where others lead."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.hosts: set[str | None] = set()
         self.location = ""
@@ -86,24 +90,24 @@ class _Redirecting(BaseAdapter):
             self.hosts.add(urlsplit(request.url).hostname)
         return response
 
-    def close(self):
+    def close(self) -> None:
         """Nothing is open."""
 
 
 class _Nothing:
     """The body of an answer, without content."""
 
-    def read(self, *_args, **_options):
+    def read(self, *_args: Any, **_options: Any) -> bytes:
         """Give none."""
         return b""
 
-    def release_conn(self):
+    def release_conn(self) -> None:
         """Nothing is open."""
 
     close = release_conn
 
 
-def test_redirects(count):
+def test_redirects(count: Callable[..., Any]) -> None:
     """Of any redirects, only those to the allowed host are followed."""
     adapter = _Redirecting()
     with make_session() as session:
@@ -119,7 +123,7 @@ def test_redirects(count):
 
 
 @pytest.mark.parametrize("address", FORBIDDEN)
-def test_forbidden_addresses(address):
+def test_forbidden_addresses(address: str) -> None:
     """Link-local addresses and metadata services of clouds are forbidden, however written."""
     assert addresses.is_forbidden(address)
 
@@ -131,19 +135,19 @@ def test_forbidden_addresses(address):
         *["::ffff:127.0.0.1", "64:ff9b::808:808", "64:ff9b:1::a00:1", "2002:808:808::", "::"],
     ],
 )
-def test_other_addresses(address):
+def test_other_addresses(address: Any) -> None:
     """Data may lie in private networks and on this machine: that is for the allow list."""
     assert not addresses.is_forbidden(address)
 
 
-def test_a_name_that_changes(monkeypatch):
+def test_a_name_that_changes(monkeypatch: pytest.MonkeyPatch) -> None:
     """What counts is the address of the connection, not one that was looked up before it."""
     with running_origin() as origin, make_session() as session:
         url = origin.add("/f", b"x").replace("127.0.0.1", "rebind.example.org")
         answers = iter(["203.0.113.1", "127.0.0.1", "127.0.0.1"])
         real = socket.getaddrinfo
 
-        def look_up(name, *args, **options):
+        def look_up(name: Any, *args: Any, **options: Any) -> list[tuple[Any, ...]]:
             return real(next(answers) if name == "rebind.example.org" else name, *args, **options)
 
         monkeypatch.setattr(socket, "getaddrinfo", look_up)
@@ -157,7 +161,7 @@ def test_a_name_that_changes(monkeypatch):
         assert origin.seen == []  # not even the request went there
 
 
-def test_the_stac_api_too(monkeypatch):
+def test_the_stac_api_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """A STAC API whose name leads to a forbidden address is not asked."""
     with running_origin() as origin:
         monkeypatch.setattr(addresses, "is_forbidden", lambda _: True)
@@ -176,6 +180,6 @@ def test_the_stac_api_too(monkeypatch):
         f"://u:{SECRET}@h/x",
     ],
 )
-def test_redacted(url):
+def test_redacted(url: str) -> None:
     """Where a URL is broken, what looks like a password is not shown either."""
     assert SECRET not in redact(url)

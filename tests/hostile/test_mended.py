@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -17,8 +17,11 @@ from tests.items import make_item
 
 from .material import SECRET
 
+if TYPE_CHECKING:
+    from pathlib import Path
 
-def nested(levels):
+
+def nested(levels: int) -> list[Any]:
     """Lists in each other."""
     found: list[Any] = []
     for _ in range(levels):
@@ -27,7 +30,7 @@ def nested(levels):
 
 
 @pytest.mark.parametrize("separator", [";", "&amp;", "&"])
-def test_signatures_behind_any_separator(separator):
+def test_signatures_behind_any_separator(separator: str) -> None:
     """A signature is seen behind a semicolon, too, as in `&amp;` that nobody has decoded."""
     assert "signed" in str(refusal(f"https://data.example.org/x?a=1{separator}sig={SECRET}"))
 
@@ -40,7 +43,7 @@ def test_signatures_behind_any_separator(separator):
     ],
 )
 @pytest.mark.parametrize("suffix", ["json", "ndjson"])
-def test_files_that_are_no_items(tmp_path, content, suffix):
+def test_files_that_are_no_items(tmp_path: Path, content: Any, suffix: str) -> None:
     """A file that is not one of items is an error that names it, whatever is in it."""
     path = tmp_path / f"x.{suffix}"
     path.write_bytes(content)
@@ -48,7 +51,7 @@ def test_files_that_are_no_items(tmp_path, content, suffix):
         list(iter_items(path))
 
 
-def test_sizes_that_no_database_holds():
+def test_sizes_that_no_database_holds() -> None:
     """A size above what Rucio's databases hold is none: it would fail the whole batch."""
     made = make_item()
     made["assets"]["a"]["file:size"] = 2**63
@@ -56,7 +59,7 @@ def test_sizes_that_no_database_holds():
     assert asset.size_bytes is None
 
 
-def test_ids_that_are_no_text():
+def test_ids_that_are_no_text() -> None:
     """What stands in the place of an id, and is none, is not repeated."""
     for strange in ({"x": f"https://u:{SECRET}@h/"}, nested(10_000)):
         (outcome,) = select_assets(make_item(id=strange))
@@ -64,7 +67,7 @@ def test_ids_that_are_no_text():
         assert (outcome.item, outcome.reason) == ("", "the item has no id")
 
 
-def test_items_without_a_bottom():
+def test_items_without_a_bottom() -> None:
     """An item that is nested too deeply to be compared is looked at each time."""
     deep = make_item(properties={"updated": nested(10_000)})
     assert entry_of(deep).identity == entry_of(make_item()).identity
@@ -81,7 +84,7 @@ def test_items_without_a_bottom():
         ("read_timeout_s", "86401"),
     ],
 )
-def test_options(option, text):
+def test_options(option: str, text: str) -> None:
     """A value that does not fit, or that no clock or memory knows, has its default."""
     found, (problem,) = parse({option: text})
     assert found == Settings()

@@ -6,14 +6,19 @@ client certificate it has seen.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from stac_testbed.rucio_server import create_app as rucio_server
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
-def create_app():
+
+def create_app() -> Callable[..., Any]:
     """Give the application."""
     rucio = rucio_server()
 
-    def application(environ, start_response):
+    def application(environ: Any, start_response: Any) -> Iterable[bytes]:
         certificate = environ["gunicorn.socket"].getpeercert()
         if certificate:
             parts = [f"{name}={value}" for ((name, value),) in certificate["subject"]]

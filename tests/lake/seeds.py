@@ -34,9 +34,10 @@ class Healthy:
 
     def findings(self, account: str = "root", **options: Any) -> list[Any]:
         """What the doctor finds, and is not as it should be."""
-        options = {"destinations": [DISK], "catalogue": self.catalogue, "options": {}} | options
-        rse = options.pop("rse", SOURCE)
-        found = examine(lambda: self.connect(account), rse, **options)
+        given: dict[str, Any] = {"destinations": [DISK], "catalogue": self.catalogue, "options": {}}
+        given |= options
+        rse = given.pop("rse", SOURCE)
+        found = examine(lambda: self.connect(account), rse, **given)
         return [finding for finding in found if finding.level is not Level.OK]
 
     def codes(self, *arguments: Any, **options: Any) -> list[str]:

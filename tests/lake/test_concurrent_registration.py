@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pystac
 import pytest
@@ -14,14 +14,20 @@ from stac_client import RequestError, StacClient, State
 from tests.items import make_asset, make_item, many_items
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from rucio.client import Client
+
     from stac_client import Outcome
+    from tests.lake.conftest import Requests
 
 pytestmark = pytest.mark.usefixtures("_small_batches")
 LOCKED = "(sqlite3.OperationalError) database is locked"
 
 
 @pytest.fixture
-def _small_batches(monkeypatch):
+def _small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Batches of 100 assets, so that a few hundred are several."""
     monkeypatch.setattr("stac_client._registration.REQUEST_DIDS", 100)
 
@@ -29,7 +35,7 @@ def _small_batches(monkeypatch):
 class Crowd:
     """Counts how many calls of a Rucio client's method are under way at a time."""
 
-    def __init__(self, rucio, method, enough=2):
+    def __init__(self, rucio: Any, method: Any, enough: Any = 2) -> None:
         """Let calls wait for each other until there are enough of them, but not for ever."""
         self.most = 0
         self._now = 0
@@ -38,8 +44,8 @@ class Crowd:
         # On the client itself, so that its copies for other threads have it too.
         setattr(rucio, method, self._counted(getattr(rucio, method), enough))
 
-    def _counted(self, method, enough):
-        def counted(*args, **kwargs):
+    def _counted(self, method: Any, enough: Any) -> Callable[..., Any]:
+        def counted(*args: Any, **kwargs: Any) -> Any:
             with self._lock:
                 self._now += 1
                 self.most = max(self.most, self._now)
@@ -55,7 +61,7 @@ class Crowd:
         return counted
 
 
-def test_several_batches_at_a_time(client, rucio, collection):
+def test_several_batches_at_a_time(client: StacClient, rucio: Client, collection: str) -> None:
     """Up to four batches are on their way at a time, and each asset ends up where it belongs."""
     crowd = Crowd(rucio, "add_replicas", enough=4)
     registration = client.create_replicas(many_items(collection, 60, 10), "STAC")
@@ -67,11 +73,13 @@ def test_several_batches_at_a_time(client, rucio, collection):
         assert len(list(content)) == 10
 
 
-def test_outcomes_stream_and_items_are_read_as_needed(client, collection, tmp_path):
+def test_outcomes_stream_and_items_are_read_as_needed(
+    client: StacClient, collection: str, tmp_path: Path
+) -> None:
     """The first outcomes come long before the last items are read; few are held."""
     read = []
 
-    def items():
+    def items() -> Iterator[dict[str, Any]]:
         for item in many_items(collection, 80, 10):
             read.append(item["id"])
             yield item
@@ -84,7 +92,7 @@ def test_outcomes_stream_and_items_are_read_as_needed(client, collection, tmp_pa
     assert len(read) == 80
 
 
-def test_repetitions_in_other_batches(client, collection):
+def test_repetitions_in_other_batches(client: StacClient, collection: str) -> None:
     """An asset that comes again is recognised, and other bytes or another URL are drift."""
     items = many_items(collection, 25, 10)
     moved = make_item(
@@ -106,11 +114,13 @@ def test_repetitions_in_other_batches(client, collection):
     assert "size 10" in failed["item-4"]
 
 
-def test_a_bad_batch_harms_no_other(client, rucio, collection, tmp_path):
+def test_a_bad_batch_harms_no_other(
+    client: StacClient, rucio: Client, collection: str, tmp_path: Path
+) -> None:
     """What nobody has thought of fails one batch; its items stay out of the journal."""
     list_replicas = rucio.list_replicas
 
-    def list_but_one(dids, **kwargs):
+    def list_but_one(dids: Any, **kwargs: Any) -> Any:
         if any(did["name"].startswith(f"/{collection}/item-15/") for did in dids):
             raise ZeroDivisionError("odd")
         return list_replicas(dids, **kwargs)
@@ -127,7 +137,9 @@ def test_a_bad_batch_harms_no_other(client, rucio, collection, tmp_path):
     assert [outcome.state for outcome in again] == [State.REGISTERED] * 100
 
 
-def test_a_busy_database(client, rucio, collection, monkeypatch):
+def test_a_busy_database(
+    client: StacClient, rucio: Client, collection: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """While Rucio's database is locked it is asked again, with requests of the same size."""
     monkeypatch.setattr("stac_client._rucio._FIRST_PAUSE_S", 0.01)
     sizes = []
@@ -135,7 +147,7 @@ def test_a_busy_database(client, rucio, collection, monkeypatch):
         real = getattr(rucio, method)
         failures = iter([LOCKED] * 3)
 
-        def busy(*args, real=real, failures=failures, **kwargs):
+        def busy(*args: Any, real: Any = real, failures: Any = failures, **kwargs: Any) -> Any:
             sizes.append(len(args[-1]))
             if error := next(failures, None):
                 raise DatabaseException(error)
@@ -147,11 +159,11 @@ def test_a_busy_database(client, rucio, collection, monkeypatch):
     assert sorted(sizes) == [10] * 4 + [100] * 8
 
 
-def test_items_that_end_too_early(client, collection, tmp_path):
+def test_items_that_end_too_early(client: StacClient, collection: str, tmp_path: Path) -> None:
     """Where the catalogue breaks off, what was read before is registered and in the journal."""
     items = many_items(collection, 23, 10)
 
-    def broken():
+    def broken() -> Iterator[Any]:
         yield from items
         raise pystac.STACError("the page is no page")
 
@@ -163,7 +175,9 @@ def test_items_that_end_too_early(client, collection, tmp_path):
     assert [outcome.state for outcome in outcomes] == [State.REGISTERED] * 230
 
 
-def test_containers(client, rucio, collection, requests_sent):
+def test_containers(
+    client: StacClient, rucio: Client, collection: str, requests_sent: Requests
+) -> None:
     """A collection's container holds the datasets of its items; that costs no request more."""
     items = many_items(collection, 30, 2)
     client.create_replicas(items[:20], "STAC").raise_for_failed()
@@ -179,7 +193,7 @@ def test_containers(client, rucio, collection, requests_sent):
     )
 
 
-def test_containers_of_several_collections_in_one_scope(rucio, collection):
+def test_containers_of_several_collections_in_one_scope(rucio: Client, collection: str) -> None:
     """With a fixed scope each collection has a container of its own."""
     from stac_client import StacClient
 
@@ -190,7 +204,9 @@ def test_containers_of_several_collections_in_one_scope(rucio, collection):
     assert sizes == [3, 2]
 
 
-def test_containers_of_a_sync(client, rucio, collection, tmp_path):
+def test_containers_of_a_sync(
+    client: StacClient, rucio: Client, collection: str, tmp_path: Path
+) -> None:
     """Batches that are on their way at a time fill one container."""
     items = many_items(collection, 40, 10)
     outcomes = client.sync(items, "STAC", tmp_path / "journal", containers=True)
@@ -198,11 +214,11 @@ def test_containers_of_a_sync(client, rucio, collection, tmp_path):
     assert len(list(rucio.list_content(collection, f"/{collection}"))) == 40
 
 
-def test_progress(client, scenes):
+def test_progress(client: StacClient, scenes: pystac.ItemCollection) -> None:
     """Files are counted as they are read, bytes as they are looked up; all are done in the end."""
     events, threads = [], set()
 
-    def follow(progress):
+    def follow(progress: Any) -> None:
         events.append(progress)
         threads.add(threading.get_ident())
 

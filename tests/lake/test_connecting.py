@@ -5,12 +5,18 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pystac_client
 import pytest
 
 from stac_client import AlternatesWarning, StacClient, UnreachableError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from stac_testbed.lake import Lake
+
 
 _CONNECT = """
 from stac_client import StacClient, StacRucioError
@@ -23,7 +29,7 @@ else:
 """
 
 
-def connect(config, tmp_path, **overrides):
+def connect(config: Any, tmp_path: Any, **overrides: Any) -> str:
     """Connect in a new process with the rucio.cfg `config`, and give what it says."""
     text = config.read_text() if config else "[client]\n"
     for key, value in overrides.items():
@@ -44,19 +50,19 @@ def connect(config, tmp_path, **overrides):
     return line
 
 
-def test_rucio_cfg_suffices(stac_lake, tmp_path):
+def test_rucio_cfg_suffices(stac_lake: Lake, tmp_path: Path) -> None:
     """StacClient() connects as rucio.cfg says."""
     assert connect(stac_lake.layout.client_cfg("alice"), tmp_path) == "connected"
 
 
-def test_no_rucio_cfg(tmp_path):
+def test_no_rucio_cfg(tmp_path: Path) -> None:
     """Without a usable rucio.cfg it says what to set."""
     line = connect(None, tmp_path)
     assert line.startswith("ConfigurationError")
     assert "RUCIO_CONFIG" in line
 
 
-def test_unreachable_server(stac_lake, tmp_path):
+def test_unreachable_server(stac_lake: Lake, tmp_path: Path) -> None:
     """An unreachable server is named as what it is."""
     config = stac_lake.layout.client_cfg("alice")
     hosts = dict.fromkeys(("rucio_host", "auth_host"), "http://127.0.0.1:9")
@@ -64,7 +70,7 @@ def test_unreachable_server(stac_lake, tmp_path):
     assert line.startswith("UnreachableError: connecting to Rucio: the Rucio server does not")
 
 
-def test_wrong_password(stac_lake, tmp_path):
+def test_wrong_password(stac_lake: Lake, tmp_path: Path) -> None:
     """Refused credentials are told from an unreachable server, and not repeated."""
     config = stac_lake.layout.client_cfg("alice")
     token = tmp_path / "token"
@@ -73,7 +79,7 @@ def test_wrong_password(stac_lake, tmp_path):
     assert "WRONG" not in line
 
 
-def test_unreachable_stac_api(stac_lake, client):
+def test_unreachable_stac_api(stac_lake: Lake, client: StacClient) -> None:
     """A STAC API that stops answering after the search began is named as what it is."""
     catalogue = pystac_client.Client.open(stac_lake.stac_url)
     search = catalogue.search(collections=stac_lake.collections)
@@ -82,7 +88,7 @@ def test_unreachable_stac_api(stac_lake, client):
         client.create_replicas(search, "STAC")
 
 
-def test_unreachable_rucio_leaves_items_as_they_are(stac_lake):
+def test_unreachable_rucio_leaves_items_as_they_are(stac_lake: Lake) -> None:
     """Without Rucio, a search with the modifier gives the catalogue's items, and warns."""
     rucio = stac_lake.client()
     rucio.list_hosts = ["http://127.0.0.1:9"]

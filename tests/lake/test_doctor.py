@@ -7,7 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pystac_client
 import pytest
@@ -18,7 +18,11 @@ from stac_client.admin import Level, examine
 from stac_testbed import STORAGE_RSES
 from tests.items import make_asset, make_item
 
-from .seeds import ALONE, COLLECTION, DISK, SOURCE, Healthy, attribute, changed
+from .seeds import ALONE, COLLECTION, DISK, SOURCE, Healthy, Requests, attribute, changed
+
+if TYPE_CHECKING:
+    from stac_testbed.lake import Lake
+
 
 STOCK = "rucio.rse.protocols.webdav.Default"
 NOBODY = "http://127.0.0.1:9"
@@ -26,7 +30,7 @@ NOBODY = "http://127.0.0.1:9"
 
 
 @pytest.fixture(scope="module")
-def healthy(stac_lake):
+def healthy(stac_lake: Lake) -> Healthy:
     """A source RSE, a destination, a scope and a registered asset, all as they should be."""
     admin = stac_lake.client()
     search = pystac_client.Client.open(stac_lake.stac_url).search(ids=["gotthard-20250616"])
@@ -48,7 +52,7 @@ def healthy(stac_lake):
 
 
 @pytest.mark.parametrize("code", ALONE)
-def test_one_thing_is_wrong(healthy, code):
+def test_one_thing_is_wrong(healthy: Healthy, code: str) -> None:
     """Of one thing that is wrong there is one finding: why it matters, and how to fix it."""
     with healthy.seeded(*ALONE[code]):
         findings = healthy.findings()
@@ -58,7 +62,7 @@ def test_one_thing_is_wrong(healthy, code):
     assert healthy.codes() == []
 
 
-def test_other_checksums(healthy):
+def test_other_checksums(healthy: Healthy) -> None:
     """An attribute supported_checksums with another value than none is told with it."""
     with healthy.seeded(*attribute(SOURCE, "supported_checksums", "adler32,md5", "none")):
         (finding,) = healthy.findings()
@@ -66,7 +70,7 @@ def test_other_checksums(healthy):
     assert "adler32,md5" in finding.what
 
 
-def test_the_attribute_fts(healthy):
+def test_the_attribute_fts(healthy: Healthy) -> None:
     """FTS is looked for at both ends, compared, and contacted."""
     with healthy.seeded(*attribute(SOURCE, "fts", None, healthy.fts)):
         assert healthy.codes() == ["source-fts-missing"]
@@ -86,7 +90,7 @@ def test_the_attribute_fts(healthy):
         ("destination-scheme", {"scheme": "root"}),
     ],
 )
-def test_the_protocol_of_a_destination(healthy, code, change):
+def test_the_protocol_of_a_destination(healthy: Healthy, code: str, change: dict[str, Any]) -> None:
     """A destination must take third-party copies, by a scheme that the URLs have."""
     scheme = change.get("scheme", healthy.storage["scheme"])
     delete, add = "delete_protocols", "add_protocol"
@@ -96,7 +100,7 @@ def test_the_protocol_of_a_destination(healthy, code, change):
     assert healthy.codes() == []
 
 
-def test_rses_that_do_not_exist(healthy):
+def test_rses_that_do_not_exist(healthy: Healthy) -> None:
     """RSEs that do not exist are named."""
     (finding,) = healthy.findings(rse="DOCTOR-NOWHERE")
     assert (finding.code, "DOCTOR-NOWHERE" in finding.what) == ("rse-missing", True)
@@ -105,7 +109,7 @@ def test_rses_that_do_not_exist(healthy):
     assert healthy.codes(destinations="doctor=nowhere") == ["destination-missing"]
 
 
-def test_scopes(healthy):
+def test_scopes(healthy: Healthy) -> None:
     """A scope that is missing is found, and one of somebody who may not register."""
     collections = {"a": "doctor-missing", "b": "user.alice", "c": COLLECTION}
     findings = healthy.findings(catalogue=replace(healthy.catalogue, scopes=collections))
@@ -120,7 +124,7 @@ def _tells_owners(healthy: Healthy) -> bool:
     return hasattr(healthy.admin, "list_scope_owners")
 
 
-def test_accounts(healthy):
+def test_accounts(healthy: Healthy) -> None:
     """An account that may not register is told; administrators and registrars may."""
     (finding,) = healthy.findings("alice")
     assert finding.code == "account-not-registrar"
@@ -131,7 +135,7 @@ def test_accounts(healthy):
         assert healthy.codes("alice") == []
 
 
-def test_settings(healthy):
+def test_settings(healthy: Healthy) -> None:
     """What is wrong in the section stac is told, with hosts that it does not allow."""
     (finding,) = healthy.findings(options={"allowed_hosts": "data.example.org"})
     assert finding.code == "host-not-allowed"
@@ -140,7 +144,7 @@ def test_settings(healthy):
     assert healthy.codes(options={"alowed_hosts": "127.0.0.1"}) == ["settings"]
 
 
-def test_settings_in_the_config_table(healthy):
+def test_settings_in_the_config_table(healthy: Healthy) -> None:
     """Options in the server's config table count, where the account may read them."""
     do = ("set_config_option", "stac", "allowed_hosts", "data.example.org")
     with healthy.seeded([do], [("delete_config_option", "stac", "allowed_hosts")]):
@@ -149,7 +153,7 @@ def test_settings_in_the_config_table(healthy):
     assert healthy.codes(options=None) == []
 
 
-def test_resolution(healthy):
+def test_resolution(healthy: Healthy) -> None:
     """A URL that is not the registered one is found, and one that its origin does not have."""
     (asset,) = healthy.catalogue.assets
     elsewhere = replace(healthy.catalogue, assets=[replace(asset, url=f"{asset.url}?version=2")])
@@ -163,7 +167,7 @@ def test_resolution(healthy):
 
 
 @pytest.mark.parametrize("impl", [STOCK, "stac_policy.protocol.Defalt"])
-def test_another_protocol_beside_ours(healthy, impl):
+def test_another_protocol_beside_ours(healthy: Healthy, impl: str) -> None:
     """A protocol that is not ours beside one that is spoils URLs: of two, Rucio takes any."""
     (asset,) = healthy.catalogue.assets
     other = summarise_catalogue([make_item(COLLECTION, "other", {"red": make_asset(asset.url)})])
@@ -175,10 +179,11 @@ def test_another_protocol_beside_ours(healthy, impl):
         assert healthy.codes() == []
 
 
-def test_a_source_rse_with_a_stock_protocol(healthy):
+def test_a_source_rse_with_a_stock_protocol(healthy: Healthy) -> None:
     """What an RSE with one of Rucio's own protocols cannot hold is counted."""
     (asset,) = healthy.catalogue.assets
-    do, undo = [], []
+    do: Requests = []
+    undo: Requests = []
     for scheme, port in (("http", 80), ("https", 443)):
         for requests, impl in ((do, STOCK), (undo, source_protocol(scheme)["impl"])):
             change = {"impl": impl}
@@ -189,14 +194,14 @@ def test_a_source_rse_with_a_stock_protocol(healthy):
     assert healthy.codes() == []
 
 
-def test_fixes(stac_lake, healthy):
+def test_fixes(stac_lake: Lake, healthy: Healthy) -> None:
     """What findings say to paste fixes what they found."""
     alone = "rse-deterministic", "rse-writable", "rse-unreadable", "source-checksums"
     more = "distance-missing", "destination-not-writable", "limit-missing"
     do = [request for code in (*alone, *more) for request in ALONE[code][0]]
     do += [("delete_rse_attribute", DISK, "fts"), ("add_scope", "alice", "doctor-alice")]
     scopes = {"a": "doctor-added", "b": "doctor-alice"}
-    wanted = {"catalogue": replace(healthy.catalogue, scopes=scopes)}
+    wanted: dict[str, Any] = {"catalogue": replace(healthy.catalogue, scopes=scopes)}
     undo = ("delete_account_attribute", "alice", "stac_registrar")
     (of_account,) = healthy.findings("alice")
     with healthy.seeded(do, [undo]):
@@ -231,7 +236,7 @@ def _run(lake: Any, commands: list[str]) -> None:
     )
 
 
-def test_an_examination_reads(healthy):
+def test_an_examination_reads(healthy: Healthy) -> None:
     """The doctor changes nothing: it reads, and asks for replicas."""
     sent = []
     client = healthy.connect()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import configparser
 import sys
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -17,6 +17,9 @@ from tests.items import make_asset, make_item
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
+
+    from stac_testbed.lake import Lake
 
 _WITHOUT = """
 import sys
@@ -29,13 +32,13 @@ application = create_app()
 """
 
 
-def findings(connect, rse="STAC", **options):
+def findings(connect: partial[Any], rse: str = "STAC", **options: Any) -> list[Any]:
     """What the doctor finds, and is not as it should be."""
     found = examine(connect, rse, destinations="tier=disk", **options)
     return [finding for finding in found if finding.level is not Level.OK]
 
 
-def rucio_client(lake, **changes):
+def rucio_client(lake: Any, **changes: Any) -> Any:
     """Make a client of the account root, with other arguments."""
     from rucio.client import Client
 
@@ -51,14 +54,14 @@ def rucio_client(lake, **changes):
 
 
 @pytest.fixture(autouse=True)
-def _own_tokens(monkeypatch, tmp_path):
+def _own_tokens(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No token of another client is used, or left for it."""
     from rucio.client.baseclient import BaseClient
 
     monkeypatch.setattr(BaseClient, "TOKEN_PATH_PREFIX", f"{tmp_path}/")
 
 
-def test_a_server_that_does_not_answer(stac_lake):
+def test_a_server_that_does_not_answer(stac_lake: Lake) -> None:
     """Where no Rucio server answers, that is the only finding."""
     nobody = dict.fromkeys(("rucio_host", "auth_host"), "http://127.0.0.1:9")
     (finding,) = findings(partial(rucio_client, stac_lake, **nobody))
@@ -66,7 +69,7 @@ def test_a_server_that_does_not_answer(stac_lake):
     assert "rucio_host = " in finding.command
 
 
-def test_a_server_that_is_no_rucio(stac_lake):
+def test_a_server_that_is_no_rucio(stac_lake: Lake) -> None:
     """An authentication server alone is not enough: what answers at rucio_host must be Rucio."""
     origin = stac_lake.layout.data("origin-a")
     for answer in ("<html></html>", '{"message": "PONG"}', "[]"):
@@ -79,7 +82,7 @@ def test_a_server_that_is_no_rucio(stac_lake):
     assert finding.code == "server-unreachable"
 
 
-def test_credentials_that_are_refused(stac_lake):
+def test_credentials_that_are_refused(stac_lake: Lake) -> None:
     """A wrong password is told without repeating it, and so is an account that does not exist."""
     creds = {"username": "root", "password": "WRONG"}
     (finding,) = findings(partial(rucio_client, stac_lake, creds=creds))
@@ -99,13 +102,15 @@ def test_credentials_that_are_refused(stac_lake):
         ("42.0.0", Level.WARNING),
     ],
 )
-def test_versions(version, level):
+def test_versions(version: str, level: Level) -> None:
     """Versions of the server that the policy package does not support are found."""
     assert server(version, "https://rucio.example.org").level is level
 
 
 @pytest.fixture(scope="module")
-def other_servers(stac_lake, tmp_path_factory) -> Iterator[dict[str, str]]:
+def other_servers(
+    stac_lake: Lake, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, str]]:
     """More Rucio servers of the lake, by what the doctor finds of each.
 
     Without the package; with one that its rucio.cfg does not name; and with the setting
@@ -151,7 +156,9 @@ def other_servers(stac_lake, tmp_path_factory) -> Iterator[dict[str, str]]:
 
 
 @pytest.mark.parametrize("code", ["policy-not-installed", "policy-not-named"])
-def test_a_server_without_the_policy_package(stac_lake, other_servers, code):
+def test_a_server_without_the_policy_package(
+    stac_lake: Lake, other_servers: dict[str, str], code: str
+) -> None:
     """A server that has not the package, or does not name it, is told from one that does."""
     hosts = dict.fromkeys(("rucio_host", "auth_host"), other_servers[code])
     found = findings(partial(rucio_client, stac_lake, **hosts))
@@ -159,7 +166,9 @@ def test_a_server_without_the_policy_package(stac_lake, other_servers, code):
     assert findings(partial(rucio_client, stac_lake)) == []
 
 
-def test_a_server_that_does_not_find_slashes(stac_lake, collection, other_servers):
+def test_a_server_that_does_not_find_slashes(
+    stac_lake: Lake, collection: str, other_servers: dict[str, str]
+) -> None:
     """A server whose web server does something else to slashes than it thinks is told."""
     items = [make_item(collection, "item", {"red": make_asset(stac_lake.stac_url)})]
     found = summarise_catalogue(items)

@@ -9,7 +9,7 @@ import sys
 import time
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pystac
@@ -24,13 +24,23 @@ from stac_client._results import State
 from stac_testbed import STORAGE_RSES
 from tests.items import make_asset, make_item
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rucio.client import Client
+
+    from stac_client._results import DownloadOutcome
+    from stac_testbed.lake import Lake
+    from tests.lake.conftest import Requests
+
+
 STORAGES = {rse: service for service, rse in STORAGE_RSES.items()}
 ORIGINS = ("origin-a", "origin-b")
 DOWNLOADED, ALREADY_THERE = State.DOWNLOADED, State.ALREADY_THERE
 
 
 @pytest.fixture(scope="module")
-def replicated(stac_lake):
+def replicated(stac_lake: Lake) -> pystac.ItemCollection:
     """An item of each collection, registered, with one copy at each storage."""
     client = StacClient(stac_lake.client())
     search = pystac_client.Client.open(stac_lake.stac_url).search(
@@ -46,7 +56,7 @@ def replicated(stac_lake):
 
 
 @pytest.fixture
-def requests_of(stac_lake):
+def requests_of(stac_lake: Lake) -> Callable[..., Any]:
     """Gives path and status of each GET that a service has answered since this test began.
 
     With a number, it waits for as many.
@@ -55,14 +65,14 @@ def requests_of(stac_lake):
     logs = {service: stac_lake.layout.access_log(service) for service in services}
     before = {service: len(log.read_text()) for service, log in logs.items()}
 
-    def requests_of(service, number=0):
+    def requests_of(service: Any, number: int = 0) -> list[Any]:
         # A request may be answered shortly before it is in the log.
         deadline = time.monotonic() + 30
         while len(found := answered(service)) < number and time.monotonic() < deadline:
             time.sleep(0.01)
         return found
 
-    def answered(service):
+    def answered(service: Any) -> list[Any]:
         lines = logs[service].read_text()[before[service] :].splitlines()
         gets = [line.split('"GET ', 1)[1].split() for line in lines if '"GET ' in line]
         return [(path, int(status)) for path, _, status, *_ in gets]
@@ -70,14 +80,20 @@ def requests_of(stac_lake):
     return requests_of
 
 
-def original(items, outcome):
+def original(items: pystac.ItemCollection, outcome: DownloadOutcome) -> bytes:
     """The original bytes of an asset."""
     (item,) = [item for item in items if item.id == outcome.item]
     return requests.get(item.assets[outcome.key].href, timeout=60).content
 
 
 @pytest.mark.parametrize("rse", STORAGES)
-def test_a_chosen_rse(replicated, rucio, tmp_path, requests_of, rse):
+def test_a_chosen_rse(
+    replicated: pystac.ItemCollection,
+    rucio: Client,
+    tmp_path: Path,
+    requests_of: Callable[..., Any],
+    rse: str,
+) -> None:
     """All files come from the chosen RSE, as its access log shows, and are the originals."""
     downloads = StacClient(rucio).download(replicated, tmp_path, rse=rse)
     assert downloads.counts == {DOWNLOADED: 4, State.SKIPPED: 2}
@@ -94,7 +110,12 @@ def test_a_chosen_rse(replicated, rucio, tmp_path, requests_of, rse):
     assert "alpine-optical/gotthard-20250616/red.tif" in names
 
 
-def test_the_best_replica(replicated, rucio, tmp_path, requests_of):
+def test_the_best_replica(
+    replicated: pystac.ItemCollection,
+    rucio: Client,
+    tmp_path: Path,
+    requests_of: Callable[..., Any],
+) -> None:
     """Copies spare the origins: without an RSE, all files come from the storages."""
     downloads = StacClient(rucio).download(replicated, tmp_path)
     assert {outcome.rse for outcome in downloads.by_state(DOWNLOADED)} <= set(STORAGES)
@@ -102,7 +123,13 @@ def test_the_best_replica(replicated, rucio, tmp_path, requests_of):
 
 
 @pytest.mark.parametrize("rse", [*STORAGES, "STAC"])
-def test_what_a_killed_run_left(replicated, rucio, tmp_path, requests_of, rse):
+def test_what_a_killed_run_left(
+    replicated: pystac.ItemCollection,
+    rucio: Client,
+    tmp_path: Path,
+    requests_of: Callable[..., Any],
+    rse: Any,
+) -> None:
     """Storages and origins give the rest of a file whose first half is there."""
     (first, *_) = StacClient(rucio).download(replicated, tmp_path, rse=rse)
     assert first.path is not None
@@ -124,7 +151,12 @@ def test_what_a_killed_run_left(replicated, rucio, tmp_path, requests_of, rse):
     assert answers == [200, 206]
 
 
-def test_a_wrong_file(replicated, rucio, tmp_path, requests_of):
+def test_a_wrong_file(
+    replicated: pystac.ItemCollection,
+    rucio: Client,
+    tmp_path: Path,
+    requests_of: Callable[..., Any],
+) -> None:
     """Only a file that is wrong is fetched again."""
     (first, *_) = StacClient(rucio).download(replicated, tmp_path, rse="DISK-A")
     assert first.path is not None
@@ -138,7 +170,7 @@ def test_a_wrong_file(replicated, rucio, tmp_path, requests_of):
     assert first.path.read_bytes() == body
 
 
-def test_the_catalogue(replicated, rucio, tmp_path):
+def test_the_catalogue(replicated: pystac.ItemCollection, rucio: Client, tmp_path: Path) -> None:
     """The catalogue opens in pystac, and rasterio reads the originals' pixels in its files."""
     downloads = StacClient(rucio).download(replicated, tmp_path)
     catalogue = pystac.Catalog.from_file(str(downloads.catalogue))
@@ -158,7 +190,13 @@ def test_the_catalogue(replicated, rucio, tmp_path):
     assert all(href.startswith("http://127.0.0.1:") for href in thumbnails)
 
 
-def test_items_of_a_modifier(replicated, stac_lake, rucio, tmp_path, requests_of):
+def test_items_of_a_modifier(
+    replicated: pystac.ItemCollection,
+    stac_lake: Lake,
+    rucio: Client,
+    tmp_path: Path,
+    requests_of: Callable[..., Any],
+) -> None:
     """The copy that a modifier prefers is the one that is downloaded."""
     catalogue = pystac_client.Client.open(
         stac_lake.stac_url, modifier=StacClient(rucio).modifier.with_options(prefer=["DISK-B"])
@@ -169,7 +207,13 @@ def test_items_of_a_modifier(replicated, stac_lake, rucio, tmp_path, requests_of
     assert len(requests_of(STORAGES["DISK-B"], 4)) == 4
 
 
-def test_only_what_is_available(replicated, stac_lake, rucio, tmp_path, requests_of):
+def test_only_what_is_available(
+    replicated: pystac.ItemCollection,
+    stac_lake: Lake,
+    rucio: Client,
+    tmp_path: Path,
+    requests_of: Callable[..., Any],
+) -> None:
     """What has no copy at an RSE is skipped, or has failed; the best replica is the origin's."""
     search = pystac_client.Client.open(stac_lake.stac_url).search(ids=["saentis-20250621"])
     items = [*replicated, *search.items()]
@@ -190,7 +234,9 @@ def test_only_what_is_available(replicated, stac_lake, rucio, tmp_path, requests
     assert len(requests_of("origin-a", 1)) == 1
 
 
-def test_requests_to_rucio(replicated, rucio, tmp_path, requests_sent):
+def test_requests_to_rucio(
+    replicated: pystac.ItemCollection, rucio: Client, tmp_path: Path, requests_sent: Requests
+) -> None:
     """A download asks Rucio once for the replicas, and once for each RSE."""
     StacClient(rucio).download(replicated, tmp_path)
     assert sorted(requests_sent.sent) == [
@@ -201,7 +247,7 @@ def test_requests_to_rucio(replicated, rucio, tmp_path, requests_sent):
     ]
 
 
-def test_other_protocols(stac_lake, rucio, collection, tmp_path):
+def test_other_protocols(stac_lake: Lake, rucio: Client, collection: str, tmp_path: Path) -> None:
     """What is not HTTP comes by Rucio's own client, verified like all else."""
     storage, folder = tmp_path / "storage", tmp_path / "folder"
     storage.mkdir()

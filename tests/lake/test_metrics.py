@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
@@ -10,10 +11,14 @@ from rucio.common.exception import RucioException
 
 from stac_testbed import STORAGE_RSES
 
+if TYPE_CHECKING:
+    from stac_testbed import Lake
+
+
 SECRET = "s3cr3t"  # noqa: S105 - no log may hold it
 
 
-def metrics(lake):
+def metrics(lake: Lake) -> dict[Any, Any]:
     """The value of each metric, as Prometheus reads them."""
     answer = requests.get(f"{lake.rucio_url}/metrics/", timeout=60)
     assert answer.status_code == 200
@@ -23,7 +28,7 @@ def metrics(lake):
     }
 
 
-def test_a_lake(stac_lake):
+def test_a_lake(stac_lake: Any) -> None:
     """URLs that a server refuses are counted where Rucio's own metrics are, and logged."""
     refused = 'stac_policy_refused_urls_total{where="rse"}'
     before = metrics(stac_lake).get(refused, 0)

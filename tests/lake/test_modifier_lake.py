@@ -10,6 +10,7 @@ import threading
 import warnings
 from concurrent.futures import ProcessPoolExecutor
 from importlib import resources
+from typing import TYPE_CHECKING, Any
 
 import jsonschema
 import pystac_client
@@ -21,6 +22,13 @@ from stac_client._replicas import STORAGE_SCHEMES as SCHEMES
 from stac_policy.naming import DID, asset_name
 from tests.items import many_items
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from stac_testbed.lake import Lake
+    from tests.lake.conftest import Requests
+
+
 TWO_WAYS = "TWO-WAYS"
 DAVS = "davs://two-ways.example.org:443/rucio"
 ROOT = "root://two-ways.example.org:1094//rucio"
@@ -31,7 +39,7 @@ COLLECTION = "modifier"
 
 
 @pytest.fixture(scope="module")
-def _two_ways(stac_lake):
+def _two_ways(stac_lake: Lake) -> None:
     """An RSE with two protocols, which no expression of other tests names."""
     rucio = stac_lake.client()
     rucio.add_rse(TWO_WAYS)
@@ -53,7 +61,7 @@ def _two_ways(stac_lake):
 
 
 @pytest.fixture(scope="module")
-def items(stac_lake, _two_ways):
+def items(stac_lake: Lake, _two_ways: None) -> list[dict[str, Any]]:
     """Three items of two assets at the source RSE, at DISK-A and at the RSE with two protocols."""
     rucio = stac_lake.client()
     rucio.add_scope("root", COLLECTION)
@@ -65,7 +73,7 @@ def items(stac_lake, _two_ways):
     return made
 
 
-def dids_of(items):
+def dids_of(items: list[dict[str, Any]]) -> list[Any]:
     """The DIDs of the assets of items."""
     return [
         DID(each["collection"], asset_name(each["collection"], each["id"], key, asset["href"]))
@@ -74,19 +82,19 @@ def dids_of(items):
     ]
 
 
-def page_of(items):
+def page_of(items: list[Any]) -> dict[Any, Any]:
     """A page of copies of items."""
     return {"type": "FeatureCollection", "features": copy.deepcopy(items)}
 
 
-def ways(page):
+def ways(page: dict[Any, Any]) -> dict[Any, Any]:
     """The keys and hrefs of all ways of the first asset; that of the asset itself first."""
     asset = next(iter(page["features"][0]["assets"].values()))
     others = {key: each["href"] for key, each in asset["alternate"].items()}
     return {asset["alternate:name"]: asset["href"], **others}
 
 
-def validate(page):
+def validate(page: dict[Any, Any]) -> None:
     """Validate the items of a page."""
     schema = json.loads(
         resources.files("stac_testbed").joinpath("alternate-assets.schema.json").read_text()
@@ -95,7 +103,7 @@ def validate(page):
         jsonschema.Draft7Validator(schema).validate(each)
 
 
-def test_protocols(items, client):
+def test_protocols(items: list[dict[str, Any]], client: StacClient) -> None:
     """The best protocol of an RSE has its name, and on request every other has its own key."""
     best, everything = page_of(items), page_of(items)
     client.modifier(best)
@@ -123,7 +131,9 @@ def test_protocols(items, client):
     ],
     ids=str,
 )
-def test_prefer(items, client, options, key):
+def test_prefer(
+    items: list[dict[str, Any]], client: StacClient, options: dict[str, Any], key: str
+) -> None:
     """The preferred copy becomes the href, the original goes to STAC, and twice is once."""
     page = page_of(items)
     modifier = client.modifier.with_options(**options)
@@ -136,10 +146,11 @@ def test_prefer(items, client, options, key):
     client.modifier.with_options(**options)(page)
     assert page == once
     (explanation, *_) = modifier.explain(page)
+    assert explanation.chosen
     assert explanation.chosen.key == key
 
 
-def test_requests(items, client, requests_sent):
+def test_requests(items: list[dict[str, Any]], client: StacClient, requests_sent: Requests) -> None:
     """A page costs one request, an expression one in minutes, and the second pass none."""
     modifier = client.modifier.with_options(prefer=["NOWHERE", "DISK-A"])
     modifier(page_of(items))
@@ -153,7 +164,7 @@ def test_requests(items, client, requests_sent):
     assert sorted(requests_sent.sent) == ["GET /rses/?expression=kind%3Dtest", *[LIST] * 3]
 
 
-def test_large_pages(client, collection, requests_sent):
+def test_large_pages(client: StacClient, collection: str, requests_sent: Requests) -> None:
     """A page of more than 1,000 assets is looked up in several requests."""
     made = many_items(collection, 250, 5)
     client.create_replicas(made[:2] + made[-2:], "STAC", probe="item").raise_for_failed()
@@ -167,7 +178,7 @@ def test_large_pages(client, collection, requests_sent):
     assert named == ["item-0", "item-1", "item-248", "item-249"]
 
 
-def test_only_available_copies(items, rucio):
+def test_only_available_copies(items: list[dict[str, Any]], rucio: RucioClient) -> None:
     """A copy that is lost, or at an RSE that is closed for reading, is not shown."""
     (did, *_) = dids_of(items)
     page = page_of(items)
@@ -187,7 +198,7 @@ def test_only_available_copies(items, rucio):
     assert list(ways(page)) == ["STAC", "DISK-A"]
 
 
-def test_storage(items, client, requests_sent):
+def test_storage(items: list[dict[str, Any]], client: StacClient, requests_sent: Requests) -> None:
     """What Rucio knows of the RSEs is written once an item, at two requests an RSE."""
     modifier = client.modifier.with_options(storage=True, only=TWO_WAYS)
     page = page_of(items)
@@ -199,7 +210,7 @@ def test_storage(items, client, requests_sent):
     assert scheme["platform"].endswith("/rses/{rse}")
 
 
-def test_an_expired_token_and_many_threads(items, stac_lake):
+def test_an_expired_token_and_many_threads(items: list[dict[str, Any]], stac_lake: Lake) -> None:
     """Threads that share a modifier renew an expired token, and all get their copies."""
     rucio = stac_lake.client()
     rucio.auth_token = "expired"  # noqa: S105
@@ -213,7 +224,7 @@ def test_an_expired_token_and_many_threads(items, stac_lake):
     assert [next(iter(ways(page))) for page in pages] == ["DISK-A"] * len(pages)
 
 
-def keys_of_replicas(modifier, pages):
+def keys_of_replicas(modifier: Any, pages: Any) -> list[Any]:
     """The keys of all replicas of the first asset of each item, in pages modified one by one."""
     for page in pages:
         modifier(page)
@@ -222,13 +233,13 @@ def keys_of_replicas(modifier, pages):
     ]
 
 
-def many_pages(items):
+def many_pages(items: list[dict[str, Any]]) -> list[Any]:
     """Pages of one item and of all."""
     return [page_of([item]) for item in items] * 5 + [page_of(items) for _ in range(5)]
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-def test_a_fork(items, client):
+def test_a_fork(items: list[dict[str, Any]], client: StacClient) -> None:
     """Children of forks go on with the modifier of their parent, and get every replica.
 
     None reads the answer of another on a connection that both have, nor waits for a
@@ -241,11 +252,11 @@ def test_a_fork(items, client):
     context = multiprocessing.get_context("fork")
     found, over = context.SimpleQueue(), threading.Event()
 
-    def go_on():
+    def go_on() -> None:
         while not over.is_set():
             modifier(page_of(items))
 
-    def annotate():
+    def annotate() -> None:
         found.put(keys_of_replicas(modifier, copy.deepcopy(pages)))
 
     thread = threading.Thread(target=go_on)
@@ -264,7 +275,7 @@ def test_a_fork(items, client):
     assert [found.get() for _ in (*children, None)] == [expected] * 5
 
 
-def test_a_spawned_process(items, rucio):
+def test_a_spawned_process(items: list[dict[str, Any]], rucio: RucioClient) -> None:
     """A modifier can be sent to another process, and gets every replica there, too."""
     rucio.__class__ = RucioClient  # that of the lake is no class of a module
     modifier = StacClient(rucio).modifier.with_options(prefer="DISK-A", strict=True)
@@ -275,13 +286,13 @@ def test_a_spawned_process(items, rucio):
 
 
 @pytest.fixture
-def silent():
+def silent() -> Iterator[str]:
     """URL of a server that takes connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
 
 
-def test_a_silent_rucio(stac_lake, silent):
+def test_a_silent_rucio(stac_lake: Lake, silent: str) -> None:
     """A search goes on without copies, with one warning, where Rucio never answers."""
     rucio = stac_lake.client()
     rucio.list_hosts = [silent]

@@ -11,6 +11,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
@@ -18,6 +19,12 @@ from rucio.client import Client
 
 from stac_client import MetadataWarning, StacClient, State
 from tests.items import make_asset, make_item, many_items
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from stac_testbed.lake import Lake
+
 
 IDENTITY = "organizationName=example,commonName=scientist"
 SHA256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
@@ -31,7 +38,7 @@ class OtherServer:
     folder: Path
     takes_metadata: Path
 
-    def client(self, tokens, **credentials):
+    def client(self, tokens: Path, **credentials: Any) -> Any:
         """A Rucio client of the account root at this server, with its tokens in a folder."""
 
         class OtherClient(Client):  # type: ignore[misc]  # Rucio has no types
@@ -46,7 +53,7 @@ class OtherServer:
         )
 
 
-def make_certificate(folder, name, *, extension):
+def make_certificate(folder: Path, name: str, *, extension: str) -> None:
     """Make a certificate that signs itself, `NAME.crt` and `NAME.key`."""
     command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1"]
     command += ["-subj", f"/O=example/CN={name}", "-addext", extension]
@@ -56,7 +63,7 @@ def make_certificate(folder, name, *, extension):
 
 
 @pytest.fixture(scope="module")
-def server(stac_lake, tmp_path_factory):
+def server(stac_lake: Lake, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OtherServer]:
     """Another server on the lake's database."""
     folder = tmp_path_factory.mktemp("server")
     make_certificate(folder, "server", extension="subjectAltName=IP:127.0.0.1")
@@ -91,7 +98,7 @@ def server(stac_lake, tmp_path_factory):
         process.wait()
 
 
-def wait_until_ready(server, process):
+def wait_until_ready(server: Any, process: Any) -> None:
     """Wait until the server answers."""
     deadline = time.monotonic() + 120
     while process.poll() is None and time.monotonic() < deadline:
@@ -105,7 +112,7 @@ def wait_until_ready(server, process):
 
 
 @pytest.fixture
-def x509(server, rucio, tmp_path):
+def x509(server: OtherServer, rucio: Client, tmp_path: Path) -> Any:
     """A Rucio client with a certificate."""
     identities = {each["identity"] for each in rucio.list_identities("root")}
     if IDENTITY not in identities:
@@ -117,7 +124,7 @@ def x509(server, rucio, tmp_path):
     return server.client(tmp_path, auth_type="x509", creds=credentials)
 
 
-def test_x509(x509, collection):
+def test_x509(x509: Any, collection: str) -> None:
     """An account with a certificate registers as one with a password does."""
     client = StacClient(x509)
     assert client.create_replicas(many_items(collection, 3, 2), "STAC").counts == {
@@ -127,7 +134,13 @@ def test_x509(x509, collection):
     assert [(row.rse, row.available) for row in rows] == [("STAC", 2)] * 3
 
 
-def test_a_token_of_an_identity_provider(server, rucio, collection, tmp_path, monkeypatch):
+def test_a_token_of_an_identity_provider(
+    server: OtherServer,
+    rucio: Client,
+    collection: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """An account with a token that it was given registers without any other credentials."""
     token = tmp_path / "token"
     token.write_text(rucio.auth_token)
@@ -139,7 +152,7 @@ def test_a_token_of_an_identity_provider(server, rucio, collection, tmp_path, mo
     assert token.read_text() == rucio.auth_token
 
 
-def described(collection):
+def described(collection: str) -> dict[str, Any]:
     """An item with what metadata is made of."""
     asset = make_asset("https://data.example.org/x.tif") | {"file:checksum": f"1220{SHA256}"}
     url = f"https://stac.example.org/collections/{collection}/items/scene"
@@ -149,7 +162,7 @@ def described(collection):
     }
 
 
-def test_metadata(server, x509, collection):
+def test_metadata(server: OtherServer, x509: Any, collection: str) -> None:
     """Datasets get what their items say, files their sha256; what is there already too."""
     server.takes_metadata.touch()
     client = StacClient(x509)
@@ -169,13 +182,15 @@ def test_metadata(server, x509, collection):
     assert list(found) == [dataset]
 
 
-def test_metadata_that_the_server_does_not_take(server, x509, collection, monkeypatch):
+def test_metadata_that_the_server_does_not_take(
+    server: OtherServer, x509: Any, collection: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A server without a plugin for it is told of once, and all is registered."""
     monkeypatch.setattr("stac_client._registration.REQUEST_DIDS", 10)
     server.takes_metadata.unlink(missing_ok=True)
     asked = []
 
-    def write(entries):
+    def write(entries: Any) -> Any:
         asked.append(len(entries))
         return type(x509).set_dids_metadata_bulk(x509, entries)
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pystac_client
 import pytest
@@ -26,6 +26,11 @@ from tests.items import make_asset, make_item, many_items
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pystac import Item
+    from rucio.client import Client
+
+    from stac_testbed.lake import Lake
+
 DISK = next(iter(STORAGE_RSES.values()))
 ITEM = "aletsch-20250611"
 
@@ -34,7 +39,7 @@ RUCIO_CHECKS_NEW_DIDS = int(current_version()) >= 41
 
 
 @pytest.fixture(scope="module")
-def item(stac_lake):
+def item(stac_lake: Lake) -> Item:
     """One item, registered."""
     catalogue = pystac_client.Client.open(stac_lake.stac_url)
     (item,) = catalogue.search(ids=[ITEM]).items()
@@ -44,7 +49,9 @@ def item(stac_lake):
     return item
 
 
-def run_rucio(stac_lake, *arguments, cwd=None, command="rucio"):
+def run_rucio(
+    stac_lake: Any, *arguments: Any, cwd: Any = None, command: str = "rucio"
+) -> subprocess.CompletedProcess[str]:
     """Run one of Rucio's own commands as alice."""
     return subprocess.run(  # noqa: S603 - installed beside this Python
         [Path(sys.executable).parent / command, *arguments],
@@ -57,7 +64,7 @@ def run_rucio(stac_lake, *arguments, cwd=None, command="rucio"):
     )
 
 
-def rucio_command(stac_lake, *arguments, cwd=None):
+def rucio_command(stac_lake: Any, *arguments: Any, cwd: Path | None = None) -> str:
     """Run Rucio's own command line as alice, and give what it prints."""
     result = run_rucio(stac_lake, *arguments, cwd=cwd)
     assert result.returncode == 0, result.stdout + result.stderr
@@ -67,7 +74,7 @@ def rucio_command(stac_lake, *arguments, cwd=None):
 # Permissions
 
 
-def test_a_registrar_registers(stac_lake, collection):
+def test_a_registrar_registers(stac_lake: Lake, collection: str) -> None:
     """An account with the attribute registers, although the source RSE is closed for writing."""
     registrar = StacClient(stac_lake.client("registrar"))
     items = many_items(collection, 2, 2)
@@ -75,7 +82,7 @@ def test_a_registrar_registers(stac_lake, collection):
     assert registrar.create_replicas(items, "STAC").counts == {State.ALREADY_THERE: 4}
 
 
-def test_a_registrar_may_describe_what_it_registers(stac_lake, collection):
+def test_a_registrar_may_describe_what_it_registers(stac_lake: Lake, collection: str) -> None:
     """Its metadata reaches the server's plugins, of which those on SQLite take none."""
     registrar = stac_lake.client("registrar")
     StacClient(registrar).create_replicas(many_items(collection, 1, 1), "STAC")
@@ -84,12 +91,12 @@ def test_a_registrar_may_describe_what_it_registers(stac_lake, collection):
         registrar.set_dids_metadata_bulk([dataset | {"meta": {"stac_item": "item-0"}}])
 
 
-def file(scope, name, **more):
+def file(scope: str, name: str, **more: Any) -> dict[Any, Any]:
     """A replica as Rucio's client takes it."""
     return {"scope": scope, "name": name, "bytes": 1, "adler32": "00000001", **more}
 
 
-def test_a_registrar_may_do_nothing_else(stac_lake, rucio, collection):
+def test_a_registrar_may_do_nothing_else(stac_lake: Lake, rucio: Client, collection: str) -> None:
     """No replicas elsewhere, no DIDs that are not STAC's, no rules for others on the way."""
     registrar = stac_lake.client("registrar")
     url = "https://data.example.org/x.tif"
@@ -136,7 +143,7 @@ def test_a_registrar_may_do_nothing_else(stac_lake, rucio, collection):
             pytest.fail(f"attempt {number} was allowed: {attempt()}")
 
 
-def test_an_ordinary_account_may_not_register(stac_lake, collection):
+def test_an_ordinary_account_may_not_register(stac_lake: Lake, collection: str) -> None:
     """Without the attribute everything is as before."""
     alice = stac_lake.client("alice")
     replica = file(collection, f"/{collection}/i/x.tif", pfn="https://data.example.org/x.tif")
@@ -151,7 +158,7 @@ def test_an_ordinary_account_may_not_register(stac_lake, collection):
 # Paths
 
 
-def test_storages_are_browsable(stac_lake, item, client):
+def test_storages_are_browsable(stac_lake: Lake, item: Item, client: StacClient) -> None:
     """With `lfn2pfn_algorithm=stac` a storage holds COLLECTION/ITEM/ASSET, and gives names back."""
     rules = client.create_replication_rules([item], DISK, assets=["red", "nir", "thumbnail"])
     assert [rule.state for rule in client.wait(rules, timeout_s=180, poll_s=1)] == ["OK"]
@@ -161,7 +168,7 @@ def test_storages_are_browsable(stac_lake, item, client):
     assert pfn2lfn(parsed) == (f"/alpine-optical/{ITEM}/red.tif", "alpine-optical")
 
 
-def test_names_that_are_not_stacs_have_rucios_paths(rucio, collection):
+def test_names_that_are_not_stacs_have_rucios_paths(rucio: Client, collection: str) -> None:
     """On the same RSE every other file lies where Rucio's own algorithm puts it."""
     rucio.add_replicas(DISK, [file(collection, "raw-1.dat")])
     (listed,) = rucio.list_replicas([{"scope": collection, "name": "raw-1.dat"}])
@@ -170,7 +177,9 @@ def test_names_that_are_not_stacs_have_rucios_paths(rucio, collection):
     assert pfn.endswith(f"/rucio/{collection}/{digest[:2]}/{digest[2:4]}/raw-1.dat")
 
 
-def add_non_deterministic(stac_lake, rucio, rse, prefix, **attributes):
+def add_non_deterministic(
+    stac_lake: Any, rucio: Any, rse: Any, prefix: Any, **attributes: Any
+) -> None:
     """A non-deterministic RSE on the second storage."""
     rucio.add_rse(rse, deterministic=False)
     on = {"read": 1, "write": 1, "delete": 1}
@@ -194,14 +203,16 @@ def add_non_deterministic(stac_lake, rucio, rse, prefix, **attributes):
     rucio.set_local_account_limit("root", rse, -1)
 
 
-def copy_at(rucio, did, rse):
+def copy_at(rucio: Any, did: DID, rse: str) -> Any:
     """The PFN of a file's replica at an RSE."""
     (listed,) = rucio.list_replicas([did._asdict()])
     (pfn,) = listed["rses"][rse]
     return pfn
 
 
-def test_replication_to_a_non_deterministic_rse(stac_lake, rucio, item, client):
+def test_replication_to_a_non_deterministic_rse(
+    stac_lake: Lake, rucio: Client, item: Item, client: StacClient
+) -> None:
     """Rucio's conveyor asks `stac_path` for the path of the copy, and keeps it with the replica."""
     add_non_deterministic(stac_lake, rucio, "ND", "/nd/", naming_convention="stac_path")
     rules = client.create_replication_rules([item], "ND", assets=["red"])
@@ -214,7 +225,9 @@ def test_replication_to_a_non_deterministic_rse(stac_lake, rucio, item, client):
     )
 
 
-def test_the_default_algorithm_gives_the_original_url(stac_lake, rucio, item, client):
+def test_the_default_algorithm_gives_the_original_url(
+    stac_lake: Lake, rucio: Client, item: Item, client: StacClient
+) -> None:
     """Without a naming convention the conveyor gets the original URL as the path of the copy.
 
     At an RSE whose prefix is that of a mirror of the origin, this is what names the copy.
@@ -230,7 +243,9 @@ def test_the_default_algorithm_gives_the_original_url(stac_lake, rucio, item, cl
 
 
 @pytest.mark.parametrize(("size_bytes", "approved"), [(1000, True), (10**7, False)])
-def test_small_rules_are_approved(stac_lake, collection, client, size_bytes, approved):
+def test_small_rules_are_approved(
+    stac_lake: Lake, collection: str, client: StacClient, size_bytes: int, approved: bool
+) -> None:
     """A rule that asks for approval is approved at once if it is over little STAC data."""
     asset = make_asset("https://data.example.org/x.tif", size_bytes=size_bytes)
     client.create_replicas([make_item(collection, "scene", {"x": asset})], "STAC")
@@ -263,7 +278,7 @@ DOWNLOADABLE = TYPED if int(current_version()) >= 40 else TYPED[:3]
 
 @pytest.mark.parametrize("typed", TYPED)
 @pytest.mark.usefixtures("item")
-def test_rucio_did_show(stac_lake, typed):
+def test_rucio_did_show(stac_lake: Lake, typed: str) -> None:
     """The item's dataset is found however it is typed."""
     shown = rucio_command(stac_lake, "did", "show", typed)
     assert f"/alpine-optical/{ITEM}" in shown
@@ -271,7 +286,7 @@ def test_rucio_did_show(stac_lake, typed):
 
 
 @pytest.mark.parametrize("typed", TYPED)
-def test_rucio_replica_list(stac_lake, item, typed):
+def test_rucio_replica_list(stac_lake: Lake, item: Item, typed: str) -> None:
     """Listing the replicas of an item or an asset shows the original URLs."""
     listed = rucio_command(stac_lake, "replica", "list", "file", typed)
     assert item.assets["nir"].href in listed
@@ -284,7 +299,7 @@ def test_rucio_replica_list(stac_lake, item, typed):
 
 @pytest.mark.parametrize("typed", TYPED)
 @pytest.mark.usefixtures("item")
-def test_rucio_rule_add(stac_lake, rucio, typed):
+def test_rucio_rule_add(stac_lake: Lake, rucio: Client, typed: str) -> None:
     """A rule is added over the item however it is typed."""
     added = rucio_command(stac_lake, "rule", "add", typed, "--copies", "1", "--rses", DISK)
     rule = rucio.get_replication_rule(added.split()[-1])
@@ -294,7 +309,7 @@ def test_rucio_rule_add(stac_lake, rucio, typed):
     wait_until_gone(rucio, rule["id"])
 
 
-def wait_until_gone(rucio, rule_id):
+def wait_until_gone(rucio: Any, rule_id: Any) -> None:
     """Wait until the judge-cleaner has deleted a rule."""
     deadline = time.monotonic() + 180
     while time.monotonic() < deadline:
@@ -307,7 +322,7 @@ def wait_until_gone(rucio, rule_id):
 
 
 @pytest.mark.parametrize("typed", DOWNLOADABLE)
-def test_rucio_download(stac_lake, item, tmp_path, typed):
+def test_rucio_download(stac_lake: Lake, item: Item, tmp_path: Path, typed: str) -> None:
     """The stock client downloads an item from its origins, verified, into COLLECTION/ITEM."""
     rucio_command(stac_lake, "download", "--rses", "STAC", typed, cwd=tmp_path)
     for key, name in (("red", "red.tif"), ("nir", "nir.tif"), ("thumbnail", "thumbnail.png")):
@@ -316,7 +331,7 @@ def test_rucio_download(stac_lake, item, tmp_path, typed):
         assert path.read_bytes() == requests.get(item.assets[key].href, timeout=60).content
 
 
-def test_rucio_download_of_one_asset(stac_lake, item, tmp_path):
+def test_rucio_download_of_one_asset(stac_lake: Lake, item: Item, tmp_path: Path) -> None:
     """Of a single file the protocol makes the folders that the stock client does not."""
     typed = f"alpine-optical/{ITEM}/red.tif"
     rucio_command(stac_lake, "download", "--rses", "STAC", typed, cwd=tmp_path)
@@ -324,7 +339,9 @@ def test_rucio_download_of_one_asset(stac_lake, item, tmp_path):
     assert path.read_bytes() == requests.get(item.assets["red"].href, timeout=60).content
 
 
-def test_the_stock_client_verifies(stac_lake, client, collection, tmp_path):
+def test_the_stock_client_verifies(
+    stac_lake: Lake, client: StacClient, collection: str, tmp_path: Path
+) -> None:
     """A file whose bytes are not those that were registered is not kept."""
     url = f"{stac_lake.layout.url('origin-a')}/alpine-optical/{ITEM}/red.tif"
     size_bytes = int(requests.head(url, timeout=60).headers["Content-Length"])
@@ -339,7 +356,9 @@ def test_the_stock_client_verifies(stac_lake, client, collection, tmp_path):
 
 @pytest.mark.parametrize("convention", [None, "stac_path"])
 @pytest.mark.usefixtures("item")
-def test_rucio_admin_suggests_a_pfn(stac_lake, rucio, item, convention):
+def test_rucio_admin_suggests_a_pfn(
+    stac_lake: Lake, rucio: Client, item: Item, convention: str | None
+) -> None:
     """rucio-admin, which has no database, suggests where a file would lie, through the STAC API."""
     rse = f"NOWHERE-{convention or 'DEFAULT'}".upper().replace("_", "-")
     attributes = {"naming_convention": convention} if convention else {}
@@ -353,7 +372,7 @@ def test_rucio_admin_suggests_a_pfn(stac_lake, rucio, item, convention):
     assert suggested.stdout.split()[-1].endswith(f"/nowhere/{path}")
 
 
-def test_scopes_of_long_collection_ids(client, rucio):
+def test_scopes_of_long_collection_ids(client: StacClient, rucio: Client) -> None:
     """A collection id above 25 characters has a scope of its own, and its names are whole."""
     collection = "noaa-cdr-sea-surface-temperature-optimum-interpolation"
     rucio.add_scope("root", collection_scope(collection))

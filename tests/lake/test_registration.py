@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -15,14 +16,23 @@ from tests.items import make_asset, make_item, many_items
 
 from .conftest import ASSETS
 
+if TYPE_CHECKING:
+    from pystac import ItemCollection
+    from rucio.client import Client
 
-def listed(rucio, outcomes):
+    from stac_testbed.lake import Lake
+    from tests.lake.conftest import Requests
+
+
+def listed(rucio: Any, outcomes: Any) -> dict[Any, Any]:
     """What Rucio lists for outcomes, by DID."""
     dids = [outcome.did._asdict() for outcome in outcomes]
     return {DID(file["scope"], file["name"]): file for file in rucio.list_replicas(dids)}
 
 
-def test_urls_sizes_and_checksums_are_the_origins(client, rucio, scenes):
+def test_urls_sizes_and_checksums_are_the_origins(
+    client: StacClient, rucio: Client, scenes: ItemCollection
+) -> None:
     """Every asset is registered under its own URL, with the size and checksum of its bytes."""
     registration = client.create_replicas(scenes, "STAC", assets=ASSETS)
     registration.raise_for_failed()
@@ -41,7 +51,9 @@ def test_urls_sizes_and_checksums_are_the_origins(client, rucio, scenes):
         assert file["adler32"] or file["md5"]
 
 
-def test_items_are_datasets_of_their_files(client, rucio, collection):
+def test_items_are_datasets_of_their_files(
+    client: StacClient, rucio: Client, collection: str
+) -> None:
     """Each item becomes a dataset that holds the files of its registered assets."""
     client.create_replicas(many_items(collection, 3, 4), "STAC").raise_for_failed()
     for number in range(3):
@@ -50,7 +62,7 @@ def test_items_are_datasets_of_their_files(client, rucio, collection):
         assert names == {f"/{collection}/item-{number}/band-{band}.tif" for band in range(4)}
 
 
-def test_again_changes_nothing(client, collection):
+def test_again_changes_nothing(client: StacClient, collection: str) -> None:
     """What is there is recognised, and nothing of it is sent again."""
     items = many_items(collection, 2, 2)
     assert client.create_replicas(items, "STAC").counts == {State.REGISTERED: 4}
@@ -65,7 +77,9 @@ def test_again_changes_nothing(client, collection):
         (make_asset("https://data.example.org/moved.tif"), "another URL"),
     ],
 )
-def test_drift_is_reported(client, collection, changed, said):
+def test_drift_is_reported(
+    client: StacClient, collection: str, changed: dict[str, Any], said: str
+) -> None:
     """Other bytes or another URL under a known DID fail, naming the difference."""
     before = make_item(collection, "scene", {"x": make_asset("https://data.example.org/x.tif")})
     after = make_item(collection, "scene", {"x": changed})
@@ -75,7 +89,7 @@ def test_drift_is_reported(client, collection, changed, said):
     assert said in outcome.reason
 
 
-def test_one_bad_asset_spoils_no_other(client, collection):
+def test_one_bad_asset_spoils_no_other(client: StacClient, collection: str) -> None:
     """What Rucio refuses fails alone; all others of the batch are registered."""
     items = many_items(collection, 4, 5)
     items[2]["assets"]["band-3"]["file:size"] = 2**70  # more than a database can hold
@@ -86,7 +100,9 @@ def test_one_bad_asset_spoils_no_other(client, collection):
     assert client.create_replicas(items[:2], "STAC").counts == {State.ALREADY_THERE: 10}
 
 
-def test_awkward_urls_are_kept_byte_for_byte(client, rucio, collection):
+def test_awkward_urls_are_kept_byte_for_byte(
+    client: StacClient, rucio: Client, collection: str
+) -> None:
     """Ports, queries, escapes, doubled slashes and odd characters come back as they were."""
     urls = [
         "https://data.example.org:8443/a//b/c.tif",
@@ -106,7 +122,9 @@ def test_awkward_urls_are_kept_byte_for_byte(client, rucio, collection):
     assert [files[did]["rses"]["STAC"] for did in registration.dids] == [[url] for url in urls]
 
 
-def test_what_can_not_be_registered_is_skipped_with_a_reason(client, collection):
+def test_what_can_not_be_registered_is_skipped_with_a_reason(
+    client: StacClient, collection: str
+) -> None:
     """No asset is dropped without a word, and no secret is repeated."""
     assets = {
         "none": {"roles": ["data"]},
@@ -129,7 +147,7 @@ def test_what_can_not_be_registered_is_skipped_with_a_reason(client, collection)
     assert "size is not known" in reasons["size"]
 
 
-def test_a_key_that_no_item_has_is_reported(client, collection):
+def test_a_key_that_no_item_has_is_reported(client: StacClient, collection: str) -> None:
     """A misspelt key does not end in silence."""
     registration = client.create_replicas(
         many_items(collection, 2, 1), "STAC", assets=["band-0", "bnad-1"]
@@ -139,7 +157,9 @@ def test_a_key_that_no_item_has_is_reported(client, collection):
     assert registration.counts[State.REGISTERED] == 2
 
 
-def test_requests_for_1000_assets(client, collection, requests_sent):
+def test_requests_for_1000_assets(
+    client: StacClient, collection: str, requests_sent: Requests
+) -> None:
     """Registering 1,000 assets takes a handful of requests, registering them again even fewer."""
     items = many_items(collection, 100, 10)
     client.create_replicas(items, "STAC").raise_for_failed()
@@ -154,7 +174,7 @@ def test_requests_for_1000_assets(client, collection, requests_sent):
     assert len(requests_sent) == 3, requests_sent.sent
 
 
-def test_a_dataset_without_files(client, rucio, collection):
+def test_a_dataset_without_files(client: StacClient, rucio: Client, collection: str) -> None:
     """Where an item's dataset is there before any of its files, it is filled like the others."""
     rucio.add_dataset(collection, f"/{collection}/item-1")
     client.create_replicas(many_items(collection, 3, 2), "STAC").raise_for_failed()
@@ -162,12 +182,12 @@ def test_a_dataset_without_files(client, rucio, collection):
         assert len(list(rucio.list_content(collection, f"/{collection}/item-{number}"))) == 2
 
 
-def test_files_without_a_dataset(client, rucio, collection):
+def test_files_without_a_dataset(client: StacClient, rucio: Client, collection: str) -> None:
     """Where files were registered and the work then broke off, their datasets are made."""
     items = many_items(collection, 3, 2)
     add_dids = rucio.add_dids
 
-    def break_off(*_, **__):
+    def break_off(*_: Any, **__: Any) -> None:
         raise ZeroDivisionError("power cut")
 
     rucio.add_dids = break_off
@@ -179,13 +199,13 @@ def test_files_without_a_dataset(client, rucio, collection):
         assert len(list(rucio.list_content(collection, f"/{collection}/item-{number}"))) == 2
 
 
-def test_unknown_rse(client, collection):
+def test_unknown_rse(client: StacClient, collection: str) -> None:
     """An unknown RSE ends the work at once, with a hint."""
     with pytest.raises(ConfigurationError, match=r"NOWHERE.*rucio rse list"):
         client.create_replicas(many_items(collection, 1, 1), "NOWHERE")
 
 
-def test_missing_scope(client):
+def test_missing_scope(client: StacClient) -> None:
     """A scope that Rucio lacks fails its assets, names it and says what to do."""
     registration = client.create_replicas(many_items("no-such-scope", 2, 2), "STAC")
     assert registration.counts == {State.FAILED: 4}
@@ -193,7 +213,7 @@ def test_missing_scope(client):
         registration.raise_for_failed()
 
 
-def test_no_permission(stac_lake, collection):
+def test_no_permission(stac_lake: Lake, collection: str) -> None:
     """An ordinary account is told that it may not, and whom to ask."""
     alice = StacClient(stac_lake.client("alice"))
     registration = alice.create_replicas(many_items(collection, 1, 2), "STAC")

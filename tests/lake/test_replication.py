@@ -6,7 +6,7 @@ import copy
 import hashlib
 import json
 from importlib import resources
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jsonschema
 import pystac_client
@@ -20,11 +20,20 @@ from tests.items import many_items
 
 from .conftest import ASSETS
 
+if TYPE_CHECKING:
+    from pystac import ItemCollection
+    from rucio.client import Client
+
+    from stac_client import Modifier
+    from stac_testbed.lake import Lake
+    from tests.lake.conftest import Requests
+
+
 DISKS = list(STORAGE_RSES.values())
 
 
 @pytest.fixture(scope="module")
-def replicated(stac_lake):
+def replicated(stac_lake: Lake) -> ItemCollection:
     """Two items of each collection, registered and replicated to all storages."""
     client = StacClient(stac_lake.client())
     search = pystac_client.Client.open(stac_lake.stac_url).search(
@@ -47,18 +56,20 @@ def replicated(stac_lake):
     return items
 
 
-def search_again(stac_lake, modifier, items):
+def search_again(stac_lake: Any, modifier: Modifier, items: ItemCollection) -> ItemCollection:
     """The same items, from a search with a modifier."""
     catalogue = pystac_client.Client.open(stac_lake.stac_url, modifier=modifier)
     return catalogue.search(ids=[item.id for item in items]).item_collection()
 
 
-def assets_of(items):
+def assets_of(items: ItemCollection) -> list[Any]:
     """Every asset of items, with its item."""
     return [(item, key, asset) for item in items for key, asset in item.assets.items()]
 
 
-def test_copies_have_the_origins_bytes(replicated, stac_lake, client):
+def test_copies_have_the_origins_bytes(
+    replicated: ItemCollection, stac_lake: Lake, client: StacClient
+) -> None:
     """What the storages hold is what the origins hold, by whichever mode it was copied."""
     originals = {(item.id, key): asset.href for item, key, asset in assets_of(replicated)}
     compared = 0
@@ -71,7 +82,7 @@ def test_copies_have_the_origins_bytes(replicated, stac_lake, client):
     assert compared == 24
 
 
-def test_availability(replicated, client):
+def test_availability(replicated: ItemCollection, client: StacClient) -> None:
     """Each item is complete at each storage and at the source RSE."""
     rows = client.replication_availability(replicated, assets=ASSETS)
     assert len(rows) == 4 * 3
@@ -79,7 +90,9 @@ def test_availability(replicated, client):
     assert all(row.complete and (row.available, row.coming) == (3, 0) for row in rows)
 
 
-def test_alternates_follow_the_specification(replicated, stac_lake, client):
+def test_alternates_follow_the_specification(
+    replicated: ItemCollection, stac_lake: Lake, client: StacClient
+) -> None:
     """Items with alternates are valid, name the extension once, and the source RSE on the asset."""
     schema = json.loads(
         resources.files("stac_testbed").joinpath("alternate-assets.schema.json").read_text()
@@ -93,12 +106,12 @@ def test_alternates_follow_the_specification(replicated, stac_lake, client):
         assert sorted(asset.extra_fields["alternate"]) == DISKS
 
 
-def test_twice_is_once(replicated, stac_lake, client):
+def test_twice_is_once(replicated: ItemCollection, stac_lake: Lake, client: StacClient) -> None:
     """Modifying again changes nothing, for objects, pages and dicts alike."""
     for modifier in (client.modifier, client.modifier.with_options(prefer=DISKS[1:])):
         page = search_again(stac_lake, modifier, replicated).to_dict()
         again = copy.deepcopy(page)
-        assert modifier(again) is None
+        modifier(again)
         assert again == page
         (item, *_) = search_again(stac_lake, modifier, replicated)
         before = item.to_dict()
@@ -106,7 +119,9 @@ def test_twice_is_once(replicated, stac_lake, client):
         assert item.to_dict() == before
 
 
-def test_prefer_puts_the_near_copy_into_href(replicated, stac_lake, client):
+def test_prefer_puts_the_near_copy_into_href(
+    replicated: ItemCollection, stac_lake: Lake, client: StacClient
+) -> None:
     """The preferred copy becomes the href, and the original its alternate."""
     originals = {(item.id, key): asset.href for item, key, asset in assets_of(replicated)}
     modifier = client.modifier.with_options(prefer=["NOWHERE", DISKS[1]])
@@ -119,7 +134,7 @@ def test_prefer_puts_the_near_copy_into_href(replicated, stac_lake, client):
 
 
 @pytest.mark.usefixtures("replicated")
-def test_get_item_is_modified_too(stac_lake, client):
+def test_get_item_is_modified_too(stac_lake: Lake, client: StacClient) -> None:
     """pystac-client's get_item hands over an object, which is modified in place."""
     catalogue = pystac_client.Client.open(stac_lake.stac_url, modifier=client.modifier)
     found = catalogue.get_collection("alpine-optical")
@@ -129,14 +144,16 @@ def test_get_item_is_modified_too(stac_lake, client):
     assert sorted(item.assets["red"].extra_fields["alternate"]) == DISKS
 
 
-def test_one_request_a_page(client, collection, requests_sent):
+def test_one_request_a_page(client: StacClient, collection: str, requests_sent: Requests) -> None:
     """A page of 1,000 assets costs one request, whether they are registered or not."""
     items = many_items(collection, 100, 10)
     client.modifier({"type": "FeatureCollection", "features": items})
     assert requests_sent.sent == ["POST /replicas/list"]
 
 
-def test_the_same_selection_gives_the_same_rule(replicated, client, requests_sent):
+def test_the_same_selection_gives_the_same_rule(
+    replicated: ItemCollection, client: StacClient, requests_sent: Requests
+) -> None:
     """Asking again for the same files, in any order, makes no second rule."""
     wanted: dict[str, Any] = {"assets": ASSETS, "copies": 2}
     rules = client.create_replication_rules(replicated, STORAGE_EXPRESSION, **wanted)
@@ -146,7 +163,7 @@ def test_the_same_selection_gives_the_same_rule(replicated, client, requests_sen
     assert len(requests_sent) == 2 * 5, requests_sent.sent
 
 
-def test_requests_for_a_rule(client, collection, requests_sent):
+def test_requests_for_a_rule(client: StacClient, collection: str, requests_sent: Requests) -> None:
     """A new rule over hundreds of items takes four requests."""
     registration = client.create_replicas(many_items(collection, 400, 1), "STAC")
     requests_sent.sent.clear()
@@ -155,7 +172,9 @@ def test_requests_for_a_rule(client, collection, requests_sent):
     client.delete_replication_rules(rules, at_once=True)
 
 
-def test_requests_for_a_large_rule(client, collection, rucio, requests_sent):
+def test_requests_for_a_large_rule(
+    client: StacClient, collection: str, rucio: Client, requests_sent: Requests
+) -> None:
     """So does one over more files than one request can name; Rucio then works on it by itself."""
     registration = client.create_replicas(many_items(collection, 300, 4), "STAC")
     requests_sent.sent.clear()
@@ -170,7 +189,7 @@ def test_requests_for_a_large_rule(client, collection, rucio, requests_sent):
     client.delete_replication_rules([rule], at_once=True)
 
 
-def test_an_ordinary_account_replicates(replicated, stac_lake):
+def test_an_ordinary_account_replicates(replicated: ItemCollection, stac_lake: Lake) -> None:
     """A user needs no rights on the catalogue's scopes to make a rule over its files."""
     alice = StacClient(stac_lake.client("alice"))
     (rule,) = alice.create_replication_rules(replicated, DISKS[0], assets=["red", "vv"])
@@ -179,7 +198,7 @@ def test_an_ordinary_account_replicates(replicated, stac_lake):
     assert (rule.state, rule.locks_ok) == ("OK", 4)
 
 
-def test_deleting_rules(client, collection, rucio):
+def test_deleting_rules(client: StacClient, collection: str, rucio: Client) -> None:
     """A deleted rule is gone as soon as Rucio's cleaner has come by; deleting it again is fine."""
     registration = client.create_replicas(many_items(collection, 1, 2), "STAC")
     rules = client.create_replication_rules(registration, DISKS[0])
@@ -191,7 +210,9 @@ def test_deleting_rules(client, collection, rucio):
     client.delete_replication_rules(rules)
 
 
-def test_a_user_may_not_delete_what_is_not_hers(client, collection, stac_lake):
+def test_a_user_may_not_delete_what_is_not_hers(
+    client: StacClient, collection: str, stac_lake: Lake
+) -> None:
     """A refused deletion says so in one line."""
     registration = client.create_replicas(many_items(collection, 1, 1), "STAC")
     rules = client.create_replication_rules(registration, DISKS[0])
@@ -200,28 +221,30 @@ def test_a_user_may_not_delete_what_is_not_hers(client, collection, stac_lake):
     client.delete_replication_rules(rules, at_once=True)
 
 
-def test_unregistered_assets(client, collection):
+def test_unregistered_assets(client: StacClient, collection: str) -> None:
     """A rule over assets that Rucio does not know says to register them first."""
     with pytest.raises(RequestError, match="create_replicas"):
         client.create_replication_rules(many_items(collection, 1, 1), STORAGE_EXPRESSION)
 
 
 @pytest.mark.parametrize(("expression", "copies"), [("tier=tape", 1), ("tier=disk", 3)])
-def test_impossible_rules(client, collection, expression, copies):
+def test_impossible_rules(
+    client: StacClient, collection: str, expression: str, copies: int
+) -> None:
     """An expression that gives too few RSEs says how to check it."""
     registration = client.create_replicas(many_items(collection, 1, 1), "STAC")
     with pytest.raises(ConfigurationError, match="rucio rse list"):
         client.create_replication_rules(registration, expression, copies=copies)
 
 
-def test_no_rule_targets_the_source_rse(client, collection):
+def test_no_rule_targets_the_source_rse(client: StacClient, collection: str) -> None:
     """The source RSE has no storage: Rucio refuses rules to it."""
     registration = client.create_replicas(many_items(collection, 1, 1), "STAC")
     with pytest.raises(RequestError, match="not available for writing"):
         client.create_replication_rules(registration, "STAC")
 
 
-def test_nothing_selected(client):
+def test_nothing_selected(client: StacClient) -> None:
     """A rule over nothing is refused before anything is asked."""
     with pytest.raises(ConfigurationError, match="no assets"):
         client.create_replication_rules([], STORAGE_EXPRESSION)

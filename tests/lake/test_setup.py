@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import pytest
 
 from stac_client import (
@@ -19,15 +21,24 @@ from stac_client.admin import plan_scopes
 from stac_testbed import STORAGE_RSES
 from tests.items import make_asset, make_item, many_items
 
+if TYPE_CHECKING:
+    from pystac import ItemCollection
+    from rucio.client import Client
+
+    from stac_client import StacClient
+    from stac_testbed.lake import Lake
+    from tests.lake.conftest import Requests
+
+
 DISK, *_ = STORAGE_RSES.values()
 
 
-def apply(client, rse, **options):
+def apply(client: Any, rse: Any, **options: Any) -> list[Any]:
     """Set up a source RSE and give the changes that were made, as text."""
     return [str(change) for change in plan_setup(client, rse, **options).apply(client)]
 
 
-def test_a_new_source_rse(stac_lake, client, rucio):
+def test_a_new_source_rse(stac_lake: Lake, client: StacClient, rucio: Client) -> None:
     """From a catalogue's items come RSE, protocols, attributes, distances and scopes that work."""
     found = summarise_catalogue(many_items("setup-new", 2, 1))
     fts = stac_lake.layout.url("transfers")
@@ -46,7 +57,7 @@ def test_a_new_source_rse(stac_lake, client, rucio):
         client.create_replication_rules(items, "SETUP-NEW")
 
 
-def test_planning_changes_nothing(rucio, requests_sent):
+def test_planning_changes_nothing(rucio: Client, requests_sent: Requests) -> None:
     """A plan asks and writes nothing, even where all is missing."""
     plan = plan_setup(
         rucio,
@@ -59,16 +70,14 @@ def test_planning_changes_nothing(rucio, requests_sent):
 
 
 @pytest.mark.parametrize("made", range(9))
-def test_setup_goes_on_where_it_stopped(rucio, made):
+def test_setup_goes_on_where_it_stopped(rucio: Client, made: Any) -> None:
     """After any number of its changes, another run makes the others, and a third none."""
     rse, scope = f"SETUP-PART-{made}", f"setup-part-{made}"
-    options = {
-        "destinations": "tier=disk",
-        "catalogue": summarise_catalogue(many_items(scope, 1, 1)),
-    }
-    options["catalogue"].assets += summarise_catalogue(
+    catalogue = summarise_catalogue(many_items(scope, 1, 1))
+    catalogue.assets += summarise_catalogue(
         [make_item(scope, "i", {"a": make_asset("http://x")})]
     ).assets
+    options: dict[str, Any] = {"destinations": "tier=disk", "catalogue": catalogue}
     changes = plan_setup(rucio, rse, **options).changes
     for change in changes[:made]:
         change.apply(rucio)
@@ -77,7 +86,7 @@ def test_setup_goes_on_where_it_stopped(rucio, made):
     assert len(changes) == 8
 
 
-def test_what_was_changed_is_fixed(rucio):
+def test_what_was_changed_is_fixed(rucio: Client) -> None:
     """Priorities, attributes and availability of a source RSE are set as they should be."""
     apply(rucio, "SETUP-FIX", destinations=[DISK])
     rucio.add_rse_attribute("SETUP-FIX", "supported_checksums", "adler32")
@@ -100,13 +109,13 @@ def test_what_was_changed_is_fixed(rucio):
     assert apply(rucio, "SETUP-FIX", destinations=[DISK]) == []
 
 
-def test_a_storage_is_no_source_rse(rucio):
+def test_a_storage_is_no_source_rse(rucio: Client) -> None:
     """A storage is not turned into a source RSE."""
     with pytest.raises(ConfigurationError, match=f"{DISK} is deterministic.*another name"):
         plan_setup(rucio, DISK, destinations="tier=disk")
 
 
-def test_destinations_that_do_not_exist(rucio):
+def test_destinations_that_do_not_exist(rucio: Client) -> None:
     """A destination that does not exist is named, as is an RSE expression without RSEs."""
     with pytest.raises(ConfigurationError, match="no RSE NOWHERE"):
         plan_setup(rucio, "SETUP-OF", destinations=[DISK, "NOWHERE"])
@@ -114,7 +123,7 @@ def test_destinations_that_do_not_exist(rucio):
         plan_setup(rucio, "SETUP-OF", destinations="tier=nowhere")
 
 
-def test_no_fts_to_be_found(rucio):
+def test_no_fts_to_be_found(rucio: Client) -> None:
     """Where no destination names an FTS server, one has to be given."""
     rucio.add_rse("SETUP-NO-FTS")
     with pytest.raises(ConfigurationError, match="attribute fts"):
@@ -124,7 +133,7 @@ def test_no_fts_to_be_found(rucio):
     assert f"set attribute fts={fts} on SETUP-OF" in map(str, changes)
 
 
-def test_only_administrators_set_up(stac_lake):
+def test_only_administrators_set_up(stac_lake: Lake) -> None:
     """An ordinary account may look, and is told whom to ask for the rest."""
     alice = stac_lake.client("alice")
     first, *_ = plan_setup(alice, "MINE", destinations="tier=disk").changes
@@ -132,7 +141,7 @@ def test_only_administrators_set_up(stac_lake):
         first.apply(alice)
 
 
-def test_scopes_of_collections(rucio):
+def test_scopes_of_collections(rucio: Client) -> None:
     """Missing scopes are added for an account, and those that exist told with their owner."""
     wanted = {"of-alice": "user.alice", "setup-scope": "setup-scope"}
     plan = plan_scopes(rucio, wanted, owner="alice")
@@ -145,7 +154,9 @@ def test_scopes_of_collections(rucio):
     assert plan_scopes(rucio, wanted).changes == []
 
 
-def test_an_rse_with_a_stock_protocol(stac_lake, client, rucio, scenes):
+def test_an_rse_with_a_stock_protocol(
+    stac_lake: Lake, client: StacClient, rucio: Client, scenes: ItemCollection
+) -> None:
     """At an RSE with one of Rucio's protocols, what it can hold is registered and replicated."""
     origin = stac_lake.layout.ports["origin-a"]
     rucio.add_rse("STOCK", deterministic=False)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -18,24 +19,36 @@ from stac_testbed import STORAGE_RSES
 from tests.catalogues import ITEMS, SCENES
 from tests.items import make_asset, make_item, many_items, url_of
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pystac import ItemCollection
+    from rucio.client import Client
+
+    from stac_testbed.lake import Lake
+    from tests.lake.conftest import Requests
+
+
 DISK = next(iter(STORAGE_RSES.values()))
 
 
 SIZELESS = "CBERS4MUX"
 
 
-def with_sizes(item):
+def with_sizes(item: dict[str, Any]) -> dict[Any, Any]:
     """The item, saying a size of each of its assets unless it is of the collection without any."""
     sizes = {} if item.get("collection") == SIZELESS else {"file:size": 10}
     return item | {"assets": {key: sizes | asset for key, asset in item["assets"].items()}}
 
 
-def ids_of(item):
+def ids_of(item: dict[str, Any]) -> tuple[Any, Any]:
     """The ids of an item, and of its collection if it has one."""
     return item.get("collection", ""), item["id"]
 
 
-def test_whole_catalogues(client, rucio, catalogue_items):
+def test_whole_catalogues(
+    client: StacClient, rucio: Client, catalogue_items: list[dict[str, Any]]
+) -> None:
     """Each asset gets a DID in Rucio or a reason, and the plan says which before."""
     if catalogue_items is ITEMS:
         by_ids = {ids_of(item): with_sizes(item) for item in ITEMS}
@@ -78,7 +91,7 @@ def test_whole_catalogues(client, rucio, catalogue_items):
     assert sum(file["bytes"] for file in listed) == plan.size_bytes
 
 
-def test_a_plan_writes_nothing(client, rucio, collection):
+def test_a_plan_writes_nothing(client: StacClient, rucio: Client, collection: str) -> None:
     """Files, bytes, hosts and reasons are told before a single write."""
     items = many_items(collection, 3, 2)
     items.append(make_item(collection, "odd", {"s3": make_asset("s3://bucket/key.tif")}))
@@ -105,7 +118,9 @@ def test_a_plan_writes_nothing(client, rucio, collection):
         (None, {"a"}),
     ],
 )
-def test_assets_are_selected(client, collection, selection, expected):
+def test_assets_are_selected(
+    client: StacClient, collection: str, selection: Any, expected: set[str]
+) -> None:
     """By key, role, media type or any predicate; by default those with the role data."""
     url = "https://data.example.org/x"
     assets = {
@@ -119,7 +134,7 @@ def test_assets_are_selected(client, collection, selection, expected):
     assert {outcome.key for outcome in registration.by_state(State.REGISTERED)} == expected
 
 
-def test_items_from_files(client, collection, tmp_path):
+def test_items_from_files(client: StacClient, collection: str, tmp_path: Path) -> None:
     """Item collections, NDJSON and stac-geoparquet give the same registrations as the items."""
     items = many_items(collection, 3, 2)
     for item in items:
@@ -141,7 +156,9 @@ def test_items_from_files(client, collection, tmp_path):
         client.create_replicas(as_lines, "STAC")
 
 
-def test_sync_is_incremental(client, collection, requests_sent, tmp_path):
+def test_sync_is_incremental(
+    client: StacClient, collection: str, requests_sent: Requests, tmp_path: Path
+) -> None:
     """What the journal has costs no request to Rucio; what is new or changed is registered."""
     journal = tmp_path / "journal"
     items = many_items(collection, 4, 2)
@@ -158,7 +175,7 @@ def test_sync_is_incremental(client, collection, requests_sent, tmp_path):
     )
 
 
-def test_sync_tries_again_what_failed(client, rucio, tmp_path):
+def test_sync_tries_again_what_failed(client: StacClient, rucio: Client, tmp_path: Path) -> None:
     """Items with a failed asset stay out of the journal until they succeed."""
     items = many_items("sync-without-scope", 2, 2)
     journal = tmp_path / "journal"
@@ -167,7 +184,7 @@ def test_sync_tries_again_what_failed(client, rucio, tmp_path):
     assert {outcome.state for outcome in client.sync(items, "STAC", journal)} == {State.REGISTERED}
 
 
-def test_a_journal_serves_one_purpose(client, collection, tmp_path):
+def test_a_journal_serves_one_purpose(client: StacClient, collection: str, tmp_path: Path) -> None:
     """The journal of one RSE is not taken for that of another, nor any file for a journal."""
     list(client.sync(many_items(collection, 1, 1), "STAC", tmp_path / "journal"))
     with pytest.raises(ConfigurationError, match="one of its own"):
@@ -189,7 +206,9 @@ for outcome in client.sync(items, "STAC", journal, probe="item"):
 """
 
 
-def test_sync_survives_kill_9(stac_lake, client, collection, rucio, tmp_path):
+def test_sync_survives_kill_9(
+    stac_lake: Lake, client: StacClient, collection: str, rucio: Client, tmp_path: Path
+) -> None:
     """Killed again and again at any point, it ends with every asset in Rucio, none twice."""
     items = many_items(collection, 300, 10)
     path = tmp_path / "items.ndjson"
@@ -213,7 +232,7 @@ def test_sync_survives_kill_9(stac_lake, client, collection, rucio, tmp_path):
     assert list(client.sync(path, "STAC", tmp_path / "journal")) == []
 
 
-def test_status_names_what_is_stuck(stac_lake, client, collection):
+def test_status_names_what_is_stuck(stac_lake: Lake, client: StacClient, collection: str) -> None:
     """Each item shows how many files are there, and for each stuck one what Rucio or FTS said."""
     missing = f"{stac_lake.layout.url('origin-a')}/no-such-file.tif"
     present = f"{stac_lake.layout.url('origin-a')}/alpine-optical/aletsch-20250611/red.tif"
@@ -243,7 +262,7 @@ def test_status_names_what_is_stuck(stac_lake, client, collection):
     client.delete_replication_rules(rules, at_once=True)
 
 
-def test_one_rule_for_each_item(client, collection):
+def test_one_rule_for_each_item(client: StacClient, collection: str) -> None:
     """On request each item has a rule of its own, over its dataset; asking again gives the same."""
     registration = client.create_replicas(many_items(collection, 3, 2), "STAC")
     rules = client.create_replication_rules(registration, DISK, per_item=True)
@@ -255,7 +274,7 @@ def test_one_rule_for_each_item(client, collection):
     client.delete_replication_rules(rules, at_once=True)
 
 
-def test_deregistration(rucio, collection, stac_lake):
+def test_deregistration(rucio: Client, collection: str, stac_lake: Lake) -> None:
     """Registrars take out what they put in; what is not there is skipped; others may not."""
     items = many_items(collection, 2, 2)
     registrar = StacClient(stac_lake.client("registrar"))
@@ -273,11 +292,13 @@ def test_deregistration(rucio, collection, stac_lake):
 
 
 @pytest.mark.parametrize("as_objects", [True, False])
-def test_what_was_learned_goes_into_the_items(client, scenes, as_objects):
+def test_what_was_learned_goes_into_the_items(
+    client: StacClient, scenes: ItemCollection, as_objects: bool
+) -> None:
     """Sizes, checksums and DIDs are written back, so that nobody has to find them out again."""
     registration = client.create_replicas(scenes, "STAC", assets=["vv", "thumbnail"])
     registration.raise_for_failed()
-    items = scenes if as_objects else scenes.to_dict()
+    items: Any = scenes if as_objects else scenes.to_dict()
     write_back(items, registration)
     items = items.to_dict() if as_objects else items
     again = client.create_replicas(items, "STAC", assets=["vv", "thumbnail"], probe="item")
@@ -293,7 +314,7 @@ def test_what_was_learned_goes_into_the_items(client, scenes, as_objects):
             assert outcome.adler32 or outcome.md5
 
 
-def test_outcomes_as_a_table(client, collection):
+def test_outcomes_as_a_table(client: StacClient, collection: str) -> None:
     """The outcomes can be had as a pandas DataFrame, and as JSON."""
     registration = client.create_replicas(many_items(collection, 2, 2), "STAC")
     table = registration.to_dataframe()
@@ -302,7 +323,9 @@ def test_outcomes_as_a_table(client, collection):
 
 
 @pytest.mark.parametrize("near", ["davs://disk.example.org/x/", "https://disk.example.org/x/"])
-def test_items_that_a_modifier_has_changed(stac_lake, client, collection, near):
+def test_items_that_a_modifier_has_changed(
+    stac_lake: Lake, client: StacClient, collection: str, near: str
+) -> None:
     """Items with copies as their hrefs are those that were registered, wherever they are given."""
     items = many_items(collection, 2, 2)
     client.create_replicas(items, "STAC").raise_for_failed()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
@@ -12,6 +13,16 @@ from stac_policy.stac_api import _cache
 from tests.origin import running_origin
 
 from .support import configured, run_with_rucio
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from requests import Session
+
+    from tests.origin import Origin
+
 
 # The machine may be busy; how long an example takes says nothing here.
 hypothesis.settings.register_profile("policy", deadline=None)
@@ -28,60 +39,60 @@ print(json.dumps({
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _no_rucio_cfg():
+def _no_rucio_cfg() -> Iterator[None]:
     """Keep a rucio.cfg of this machine out of the tests."""
     with configured():
         yield
 
 
 @pytest.fixture(scope="session")
-def schema(tmp_path_factory):
+def schema(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Patterns and lengths of names and scopes, as Rucio's generic schema has them."""
     return run_with_rucio(_SCHEMA, tmp_path_factory.mktemp("schema"), client={})
 
 
 @pytest.fixture
-def origin():
+def origin() -> Iterator[Origin]:
     """A running origin."""
     with running_origin() as running:
         yield running
 
 
 @pytest.fixture
-def other_origin():
+def other_origin() -> Iterator[Origin]:
     """Another running origin."""
     with running_origin() as running:
         yield running
 
 
 @pytest.fixture
-def pauses(monkeypatch):
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The pauses between attempts in seconds, which take no time, and are the longest ones."""
-    taken = []
+    taken: list[float] = []
     monkeypatch.setattr("stac_policy.http.random.uniform", lambda _, longest: longest)
     monkeypatch.setattr("stac_policy.http.time.sleep", taken.append)
     return taken
 
 
 @pytest.fixture
-def waits(pauses):
+def waits(pauses: list[float]) -> Iterator[list[float]]:
     """The same between attempts at a STAC API, of which nothing is remembered afterwards."""
     yield pauses
     _cache.cache_clear()
 
 
 @pytest.fixture
-def session():
+def session() -> Iterator[Session]:
     """An HTTP session."""
     with make_session() as opened:
         yield opened
 
 
 @pytest.fixture
-def fetch(session, tmp_path, pauses):  # noqa: ARG001 - its pauses take no time
+def fetch(session: Session, tmp_path: Path, pauses: list[float]) -> Callable[..., Any]:  # noqa: ARG001 - its pauses take no time
     """Download a URL and give the file's path."""
 
-    def run(url, allowed_hosts=(), timeout_s=10.0):
+    def run(url: Any, allowed_hosts: Any = (), timeout_s: float = 10.0) -> Path:
         target = tmp_path / "folder" / "file"
         download(session, url, target, allowed_hosts, timeout_s)
         return target
@@ -90,11 +101,11 @@ def fetch(session, tmp_path, pauses):  # noqa: ARG001 - its pauses take no time
 
 
 @pytest.fixture
-def fails(tmp_path):
+def fails(tmp_path: Path) -> Callable[..., AbstractContextManager[Any]]:
     """A context in which a download fails and leaves no file behind."""
 
     @contextmanager
-    def context(kind=FetchError):
+    def context(kind: Any = FetchError) -> Iterator[pytest.ExceptionInfo[Any]]:
         with pytest.raises(kind) as caught:
             yield caught
         assert not any(path.is_file() for path in tmp_path.rglob("*"))

@@ -5,12 +5,18 @@ from __future__ import annotations
 import configparser
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import requests
 from rucio.client import Client
 
 from stac_testbed import configuration, processes, services
 from stac_testbed.layout import Layout
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
 
 OURS, OTHER, BASE = VOS = ("eoc", "abc", "def")
 POLICY = {f"package-{OURS}": "stac_policy"}
@@ -27,7 +33,7 @@ class Server:
 
     layout: Layout
 
-    def client(self, vo, account="root"):
+    def client(self, vo: str, account: str = "root") -> Any:
         """Make a client of an account: `root`, `alice`, `registrar` or `manager`, an admin."""
         if vo == BASE:
             account = identity = "super_root"
@@ -50,11 +56,11 @@ class Server:
         )
 
     @property
-    def url(self):
+    def url(self) -> str:
         """URL of the server."""
         return self.layout.url("rucio-server")
 
-    def sections(self, **changed):
+    def sections(self, **changed: Any) -> dict[Any, Any]:
         """Give the sections of the rucio.cfg of the server, some of them changed."""
         return {
             "common": {"multi_vo": "True", "logdir": str(self.layout.logs)},
@@ -68,7 +74,7 @@ class Server:
             **changed,
         }
 
-    def write_cfg(self, path, **changed):
+    def write_cfg(self, path: Path, **changed: Any) -> Path:
         """Write the rucio.cfg of the server, with some of its sections changed."""
         parser = configparser.ConfigParser()
         parser.read_dict(self.sections(**changed))
@@ -78,7 +84,7 @@ class Server:
 
 
 @contextmanager
-def running_server(folder):
+def running_server(folder: Path) -> Iterator[Server]:
     """Make a server in a folder, its VOs and what is in them, and run it."""
     server = Server(Layout.create(folder))
     layout = server.layout
@@ -98,7 +104,7 @@ def running_server(folder):
         processes.stop([process])
 
 
-def refusal_of(client, method, path, **content):
+def refusal_of(client: Any, method: Any, path: Any, **content: Any) -> str | None:
     """Send a request for which Rucio's client has no method: the name of its error, or None."""
     headers = {"X-Rucio-Auth-Token": client.auth_token}
     url = f"{client.host}{path}"
@@ -106,12 +112,12 @@ def refusal_of(client, method, path, **content):
     return None if response.ok else response.headers["ExceptionClass"]
 
 
-def add_vo(client, vo):
+def add_vo(client: Any, vo: str) -> str | None:
     """Add a VO: the name of the error, or None."""
     return refusal_of(client, "POST", f"/vos/{vo}", description=vo, email=f"{vo}@localhost")
 
 
-def _fill(root, vo):
+def _fill(root: Any, vo: str) -> None:
     """Make the accounts, the scope and the RSEs of a VO, the same in each."""
     for account, attribute in _ATTRIBUTES.items():
         email = f"{account}@{vo}"
@@ -126,19 +132,19 @@ def _fill(root, vo):
     root.set_local_account_limit("alice", DISK, -1)
 
 
-def _add_rse(root, rse, scheme, impl, *, deterministic):
+def _add_rse(root: Any, rse: str, scheme: str, impl: str, *, deterministic: bool) -> None:
     root.add_rse(rse, deterministic=deterministic)
     on = {"read": 1, "write": 1, "delete": 1}
     protocol = {"scheme": scheme, "hostname": "localhost", "port": 443, "prefix": "/", "impl": impl}
     root.add_protocol(rse, protocol | {"domains": {"lan": on, "wan": on}})
 
 
-def name_of(label):
+def name_of(label: Any) -> str:
     """The name of an asset."""
     return f"/{SCOPE}/item/{label}.tif"
 
 
-def replica(label, url=None):
+def replica(label: str, url: str | None = None) -> dict[Any, Any]:
     """A replica as Rucio's client takes it."""
     file = {"scope": SCOPE, "name": name_of(label), "bytes": 1, "adler32": "00000001"}
     return file | ({"pfn": url} if url else {})

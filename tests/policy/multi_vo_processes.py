@@ -6,8 +6,15 @@ import json
 import os
 import subprocess
 import sys
+from typing import TYPE_CHECKING, Any
 
 from .support import run_with_rucio
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.policy.multi_vo import Server
+
 
 _DECISIONS = """
 import inspect, json, re
@@ -52,7 +59,7 @@ with db_session(DatabaseOperationType.READ) as session:
 """
 
 
-def ask_decisions(server, folder):
+def ask_decisions(server: Server, folder: Path) -> Any:
     """The decision of every action, for accounts of both VOs and by the rules of a single VO."""
     return run_with_rucio(_DECISIONS, folder, **server.sections())
 
@@ -105,7 +112,7 @@ print(json.dumps(answer))
 """
 
 
-def ask_algorithms(server, folder, policy):
+def ask_algorithms(server: Server, folder: Path, policy: dict[str, Any]) -> Any:
     """What a new server process says with a `[policy]` section."""
     script = f"FOLDER = {str(folder)!r}\n{_ALGORITHMS}"
     return run_with_rucio(script, folder, **server.sections(policy=policy))
@@ -131,7 +138,7 @@ print(json.dumps({
 """
 
 
-def ask_client(server, folder, sections):
+def ask_client(server: Server, folder: Path, sections: dict[str, Any]) -> Any:
     """What a new client of `eoc` says with these sections in its rucio.cfg."""
     client = {
         "rucio_host": server.url,
@@ -146,7 +153,7 @@ def ask_client(server, folder, sections):
     return run_with_rucio(_CLIENT, folder, client=client, **sections)
 
 
-def run_module(rucio_cfg):
+def run_module(rucio_cfg: Path) -> tuple[int, Any]:
     """Run `python -m stac_policy` with a rucio.cfg, and give its exit code and findings."""
     result = subprocess.run(
         [sys.executable, "-m", "stac_policy"],

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from .support import run_with_rucio
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
 
 _DATABASE = """
 import json
@@ -26,7 +32,7 @@ def write():
 """
 
 
-def run_with_server(script, folder, **sections):
+def run_with_server(script: Any, folder: Path, **sections: Any) -> Any:
     """Run a script in a new Python as a Rucio server, and give what it prints as JSON.
 
     It finds `json`, and sessions of an empty database: `read()` and `write()`.

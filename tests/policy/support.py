@@ -8,14 +8,18 @@ import os
 import subprocess
 import sys
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from stac_policy.settings import settings
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 
 @contextmanager
-def configured(**stac):
+def configured(**stac: Any) -> Iterator[None]:
     """Let Rucio's configuration be that of a client with these options of `[stac]`."""
     parser = configparser.ConfigParser()
     parser.read_dict({"client": {}, "stac": stac})
@@ -28,7 +32,7 @@ def configured(**stac):
             settings.cache_clear()
 
 
-def run_with_rucio(script, folder, **sections):
+def run_with_rucio(script: Any, folder: Any, **sections: Any) -> Any:
     """Run a script in a new Python with a rucio.cfg, and give what it prints as JSON."""
     parser = configparser.ConfigParser()
     parser.read_dict(sections)

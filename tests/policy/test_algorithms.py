@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -66,13 +67,13 @@ print(json.dumps(answer))
 
 
 @pytest.fixture(scope="module")
-def rucio(tmp_path_factory):
+def rucio(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """What a server says that has the example of the document."""
     (example,) = re.findall(r"```python\n(.*?)```", DOCUMENT, re.DOTALL)
     return run_with_server(example + _RUCIO, tmp_path_factory.mktemp("algorithms"))
 
 
-def test_types_and_names():
+def test_types_and_names() -> None:
     """The document lists all types, and the names of each."""
     rows = re.findall(r"^\| (`.*?) \| (`.*?) \|", DOCUMENT, re.MULTILINE)
     listed = {kind: set(names.split(", ")) for kind, names in rows}
@@ -81,7 +82,7 @@ def test_types_and_names():
     assert listed == types | {"`fts3_tape_metadata_plugins`, `fts3_plugins_init`": tape}
 
 
-def test_paths_at_non_deterministic_rses(rucio):
+def test_paths_at_non_deterministic_rses(rucio: Any) -> None:
     """A naming convention chooses, and one that does not exist means the default."""
     assert rucio["paths"] == {
         "my_stac": "ReplicaNotFound",
@@ -92,12 +93,12 @@ def test_paths_at_non_deterministic_rses(rucio):
     }
 
 
-def test_scopes(rucio):
+def test_scopes(rucio: Any) -> None:
     """`extract_scope` chooses, and a name that does not exist means the default."""
     assert rucio["scopes"] == [["c", "/c/i"]] * 3 + [["i", "/c/i"]]
 
 
-def test_paths_at_deterministic_rses(rucio):
+def test_paths_at_deterministic_rses(rucio: Any) -> None:
     """The attribute of an RSE chooses."""
     by_hand, stac, rucios = rucio["storage"]
     assert by_hand == stac == "c/i/k.tif"
@@ -105,17 +106,17 @@ def test_paths_at_deterministic_rses(rucio):
     assert rucios.endswith("//c/i/k.tif")
 
 
-def test_files(rucio):
+def test_files(rucio: Any) -> None:
     """`pfn2lfn` chooses."""
     assert rucio["files"] == [["/c/i/k", "c"]] * 2 + [["k", "c"]]
 
 
-def test_approval(rucio):
+def test_approval(rucio: Any) -> None:
     """`auto_approve` chooses, and the default is Rucio's."""
     assert rucio["approval"] == ["approve", "approve", "AutoApprove.default"]
 
 
-def test_tape(rucio):
+def test_tape(rucio: Any) -> None:
     """Each plugin gives its hints, and one that does not exist takes all others with it."""
     hints = {"archive_metadata": {"collocation_hints": {"0": "c", "1": "i"}}}
     assert rucio["tape"] == [hints, hints, {"archive_metadata": {}}]

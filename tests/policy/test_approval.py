@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from .server import run_with_server
@@ -181,7 +183,7 @@ OTHERS = [
 
 
 @pytest.fixture(scope="module")
-def states(tmp_path_factory):
+def states(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """What becomes of rules that ask for approval, by what they are over."""
     folder = tmp_path_factory.mktemp("approval")
     for template in ("rule_approval_request", "rule_approved_user", "rule_approved_admin"):
@@ -195,12 +197,12 @@ def states(tmp_path_factory):
     )
 
 
-def of(answers, answer):
+def of(answers: Any, answer: str) -> set[Any]:
     """Give what rules were over that have an answer."""
     return {what for what, found in answers.items() if found == answer}
 
 
-def test_small_rules_over_stac_assets(states):
+def test_small_rules_over_stac_assets(states: Any) -> None:
     """Rules over less than the limit are approved if it is all STAC's and stays so."""
     assert of(states["disk"], "approved") == APPROVED
     assert of(states["disk"], "not approved") == set(OTHERS)
@@ -208,7 +210,7 @@ def test_small_rules_over_stac_assets(states):
     assert of(states["states"], "WAITING_APPROVAL") == set(OTHERS)
 
 
-def test_who_may_add(states):
+def test_who_may_add(states: Any) -> None:
     """For who may add to an open item, as registrars and owners may, it is no better than others.
 
     Each of the closed collections that hold an open one could be filled after its approval.
@@ -217,12 +219,12 @@ def test_who_may_add(states):
     assert of(states["root"], "approved") == CLOSED | {"own open item", "closed over own open item"}
 
 
-def test_copies_count(states):
+def test_copies_count(states: Any) -> None:
     """All copies of a rule count."""
     assert states["copies"] == ["approved", "approved", "not approved"]
 
 
-def test_the_attribute_of_an_rse(states):
+def test_the_attribute_of_an_rse(states: Any) -> None:
     """Where Rucio's default approves, which it never does for files, the rule is approved too."""
     assert of(states["generous"], "approved") == APPROVED | {
         "at the limit",
@@ -235,18 +237,18 @@ def test_the_attribute_of_an_rse(states):
     }
 
 
-def test_several_rses(states):
+def test_several_rses(states: Any) -> None:
     """Rules over several RSEs that are not approved are refused, as Rucio refuses them."""
     assert of(states["several"], "approved") == APPROVED
     assert of(states["several"], "InvalidReplicationRule") == set(OTHERS)
 
 
-def test_limit_of_zero(states):
+def test_limit_of_zero(states: Any) -> None:
     """With a limit of 0, which is the default, nothing is approved but by Rucio's default."""
     assert of(states["zero"], "not approved") == APPROVED | set(OTHERS)
 
 
-def test_as_rucios_default(states):
+def test_as_rucios_default(states: Any) -> None:
     """What is not approved is judged exactly as Rucio's default judges it."""
     pairs = states["beside Rucio"] + states["zero beside Rucio"]
     assert all(ours == rucios for ours, rucios in pairs)
@@ -258,11 +260,11 @@ def test_as_rucios_default(states):
     }
 
 
-def test_named_only(states):
+def test_named_only(states: Any) -> None:
     """A server that does not ask for it by name has Rucio's default, whatever the limit."""
     assert of(states["not asked for"], "not approved") == APPROVED | set(OTHERS)
 
 
-def test_registered_by_subclass(states):
+def test_registered_by_subclass(states: Any) -> None:
     """Registered with a subclass, as Rucio's documentation has it, it does the same."""
     assert states["by hand"] == states["disk"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import pytest
 from hypothesis import given
 
@@ -12,12 +14,16 @@ from tests.items import assets_of
 from .strategies import hrefs, ids, keys, names
 from .support import configured
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
 LONG = "noaa-cdr-sea-surface-temperature-optimum-interpolation"
 LONG_SCOPE = "noaa-cdr-sea-sur-" + collection_scope(LONG)[17:]
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _fixed_scopes(_no_rucio_cfg):
+def _fixed_scopes(_no_rucio_cfg: None) -> Iterator[None]:
     """Two fixed scopes, one with an API of its own."""
     with configured(scopes="user.alice, earth=https://stac.example.org"):
         yield
@@ -58,13 +64,13 @@ def _fixed_scopes(_no_rucio_cfg):
         ("data18_13TeV", "AOD.14795494._005958.pool.root.1", False, False),
     ],
 )
-def test_dids(scope, name, asset, stac):
+def test_dids(scope: str, name: str, asset: bool, stac: bool) -> None:
     """A DID is STAC's by its name's form together with its scope."""
     assert is_asset(DID(scope, name)) is asset
     assert bool(stac_parts(DID(scope, name))) is stac
 
 
-def test_assets_of_catalogues(catalogue_items):
+def test_assets_of_catalogues(catalogue_items: list[dict[str, Any]]) -> None:
     """Every asset of a catalogue is one, in its collection's scope and in a fixed one alone."""
     count = 0
     for collection, item, key, href, siblings in assets_of(catalogue_items):
@@ -79,7 +85,7 @@ def test_assets_of_catalogues(catalogue_items):
 
 
 @given(ids, ids, ids | keys, hrefs)
-def test_any_ids(collection, item, key, href):
+def test_any_ids(collection: Any, item: Any, key: Any, href: str | None) -> None:
     """Whatever its ids are, an asset is one, and its item and collection are STAC's."""
     name = asset_name(collection, item, key, href)
     assert is_asset(DID("user.alice", name))
@@ -91,7 +97,7 @@ def test_any_ids(collection, item, key, href):
 
 
 @given(names)
-def test_scopes_of_others(name):
+def test_scopes_of_others(name: str) -> None:
     """In a scope that is neither derived nor fixed there is nothing of STAC's."""
     assert not stac_parts(DID("user.bob", name)) or derived_scope(name) == "user.bob"
 
@@ -108,12 +114,12 @@ def test_scopes_of_others(name):
         ("", None),
     ],
 )
-def test_derived_scope(name, scope):
+def test_derived_scope(name: str, scope: str | None) -> None:
     """The derived scope comes from the collection, unless it cannot be read from the name."""
     assert derived_scope(name) == scope
 
 
-def test_without_fixed_scopes():
+def test_without_fixed_scopes() -> None:
     """Without the option there are no fixed scopes."""
     with configured():
         assert not is_asset(DID("user.alice", "/c/i/k.tif"))

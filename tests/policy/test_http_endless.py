@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import tracemalloc
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from requests.adapters import HTTPAdapter
@@ -12,6 +13,15 @@ from stac_policy.http import make_session
 from tests.origin import raw, status
 
 from .catalogue import HREF, ITEM, ask, fails, item_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+
+    from requests import Session
+
+    from tests.origin import Origin
+
 
 MOST_SENT = 1 << 25
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -22,7 +32,7 @@ pytestmark = pytest.mark.usefixtures("waits")
 
 
 @pytest.fixture
-def session():
+def session() -> Iterator[Session]:
     """An HTTP session as the RSE protocol has it."""
     with make_session() as opened:
         yield opened
@@ -52,7 +62,7 @@ ENDLESS = {
 
 
 @pytest.mark.parametrize("kind", ENDLESS)
-def test_endless_answers(origin, kind):
+def test_endless_answers(origin: Origin, kind: str) -> None:
     """Whatever has no end in an answer, it is left, and little of it is ever in memory."""
     origin.add("/loop", b"", *[ENDLESS[kind]] * 9)
     origin.add(ITEM, b"", *[ENDLESS[kind]] * 4)
@@ -82,27 +92,34 @@ DRIPPING = {
 
 
 @pytest.mark.parametrize("kind", DRIPPING)
-def test_dripping_answers(origin, kind):
+def test_dripping_answers(origin: Origin, kind: str) -> None:
     """An answer that comes byte by byte, each in time, is left when all should be there."""
     origin.add(ITEM, b"", *[DRIPPING[kind]] * 4)
     assert ": " in fails(origin, read_timeout_s=0.3)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in DRIPPING if "503" not in kind])
-def test_dripping_origins(origin, fetch, fails, kind):
+def test_dripping_origins(
+    origin: Origin,
+    fetch: Callable[..., Any],
+    fails: Callable[..., AbstractContextManager[Any]],
+    kind: Any,
+) -> None:
     """So is a download, after its attempts."""
     with fails():
         fetch(origin.add("/f", b"", *[DRIPPING[kind]] * 4), timeout_s=0.3)
 
 
-def test_a_slow_answer_within_its_pace(origin, monkeypatch):
+def test_a_slow_answer_within_its_pace(origin: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
     """An answer with a pause before each block is left when the time for an item is over."""
     monkeypatch.setattr("stac_policy.stac_api._LONGEST_S", 0.2)
     origin.add(ITEM, b"", raw(OK + b"\r\n", b" " * 66_000, pause_s=0.05))
     assert fails(origin, read_timeout_s=5) == f"{origin.url}{ITEM}: it takes too long"
 
 
-def test_attempts_end_with_the_time(origin, monkeypatch, waits):
+def test_attempts_end_with_the_time(
+    origin: Origin, monkeypatch: pytest.MonkeyPatch, waits: list[float]
+) -> None:
     """When the time for an item is over, the next attempt is the last."""
     monkeypatch.setattr("stac_policy.stac_api._LONGEST_S", -1.0)
     origin.add(ITEM, b"", *[status(503)] * 4)
@@ -111,10 +128,10 @@ def test_attempts_end_with_the_time(origin, monkeypatch, waits):
 
 
 @pytest.mark.parametrize("size", [b"-5", b"-1", b"x", b""])
-def test_chunks_of_no_size(origin, size):
+def test_chunks_of_no_size(origin: Origin, size: bytes) -> None:
     """A chunk of no size, or of less than none, is an error like others."""
 
-    def answer(handler, *_):
+    def answer(handler: Any, *_: Any) -> None:
         handler.close_connection = True
         handler.wfile.write(CHUNKS + size + b"\r\n" + item_json({"a": HREF}) + b"\r\n0\r\n\r\n")
 
@@ -124,7 +141,7 @@ def test_chunks_of_no_size(origin, size):
 
 @pytest.mark.parametrize("unit", [b"[]", b"{}", b'{"a":1}', b"1"])
 @pytest.mark.parametrize("packed", [True, False])
-def test_values_that_fill_memory(origin, unit, packed):
+def test_values_that_fill_memory(origin: Origin, unit: bytes, packed: bool) -> None:
     """An answer of nothing but tiny values, each many times its text in memory, is not read."""
     body = b'{"id":"i","assets":{},"x":[' + b",".join([unit] * 30_000) + b"]}"
     coding = {"Content-Encoding": "gzip"} if packed else {}
@@ -138,7 +155,7 @@ def test_values_that_fill_memory(origin, unit, packed):
     assert peak_bytes < 3_000_000
 
 
-def test_kept_connections(origin, session):
+def test_kept_connections(origin: Origin, session: Session) -> None:
     """A paced answer that is read to its end leaves its connection to the next one."""
     origin.add("/f", b"abc")
     for _ in range(3):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import assume, given
@@ -112,7 +113,7 @@ print(json.dumps(answer))
 
 
 @pytest.fixture(scope="module", params=["client", "server"])
-def loaded(request, tmp_path_factory):
+def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """What a new Rucio client, and a new server, says with the policy package."""
     folder = tmp_path_factory.mktemp("rucio")
     server = request.param == "server"
@@ -128,7 +129,7 @@ def loaded(request, tmp_path_factory):
     return run_with_rucio(script, folder, **sections)
 
 
-def test_the_defaults_are_ours(loaded):
+def test_the_defaults_are_ours(loaded: Any) -> None:
     """Rucio finds both defaults, and the first path that it asks for is already ours."""
     assert loaded["defaults"] == {
         "non_deterministic_pfn": "stac_policy.non_deterministic_pfn",
@@ -139,7 +140,7 @@ def test_the_defaults_are_ours(loaded):
     assert loaded["scope"] == [["c", "/c/i"], ["c", "/c/i/k.tif"], ["s", "n"]]
 
 
-def test_algorithms_can_be_named(loaded):
+def test_algorithms_can_be_named(loaded: Any) -> None:
     """An RSE or a configuration can ask for ours, and for Rucio's own default, by name."""
     assert loaded["named"] == {
         "non_deterministic_pfn": ["stac", "rucio_default"],
@@ -151,14 +152,14 @@ def test_algorithms_can_be_named(loaded):
     assert scope == ["c", "/c/i"]
 
 
-def test_other_names_are_rucios(loaded):
+def test_other_names_are_rucios(loaded: Any) -> None:
     """Through Rucio's own functions, what is not STAC's gives what Rucio gives without us."""
     assert loaded["count"] == len(DSNS) * (len(SCOPES) + 1) * len(NAMES)
     assert loaded["pfns_that_differ"] == []
     assert loaded["dids_that_differ"] == []
 
 
-def test_modules_load_quietly(loaded):
+def test_modules_load_quietly(loaded: Any) -> None:
     """Rucio takes permission and schema from the package, and warns of nothing."""
     assert loaded["schema"] == "stac_policy.schema"
     assert loaded["regexps"] == ["/([^/]+)/(.*)"]
@@ -167,13 +168,13 @@ def test_modules_load_quietly(loaded):
     assert [line for line in loaded["heard"] if "without a known URL" not in line] == []
 
 
-def default(dsn, scope, name):
+def default(dsn: Any, scope: Any, name: Any) -> Any:
     """Give what Rucio gives."""
     return NonDeterministicPFNAlgorithms.construct_non_deterministic_pfn_default(dsn, scope, name)
 
 
 @given(st.text() | anything, st.none() | st.text() | anything, st.text() | anything | names)
-def test_any_other_name_is_rucios(dsn, scope, name):
+def test_any_other_name_is_rucios(dsn: Any, scope: Any, name: Any) -> None:
     """Whatever is not a STAC asset's name in its own scope gets Rucio's path."""
     parts = split_name(name)
     if len(parts) == 3 and "-.H" not in parts[0]:
@@ -182,7 +183,7 @@ def test_any_other_name_is_rucios(dsn, scope, name):
 
 
 @given(names)
-def test_names_in_fixed_scopes(name):
+def test_names_in_fixed_scopes(name: str) -> None:
     """In a fixed scope every asset's name is ours, and every other name is Rucio's."""
     with configured(scopes="user.alice"):
         if len(split_name(name)) == 3:

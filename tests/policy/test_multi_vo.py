@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import configparser
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from rucio.common.exception import AccessDenied, DataIdentifierNotFound
@@ -16,7 +16,8 @@ from .multi_vo import BASE, DISK, OTHER, OURS, SCOPE, SOURCE_RSE, name_of, repli
 from .multi_vo_processes import ask_algorithms, ask_client, ask_decisions, run_module
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 DATASET = f"/{SCOPE}/item"
 URLS = {
@@ -31,7 +32,7 @@ HELD_BY_OTHER = "https://other.example.org/x.tif"
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[multi_vo.Server]:
     """The running server; what its two VOs hold has the same scope and names."""
     with multi_vo.running_server(tmp_path_factory.mktemp("multi-vo") / "server") as running:
         ours, other = running.client(OURS), running.client(OTHER)
@@ -50,7 +51,7 @@ def server(tmp_path_factory):
 # Registration
 
 
-def test_urls_are_listed_as_they_were_registered(server):
+def test_urls_are_listed_as_they_were_registered(server: multi_vo.Server) -> None:
     """Every URL comes back byte for byte."""
     dids = [{"scope": SCOPE, "name": name_of(label)} for label in URLS]
     listed = list(server.client(OURS, "alice").list_replicas(dids))
@@ -59,7 +60,7 @@ def test_urls_are_listed_as_they_were_registered(server):
     }
 
 
-def test_dids_with_slashes_are_found(server):
+def test_dids_with_slashes_are_found(server: multi_vo.Server) -> None:
     """Names that begin with a slash can be asked for, which a VO without the package cannot."""
     ours, other = server.client(OURS, "alice"), server.client(OTHER, "alice")
     assert ours.get_did(SCOPE, name_of("alike"))["name"] == name_of("alike")
@@ -68,7 +69,7 @@ def test_dids_with_slashes_are_found(server):
         other.get_did(SCOPE, name_of("alike"))
 
 
-def register(client, label):
+def register(client: Any, label: str) -> Iterator[bool]:
     """Register an asset and its item, one request at a time; True for each that is allowed."""
     item = {"scope": SCOPE, "name": f"/{SCOPE}/{label}"}
     file = replica(label, f"https://data.example.org/{label}.tif")
@@ -96,7 +97,7 @@ def register(client, label):
         (OTHER, "alice", False),
     ],
 )
-def test_registrars(server, vo, account, allowed):
+def test_registrars(server: multi_vo.Server, vo: str, account: str, allowed: bool) -> None:
     """An account with the attribute registers in the VO that has the package, and only there."""
     assert list(register(server.client(vo, account), f"by-{account}")) == [allowed] * 3
 
@@ -105,7 +106,7 @@ def test_registrars(server, vo, account, allowed):
 
 
 @pytest.mark.parametrize("vo", [OURS, OTHER])
-def test_vos_are_super_roots(server, vo):
+def test_vos_are_super_roots(server: multi_vo.Server, vo: str) -> None:
     """The root of a VO may neither see nor change VOs, which generic permissions would allow."""
     root = server.client(vo)
     identity = {"identity": "mallory", "authtype": "userpass", "email": "", "password": "x"}
@@ -120,7 +121,7 @@ def test_vos_are_super_roots(server, vo):
 
 
 @pytest.mark.parametrize("vo", [OURS, OTHER])
-def test_rules_are_seen_in_their_vo_alone(server, vo):
+def test_rules_are_seen_in_their_vo_alone(server: multi_vo.Server, vo: str) -> None:
     """A user sees a rule of the own VO, which generic permissions would refuse."""
     alice = server.client(vo, "alice")
     (rule,) = alice.add_replication_rule([{"scope": SCOPE, "name": DATASET}], 1, DISK)
@@ -131,13 +132,13 @@ def test_rules_are_seen_in_their_vo_alone(server, vo):
 
 
 @pytest.mark.parametrize("vo", [OURS, OTHER])
-def test_admins_export_the_rses_of_their_vo(server, vo):
+def test_admins_export_the_rses_of_their_vo(server: multi_vo.Server, vo: str) -> None:
     """An account with the attribute `admin` exports them; generic permissions would refuse it."""
     exported = server.client(vo, "manager").export_data()
     assert {rse["vo"] for rse in exported["rses"].values()} == {vo}
 
 
-def test_all_other_decisions_are_the_same(server, tmp_path):
+def test_all_other_decisions_are_the_same(server: multi_vo.Server, tmp_path: Path) -> None:
     """Of whatever is not STAC's, both VOs decide alike, for every action and kind of account."""
     decisions = ask_decisions(server, tmp_path)
     assert decisions["ours"] == decisions["other"]
@@ -153,7 +154,7 @@ def test_all_other_decisions_are_the_same(server, tmp_path):
 # Algorithms
 
 
-def names_of(*prefixes):
+def names_of(*prefixes: Any) -> dict[Any, Any]:
     """The names of all algorithms, with VOs as their prefixes."""
     return {
         kind: sorted(f"{vo}_{name}" for vo in prefixes for name in algorithms)
@@ -162,17 +163,17 @@ def names_of(*prefixes):
 
 
 @pytest.fixture(scope="module")
-def alone(server, tmp_path_factory):
+def alone(server: multi_vo.Server, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """What a server process says in which one VO has the package."""
     return ask_algorithms(server, tmp_path_factory.mktemp("alone"), multi_vo.POLICY)
 
 
-def is_ours(answer):
+def is_ours(answer: Any) -> Any:
     """Tell whether all defaults of a VO are ours."""
     return answer["scope"] == [SCOPE, DATASET] and answer["pfns"]["port"] == URLS["port"]
 
 
-def test_the_defaults_of_a_vo(alone):
+def test_the_defaults_of_a_vo(alone: Any) -> None:
     """The VO that has the package gets our algorithms and permissions, the other one Rucio's."""
     assert alone["wrong"] == []
     assert is_ours(alone[OURS])
@@ -187,12 +188,12 @@ def test_the_defaults_of_a_vo(alone):
     }
 
 
-def test_names_begin_with_the_vos(alone):
+def test_names_begin_with_the_vos(alone: Any) -> None:
     """Rucio has registered every algorithm, by a name that begins with that of the VO."""
     assert alone["named"] == names_of(OURS)
 
 
-def test_the_path_of_an_asset_is_its_url(alone):
+def test_the_path_of_an_asset_is_its_url(alone: Any) -> None:
     """The URL is that of the VO, though Rucio does not name it; no other VO's is ever given."""
     pfns = alone[OURS]["pfns"]
     assert alone["first"] == pfns["port"] == URLS["port"]
@@ -203,7 +204,7 @@ def test_the_path_of_an_asset_is_its_url(alone):
         assert "example.org" not in pfns[label]
 
 
-def test_vos_that_share_the_package(server, tmp_path):
+def test_vos_that_share_the_package(server: multi_vo.Server, tmp_path: Path) -> None:
     """Two VOs with the package have its defaults and no names, of which Rucio would refuse some."""
     policy = {f"package-{vo}": "stac_policy" for vo in (OURS, OTHER)}
     shared = ask_algorithms(server, tmp_path, policy)
@@ -213,7 +214,7 @@ def test_vos_that_share_the_package(server, tmp_path):
     assert shared[OTHER] == shared[OURS]
 
 
-def test_a_package_that_passes_ours_on(server, tmp_path):
+def test_a_package_that_passes_ours_on(server: multi_vo.Server, tmp_path: Path) -> None:
     """A VO's own package of a few lines has our defaults and permissions, and names of its own."""
     package = tmp_path / "abc_policy"
     package.mkdir()
@@ -247,7 +248,12 @@ def test_a_package_that_passes_ours_on(server, tmp_path):
         (None, {}, ()),
     ],
 )
-def test_the_environment_names_packages_too(monkeypatch, options, variables, expected):
+def test_the_environment_names_packages_too(
+    monkeypatch: pytest.MonkeyPatch,
+    options: dict[str, Any] | None,
+    variables: dict[Any, Any],
+    expected: tuple[Any, ...],
+) -> None:
     """As Rucio does, we prefer its environment variables to `[policy]`, which may be missing."""
     parser = configparser.ConfigParser()
     parser.read_dict({"common": {"multi_vo": "True"}, "client": {}})
@@ -262,7 +268,7 @@ def test_the_environment_names_packages_too(monkeypatch, options, variables, exp
 # What an operator and a user see
 
 
-def test_python_m_stac_policy(server):
+def test_python_m_stac_policy(server: multi_vo.Server) -> None:
     """The command finds everything in its place, and says for which VO."""
     code, found = run_module(server.layout.server_cfg)
     assert code == 0
@@ -272,7 +278,7 @@ def test_python_m_stac_policy(server):
     assert names | {f"default scope of VO {OURS}"} < whats
 
 
-def test_python_m_stac_policy_misses_the_vo(server, tmp_path):
+def test_python_m_stac_policy_misses_the_vo(server: multi_vo.Server, tmp_path: Path) -> None:
     """It tells if a server with several VOs has the package as one with a single VO has it."""
     rucio_cfg = server.write_cfg(tmp_path / "rucio.cfg", policy={"package": "stac_policy"})
     code, found = run_module(rucio_cfg)
@@ -303,7 +309,9 @@ def test_python_m_stac_policy_misses_the_vo(server, tmp_path):
     ],
     ids=["one VO", "several VOs", "several VOs, by name"],
 )
-def test_clients_of_a_vo(server, tmp_path, sections, expected):
+def test_clients_of_a_vo(
+    server: multi_vo.Server, tmp_path: Path, sections: dict[str, Any], expected: dict[str, Any]
+) -> None:
     """A client of the VO finds an item however its rucio.cfg names the package."""
     answer = ask_client(server, tmp_path, sections)
     assert answer == {"is_client": True, "vo": OURS, "did": DATASET, **expected}

@@ -19,6 +19,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from stac_policy.naming import DID, asset_key, asset_name, collection_scope, split_name, unescape
 from tests.items import assets_of
@@ -26,7 +27,7 @@ from tests.items import assets_of
 ENTRIES = json.loads((Path(__file__).parents[1] / "data" / "names.json").read_text())
 
 
-def differences():
+def differences() -> list[str]:
     """Give a line for each entry whose scope or name is another than it was."""
     found = []
     for entry in ENTRIES:
@@ -38,29 +39,29 @@ def differences():
     return found
 
 
-def test_names_never_change():
+def test_names_never_change() -> None:
     """Every asset has the scope and name that it has always had."""
     assert "\n".join(differences()) == ""
 
 
-def assets(entries=ENTRIES):
+def assets(entries: Any = ENTRIES) -> list[Any]:
     """Return collection, item, key and href of each entry."""
     return [tuple(map(entry.get, ("collection", "item", "key", "href"))) for entry in entries]
 
 
-def test_entries_are_many_and_different():
+def test_entries_are_many_and_different() -> None:
     """The file is whole: 204 different assets, 84 of them with the reason why they are there."""
     assert len(assets()) == len({*assets()}) == 204
     assert sum("why" in entry for entry in ENTRIES) == 84
 
 
-def test_entries_are_real(corpus):
+def test_entries_are_real(corpus: list[dict[str, Any]]) -> None:
     """The other 120 are real ones."""
     real = {asset[:4] for asset in assets_of(corpus)}
     assert real.issuperset(assets([entry for entry in ENTRIES if "why" not in entry]))
 
 
-def test_names_are_read_back():
+def test_names_are_read_back() -> None:
     """From the frozen names ids and keys are read back: offline, and exactly with the item."""
     for entry in ENTRIES:
         collection, item, key = entry["collection"], entry["item"], entry["key"]

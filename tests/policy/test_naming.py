@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import example, given
@@ -37,13 +38,13 @@ SUFFIXES = [".tif", ".tar.gz", ".TAR.zst", ".h5", "." + "a" * 16]
 @example("-.-.")
 @example("--..")
 @example("..")
-def test_escaping_is_reversible(part):
+def test_escaping_is_reversible(part: str) -> None:
     """`unescape` gives back what `escape` was given."""
     assert unescape(escape(part)) == part
 
 
 @given(anything)
-def test_escaped_is_canonical(part):
+def test_escaped_is_canonical(part: str) -> None:
     """An escaped part holds plain characters, starts with no dot, and only escapes hold `-.`."""
     escaped = escape(part)
     assert re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]*", escaped)
@@ -51,7 +52,7 @@ def test_escaped_is_canonical(part):
 
 
 @given(st.text(st.sampled_from("abcXYZ0189_-."), min_size=1))
-def test_plain_parts_stay_as_they_are(part):
+def test_plain_parts_stay_as_they_are(part: str) -> None:
     """Real ids stay readable: nothing is escaped where nothing needs it."""
     if "-." not in part and not part.startswith("."):
         assert escape(part) == part
@@ -80,7 +81,7 @@ def test_plain_parts_stay_as_they_are(part):
         ("٣", "-.D9-.A3"),
     ],
 )
-def test_escapes(part, escaped):
+def test_escapes(part: str, escaped: str) -> None:
     """Each UTF-8 byte that is not plain becomes `-.` and two upper-case hex digits."""
     assert escape(part) == escaped
 
@@ -93,14 +94,14 @@ def test_escapes(part, escaped):
         *["-.5F", "a-.b", "a-.H0123456789abcdef", "-.C3-.a9", "-.FF", "-.2E-.2E"],
     ],
 )
-def test_unescape_refuses(part):
+def test_unescape_refuses(part: Any) -> None:
     """What `escape` never gives is refused, truncated and needless escapes included."""
     with pytest.raises(ValueError, match=r"not a part|can't decode"):
         unescape(part)
     assert split_name(f"/c/i/{part}") == ()
 
 
-def test_empty_parts_have_no_name():
+def test_empty_parts_have_no_name() -> None:
     """Rucio has no name for an empty id or key."""
     naming: tuple[Callable[[], str], ...] = (
         lambda: escape(""),
@@ -115,7 +116,7 @@ def test_empty_parts_have_no_name():
 
 
 @given(name=names)
-def test_names_fit_the_schema(schema, name):
+def test_names_fit_the_schema(schema: Any, name: str) -> None:
     """Every name is one that Rucio takes, and no path above or beside it."""
     assert re.search(schema["name"], name)
     assert "\n" not in name
@@ -125,7 +126,7 @@ def test_names_fit_the_schema(schema, name):
 
 
 @given(collection=ids)
-def test_scopes_fit_the_schema(schema, collection):
+def test_scopes_fit_the_schema(schema: Any, collection: Any) -> None:
     """Every scope is one that Rucio takes: the escaped id where it fits."""
     scope = collection_scope(collection)
     assert re.search(schema["scope"], scope)
@@ -135,7 +136,7 @@ def test_scopes_fit_the_schema(schema, collection):
 
 
 @pytest.mark.parametrize("collection", ["user.alice", "group.phys", "User.x", "user." + "x" * 50])
-def test_scopes_of_accounts_are_never_derived(collection):
+def test_scopes_of_accounts_are_never_derived(collection: str) -> None:
     """A collection that begins like an account's scope has none; its names are as ever."""
     with pytest.raises(ValueError, match="account"):
         collection_scope(collection)
@@ -144,7 +145,7 @@ def test_scopes_of_accounts_are_never_derived(collection):
     assert collection_scope("users.x") == "users.x"
 
 
-def test_long_scopes_have_a_digest():
+def test_long_scopes_have_a_digest() -> None:
     """Above 25 characters a scope is a head and a digest, so that no two collections meet."""
     names = [f"met-office-global-deterministic-{kind}" for kind in ("height", "pressure")]
     digests = [hashlib.sha256(name.encode()).hexdigest()[:8] for name in names]
@@ -156,7 +157,9 @@ def test_long_scopes_have_a_digest():
 
 
 @given(ids, ids, ids, hrefs)
-def test_names_are_read_back_offline(collection, item, key, href):
+def test_names_are_read_back_offline(
+    collection: Any, item: Any, key: Any, href: str | None
+) -> None:
     """Unless shortened, a name gives back collection and item, and the key up to a suffix."""
     name = asset_name(collection, item, key, href)
     parts = split_name(name)
@@ -170,7 +173,7 @@ def test_names_are_read_back_offline(collection, item, key, href):
 
 
 @given(st.dictionaries(keys | anything, hrefs, max_size=8), ids, ids)
-def test_assets_of_an_item_never_meet(assets, collection, item):
+def test_assets_of_an_item_never_meet(assets: dict[Any, Any], collection: Any, item: Any) -> None:
     """All assets of an item have different names, and `asset_key` tells which is which."""
     named = {key: asset_name(collection, item, key, href, assets) for key, href in assets.items()}
     assert len(set(named.values())) == len(named)
@@ -179,7 +182,7 @@ def test_assets_of_an_item_never_meet(assets, collection, item):
     assert asset_key(item_name("c", "i"), "c", "i", assets) is None
 
 
-def test_asset_key_of_foreign_names():
+def test_asset_key_of_foreign_names() -> None:
     """A name of no asset of the item has no key; an empty key has no name and does not matter."""
     assert asset_key("/c/i/B05.tif", "c", "i", {"B04": "x.tif"}) is None
     assert asset_key("/c/i/B04.tif", "c", "i", {"": "x.tif", "B04": "x.tif"}) == "B04"
@@ -187,20 +190,20 @@ def test_asset_key_of_foreign_names():
 
 @given(st.lists(st.tuples(ids, ids, ids), min_size=2, max_size=2, unique=True))
 @example([("a", "b/c", "d"), ("a/b", "c", "d")])
-def test_different_assets_have_different_names(assets: list[tuple[str, str, str]]):
+def test_different_assets_have_different_names(assets: list[tuple[str, str, str]]) -> None:
     """No two of all the assets of the world share a name, shortened names included."""
     first, second = (asset_name(*asset, None) for asset in assets)
     assert first != second
 
 
 @given(ids, ids)
-def test_naming_is_deterministic(collection, item):
+def test_naming_is_deterministic(collection: Any, item: Any) -> None:
     """The same ids give the same name again."""
     assert item_name(collection, item) == item_name(collection, item)
 
 
 @pytest.mark.parametrize("sizes", [(60, 143, 154), (249, 1, 1), (300, 300, 300), (10, 400, 10)])
-def test_long_names_are_shortened(sizes):
+def test_long_names_are_shortened(sizes: tuple[int, int, int]) -> None:
     """The longest part keeps its head and ends in a digest of the original; the rest stays."""
     parts = ("a" * sizes[0], "b" * sizes[1], "c" * sizes[2])
     name = asset_name(*parts, None)
@@ -215,7 +218,7 @@ def test_long_names_are_shortened(sizes):
 
 
 @given(st.text(st.sampled_from("ab.é-"), min_size=250, max_size=400), st.sampled_from(SUFFIXES))
-def test_shortened_keys_keep_their_suffix(key, suffix):
+def test_shortened_keys_keep_their_suffix(key: str, suffix: Any) -> None:
     """A key that is cut keeps the suffix behind the digest, whether its own or the href's."""
     with_suffix = asset_name("c", "i", key + suffix, None)
     assert with_suffix == asset_name("c", "i", key + suffix, f"x{suffix}")
@@ -227,20 +230,20 @@ def test_shortened_keys_keep_their_suffix(key, suffix):
         unescape(part)
 
 
-def test_shortened_ids_have_no_suffix():
+def test_shortened_ids_have_no_suffix() -> None:
     """Ids of items are no file names: all of a shortened one goes into its digest."""
     assert re.search(r"-\.H[0-9a-f]{16}$", item_name("c", "i" * 300 + ".SAFE"))
     assert re.search(r"-\.H[0-9a-f]{16}/B04\.tif$", asset_name("c", "i" * 300, "B04", "x.tif"))
 
 
-def test_names_of_250_characters_stay_whole():
+def test_names_of_250_characters_stay_whole() -> None:
     """Nothing is shortened before it must be."""
     assert item_name("c", "i" * 247) == "/c/" + "i" * 247
     assert "-.H" in item_name("c", "i" * 248)
     assert len(item_name("c", "i" * 248)) == 250
 
 
-def test_shortening_cuts_no_escape_in_two():
+def test_shortening_cuts_no_escape_in_two() -> None:
     """The head of a shortened part ends with a whole escape, whatever is cut."""
     for excess in range(12):
         (_, part) = split_name(item_name("c", "é" * 42 + "x" * excess))
@@ -248,7 +251,7 @@ def test_shortening_cuts_no_escape_in_two():
         assert re.fullmatch(r"(-\.[0-9A-F]{2}|x)+", head)
 
 
-def test_names_of_catalogues(catalogue_items):
+def test_names_of_catalogues(catalogue_items: list[dict[str, Any]]) -> None:
     """Names tell all assets apart, are read back, and readable wherever ids and keys are plain."""
     dids: dict[DID, tuple[object, ...]] = {}
     readable = 0
@@ -267,7 +270,7 @@ def test_names_of_catalogues(catalogue_items):
     assert readable > len(dids) / 2
 
 
-def test_names_of_scenes():
+def test_names_of_scenes() -> None:
     """Registered assets of catalogues have the names that were written down."""
     assert [
         f"{collection_scope(collection)}:{asset_name(collection, item, key, href, siblings)}"
@@ -282,13 +285,13 @@ def test_names_of_scenes():
     ]
 
 
-def test_did_reads_as_rucio_writes_it():
+def test_did_reads_as_rucio_writes_it() -> None:
     """A DID as text is scope, colon and name."""
     assert str(DID("s", "/c/i")) == "s:/c/i"
 
 
 @given(names)
-def test_split_accepts_names(name):
+def test_split_accepts_names(name: str) -> None:
     """`split_name` knows every name that the functions give."""
     assert "/" + "/".join(split_name(name)) == name
 
@@ -327,20 +330,20 @@ _TAIL = "-.H0123456789abcdef"
         ("/c/" + "a" * 228 + _TAIL[:-1], False),
     ],
 )
-def test_split_of_shortened_names(name, accepted):
+def test_split_of_shortened_names(name: str, accepted: bool) -> None:
     """Only what shortening can give is taken for a shortened name."""
     assert bool(split_name(name)) is accepted
 
 
 @given(st.text() | anything | st.text(st.sampled_from("/-.aA0H2DE"), max_size=12).map("/".__add__))
-def test_split_takes_anything(name):
+def test_split_takes_anything(name: Any) -> None:
     """`split_name` never raises, and accepts what the functions give and nothing else."""
     parts = split_name(name)
     if not parts:
         return
     assert 1 <= len(parts) <= 3
     originals = [unescape(part) for part in parts]
-    give = (collection_name, item_name, lambda *of: asset_name(*of, None))[len(parts) - 1]
+    give = (collection_name, item_name, partial(asset_name, href=None))[len(parts) - 1]
     assert give(*originals) == name
 
 
@@ -371,7 +374,7 @@ def test_split_takes_anything(name):
         ("/" + "c" * 250, ()),
     ],
 )
-def test_split(name, parts):
+def test_split(name: str, parts: tuple[Any, ...]) -> None:
     """A name splits into its parts if it has the form of ours, that of others included."""
     assert split_name(name) == parts
 
@@ -424,7 +427,7 @@ def test_split(name, parts):
         ("https://h/x." + "1" * 16 + "a", "B04"),
     ],
 )
-def test_suffixes(href, name):
+def test_suffixes(href: str | None, name: str) -> None:
     """A name takes the suffix of the href's file name, and nothing that only looks like one."""
     assert asset_name("c", "i", "B04", href) == f"/c/i/{name}"
 
@@ -440,12 +443,12 @@ def test_suffixes(href, name):
         (".tif", "-.2Etif"),
     ],
 )
-def test_keys_that_have_the_suffix(key, name):
+def test_keys_that_have_the_suffix(key: str, name: str) -> None:
     """A key that ends in the suffix, in either case, does not get it again."""
     assert asset_name("c", "i", key, "https://h/x.tif") == f"/c/i/{name}"
 
 
-def test_a_suffix_makes_no_two_keys_meet():
+def test_a_suffix_makes_no_two_keys_meet() -> None:
     """Of `B04` and `B04.tif`, both TIFF, the one without suffix keeps its bare key."""
     both = ["B04", "B04.tif"]
     assert asset_name("c", "i", "B04", "x.tif", both) == "/c/i/B04"
@@ -453,7 +456,7 @@ def test_a_suffix_makes_no_two_keys_meet():
     assert asset_name("c", "i", "B04", "x.tif", ["B04", "B04.TIF"]) == "/c/i/B04.tif"
 
 
-def test_suffixes_of_archives_make_no_two_keys_meet():
+def test_suffixes_of_archives_make_no_two_keys_meet() -> None:
     """Nor does the suffix of two dots: what would read as one, and is not, is left away."""
     assert asset_name("c", "i", "B04", "x.tar.gz") == "/c/i/B04.tar.gz"
     assert asset_name("c", "i", "B04.tar", "x.gz") == "/c/i/B04.tar"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pytest
@@ -20,25 +21,32 @@ from .catalogue import item_json, item_path
 from .server import run_with_server
 from .support import configured
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.origin import Origin
+
+
 HREF = "https://data.example.org/x/B04.tif"
 TRIED_RSES = "source RSEs: only the Rucio server can look there"
 
 
 @pytest.fixture(autouse=True)
-def _no_pauses(monkeypatch):
+def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr("urllib3.util.retry.time.sleep", lambda _: None)
     yield
     _cache.cache_clear()
 
 
 @pytest.fixture
-def api(origin):
+def api(origin: Origin) -> Iterator[Origin]:
     """A client's configuration with a STAC API."""
     with configured(api=origin.url):
         yield origin
 
 
-def error_of(name, scope="c"):
+def error_of(name: str, scope: str = "c") -> str:
     """Give the message with which a DID is not resolved, whose beginning says which DID."""
     with pytest.raises(ReplicaNotFound) as caught:
         original_url(DID(scope, name))
@@ -52,7 +60,7 @@ def error_of(name, scope="c"):
 # Clients
 
 
-def test_client(api):
+def test_client(api: Origin) -> None:
     """A client asks the STAC API, once for all assets of an item."""
     assets = {"B04": HREF, "B08": "./B08.jp2", "thumbnail": "https://t.example.org/tiles?x=1"}
     api.add(item_path(), item_json(assets, links=[{"rel": "self", "href": "https://s.org/c/i"}]))
@@ -63,7 +71,7 @@ def test_client(api):
     assert len(api.seen) == 1
 
 
-def test_items_of_catalogues(origin, catalogue_items):
+def test_items_of_catalogues(origin: Origin, catalogue_items: list[dict[str, Any]]) -> None:
     """Every asset of catalogues that can be registered has its own URL again."""
     items = {(item.get("collection"), item["id"]): item for item in catalogue_items}
     for (collection, item_id), document in items.items():
@@ -80,7 +88,7 @@ def test_items_of_catalogues(origin, catalogue_items):
     assert len(origin.seen) == len(set(resolved))
 
 
-def test_keys_that_meet(api):
+def test_keys_that_meet(api: Origin) -> None:
     """Of two keys that differ in the suffix alone each has its own URL, even without an href."""
     api.add(item_path(), item_json({"B04": HREF, "B04.tif": "https://data.example.org/other.tif"}))
     assert original_url(DID("c", "/c/i/B04")) == HREF
@@ -93,7 +101,7 @@ def test_keys_that_meet(api):
     )
 
 
-def test_escaped_ids(api):
+def test_escaped_ids(api: Origin) -> None:
     """Ids and keys are asked for as the catalogue has them."""
     collection, item, key = "urn:eop:VITO", "a b/c", "2025/04/é"
     api.add("/collections/urn%3Aeop%3AVITO/items/a%20b%2Fc", item_json({key: HREF}, item))
@@ -101,7 +109,7 @@ def test_escaped_ids(api):
     assert original_url(did) == HREF
 
 
-def test_a_shortened_key(api):
+def test_a_shortened_key(api: Origin) -> None:
     """A key that was too long for its name is found among those of the item."""
     keys = ["k" * 300 + last for last in "ab"]
     api.add(item_path(), item_json({key: f"{HREF}?{key[-1]}" for key in keys}))
@@ -110,7 +118,7 @@ def test_a_shortened_key(api):
 
 
 @pytest.mark.parametrize(("collection", "item"), [("c" * 300, "i"), ("c", "i" * 300)])
-def test_shortened_ids(origin, collection, item):
+def test_shortened_ids(origin: Origin, collection: str, item: str) -> None:
     """An item whose id was too long for its name cannot be asked for."""
     scope = "s"
     with configured(scopes=f"s={origin.url}"):
@@ -122,7 +130,7 @@ def test_shortened_ids(origin, collection, item):
     assert origin.seen == []
 
 
-def test_the_api_of_a_scope(origin, other_origin):
+def test_the_api_of_a_scope(origin: Origin, other_origin: Origin) -> None:
     """A fixed scope has an API of its own; without one it has none, not the general one."""
     origin.add(item_path(), item_json({"k": HREF}))
     other_origin.add(item_path(), item_json({"k": HREF + "?other"}))
@@ -134,14 +142,14 @@ def test_the_api_of_a_scope(origin, other_origin):
         )
 
 
-def test_no_api():
+def test_no_api() -> None:
     """Without any STAC API the error says so."""
     assert error_of("/c/i/k.tif") == (
         f"{TRIED_RSES}; STAC API: none is configured for scope c ([stac] api, scopes)"
     )
 
 
-def test_missing_asset(api):
+def test_missing_asset(api: Origin) -> None:
     """An item without an asset of this name is an error that says so."""
     api.add(item_path(), item_json({"k": HREF}))
     for name in ("/c/i/other", "/c/i/k", "/c/i/K.tif"):
@@ -151,7 +159,7 @@ def test_missing_asset(api):
         )
 
 
-def test_failing_api(api):
+def test_failing_api(api: Origin) -> None:
     """What the STAC API answered is part of the error."""
     assert error_of("/c/i/k") == f"{TRIED_RSES}; STAC API: {api.url}{item_path()}: HTTP 404"
     api.add(item_path(), b"", *[status(503)] * 4)
@@ -170,7 +178,7 @@ def test_failing_api(api):
         ("https://elsewhere.example.net/k", "elsewhere.example.net is not in allowed_hosts"),
     ],
 )
-def test_refused_urls(origin, href, reason):
+def test_refused_urls(origin: Origin, href: str, reason: str) -> None:
     """A URL that may not be registered is not given either, and its secrets are not shown."""
     origin.add(item_path(), item_json({"k": href, "good": HREF}))
     with configured(api=origin.url, allowed_hosts="data.example.org"):
@@ -182,7 +190,7 @@ def test_refused_urls(origin, href, reason):
     assert message.isascii()
 
 
-def test_secrets_of_the_api(origin):
+def test_secrets_of_the_api(origin: Origin) -> None:
     """Neither the API's password nor the signature of a redirect is shown."""
     origin.add(item_path(), b"", redirect("https://elsewhere.example.net/?sig=s3cr3t"))
     origin.add(item_path(item="j"), item_json({}, "j"))
@@ -253,7 +261,7 @@ print(json.dumps([ask(name) for name in names]))
 """
 
 
-def test_server(origin, tmp_path):
+def test_server(origin: Origin, tmp_path: Path) -> None:
     """A server asks its own database with one query, then the API, and then gives up."""
     elsewhere = "https://data.example.org/elsewhere.tif"
     origin.add(item_path(), item_json({"elsewhere": elsewhere}))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
@@ -18,11 +20,15 @@ from stac_policy.scope import scope as extract_scope
 from .strategies import anything, names
 from .support import configured
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
 words = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_-]{0,12}", fullmatch=True)
 users = st.builds("{}.{}".format, st.sampled_from(["user", "group"]), words)
 
 
-def joined(separator, least, most):
+def joined(separator: str, least: int, most: int) -> st.SearchStrategy[Any]:
     """Words with a separator between them."""
     return st.lists(words, min_size=least, max_size=most).map(separator.join)
 
@@ -43,13 +49,13 @@ dids = st.builds(
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _fixed_scope(_no_rucio_cfg):
+def _fixed_scope(_no_rucio_cfg: None) -> Iterator[None]:
     """A server with STAC data of its own in a fixed scope, and an API that nobody may ask."""
     with configured(scopes="user.alice", api="http://127.0.0.1:9"):
         yield
 
 
-def result(function, *arguments):
+def result(function: Any, *arguments: Any) -> Any:
     """Give what a function returns, or the error that it raises."""
     try:
         return function(*arguments)
@@ -65,7 +71,7 @@ def result(function, *arguments):
 @example("dataset", DID("user.alice", "x.root"))
 @example("dataset", DID("user.alice", "/store/mc/Run2/x.root"))
 @example("/c/i", DID("c", "/c/i"))
-def test_paths_at_non_deterministic_rses(dsn, did):
+def test_paths_at_non_deterministic_rses(dsn: Any, did: DID) -> None:
     """The default algorithm and both named ones give the path of Rucio's default."""
     assume(not is_asset(did))
     default = NonDeterministicPFNAlgorithms.construct_non_deterministic_pfn_default
@@ -78,7 +84,7 @@ def test_paths_at_non_deterministic_rses(dsn, did):
 @given(dids, st.dictionaries(words, words, max_size=2))
 @example(DID("user.alice", "x.root"), {})
 @example(DID("group.phys", "/c/i/k.tif"), {})
-def test_paths_at_deterministic_rses(did, attributes):
+def test_paths_at_deterministic_rses(did: DID, attributes: dict[Any, Any]) -> None:
     """The algorithm `stac` gives the path of Rucio's `hash`."""
     assume(not is_asset(did))
     default = RSEDeterministicTranslation._get_one_algorithm("lfn2pfn", "hash")
@@ -92,7 +98,7 @@ def test_paths_at_deterministic_rses(did, attributes):
 @example("0", "/", "")
 @example("user.alice", "/", "")
 @example("0", "/x", "/")
-def test_dids_of_paths(scope, name, slash):
+def test_dids_of_paths(scope: Any, name: Any, slash: Any) -> None:
     """At the path that Rucio gives to a file its default finds the DID."""
     assume(not is_asset(DID(scope, name)))
     algorithm = RSEDeterministicTranslation._get_one_algorithm("lfn2pfn", "hash")
@@ -117,7 +123,7 @@ def test_dids_of_paths(scope, name, slash):
 @example("user.alice.test/f1", None)
 @example("data15.AOD/run*", None)
 @example("a.b/c/d", ["a", "a.b"])
-def test_scopes(did, scopes):
+def test_scopes(did: Any, scopes: Any) -> None:
     """A DID as people type it gives the scope and name of Rucio's default, or its error."""
     dotted = "." in did.partition("/")[0]
     assume(":" in did or dotted or not split_name("/" + did.removeprefix("/")))
@@ -126,7 +132,7 @@ def test_scopes(did, scopes):
 
 
 @given(dids)
-def test_tape(did):
+def test_tape(did: DID) -> None:
     """A transfer gets no hints."""
     assume(not is_asset(did))
     assert collocation_hints(did._asdict()) == {}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from typing import Any
+
 import pytest
 from rucio.db.sqla.constants import DIDType
 
@@ -23,11 +26,11 @@ FIELDS = sorted({*generic.DID["properties"], *generic.COLLECTION["properties"], 
 
 
 @pytest.fixture(autouse=True)
-def asked(monkeypatch, _no_rucio_cfg):
+def asked(monkeypatch: pytest.MonkeyPatch, _no_rucio_cfg: None) -> list[Any]:
     """Let everybody be a registrar; gives the RSEs about which the database was asked."""
     rses = []
 
-    def has_source_protocol(rse_id, _session):
+    def has_source_protocol(rse_id: Any, _session: Any) -> Any:
         rses.append(rse_id)
         return rse_id == SOURCE
 
@@ -37,21 +40,21 @@ def asked(monkeypatch, _no_rucio_cfg):
     return rses
 
 
-def did(name, scope=SCOPE, **fields):
+def did(name: str, scope: str = SCOPE, **fields: Any) -> dict[Any, Any]:
     """A DID with fields."""
     return {"scope": scope, "name": name, **fields}
 
 
-def allowed(action, **kwargs):
+def allowed(action: Any, **kwargs: Any) -> bool | None:
     """What is allowed because of what is asked for."""
     return has_permission("registrar", action, kwargs, session=None)
 
 
 @pytest.mark.parametrize("action", ["add_replicas", "delete_replicas", "skip_availability_check"])
-def test_source_rses(action, asked, monkeypatch):
+def test_source_rses(action: str, asked: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """What is done at a source RSE is allowed; which RSEs are, is known for a while."""
     now = [0.0]
-    monkeypatch.setattr(permission.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     for _ in range(3):
         assert allowed(action, rse="STAC", rse_id=SOURCE) is True
         assert allowed(action, rse="DISK", rse_id="4567") is None
@@ -82,7 +85,7 @@ def test_source_rses(action, asked, monkeypatch):
         ("/c/i/k/x", "FILE", None),
     ],
 )
-def test_new_dids(name, kind, may):
+def test_new_dids(name: str, kind: Any, may: bool | None) -> None:
     """A collection may become a container, an item a dataset, an asset a file, and no other."""
     assert allowed("add_dids", dids=[did(name, type=kind)]) is may
     both = [did(ITEM, type="DATASET"), did(name, type=kind)]
@@ -91,7 +94,7 @@ def test_new_dids(name, kind, may):
 
 @pytest.mark.parametrize("field", FIELDS)
 @pytest.mark.parametrize(("name", "kind"), [(ITEM, "DATASET"), (ASSET, "FILE")])
-def test_fields_of_new_dids(name, kind, field):
+def test_fields_of_new_dids(name: str, kind: str, field: Any) -> None:
     """New DIDs have the fields that registration needs; no owner, lifetime, rule, or content."""
     given = {field: 0} | did(name, type=kind)
     assert (allowed("add_dids", dids=[given]) is True) is (field in {"scope", "name", "type"})
@@ -99,7 +102,7 @@ def test_fields_of_new_dids(name, kind, field):
 
 
 @pytest.mark.parametrize("field", FIELDS)
-def test_fields_of_attachments(field):
+def test_fields_of_attachments(field: Any) -> None:
     """An attachment has a DID and content, whose DIDs have no fields; above all no `rse`."""
     content = [did(ASSET)]
     parent = {field: 0} | did(ITEM, dids=content)
@@ -131,7 +134,7 @@ def test_fields_of_attachments(field):
         (did(ITEM, "user.alice"), did(ASSET), None),
     ],
 )
-def test_content(parent, child, may):
+def test_content(parent: dict[Any, Any], child: dict[Any, Any], may: bool | None) -> None:
     """A collection holds items and an item assets, all of them STAC's."""
     good = did(ITEM, dids=[did(ASSET)])
     for attachments in ([{**parent, "dids": [child]}], [good, {**parent, "dids": [child]}]):
@@ -147,7 +150,7 @@ def test_content(parent, child, may):
         *[({key: "x"}, None) for key in ("project", "guid", "events", "hidden", "bytes", "STAC_")],
     ],
 )
-def test_metadata(meta, may):
+def test_metadata(meta: Any, may: Any) -> None:
     """Metadata are STAC's own; with `lifetime` a DID would end, and the rules over it."""
     for name in (COLLECTION, ITEM, ASSET):
         entry = {**did(name), "issuer": "registrar", "meta": meta}
@@ -175,13 +178,13 @@ def test_metadata(meta, may):
         ("set_metadata_bulk", {"meta": {}}),
     ],
 )
-def test_incomplete(action, kwargs):
+def test_incomplete(action: str, kwargs: dict[Any, Any]) -> None:
     """What lacks something is for Rucio to decide."""
     assert allowed(action, **kwargs) is None
 
 
 @pytest.mark.parametrize("scope", ["user.alice", "group.phys", "User.alice", "user.a2345678901234"])
-def test_scopes_of_accounts(scope):
+def test_scopes_of_accounts(scope: str) -> None:
     """The scope of an account counts only where `[stac] scopes` names it."""
     names = [f"/{scope}", f"/{scope}/i", f"/{scope}/i/k.tif"]
     kinds = ["CONTAINER", "DATASET", "FILE"]
@@ -198,12 +201,12 @@ def test_scopes_of_accounts(scope):
 @pytest.mark.parametrize(
     "action", ["add_did", "attach_dids", "detach_dids", "set_metadata", "set_status", "add_rule"]
 )
-def test_other_actions(action):
+def test_other_actions(action: str) -> None:
     """Every other action is for Rucio to decide, whatever it is about."""
     assert allowed(action, **did(ITEM, type="DATASET", dids=[did(ASSET)], rse_id=SOURCE)) is None
 
 
-def test_registrars_alone(monkeypatch):
+def test_registrars_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Other policy packages can ask for the registrar's permissions alone, with several VOs too."""
     monkeypatch.setattr(permission, "vos", lambda: ("eoc",))
     for name, may in ((ITEM, True), ("x.root", False)):
@@ -211,7 +214,7 @@ def test_registrars_alone(monkeypatch):
         assert permission.may_register("registrar", "add_dids", kwargs, session=None) is may
 
 
-def test_who_is_no_registrar(monkeypatch):
+def test_who_is_no_registrar(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing of this is allowed to other accounts, and foreign names are not looked up at all."""
     registrars = []
     monkeypatch.setattr(permission, "is_registrar", lambda account, _: registrars.append(account))

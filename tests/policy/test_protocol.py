@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
@@ -30,7 +30,8 @@ from tests.items import assets_of
 from .support import configured
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 CONTENT = bytes(range(256)) * 1000
 CUT = answers.cut(10)
@@ -64,7 +65,7 @@ urls = st.builds(
 
 
 @pytest.fixture(scope="module")
-def protocol():
+def protocol() -> Iterator[Default]:
     """The protocol as a server has it: it answers from what it is given."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(rsemanager, "CLIENT_MODE", False)
@@ -75,14 +76,14 @@ def protocol():
     made.close()
 
 
-def test_rucio_makes_it():
+def test_rucio_makes_it() -> None:
     """Rucio's own manager makes the protocol from what the RSE names, for reading and writing."""
     for operation in ("read", "write"):
         assert type(rsemanager.create_protocol(RSE, operation, scheme="https")) is Default
 
 
 @given(url=urls)
-def test_urls_are_kept_byte_for_byte(protocol, url):
+def test_urls_are_kept_byte_for_byte(protocol: Default, url: str) -> None:
     """What Rucio stores of a URL and what it makes of that again is the URL itself."""
     assume(refusal(url) is None)
     parsed = protocol.parse_pfns([url])
@@ -94,7 +95,9 @@ def test_urls_are_kept_byte_for_byte(protocol, url):
     assert protocol.path2pfn(path) == url
 
 
-def test_urls_of_catalogues_are_kept(protocol, catalogue_items):
+def test_urls_of_catalogues_are_kept(
+    protocol: Default, catalogue_items: list[dict[str, Any]]
+) -> None:
     """All URLs of catalogues that may be registered go through at once."""
     every = dict.fromkeys(href or "" for *_, href, _ in assets_of(catalogue_items))
     hrefs = [href for href in every if refusal(href) is None]
@@ -106,7 +109,7 @@ def test_urls_of_catalogues_are_kept(protocol, catalogue_items):
     assert len(hrefs) > 30
 
 
-def test_parsed_parts(protocol):
+def test_parsed_parts(protocol: Default) -> None:
     """The parts beside the path are those of the URL, as Rucio names them."""
     url = "http://data.example.org:8080/a//b?c=d"
     assert protocol.parse_pfns(url) == {
@@ -138,7 +141,7 @@ def test_parsed_parts(protocol):
         ("HTTPS://data.example.org/x.tif", "lower case"),
     ],
 )
-def test_refusals(protocol, url, reason):
+def test_refusals(protocol: Default, url: str, reason: str) -> None:
     """A URL that cannot be registered is refused with the reason and without its secrets."""
     good = "https://data.example.org/x.tif"
     with configured(allowed_hosts="data.example.org"):
@@ -148,7 +151,7 @@ def test_refusals(protocol, url, reason):
     assert "s3cr3t" not in str(caught.value)
 
 
-def test_nothing_is_written(protocol, tmp_path):
+def test_nothing_is_written(protocol: Default, tmp_path: Path) -> None:
     """Every operation that writes is refused, and says where."""
     url = "https://data.example.org/x?sig=s3cr3t"
     writing: tuple[Callable[[], object], ...] = (
@@ -163,7 +166,7 @@ def test_nothing_is_written(protocol, tmp_path):
         assert "s3cr3t" not in str(caught.value)
 
 
-def test_get(protocol, origin, tmp_path):
+def test_get(protocol: Default, origin: answers.Origin, tmp_path: Path) -> None:
     """A download has the bytes of the origin, in folders that it makes."""
     target = tmp_path / "c" / "i" / "B04.tif.part"
     protocol.get(origin.add("/B04.tif", CONTENT), str(target))
@@ -172,7 +175,9 @@ def test_get(protocol, origin, tmp_path):
     assert target.read_bytes() == CONTENT[:10]
 
 
-def test_the_time_limit_of_a_download(protocol, origin, tmp_path, pauses):
+def test_the_time_limit_of_a_download(
+    protocol: Default, origin: answers.Origin, tmp_path: Path, pauses: list[float]
+) -> None:
     """`transfer_timeout` limits how long an origin may be silent."""
     url = origin.add("/x", CONTENT, *[answers.stall(10)] * 4)
     begin = time.monotonic()
@@ -197,7 +202,9 @@ def test_the_time_limit_of_a_download(protocol, origin, tmp_path, pauses):
     ],
 )
 @pytest.mark.usefixtures("pauses")
-def test_errors_of_get(protocol, origin, tmp_path, code, error):
+def test_errors_of_get(
+    protocol: Default, origin: answers.Origin, tmp_path: Path, code: int, error: Any
+) -> None:
     """What an origin refuses becomes Rucio's fitting exception, and leaves no file."""
     url = origin.add("/x", CONTENT, *[answers.status(code)] * 4)
     with pytest.raises(error, match=f"{url}: HTTP {code}"):
@@ -206,13 +213,13 @@ def test_errors_of_get(protocol, origin, tmp_path, code, error):
 
 
 @pytest.mark.parametrize("code", [200, 204])
-def test_exists(protocol, origin, code):
+def test_exists(protocol: Default, origin: answers.Origin, code: int) -> None:
     """What the origin has, exists; it is not downloaded to see that."""
     assert protocol.exists(origin.add("/x", CONTENT, answers.status(code, b""))) is True
     assert [request.method for request in origin.seen] == ["HEAD"]
 
 
-def test_exists_behind_a_redirect(protocol, origin):
+def test_exists_behind_a_redirect(protocol: Default, origin: answers.Origin) -> None:
     """A redirect is followed to where the file is."""
     origin.add("/y", CONTENT)
     assert protocol.exists(origin.add("/x", b"", answers.redirect("/y"))) is True
@@ -220,7 +227,7 @@ def test_exists_behind_a_redirect(protocol, origin):
 
 
 @pytest.mark.parametrize("code", [404, 410])
-def test_exists_not(protocol, origin, code):
+def test_exists_not(protocol: Default, origin: answers.Origin, code: int) -> None:
     """What the origin does not have, does not exist."""
     assert protocol.exists(origin.add("/x", CONTENT, answers.status(code))) is False
 
@@ -235,14 +242,16 @@ def test_exists_not(protocol, origin, code):
         (500, ServiceUnavailable),
     ],
 )
-def test_errors_of_exists(protocol, origin, code, error):
+def test_errors_of_exists(protocol: Default, origin: answers.Origin, code: int, error: Any) -> None:
     """An origin that does not say leaves the question open."""
     url = origin.add("/x", CONTENT, answers.status(code))
     with pytest.raises(error, match=f"{url}: HTTP {code}"):
         protocol.exists(url)
 
 
-def test_hosts_that_are_not_allowed(protocol, origin, other_origin, tmp_path):
+def test_hosts_that_are_not_allowed(
+    protocol: Default, origin: answers.Origin, other_origin: answers.Origin, tmp_path: Path
+) -> None:
     """A host outside the allow list is an access that is denied, behind a redirect as well."""
     url = origin.add("/x", b"", *[answers.redirect(other_origin.add("/y", CONTENT))] * 2)
     with configured(allowed_hosts=f"127.0.0.1:{origin.server_port}"):
@@ -253,7 +262,7 @@ def test_hosts_that_are_not_allowed(protocol, origin, other_origin, tmp_path):
 
 
 @pytest.mark.parametrize("url", [None, "", "x.tif", "https://[::1", "https://h:99999/"])
-def test_what_is_no_url(protocol, tmp_path, url):
+def test_what_is_no_url(protocol: Default, tmp_path: Path, url: str | None) -> None:
     """What is no URL is not asked for."""
     with pytest.raises(RSEAccessDenied):
         protocol.exists(url)
@@ -261,7 +270,9 @@ def test_what_is_no_url(protocol, tmp_path, url):
         protocol.get(url or "", str(tmp_path / "x"))
 
 
-def test_nobody_answers(protocol, origin, tmp_path, pauses):
+def test_nobody_answers(
+    protocol: Default, origin: answers.Origin, tmp_path: Path, pauses: list[float]
+) -> None:
     """An origin that cannot be reached is a service that is not available."""
     origin.server_close()
     with pytest.raises(ServiceUnavailable, match=r"no answer \(Connection refused"):
@@ -271,7 +282,9 @@ def test_nobody_answers(protocol, origin, tmp_path, pauses):
     assert len(pauses) == 3
 
 
-def test_the_file_can_not_be_written(protocol, origin, tmp_path):
+def test_the_file_can_not_be_written(
+    protocol: Default, origin: answers.Origin, tmp_path: Path
+) -> None:
     """A target that cannot be written is named with the reason."""
     (tmp_path / "file").write_bytes(b"")
     for target in (tmp_path / "file" / "x", tmp_path):
@@ -279,7 +292,7 @@ def test_the_file_can_not_be_written(protocol, origin, tmp_path):
             protocol.get(origin.add("/x", CONTENT), str(target))
 
 
-def test_connecting(origin, tmp_path):
+def test_connecting(origin: answers.Origin, tmp_path: Path) -> None:
     """Nothing is asked for without a connection, and closing twice does no harm."""
     protocol = Default({**ATTRIBUTES, "auth_token": None}, RSE)
     url = origin.add("/x", CONTENT)
@@ -295,7 +308,9 @@ def test_connecting(origin, tmp_path):
     assert len(origin.seen) == 2
 
 
-def test_credentials_of_the_machine_stay_there(protocol, origin, tmp_path, monkeypatch):
+def test_credentials_of_the_machine_stay_there(
+    protocol: Default, origin: answers.Origin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What ~/.netrc holds for a host is sent to it by requests, but not by the protocol."""
     netrc = tmp_path / ".netrc"
     netrc.write_text("machine 127.0.0.1 login alice password s3cr3t\n")
@@ -328,7 +343,9 @@ def test_credentials_of_the_machine_stay_there(protocol, origin, tmp_path, monke
     ],
 )
 @pytest.mark.usefixtures("pauses")
-def test_no_secret_is_repeated(protocol, origin, tmp_path, answer, operation):
+def test_no_secret_is_repeated(
+    protocol: Default, origin: answers.Origin, tmp_path: Path, answer: Any, operation: Any
+) -> None:
     """Neither errors nor their tracebacks repeat the signature of a redirect's URL."""
     signed = "/f?X-Amz-Signature=s3cr3t"
     origin.add(signed, CONTENT, *[answer] * 99, etag=None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -12,6 +13,13 @@ from tests.origin import redirect, status
 
 from .catalogue import HREF, ITEM, ask, fails, item_json
 from .server import run_with_server
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.origin import Origin
+
 
 _SERVER = """
 import logging
@@ -45,18 +53,20 @@ print(json.dumps({
 
 
 @pytest.fixture
-def clock():
+def clock() -> list[Any]:
     """The time in seconds, which a test sets."""
     return [0.0]
 
 
 @pytest.fixture
-def warn(clock):
+def warn(clock: list[Any]) -> Callable[..., None]:
     """Warns."""
     return Reporter(logging.getLogger("stac_policy.test"), lambda: clock[0]).warn
 
 
-def test_one_line_a_period(warn, clock, caplog):
+def test_one_line_a_period(
+    warn: Callable[..., None], clock: list[Any], caplog: pytest.LogCaptureFixture
+) -> None:
     """Of many warnings of a kind one is written in a period, and then how many were left out."""
     for number in range(1000):
         warn("a", "a %s", number)
@@ -70,14 +80,16 @@ def test_one_line_a_period(warn, clock, caplog):
     ]
 
 
-def test_a_client_has_no_metrics():
+def test_a_client_has_no_metrics() -> None:
     """In a client, which lacks Rucio's server, counting does nothing."""
     count("unresolved_assets")
     observe_s("stac_api_seconds", 1.0)
 
 
 @pytest.fixture
-def heard(monkeypatch, caplog):
+def heard(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> Iterator[pytest.LogCaptureFixture]:
     """The lines about STAC APIs, of which none has been written within the period."""
     monkeypatch.setattr(stac_api, "_REPORTER", Reporter(logging.getLogger("stac_policy.stac_api")))
     monkeypatch.setattr("stac_policy.stac_api.time.sleep", lambda _: None)
@@ -85,7 +97,7 @@ def heard(monkeypatch, caplog):
     stac_api._cache.cache_clear()
 
 
-def test_a_stac_api_that_is_down(origin, heard):
+def test_a_stac_api_that_is_down(origin: Origin, heard: pytest.LogCaptureFixture) -> None:
     """A STAC API that fails is named in one line, with what that means and what to look at."""
     origin.add(ITEM, b"", *[status(503)] * 8)
     for _ in range(2):
@@ -96,7 +108,7 @@ def test_a_stac_api_that_is_down(origin, heard):
     assert "reachable from this machine?" in record.getMessage()
 
 
-def test_a_stac_api_that_leads_elsewhere(origin, heard):
+def test_a_stac_api_that_leads_elsewhere(origin: Origin, heard: pytest.LogCaptureFixture) -> None:
     """So is one whose redirect leads to a host that is not allowed, without what it carries."""
     elsewhere = "http://user:S3CRET@169.254.169.254/?sig=S3CRET"
     origin.add(ITEM, b"", redirect(elsewhere))
@@ -107,7 +119,9 @@ def test_a_stac_api_that_leads_elsewhere(origin, heard):
     assert "S3CRET" not in heard.text
 
 
-def test_a_stac_api_that_is_slow(origin, heard, monkeypatch):
+def test_a_stac_api_that_is_slow(
+    origin: Origin, heard: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One that takes long is named, with the options that limit it."""
     monkeypatch.setattr(stac_api, "_SLOW_S", 0.0)
     origin.add(ITEM, item_json({"a": HREF}))
@@ -117,13 +131,13 @@ def test_a_stac_api_that_is_slow(origin, heard, monkeypatch):
     assert "read_timeout_s" in record.getMessage()
 
 
-def test_an_item_that_is_missing(origin, heard):
+def test_an_item_that_is_missing(origin: Origin, heard: pytest.LogCaptureFixture) -> None:
     """An item that a STAC API does not know is no fault of the API."""
     fails(origin)
     assert heard.records == []
 
 
-def test_a_server(tmp_path):
+def test_a_server(tmp_path: Path) -> None:
     """A server's log and Rucio's metrics tell what an operator can act on, without secrets."""
     told = run_with_server(_SERVER, tmp_path)
     assert told["failed"] == [True] * 100

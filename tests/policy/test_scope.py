@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -37,7 +38,7 @@ api = st.sampled_from(
 )
 
 
-def rucio_default(did, scopes=None):
+def rucio_default(did: Any, scopes: list[Any] | None = None) -> tuple[Any, ...] | str:
     """Give what Rucio's default gives, or the text of its exception."""
     try:
         return tuple(ScopeExtractionAlgorithms.extract_scope_default(did, scopes))
@@ -45,7 +46,7 @@ def rucio_default(did, scopes=None):
         return str(error)
 
 
-def ours(did, scopes=None):
+def ours(did: Any, scopes: list[Any] | None = None) -> tuple[Any, ...] | str:
     """Give what our algorithm gives, or the text of its exception."""
     try:
         return tuple(scope(did, scopes))
@@ -99,14 +100,14 @@ DEFAULTS = [
 
 
 @pytest.mark.parametrize("did", DEFAULTS)
-def test_everything_else_is_rucios(did):
+def test_everything_else_is_rucios(did: str) -> None:
     """What is not of our forms gives exactly what Rucio's default gives."""
     assert ours(did) == rucio_default(did)
     assert ours(did, ["some", "scopes"]) == rucio_default(did)
 
 
 @given(st.from_regex(r"[A-Za-z0-9_.\-]{1,25}", fullmatch=True), st.text() | anything | hrefs)
-def test_scope_and_name_is_rucios(given_scope, name):
+def test_scope_and_name_is_rucios(given_scope: str, name: Any) -> None:
     """`scope:name` is split at its colon, whatever the name looks like."""
     did = f"{given_scope}:{name or ''}"
     assume(given_scope not in {"http", "https"})
@@ -114,7 +115,7 @@ def test_scope_and_name_is_rucios(given_scope, name):
 
 
 @given(st.text() | anything | st.text(st.sampled_from("ab:/.%?# collectionsitems")))
-def test_any_text(did):
+def test_any_text(did: Any) -> None:
     """Any text gives Rucio's result, its exception, or a name of our form with its scope."""
     result = ours(did)
     if result != rucio_default(did):
@@ -123,7 +124,7 @@ def test_any_text(did):
 
 
 @given(plain, plain, st.none() | plain, st.sampled_from(["", "/"]))
-def test_plain_paths(collection, item, key, slash):
+def test_plain_paths(collection: str, item: str, key: Any, slash: Any) -> None:
     """`[/]collection/item[/asset]` gives the scope of the collection and the name."""
     assume(slash or "." not in collection)
     did = slash + "/".join(filter(None, [collection, item, key]))
@@ -132,7 +133,7 @@ def test_plain_paths(collection, item, key, slash):
 
 
 @given(typable, typable, st.none() | typable, st.sampled_from(["", "/"]))
-def test_raw_paths(collection, item, key, slash):
+def test_raw_paths(collection: Any, item: Any, key: Any, slash: Any) -> None:
     """Ids and keys are taken as the catalogue has them; what is too long is shortened."""
     assume(slash or "." not in collection)
     did = slash + "/".join(filter(None, [collection, item, key]))
@@ -141,7 +142,7 @@ def test_raw_paths(collection, item, key, slash):
 
 
 @given(ids, ids, ids, hrefs)
-def test_names_come_back(collection, item, key, href):
+def test_names_come_back(collection: Any, item: Any, key: Any, href: str | None) -> None:
     """A name as Rucio lists it gives its own DID, with and without the leading slash."""
     for name in (item_name(collection, item), asset_name(collection, item, key, href)):
         assume("-.H" not in split_name(name)[0])
@@ -151,7 +152,7 @@ def test_names_come_back(collection, item, key, href):
 
 
 @given(encodable, encodable, api, st.sampled_from(["", "/", "?token=next", "#links", "/?x=/a/b"]))
-def test_item_urls(collection, item, root, end):
+def test_item_urls(collection: Any, item: Any, root: str, end: Any) -> None:
     """A STAC API's URL or path of an item gives its dataset."""
     path = "/".join(quote(part, safe="") for part in ("collections", collection, "items", item))
     did = f"{root}/{path}{end}"
@@ -177,7 +178,7 @@ def test_item_urls(collection, item, root, end):
         ("c/i/B04.tif", ("c", "/c/i/B04.tif")),
     ],
 )
-def test_forms(did, expected):
+def test_forms(did: str, expected: tuple[str, str] | None) -> None:
     """Each form gives one pair; a colon in a path that has no scope ends none."""
     colons = "EO-.3AEUM-.3ADAT-.3A0662"
     assert scope(did, None) == (expected or (colons, f"/{colons}/a-.2Fb"))
@@ -198,7 +199,7 @@ def test_forms(did, expected):
         ({"user.alice"}, "user.alice"),
     ],
 )
-def test_fixed_scopes(scopes, given_scope):
+def test_fixed_scopes(scopes: Any, given_scope: str) -> None:
     """The scopes that exist decide between the derived scope and a configured one."""
     with configured(scopes="user.alice, stac.dlr"):
         for did in ("/c/i", "c/i/k", "https://h/collections/c/items/i"):
@@ -207,7 +208,7 @@ def test_fixed_scopes(scopes, given_scope):
 
 
 @given(ids, ids)
-def test_the_name_is_the_same_in_a_fixed_scope(collection, item):
+def test_the_name_is_the_same_in_a_fixed_scope(collection: Any, item: Any) -> None:
     """A fixed scope changes no name."""
     did = item_name(collection, item)
     assume("-.H" not in split_name(did)[0] and collection_scope(collection) != "fixed")
@@ -215,14 +216,14 @@ def test_the_name_is_the_same_in_a_fixed_scope(collection, item):
         assert scope(did, ["fixed"]) == ("fixed", did)
 
 
-def test_lists_of_settings():
+def test_lists_of_settings() -> None:
     """Lists may have spaces and go over several lines."""
     with configured(allowed_hosts="a.org,  *.b.org ,\n  c.org:8443", scopes="s,\n  user.alice"):
         assert settings().allowed_hosts == ("a.org", "*.b.org", "c.org:8443")
         assert scope("c/i", ["user.alice"])[0] == "user.alice"
 
 
-def test_shortened_items_can_be_typed():
+def test_shortened_items_can_be_typed() -> None:
     """A name with a shortened item, as Rucio lists it, is taken as it is."""
     name = asset_name("c", "i" * 300, "k", None)
     assert scope(name, None) == ("c", name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -94,7 +95,7 @@ print(json.dumps({
 
 
 @pytest.fixture(scope="module")
-def urls(catalogue_items):
+def urls(catalogue_items: list[dict[str, Any]]) -> list[Any]:
     """Odd URLs, and those of catalogues that may be registered: more than go into one request."""
     hrefs = [href or "" for *_, href, _ in assets_of(catalogue_items)]
     fine = (url for url in hrefs if url.startswith("https:") and refusal(url) is None)
@@ -103,7 +104,7 @@ def urls(catalogue_items):
 
 
 @pytest.fixture(scope="module")
-def registered(tmp_path_factory, urls):
+def registered(tmp_path_factory: pytest.TempPathFactory, urls: list[Any]) -> Any:
     """What a server says after the registration of all URLs."""
     folder = tmp_path_factory.mktemp("server")
     hosts = sorted({url.split("/")[2].rpartition("@")[2] for url in urls})
@@ -116,23 +117,23 @@ def registered(tmp_path_factory, urls):
     )
 
 
-def test_urls_are_listed_as_they_were_registered(registered, urls):
+def test_urls_are_listed_as_they_were_registered(registered: Any, urls: list[Any]) -> None:
     """Every URL comes back byte for byte from Rucio's own listing."""
     assert registered["listed"] == [[url] for url in urls]
     assert len(urls) > 1000
 
 
-def test_a_server_finds_urls(registered, urls):
+def test_a_server_finds_urls(registered: Any, urls: list[Any]) -> None:
     """A server finds the URL of a replica for a client that asks with its DID alone."""
     assert registered["found"] == {f"c:/c/i/{n}": url for n, url in enumerate(urls[:20])}
 
 
-def test_the_path_of_an_asset_is_its_url(registered, urls):
+def test_the_path_of_an_asset_is_its_url(registered: Any, urls: list[Any]) -> None:
     """The default algorithm gives the URL that the source RSE holds."""
     assert registered["pfns"] == urls[:20]
 
 
-def test_what_must_not_be_stored_is_refused(registered):
+def test_what_must_not_be_stored_is_refused(registered: Any) -> None:
     """Rucio's registration fails for a signed URL and for a host that is not allowed."""
     signed, elsewhere = registered["refused"]
     assert signed.startswith("RSEFileNameNotSupported")

@@ -8,6 +8,7 @@ import logging
 import os
 import subprocess
 import sys
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -16,6 +17,10 @@ from stac_policy.urls import refusal
 
 from .server import run_with_server
 from .support import configured, run_with_rucio
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
 
 VALID = [
     ("allowed_hosts", "data.example.org", ("data.example.org",)),
@@ -68,7 +73,7 @@ INVALID = [
 ]
 
 
-def test_defaults():
+def test_defaults() -> None:
     """Without options all settings have their defaults, and nothing is wrong."""
     assert parse({}) == (Settings(), [])
     assert Settings().api_of("any") == ""
@@ -76,13 +81,13 @@ def test_defaults():
 
 
 @pytest.mark.parametrize(("option", "text", "value"), VALID)
-def test_valid(option, text, value):
+def test_valid(option: str, text: str, value: Any) -> None:
     """A value is taken without the spaces around it."""
     assert parse({option: text}) == (Settings(**{option: value}), [])
 
 
 @pytest.mark.parametrize(("option", "text"), INVALID)
-def test_invalid(option, text):
+def test_invalid(option: str, text: str) -> None:
     """The problem with a value names its option; it has its default, the others their values."""
     other = "cache_items" if option == "cache_s" else "cache_s"
     found, (problem,) = parse({option: text, other: "7"})
@@ -92,7 +97,7 @@ def test_invalid(option, text):
         assert getattr(found, option) == getattr(Settings(), option)
 
 
-def test_unknown_options():
+def test_unknown_options() -> None:
     """Unknown options are named; the others are read."""
     found, problems = parse({"cache_items": "5", "cahce_s": "60", "hosts": "a.org"})
     assert found == Settings(cache_items=5)
@@ -103,7 +108,7 @@ def test_unknown_options():
 
 
 @pytest.mark.parametrize("wrong", ["https://b.org", "b.org/x", "*", "b org", "b.org:x"])
-def test_a_mistake_in_the_allow_list_opens_nothing(wrong):
+def test_a_mistake_in_the_allow_list_opens_nothing(wrong: str) -> None:
     """With a mistake in `allowed_hosts` only the hosts that it names rightly are allowed."""
     for text in (wrong, f"a.org, {wrong}"):
         found, problems = parse({"allowed_hosts": text})
@@ -123,13 +128,13 @@ def test_a_mistake_in_the_allow_list_opens_nothing(wrong):
         ("allowed_hosts", "https://name:s3cr3t@a.org"),
     ],
 )
-def test_problems_repeat_no_secrets(option, text):
+def test_problems_repeat_no_secrets(option: str, text: str) -> None:
     """What is wrong with a URL is said without its password and query."""
     _, (problem,) = parse({option: text})
     assert "s3cr3t" not in problem
 
 
-def test_apis_of_scopes():
+def test_apis_of_scopes() -> None:
     """A fixed scope has its own API, or none; every other scope has the general one."""
     found, _ = parse({"api": "https://all.org", "scopes": "a=https://a.org, b"})
     assert [found.api_of(scope) for scope in ("a", "b", "c")] == [
@@ -140,14 +145,14 @@ def test_apis_of_scopes():
     assert [found.is_fixed(scope) for scope in ("a", "b", "c", "")] == [True, True, False, False]
 
 
-def test_read_once():
+def test_read_once() -> None:
     """The settings are read once."""
     with configured(cache_s="60"):
         assert settings() is settings()
         assert settings().cache_s == 60
 
 
-def test_percent_signs(monkeypatch):
+def test_percent_signs(monkeypatch: pytest.MonkeyPatch) -> None:
     """A `%` in a URL may be doubled, as in other sections, or not."""
     parser = configparser.ConfigParser()
     parser.read_string(
@@ -159,7 +164,7 @@ def test_percent_signs(monkeypatch):
     assert problems == []
 
 
-def test_problems_are_logged(caplog):
+def test_problems_are_logged(caplog: pytest.LogCaptureFixture) -> None:
     """What is wrong with the settings is logged as errors, each naming its option."""
     with configured(cache_s="soon", nonsense="1"), caplog.at_level(logging.ERROR):
         assert settings() == Settings()
@@ -177,7 +182,7 @@ print(json.dumps(configured_options()))
 """
 
 
-def test_client_without_configuration(tmp_path):
+def test_client_without_configuration(tmp_path: Path) -> None:
     """A client that does without a rucio.cfg has no options."""
     environment = {name: value for name, value in os.environ.items() if "RUCIO" not in name}
     result = subprocess.run(  # noqa: S603 - our own interpreter and script
@@ -190,7 +195,7 @@ def test_client_without_configuration(tmp_path):
     assert json.loads(result.stdout) == {}
 
 
-def test_client(tmp_path):
+def test_client(tmp_path: Path) -> None:
     """A client has the options of its rucio.cfg, and none without the section."""
     stac = {"api": "https://a.org", "cache_s": " 60 "}
     assert run_with_rucio(_OPTIONS, tmp_path, client={}, stac=stac) == {
@@ -221,7 +226,7 @@ print(json.dumps([options, [found.api, found.cache_s, found.read_timeout_s], hea
 """
 
 
-def test_server(tmp_path):
+def test_server(tmp_path: Path) -> None:
     """A server has the options of its rucio.cfg, and those that only Rucio's config table has."""
     stac = {"api": "https://file.org", "read_timeout_s": "0"}
     options, found, heard = run_with_server(_SERVER, tmp_path, stac=stac)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -11,9 +12,14 @@ from tests.origin import redirect
 
 from .catalogue import HREF, ITEM, ask, fails, item_json, item_path
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.origin import Origin
+
 
 @pytest.fixture(autouse=True)
-def _no_pauses(monkeypatch):
+def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr("urllib3.util.retry.time.sleep", lambda _: None)
     yield
     _cache.cache_clear()
@@ -22,7 +28,7 @@ def _no_pauses(monkeypatch):
 # How often it is asked
 
 
-def test_item(origin):
+def test_item(origin: Origin) -> None:
     """An item gives the href of each asset as it has it, and None for an asset without."""
     assets = {"a": {"href": HREF}, "b": {}, "c": {"href": ""}, "d": 1, "e": {"href": 7}}
     answer = {"id": "i", "assets": assets}
@@ -32,14 +38,14 @@ def test_item(origin):
     assert [item.url(key) for key in "abcde"] == [HREF, None, None, None, None]
 
 
-def test_asked_once(origin):
+def test_asked_once(origin: Origin) -> None:
     """An item is asked for once."""
     origin.add(ITEM, item_json({"a": HREF}))
     assert ask(origin) is ask(origin)
     assert [request.method for request in origin.seen] == ["GET"]
 
 
-def test_asked_again_after_the_age_limit(origin, monkeypatch):
+def test_asked_again_after_the_age_limit(origin: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
     """An item is asked for again when it is older than the limit, and its news are seen."""
     now = 1_000_000.0
     monkeypatch.setattr("stac_policy.stac_api.time.time", lambda: now)
@@ -55,7 +61,7 @@ def test_asked_again_after_the_age_limit(origin, monkeypatch):
 
 
 @pytest.mark.parametrize("options", [{"cache_s": 0}, {"cache_items": 0}])
-def test_no_cache(origin, options):
+def test_no_cache(origin: Origin, options: dict[str, Any]) -> None:
     """With a limit of 0 an item is asked for each time."""
     origin.add(ITEM, item_json({"a": HREF}))
     for _ in range(3):
@@ -63,7 +69,7 @@ def test_no_cache(origin, options):
     assert len(origin.seen) == 3
 
 
-def test_cache_size(origin):
+def test_cache_size(origin: Origin) -> None:
     """No more items are kept than the limit says; the one not used for longest goes first."""
     for item in "xyz":
         origin.add(item_path(item=item), item_json({"a": HREF}, item))
@@ -73,7 +79,7 @@ def test_cache_size(origin):
     assert paths == ["x", "y", "z", "y"]
 
 
-def test_apis_and_collections_are_told_apart(origin, other_origin):
+def test_apis_and_collections_are_told_apart(origin: Origin, other_origin: Origin) -> None:
     """Items with the same id in other collections and APIs are other items."""
     origin.add(ITEM, item_json({"a": HREF}))
     origin.add(item_path("other"), item_json({"b": HREF}))
@@ -82,7 +88,7 @@ def test_apis_and_collections_are_told_apart(origin, other_origin):
     assert [list(item.hrefs) for item in found] == [["a"], ["b"], ["c"]]
 
 
-def test_failures_are_not_kept(origin):
+def test_failures_are_not_kept(origin: Origin) -> None:
     """An item that was missing is asked for again."""
     fails(origin)
     origin.add(ITEM, item_json({"a": HREF}))
@@ -107,7 +113,7 @@ def test_failures_are_not_kept(origin):
         ("a\r\nHost: b", "a%0D%0AHost%3A%20b"),
     ],
 )
-def test_ids_are_quoted(origin, given, quoted):
+def test_ids_are_quoted(origin: Origin, given: str, quoted: str) -> None:
     """Ids are quoted as one segment each of the path."""
     origin.add(f"/v1/collections/{quoted}/items/{quoted}", item_json({"a": HREF}, given))
     assert ask(origin, given, given, api=f"{origin.url}/v1").hrefs == {"a": HREF}
@@ -116,7 +122,7 @@ def test_ids_are_quoted(origin, given, quoted):
 @pytest.mark.parametrize(
     ("collection", "item"), [("c", "."), ("c", ".."), ("..", "i"), ("..", "..")]
 )
-def test_ids_of_dots(origin, collection, item):
+def test_ids_of_dots(origin: Origin, collection: str, item: str) -> None:
     """No id, not even `..`, gets anything but the item of that id."""
     for path in ("/", "/items", "/items/", "/items/i", "/collections/c/", "/collections/c/items/"):
         origin.add(path, item_json({"a": HREF}, "c"))
@@ -126,7 +132,7 @@ def test_ids_of_dots(origin, collection, item):
 # Relative hrefs
 
 
-def with_self(href, rel="self"):
+def with_self(href: str | None, rel: str = "self") -> dict[Any, Any]:
     """Give the fields of an item with one link."""
     return {"links": [7, {"rel": "root", "href": "/"}, {"rel": rel, "href": href}]}
 
@@ -158,13 +164,13 @@ def with_self(href, rel="self"):
         ("http://[", {}, "http://["),
     ],
 )
-def test_urls(origin, href, fields, url):
+def test_urls(origin: Origin, href: str, fields: dict[Any, Any], url: str) -> None:
     """A relative href belongs to the item's own URL, or else to the one that was asked."""
     origin.add("/v1" + ITEM, item_json({"a": href}, **fields))
     assert ask(origin, api=f"{origin.url}/v1").url("a") == url.format(api=origin.url)
 
 
-def test_relative_to_where_a_redirect_led(origin):
+def test_relative_to_where_a_redirect_led(origin: Origin) -> None:
     """Without a self link, a relative href belongs to the URL that redirects led to."""
     origin.add("/else/where?sig=1", item_json({"a": "B04.tif"}))
     origin.add(ITEM, b"", redirect("/else/where?sig=1"))

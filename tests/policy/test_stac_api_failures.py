@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import socket
 import tracemalloc
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -13,10 +14,16 @@ from tests.origin import chunked, cut, redirect, stall, status
 
 from .catalogue import HREF, ITEM, ask, fails, item_json, item_path
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.origin import Origin
+
+
 pytestmark = pytest.mark.usefixtures("waits")
 
 
-def encoded(body, encoding="gzip"):
+def encoded(body: bytes, encoding: str = "gzip") -> Callable[..., Any]:
     """Answer with an encoded body."""
     return status(200, body, Content_Encoding=encoding)
 
@@ -25,7 +32,7 @@ def encoded(body, encoding="gzip"):
 
 
 @pytest.mark.parametrize("code", [204, 400, 401, 403, 404, 410])
-def test_refused(origin, code):
+def test_refused(origin: Origin, code: int) -> None:
     """An answer other than 200 fails at once, and is named."""
     origin.add(ITEM, b"", status(code, b""))
     assert fails(origin) == f"{origin.url}{ITEM}: HTTP {code}"
@@ -33,14 +40,14 @@ def test_refused(origin, code):
 
 
 @pytest.mark.parametrize("code", [429, 500, 502, 503, 504])
-def test_retried(origin, code):
+def test_retried(origin: Origin, code: int) -> None:
     """An API that fails for a moment is asked again."""
     origin.add(ITEM, item_json({"a": HREF}), status(code), status(code))
     assert ask(origin).hrefs == {"a": HREF}
     assert len(origin.seen) == 3
 
 
-def test_retried_in_vain(origin, waits):
+def test_retried_in_vain(origin: Origin, waits: list[float]) -> None:
     """An API that fails four times has failed; the pauses between grow."""
     origin.add(ITEM, b"", *[status(500)] * 4)
     assert fails(origin) == f"{origin.url}{ITEM}: HTTP 500"
@@ -49,14 +56,14 @@ def test_retried_in_vain(origin, waits):
 
 
 @pytest.mark.parametrize("code", [413, 429, 503])
-def test_pauses_are_ours(origin, waits, code):
+def test_pauses_are_ours(origin: Origin, waits: list[float], code: int) -> None:
     """An API that wants to be left alone for longer than an item may take has failed."""
     origin.add(ITEM, b"", *[status(code, Retry_After="86400")] * 4)
     assert fails(origin) == f"{origin.url}{ITEM}: HTTP {code}"
     assert sum(waits) <= 7
 
 
-def test_connection_refused(origin):
+def test_connection_refused(origin: Origin) -> None:
     """An API that cannot be reached is named."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
@@ -64,13 +71,13 @@ def test_connection_refused(origin):
         assert fails(origin, api=api) == f"{api}{ITEM}: no answer (Connection refused)"
 
 
-def test_no_answer(origin):
+def test_no_answer(origin: Origin) -> None:
     """An API that accepts a connection and says nothing is given up after its time."""
     origin.add(ITEM, b"", *[lambda handler, *_: handler.server.gate.wait(10)] * 4)
     assert fails(origin) == f"{origin.url}{ITEM}: no answer within 0.1 s"
 
 
-def test_answer_that_stops(origin):
+def test_answer_that_stops(origin: Origin) -> None:
     """An answer that stops for too long is given up after its time, and asked for again."""
     origin.add(ITEM, item_json({"a": HREF}), *[stall(5)] * 4)
     too_slow = fails(origin, read_timeout_s=0.5)
@@ -79,7 +86,7 @@ def test_answer_that_stops(origin):
     assert ask(origin).hrefs == {"a": HREF}
 
 
-def test_wants_to_be_left_alone(origin, waits):
+def test_wants_to_be_left_alone(origin: Origin, waits: list[float]) -> None:
     """An API that asks for a pause gets it, within the time for an item."""
     origin.add(ITEM, item_json({"a": HREF}), status(503, Retry_After="50"))
     assert ask(origin).hrefs == {"a": HREF}
@@ -99,7 +106,7 @@ def test_wants_to_be_left_alone(origin, waits):
         b'{"id": ' + b"1" * 5000 + b"}",
     ],
 )
-def test_not_json(origin, content):
+def test_not_json(origin: Origin, content: bytes) -> None:
     """An answer that is not JSON, or too deep for it, is named."""
     origin.add(ITEM, content)
     assert fails(origin) == f"{origin.url}{ITEM}: the answer is not JSON"
@@ -107,7 +114,7 @@ def test_not_json(origin, content):
 
 @pytest.mark.parametrize(("levels", "taken"), [(150, True), (250, False)])
 @pytest.mark.parametrize("begin", [b"[", b'{"a":'])
-def test_nesting(origin, begin, levels, taken):
+def test_nesting(origin: Origin, begin: bytes, levels: int, taken: bool) -> None:
     """JSON that is nested deeper than anything is read by is named."""
     end = {b"[": b"]", b'{"a":': b"}"}[begin]
     deep = begin * levels + b"1" + end * levels
@@ -121,20 +128,20 @@ def test_nesting(origin, begin, levels, taken):
 @pytest.mark.parametrize(
     "content", [b"[]", b"null", b"7", b'"i"', b"{}", b'{"id": "i", "assets": [{"href": "x"}]}']
 )
-def test_not_an_item(origin, content):
+def test_not_an_item(origin: Origin, content: bytes) -> None:
     """JSON that is not an item is named."""
     origin.add(ITEM, content)
     assert fails(origin) == f"{origin.url}{ITEM}: the answer is not a STAC item"
 
 
 @pytest.mark.parametrize("fields", [{"id": "j"}, {"id": None}, {"id": ["i"]}])
-def test_another_item(origin, fields):
+def test_another_item(origin: Origin, fields: dict[str, Any]) -> None:
     """The item of another id is not taken."""
     origin.add(ITEM, item_json({"a": HREF}, **fields))
     assert fails(origin) == f"{origin.url}{ITEM}: the answer is another item"
 
 
-def test_cut_answer(origin):
+def test_cut_answer(origin: Origin) -> None:
     """An answer that breaks off is not taken, and asked for again."""
     origin.add(ITEM, item_json({"a": HREF}), *[cut(20)] * 4)
     assert "bytes" in fails(origin)
@@ -144,7 +151,7 @@ def test_cut_answer(origin):
 # Its size
 
 
-def padded(size):
+def padded(size: int) -> bytes:
     """Give an item of exactly this size in bytes."""
     item = item_json({"a": HREF})
     return item + b" " * (size - len(item))
@@ -159,7 +166,9 @@ def padded(size):
     ],
     ids=["whole", "chunks", "gzip"],
 )
-def test_size(origin, send):
+def test_size(
+    origin: Origin, send: Callable[..., Callable[..., Any]] | Callable[..., Callable[..., None]]
+) -> None:
     """An answer of the largest size is taken, and one byte more is not, however it is sent."""
     origin.add(ITEM, padded(5000), send(padded(5000)))
     assert ask(origin, response_bytes=5000, cache_s=0).hrefs == {"a": HREF}
@@ -168,7 +177,7 @@ def test_size(origin, send):
     assert too_large == f"{origin.url}{ITEM}: more than 5000 bytes"
 
 
-def endless(handler, *_):
+def endless(handler: Any, *_: Any) -> None:
     """Answer until the other side hangs up."""
     handler.send_response(200)
     handler.end_headers()
@@ -191,7 +200,7 @@ def endless(handler, *_):
     ],
     ids=["endless", "bomb", "nested bomb"],
 )
-def test_memory(origin, answer):
+def test_memory(origin: Origin, answer: Callable[..., None] | Callable[..., Any]) -> None:
     """No answer takes more memory than the limit allows, not even a small one of zeros."""
     origin.add(ITEM, b"", answer)
     tracemalloc.start()
@@ -208,7 +217,7 @@ def test_memory(origin, answer):
     [b"no gzip", gzip.compress(item_json({"a": HREF}), mtime=0)[:-20], b""],
     ids=["no gzip", "cut short", "empty"],
 )
-def test_broken_gzip(origin, body):
+def test_broken_gzip(origin: Origin, body: bytes) -> None:
     """An answer whose gzip is broken is named."""
     origin.add(ITEM, b"", *[encoded(body)] * 4)
     told = "it is said to be gzip, and is none" if body == b"no gzip" else "it broke off"
@@ -216,7 +225,7 @@ def test_broken_gzip(origin, body):
 
 
 @pytest.mark.parametrize("encoding", ["br", "gzip, gzip", "deflate"])
-def test_other_encodings(origin, encoding):
+def test_other_encodings(origin: Origin, encoding: str) -> None:
     """What is packed in another way than was asked for is not unpacked."""
     origin.add(ITEM, b"", encoded(gzip.compress(item_json({"a": HREF}), mtime=0), encoding))
     assert f"{ITEM}: it is sent encoded ({encoding})" in fails(origin)
@@ -225,14 +234,14 @@ def test_other_encodings(origin, encoding):
 # Redirects and secrets
 
 
-def test_redirect_within_the_host(origin):
+def test_redirect_within_the_host(origin: Origin) -> None:
     """A redirect within the API's host is followed."""
     origin.add("/v2", item_json({"a": HREF}))
     origin.add(ITEM, b"", redirect("/v2"))
     assert ask(origin).hrefs == {"a": HREF}
 
 
-def test_redirect_to_an_allowed_host(origin, other_origin):
+def test_redirect_to_an_allowed_host(origin: Origin, other_origin: Origin) -> None:
     """A redirect to a host in `allowed_hosts` is followed."""
     origin.add(ITEM, b"", redirect(other_origin.add("/v2", item_json({"a": HREF}))))
     allowed = (f"127.0.0.1:{other_origin.server_port}",)
@@ -240,7 +249,9 @@ def test_redirect_to_an_allowed_host(origin, other_origin):
 
 
 @pytest.mark.parametrize("allowed_hosts", [(), ("data.example.org",)])
-def test_redirect_elsewhere(origin, other_origin, allowed_hosts):
+def test_redirect_elsewhere(
+    origin: Origin, other_origin: Origin, allowed_hosts: tuple[Any, ...]
+) -> None:
     """A redirect to another host is not followed, although all may be allowed for URLs."""
     elsewhere = other_origin.add("/v2?sig=s3cr3t", item_json({"a": HREF}))
     origin.add(ITEM, b"", redirect(elsewhere))
@@ -253,13 +264,13 @@ def test_redirect_elsewhere(origin, other_origin, allowed_hosts):
 @pytest.mark.parametrize(
     "to", ["file:///etc/passwd", "http://", "http://[", "/collections/c/items/i"]
 )
-def test_redirect_to_nowhere(origin, to):
+def test_redirect_to_nowhere(origin: Origin, to: str) -> None:
     """A redirect to no host, or without end, is an error like others."""
     origin.add(ITEM, b"", *[redirect(to)] * 10)
     assert fails(origin).startswith(f"{origin.url}{ITEM}: ")
 
 
-def test_credentials(origin):
+def test_credentials(origin: Origin) -> None:
     """Credentials in the API's URL are sent, but neither shown nor passed on to assets."""
     api = origin.url.replace("//", "//name:s3cr3t@")
     origin.add(ITEM, item_json({"a": "B04.tif"}))
@@ -270,7 +281,7 @@ def test_credentials(origin):
     assert fails(origin, "j", api=api) == f"{origin.url}{item_path(item='j')}: HTTP 404"
 
 
-def test_what_is_sent(origin):
+def test_what_is_sent(origin: Origin) -> None:
     """Only what can be decoded with a limit is asked for."""
     origin.add(ITEM, item_json({"a": HREF}))
     ask(origin)

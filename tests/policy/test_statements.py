@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -61,12 +62,12 @@ print(json.dumps(found))
 
 
 @pytest.fixture(scope="module")
-def statements(tmp_path_factory):
+def statements(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The SQL of each statement by the function that sends it and the database."""
     return run_with_server(_STATEMENTS, tmp_path_factory.mktemp("statements"))
 
 
-def test_all_statements(statements):
+def test_all_statements(statements: Any) -> None:
     """The statements below are those of the package."""
     selecting = set()
     for path in Path(stac_policy.__file__).parent.glob("*.py"):
@@ -79,7 +80,7 @@ def test_all_statements(statements):
 
 
 @pytest.mark.parametrize("database", ["oracle", "mysql", "postgresql", "sqlite"])
-def test_databases(statements, database):
+def test_databases(statements: Any, database: str) -> None:
     """Each selects columns of a table; `SELECT EXISTS`, say, is none for Oracle before 23."""
     for sql in (each[database] for each in statements.values()):
         assert re.match(r"SELECT [a-z0-9_.]+(, [a-z0-9_.]+)* ?\nFROM [a-z_]+ ", sql), sql

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import posixpath
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import assume, example, given
@@ -19,6 +20,11 @@ from tests.items import assets_of
 from .strategies import anything, hrefs, ids, keys
 from .support import configured, run_with_rucio
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
 FIXED = ["user.alice", "earth", "c"]
 LONG = "noaa-cdr-sea-surface-temperature-optimum-interpolation"
 
@@ -27,13 +33,13 @@ scopes = st.sampled_from([None, *FIXED])
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _fixed_scopes(_no_rucio_cfg):
+def _fixed_scopes(_no_rucio_cfg: None) -> Iterator[None]:
     """Fixed scopes, one of them the derived one of a collection."""
     with configured(scopes=", ".join(FIXED)):
         yield
 
 
-def did_of(name, scope):
+def did_of(name: Any, scope: Any) -> DID:
     """Give the DID of an asset in a fixed scope, or in the derived one if there is one."""
     scope = scope or derived_scope(name)
     assume(scope)
@@ -41,13 +47,13 @@ def did_of(name, scope):
     return DID(scope, name)
 
 
-def path_of(did):
+def path_of(did: DID) -> str:
     """Give a file's path below the prefix of a deterministic RSE."""
     attributes = {"lfn2pfn_algorithm": "stac"}
     return lfn2pfn(did.scope, did.name, "RSE", attributes, {"prefix": "/rucio/"})
 
 
-def parsed(path):
+def parsed(path: Any) -> Iterator[dict[Any, Any]]:
     """Give the forms in which protocols split a path."""
     folder, _, name = path.rpartition("/")
     for before in (f"/{folder}/", f"{folder}/", f"/{folder}", folder, f"//{folder}//"):
@@ -64,14 +70,14 @@ def parsed(path):
         ("a-.20b", "/a-.20b/-.2E./k", "a-.20b/-.2E./k"),
     ],
 )
-def test_paths(scope, name, path):
+def test_paths(scope: str, name: str, path: str) -> None:
     """A path shows the collection, the item and the asset, and a scope that is not derived."""
     assert path_of(DID(scope, name)) == path
     assert tape_path("dataset", scope, name) == f"/{path}"
 
 
 @given(asset_names, scopes)
-def test_there_and_back(name, scope):
+def test_there_and_back(name: str, scope: str | None) -> None:
     """The path of every STAC asset gives its DID again, however a protocol splits it."""
     did = did_of(name, scope)
     for parts in parsed(path_of(did)):
@@ -79,7 +85,7 @@ def test_there_and_back(name, scope):
 
 
 @given(asset_names, scopes)
-def test_inside_the_storage(name, scope):
+def test_inside_the_storage(name: str, scope: str | None) -> None:
     """No path is absolute or leads out of its folder."""
     path = path_of(did_of(name, scope))
     assert not path.startswith("/")
@@ -89,14 +95,14 @@ def test_inside_the_storage(name, scope):
 
 
 @given(st.lists(st.tuples(asset_names, scopes), min_size=2, max_size=6))
-def test_distinct(pairs):
+def test_distinct(pairs: list[Any]) -> None:
     """Different files have different paths, on disk and on tape."""
     dids = {DID(scope or derived_scope(name) or "earth", name) for name, scope in pairs}
     assert len({path_of(did) for did in dids}) == len(dids)
     assert len({tape_path("dataset", *did) for did in dids}) == len(dids)
 
 
-def test_assets_of_catalogues(catalogue_items):
+def test_assets_of_catalogues(catalogue_items: list[dict[str, Any]]) -> None:
     """Paths of all assets of catalogues differ, in every scope, and each gives its DID again."""
     dids = {
         DID(
@@ -113,7 +119,7 @@ def test_assets_of_catalogues(catalogue_items):
 
 
 @given(asset_names, scopes, anything)
-def test_tape(name, scope, dsn):
+def test_tape(name: str, scope: str | None, dsn: str) -> None:
     """On tape a STAC asset has the same path, whatever dataset it comes with."""
     did = did_of(name, scope)
     assert tape_path(dsn, *did) == f"/{path_of(did)}"
@@ -122,7 +128,7 @@ def test_tape(name, scope, dsn):
 # What is not STAC's
 
 
-def rucio_hash(scope, name):
+def rucio_hash(scope: Any, name: Any) -> Any:
     """Give the path of Rucio's own algorithm `hash`."""
     algorithm = RSEDeterministicTranslation._get_one_algorithm("lfn2pfn", "hash")
     return algorithm(scope, name, "RSE", {}, {})
@@ -143,7 +149,7 @@ OTHERS = [
 
 
 @pytest.mark.parametrize(("scope", "name"), OTHERS)
-def test_other_files(scope, name):
+def test_other_files(scope: str, name: str) -> None:
     """Every other file has the path of Rucio's `hash`, and on tape that of Rucio's default."""
     assert path_of(DID(scope, name)) == rucio_hash(scope, name)
     assert tape_path("a.b.c", scope, name) == rucio_default("a.b.c", scope, name)
@@ -155,7 +161,7 @@ def test_other_files(scope, name):
 )
 @example("0", "/")
 @example("earth", "/x")
-def test_paths_of_other_files(scope, name):
+def test_paths_of_other_files(scope: Any, name: str) -> None:
     """At the `hash` path of another file Rucio's default decides, in a fixed scope too."""
     assume(not is_asset(DID(scope, name)) and "//" not in name)
     for parts in parsed(rucio_hash(scope, name)):
@@ -177,7 +183,7 @@ def test_paths_of_other_files(scope, name):
         "",
     ],
 )
-def test_other_paths(path):
+def test_other_paths(path: str) -> None:
     """At a path that no STAC asset has Rucio's default decides."""
     for parts in parsed(path):
         assert pfn2lfn(parts) == RSEDeterministicScopeTranslation._default(parts)
@@ -229,7 +235,7 @@ print(json.dumps([[go(algorithm, did) for did in dids] for algorithm in ALGORITH
 """
 
 
-def rucio(folder, dids, algorithms, **policy):
+def rucio(folder: Path, dids: list[list[str]], algorithms: list[Any], **policy: Any) -> Any:
     """Let Rucio's own protocol give the PFNs of files, and the DIDs of these PFNs."""
     return run_with_rucio(
         f"DIDS, ALGORITHMS = {json.dumps(dids)!r}, {algorithms!r}\n{_RUCIO}",
@@ -240,7 +246,7 @@ def rucio(folder, dids, algorithms, **policy):
     )
 
 
-def test_rses_with_the_attribute(tmp_path):
+def test_rses_with_the_attribute(tmp_path: Path) -> None:
     """With the RSE attribute `lfn2pfn_algorithm=stac` and `pfn2lfn = stac` a DID comes back."""
     dids = [["c", "/c/i/k.tif"], ["earth", "/c/i/k.tif"], [collection_scope(LONG), f"/{LONG}/i/k"]]
     by_name, by_hand, others = rucio(tmp_path, dids, ["stac", "by_hand", "hash"], pfn2lfn="stac")
@@ -250,7 +256,7 @@ def test_rses_with_the_attribute(tmp_path):
     assert others[0][0] == f"file:///rucio/{rucio_hash(*dids[0])}"
 
 
-def test_as_the_default_of_a_server(tmp_path):
+def test_as_the_default_of_a_server(tmp_path: Path) -> None:
     """With `lfn2pfn_algorithm_default = stac` RSEs without the attribute have these paths."""
     dids = [["c", "/c/i/k.tif"], ["cms", "x.root"]]
     paths, named = rucio(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import pytest
 
 from stac_policy.algorithms import collocation_hints
@@ -10,11 +12,15 @@ from stac_policy.naming import asset_name, collection_scope
 from .server import run_with_server
 from .support import configured
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
 LONG = "noaa-cdr-sea-surface-temperature-optimum-interpolation"
 
 
 @pytest.fixture(autouse=True)
-def _fixed_scope(_no_rucio_cfg):
+def _fixed_scope(_no_rucio_cfg: None) -> Iterator[None]:
     with configured(scopes="earth"):
         yield
 
@@ -28,7 +34,7 @@ def _fixed_scope(_no_rucio_cfg):
         ("a-.20b", "/a-.20b/c-.3Ad/k", {"0": "a-.20b", "1": "c-.3Ad"}),
     ],
 )
-def test_hints(scope, name, hints):
+def test_hints(scope: str, name: str, hints: dict[str, Any]) -> None:
     """A STAC asset's hints are its collection and its item, as its name has them."""
     transfer = {"scope": scope, "name": name, "activity": "any", "filesize": 1}
     assert collocation_hints(transfer) == {"collocation_hints": hints}
@@ -46,7 +52,7 @@ def test_hints(scope, name, hints):
         {},
     ],
 )
-def test_other_files(transfer):
+def test_other_files(transfer: dict[Any, Any]) -> None:
     """Every other file has none."""
     assert collocation_hints(transfer) == {}
 
@@ -83,7 +89,7 @@ print(json.dumps({
 
 
 @pytest.fixture(scope="module")
-def rucio(tmp_path_factory):
+def rucio(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """What Rucio's plugins say of a STAC asset, of the largest, and of another file."""
     import json
 
@@ -98,7 +104,7 @@ def rucio(tmp_path_factory):
     )
 
 
-def test_plugin(rucio):
+def test_plugin(rucio: Any) -> None:
     """The plugin `stac` gives hints that Rucio takes, however long the ids are."""
     stac, largest, other = rucio["stac"]
     assert stac == {"archive_metadata": {"collocation_hints": {"0": "c", "1": "i"}}}
@@ -106,17 +112,17 @@ def test_plugin(rucio):
     assert other == {"archive_metadata": {}}
 
 
-def test_registered_by_subclass(rucio):
+def test_registered_by_subclass(rucio: Any) -> None:
     """Registered with a subclass, as Rucio's documentation has it, it gives the same."""
     assert rucio["by hand"] == [rucio["stac"]] * 2
 
 
-def test_named_only(rucio):
+def test_named_only(rucio: Any) -> None:
     """Rucio's default plugin gives no hints: this one is never a default."""
     assert rucio["def"] == [{"archive_metadata": {}}] * 3
 
 
-def test_beside_others(rucio):
+def test_beside_others(rucio: Any) -> None:
     """Configured beside another plugin, in Rucio's own FTS client, both give theirs."""
     stac, activity = rucio["configured"]
     assert stac == rucio["stac"]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import stat
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
@@ -21,9 +22,15 @@ from stac_testbed.postgresql import Cluster, Schema
 from tests.items import many_items
 from tests.testbed.test_lake import stac_testbed
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from stac_testbed.lake import Lake
+
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A PostgreSQL server that is no lake's."""
     folder = tmp_path_factory.mktemp("postgresql")
     (port,) = processes.free_ports(1)
@@ -37,11 +44,11 @@ def server(tmp_path_factory):
 
 
 @pytest.fixture
-def run(server):
+def run(server: Cluster) -> Iterator[Callable[..., Any]]:
     """Run SQL on the server."""
     engine = create_engine(server.url.replace("postgresql:", "postgresql+psycopg:"))
 
-    def run(sql):
+    def run(sql: Any) -> Sequence[Any] | None:
         with engine.begin() as connection:
             result = connection.execute(text(sql))
             return result.scalars().all() if result.returns_rows else None
@@ -50,20 +57,20 @@ def run(server):
     engine.dispose()
 
 
-def schemas(run):
+def schemas(run: Callable[..., Any]) -> Any:
     """The schemas that are not PostgreSQL's."""
     return run("SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_|^information_schema$'")
 
 
 @pytest.mark.usefixtures("stac_lake")
-def test_the_lake_is_on_postgresql(stac_lake):
+def test_the_lake_is_on_postgresql(stac_lake: Lake) -> None:
     """The option --lake-database decides where the fixture's Rucio keeps its data."""
     assert stac_lake.layout.database_url.startswith("postgresql+psycopg://")
     assert not (stac_lake.layout.folder / "rucio.db").exists()
     assert stac_lake.is_running
 
 
-def test_requests_for_1000_assets(client, collection, requests_sent):
+def test_requests_for_1000_assets(client: Any, collection: Any, requests_sent: Any) -> None:
     """1,000 new assets, with a dataset for each of 1,000 items, take six requests."""
     items = many_items(collection, 1000, 1)
     registration = client.create_replicas(items, "STAC")
@@ -76,7 +83,7 @@ def test_requests_for_1000_assets(client, collection, requests_sent):
     client.delete_replication_rules([rule], at_once=True)
 
 
-def test_a_rule_over_more_files_than_sqlite_takes(client, collection):
+def test_a_rule_over_more_files_than_sqlite_takes(client: Any, collection: Any) -> None:
     """Rucio's judge-injector gives a rule over 1,100 files a lock for each of them."""
     registration = client.create_replicas(many_items(collection, 10, 110), "STAC")
     (rule,) = client.create_replication_rules(registration, STORAGE_EXPRESSION)
@@ -89,7 +96,7 @@ def test_a_rule_over_more_files_than_sqlite_takes(client, collection):
     client.delete_replication_rules([rule], at_once=True)
 
 
-def test_registrations_at_the_same_time(stac_lake, collection):
+def test_registrations_at_the_same_time(stac_lake: Lake, collection: Any) -> None:
     """Eight users register the same items at once: all is there once, and nobody sees an error."""
     items = many_items(collection, 20, 10)
     clients = [StacClient(stac_lake.client()) for _ in range(8)]
@@ -100,7 +107,9 @@ def test_registrations_at_the_same_time(stac_lake, collection):
     assert len(names) == len(set(names)) == 200
 
 
-def test_up_down_and_up_again_in_a_database_of_ones_own(server, run, tmp_path):
+def test_up_down_and_up_again_in_a_database_of_ones_own(
+    server: Cluster, run: Callable[..., Any], tmp_path: Path
+) -> None:
     """A lake takes one schema, keeps it while it is stopped, and leaves none when removed."""
     folder = tmp_path / "lake"
     result = stac_testbed("up", "--folder", folder, "--database", server.url)
@@ -130,7 +139,9 @@ def test_up_down_and_up_again_in_a_database_of_ones_own(server, run, tmp_path):
     assert not folder.exists()
 
 
-def test_a_database_with_a_rucio_in_it(server, run, tmp_path):
+def test_a_database_with_a_rucio_in_it(
+    server: Cluster, run: Callable[..., Any], tmp_path: Path
+) -> None:
     """Where a Rucio is that no lake has made, none is made beside it, and nothing is touched."""
     run("CREATE SCHEMA production")
     for table in ("dids", "rses", "rules"):
@@ -145,7 +156,7 @@ def test_a_database_with_a_rucio_in_it(server, run, tmp_path):
     assert not (tmp_path / "lake").exists()
 
 
-def test_only_a_lakes_schema_is_dropped(server, run):
+def test_only_a_lakes_schema_is_dropped(server: Cluster, run: Callable[..., Any]) -> None:
     """A schema that is not marked as a lake's stays, whatever a lake's files say."""
     run("CREATE SCHEMA precious")
     try:
@@ -157,7 +168,7 @@ def test_only_a_lakes_schema_is_dropped(server, run):
     Schema(server.url, "gone").drop()
 
 
-def test_a_user_who_may_not(server, run):
+def test_a_user_who_may_not(server: Cluster, run: Callable[..., Any]) -> None:
     """A user without the right to make schemas is told what PostgreSQL says."""
     run("CREATE ROLE reader LOGIN PASSWORD 'reading'")
     url = f"postgresql://reader:reading@127.0.0.1:{server.port}/postgres"
@@ -166,14 +177,14 @@ def test_a_user_who_may_not(server, run):
     assert "reading" not in str(caught.value)
 
 
-def test_a_wrong_password(server):
+def test_a_wrong_password(server: Cluster) -> None:
     """A refused login says so without the password."""
     with pytest.raises(TestbedError, match="password authentication failed") as caught:
         Schema(server.url.replace(server.password, "s3cret")).create()
     assert "s3cret" not in str(caught.value)
 
 
-def test_it_listens_on_the_loopback_interface_only(server):
+def test_it_listens_on_the_loopback_interface_only(server: Cluster) -> None:
     """Nobody on the network reaches the server, and on this machine it asks for a password."""
     listening = {
         connection.laddr.ip

@@ -20,6 +20,8 @@ from tests.testbed.support import wait_for
 from tests.testbed.test_lake import stac_testbed
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pystac import ItemCollection
     from rucio.client import Client
 
@@ -30,12 +32,12 @@ SERVICE, RSE = next(iter(STORAGE_RSES.items()))
 
 
 @pytest.fixture(scope="module")
-def url(stac_lake):
+def url(stac_lake: Lake) -> str:
     """Where XRootD serves what is Rucio's."""
     return f"{stac_lake.layout.url(SERVICE)}/rucio"
 
 
-def test_it_is_xrootd(url):
+def test_it_is_xrootd(url: str) -> None:
     """The option --lake-storage decides what the first storage is."""
     assert requests.get(f"{url}/", timeout=10).headers["Server"].startswith("XrootD/")
 
@@ -64,14 +66,14 @@ def test_it_fetches_what_is_replicated(
     client.delete_replication_rules(rules, at_once=True)
 
 
-def test_a_part_of_a_file(url):
+def test_a_part_of_a_file(url: str) -> None:
     """Readers of Cloud-Optimized GeoTIFFs get the bytes that they ask for."""
     requests.put(f"{url}/part.bin", data=b"0123456789", timeout=10).raise_for_status()
     answer = requests.get(f"{url}/part.bin", headers={"Range": "bytes=2-4"}, timeout=10)
     assert (answer.status_code, answer.content) == (206, b"234")
 
 
-def test_it_serves_this_machine_only(stac_lake):
+def test_it_serves_this_machine_only(stac_lake: Lake) -> None:
     """It has to listen on every interface, but answers 127.0.0.1 alone."""
     port = stac_lake.layout.ports[SERVICE]
     connection = http.client.HTTPConnection(
@@ -82,7 +84,7 @@ def test_it_serves_this_machine_only(stac_lake):
         connection.getresponse()
 
 
-def test_down_and_up_again(tmp_path):
+def test_down_and_up_again(tmp_path: Path) -> None:
     """What XRootD holds stays while a lake is stopped, and goes when it is removed."""
     folder = tmp_path / "lake"
     result = stac_testbed("up", "--folder", folder, "--storage", "xrootd")

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pystac_client
 
 from stac_client import StacClient
 from stac_testbed import STORAGE_EXPRESSION, STORAGE_RSES
 
+if TYPE_CHECKING:
+    from stac_testbed import Lake
+
+
 COPIED = ["ortler-20250711", "ortler-20250713"]
 DISK_A, DISK_B = STORAGE_RSES.values()
 
 
-def copy_items(lake):
+def copy_items(lake: Lake) -> StacClient:
     """Register and replicate the items; gives the client that did."""
     client = StacClient(lake.client())
     search = pystac_client.Client.open(lake.stac_url).search(ids=COPIED)

@@ -9,12 +9,16 @@ import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import uvicorn
 
 from stac_rucio.serve import make_app
 from stac_rucio.serve._app import configuration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 @dataclass
@@ -25,13 +29,13 @@ class Got:
     headers: list[tuple[str, str]]
     body: bytes
 
-    def header(self, name):
+    def header(self, name: str) -> str | None:
         """The value of a header, which is there at most once, or None."""
         values = [value for found, value in self.headers if found.lower() == name]
         assert len(values) <= 1, f"{name} is there {len(values)} times"
         return values[0] if values else None
 
-    def json(self):
+    def json(self) -> Any:
         """The body, which is JSON."""
         return json.loads(self.body)
 
@@ -42,7 +46,16 @@ class Proxy:
 
     url: str
 
-    def ask(self, target, method="GET", headers=(), body=None, *, length=True, host=True):
+    def ask(
+        self,
+        target: Any,
+        method: Any = "GET",
+        headers: Any = (),
+        body: Any = None,
+        *,
+        length: Any = True,
+        host: Any = True,
+    ) -> Any:
         """Send a request whose target stays as it is."""
         connection = http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=20)
         try:
@@ -60,7 +73,7 @@ class Proxy:
 
 
 @contextmanager
-def running_proxy(api, modifier, **options):
+def running_proxy(api: Any, modifier: Any, **options: Any) -> Iterator[Proxy]:
     """The application, served as `serve` does it, but in a thread."""
     app = make_app(api, modifier, **options)
     config = configuration(app, "127.0.0.1", 0)
@@ -81,19 +94,30 @@ def running_proxy(api, modifier, **options):
         listening.close()
 
 
+class Untouched:
+    """A modifier that leaves pages as they are."""
+
+    def with_options(self, *, prefer: Any) -> Untouched:  # noqa: ARG002 - none is preferred to another
+        """Return itself."""
+        return self
+
+    def __call__(self, page: Any, /) -> None:
+        """Leave a page alone."""
+
+
 class Marking:
     """A modifier that writes into each asset what was preferred, without any Rucio."""
 
-    def __init__(self, preferred=()):
+    def __init__(self, preferred: Any = ()) -> None:
         """Mark with these."""
         self.preferred = list(preferred)
 
-    def with_options(self, *, prefer):
+    def with_options(self, *, prefer: Any) -> Marking:
         """Return a modifier that prefers these."""
         return Marking(prefer)
 
-    def __call__(self, thing):
+    def __call__(self, page: Any, /) -> None:
         """Modify."""
-        for item in thing.get("features", [thing]):
+        for item in page.get("features", [page]):
             for asset in item["assets"].values():
                 asset["marked"] = self.preferred

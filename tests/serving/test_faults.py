@@ -11,6 +11,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -21,22 +22,29 @@ from .conftest import page_of
 from .proxy import Marking, running_proxy
 from .upstream import running_upstream
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.serving.proxy import Proxy
+    from tests.serving.upstream import Upstream
+
+
 ITEMS = {"Content-Type": "application/geo+json"}
 HIDDEN = "s3cr3t-t0ken"
 WARNING = "stac-rucio-warning"
 
 
-def raw(answer):
+def raw(answer: Any) -> Any:
     """Answer with bytes as they are, and hang up."""
 
-    def act(handler):
+    def act(handler: Any) -> None:
         handler.wfile.write(answer)
         handler.close_connection = True
 
     return act
 
 
-def error_of(got):
+def error_of(got: Any) -> tuple[Any, Any]:
     """The error that an answer tells in the form of OGC APIs."""
     assert got.header("content-type") == "application/json"
     assert got.header("access-control-allow-origin") == "*"
@@ -44,7 +52,7 @@ def error_of(got):
     return got.status, got.json()["code"]
 
 
-def test_api_down():
+def test_api_down() -> None:
     """Where nothing listens, the answer is 502."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
@@ -56,13 +64,13 @@ def test_api_down():
     "answer",
     [b"", b"\0" * 500, b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", b"SSH-2.0-x\r\n"],
 )
-def test_no_http(upstream, proxy, answer):
+def test_no_http(upstream: Upstream, proxy: Proxy, answer: Any) -> None:
     """An answer that is no HTTP is 502."""
     upstream.add("/x", act=raw(answer))
     assert error_of(proxy.ask("/x")) == (502, "BadGateway")
 
 
-def test_half_a_page(upstream, proxy):
+def test_half_a_page(upstream: Upstream, proxy: Proxy) -> None:
     """A page that breaks off is 502, never half a page."""
     answer = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"
     upstream.add("/x", act=raw(answer))
@@ -70,7 +78,9 @@ def test_half_a_page(upstream, proxy):
 
 
 @pytest.mark.parametrize("chunked", [True, False])
-def test_half_a_picture(upstream, proxy, chunked, caplog):
+def test_half_a_picture(
+    upstream: Upstream, proxy: Proxy, chunked: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     """Where a stream breaks off, the client sees that it has not come to its end."""
     framing = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: 1000"
     answer = b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\n%b\r\n\r\n3\r\nabc\r\n"
@@ -81,14 +91,14 @@ def test_half_a_picture(upstream, proxy, chunked, caplog):
     assert "Traceback" not in caplog.text
 
 
-def test_slow_api(upstream, make_proxy):
+def test_slow_api(upstream: Upstream, make_proxy: Callable[..., Any]) -> None:
     """A page that takes too long, or drips for ever, is 504."""
     over = threading.Event()
 
-    def silent(_):
+    def silent(_: Any) -> None:
         over.wait(20)
 
-    def dripping(handler):
+    def dripping(handler: Any) -> None:
         handler.send_response(200)
         handler.send_header("Content-Type", "application/json")
         handler.send_header("Content-Length", "100000")
@@ -106,11 +116,11 @@ def test_slow_api(upstream, make_proxy):
         over.set()
 
 
-def test_kept_connection_that_was_closed(upstream, proxy):
+def test_kept_connection_that_was_closed(upstream: Upstream, proxy: Proxy) -> None:
     """A connection that the API closed meanwhile costs no request."""
     answered = []
 
-    def act(handler):
+    def act(handler: Any) -> None:
         answered.append(1)
         if len(answered) == 2:
             handler.close_connection = True  # without an answer, as when it times out
@@ -122,7 +132,9 @@ def test_kept_connection_that_was_closed(upstream, proxy):
     assert len(answered) == 4
 
 
-def test_client_that_leaves_early(upstream, proxy, caplog):
+def test_client_that_leaves_early(
+    upstream: Upstream, proxy: Proxy, caplog: pytest.LogCaptureFixture
+) -> None:
     """A client that hangs up within its request does no harm."""
     with socket.create_connection(("127.0.0.1", int(proxy.url.rpartition(":")[2]))) as client:
         client.sendall(b"POST /search HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc")
@@ -131,10 +143,10 @@ def test_client_that_leaves_early(upstream, proxy, caplog):
     assert "Traceback" not in caplog.text
 
 
-def test_never_sent_twice(upstream, proxy):
+def test_never_sent_twice(upstream: Upstream, proxy: Proxy) -> None:
     """A request that may change something is not repeated."""
 
-    def act(handler):
+    def act(handler: Any) -> None:
         handler.close_connection = True
 
     upstream.add("/search", act=act)
@@ -142,11 +154,11 @@ def test_never_sent_twice(upstream, proxy):
     assert len(upstream.seen) == 1
 
 
-def test_client_that_leaves(upstream, proxy):
+def test_client_that_leaves(upstream: Upstream, proxy: Proxy) -> None:
     """When a client hangs up, the API is not read on for nobody."""
     left = threading.Event()
 
-    def act(handler):
+    def act(handler: Any) -> None:
         handler.send_response(200)
         handler.send_header("Content-Type", "image/png")
         handler.end_headers()
@@ -167,7 +179,7 @@ def test_client_that_leaves(upstream, proxy):
 
 
 @contextmanager
-def clients_that_do_not_read(url, path, number):
+def clients_that_do_not_read(url: Any, path: str, number: int) -> Iterator[None]:
     """Connections on which a page was asked for, and from which nothing is read."""
     with ExitStack() as clients:
         for _ in range(number):
@@ -180,7 +192,13 @@ def clients_that_do_not_read(url, path, number):
 
 @pytest.mark.parametrize("size", [900_000, 1_200_000])
 @pytest.mark.parametrize("media_type", ["application/json", "image/png"])
-def test_clients_that_do_not_read(upstream, make_proxy, media_type, size, caplog):
+def test_clients_that_do_not_read(
+    upstream: Upstream,
+    make_proxy: Callable[..., Any],
+    media_type: str,
+    size: int,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     """Clients that ask and do not read are left, and keep nobody waiting."""
     upstream.add("/large", b'"' + b"x" * size + b'"', {"Content-Type": media_type})
     upstream.add("/small", page_of(upstream.url), ITEMS)
@@ -205,7 +223,7 @@ def test_clients_that_do_not_read(upstream, make_proxy, media_type, size, caplog
         b'{"type":"Feature","a":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
     ],
 )
-def test_no_json(upstream, proxy, body):
+def test_no_json(upstream: Upstream, proxy: Proxy, body: bytes) -> None:
     """What only calls itself JSON, or has no bottom, passes byte by byte and says so."""
     upstream.add("/x", body, {**ITEMS, "ETag": '"a"'})
     got = proxy.ask("/x")
@@ -226,14 +244,14 @@ def test_no_json(upstream, proxy, body):
         b'{"type": "FeatureCollection", "features": null, "links": [[]]}',
     ],
 )
-def test_odd_json(upstream, proxy, body):
+def test_odd_json(upstream: Upstream, proxy: Proxy, body: bytes) -> None:
     """JSON of any shape passes; that the modifier can do nothing with it matters not."""
     upstream.add("/x", body, ITEMS)
     got = proxy.ask("/x")
     assert got.json() == json.loads(body)
 
 
-def test_large_pages(upstream, make_proxy):
+def test_large_pages(upstream: Upstream, make_proxy: Callable[..., Any]) -> None:
     """A page above the limit passes as it is, packed or not, and says so."""
     page = json.dumps(page_of(upstream.url, padding="x" * 2000)).encode()
     upstream.add("/plain", page, {**ITEMS, "ETag": '"a"'})
@@ -246,7 +264,7 @@ def test_large_pages(upstream, make_proxy):
         assert got.header(WARNING) == "unmodified: larger than 1500 bytes"
 
 
-def test_bomb(upstream, proxy):
+def test_bomb(upstream: Upstream, proxy: Proxy) -> None:
     """A small body that would unpack to gigabytes is not unpacked."""
     bomb = gzip.compress(b" " * 64 * 1024**2)
     body = bomb * 20
@@ -256,7 +274,7 @@ def test_bomb(upstream, proxy):
     assert str(got.header(WARNING)).startswith("unmodified: larger than")
 
 
-def test_packed_otherwise(upstream, proxy):
+def test_packed_otherwise(upstream: Upstream, proxy: Proxy) -> None:
     """What is packed in a way that nobody asked for passes as it is."""
     upstream.add("/x", b"\x8b\x00", {**ITEMS, "Content-Encoding": "br"})
     got = proxy.ask("/x")
@@ -265,7 +283,7 @@ def test_packed_otherwise(upstream, proxy):
 
 
 @pytest.mark.parametrize("cut", [5, 30])
-def test_broken_packing(upstream, proxy, cut):
+def test_broken_packing(upstream: Upstream, proxy: Proxy, cut: int) -> None:
     """What cannot be unpacked passes as it is."""
     body = gzip.compress(json.dumps(page_of(upstream.url)).encode())[:cut]
     upstream.add("/x", body, {**ITEMS, "Content-Encoding": "gzip"})
@@ -280,10 +298,16 @@ def test_broken_packing(upstream, proxy, cut):
         (RuntimeError(HIDDEN), "Rucio cannot be asked"),
     ],
 )
-def test_rucio_fails(upstream, make_proxy, error, told, caplog):
+def test_rucio_fails(
+    upstream: Upstream,
+    make_proxy: Callable[..., Any],
+    error: Any,
+    told: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     """Items come as the API gave them, whatever was done to them before, and say so."""
 
-    def modify(page):
+    def modify(page: Any) -> None:
         page["features"][0]["assets"].clear()
         raise error
 
@@ -300,11 +324,11 @@ def test_rucio_fails(upstream, make_proxy, error, told, caplog):
     assert HIDDEN not in caplog.text
 
 
-def test_rucio_hangs(upstream, make_proxy):
+def test_rucio_hangs(upstream: Upstream, make_proxy: Callable[..., Any]) -> None:
     """Items come in time, and links of other pages are not kept waiting."""
     over = threading.Event()
 
-    def modify(page):
+    def modify(page: Any) -> None:
         page["features"].clear()
         over.wait(20)
 
@@ -323,11 +347,13 @@ def test_rucio_hangs(upstream, make_proxy):
         over.set()
 
 
-def test_prefer_that_rucio_does_not_know(upstream, make_proxy):
+def test_prefer_that_rucio_does_not_know(
+    upstream: Upstream, make_proxy: Callable[..., Any]
+) -> None:
     """A client that prefers what is not there is told; all others are not."""
 
     class Preferring(Marking):
-        def with_options(self, *, prefer):
+        def with_options(self, *, prefer: Any) -> Marking:
             raise ConfigurationError(f"no RSE {prefer} {HIDDEN}")
 
     upstream.add("/search", page_of(upstream.url), ITEMS)
@@ -368,7 +394,7 @@ def test_prefer_that_rucio_does_not_know(upstream, make_proxy):
         "/a%0d%0ab",
     ],
 )
-def test_no_way_up(upstream, proxy, target):
+def test_no_way_up(upstream: Upstream, proxy: Proxy, target: str) -> None:
     """No path leads above the API's URL."""
     assert error_of(proxy.ask(target)) == (400, "BadRequest")
     assert upstream.seen == []
@@ -383,14 +409,14 @@ def test_no_way_up(upstream, proxy, target):
         ("/a..b/.../..c/.d;e", "/v1/a..b/.../..c/.d;e"),
     ],
 )
-def test_no_way_elsewhere(upstream, proxy, target, seen):
+def test_no_way_elsewhere(upstream: Upstream, proxy: Proxy, target: str, seen: str) -> None:
     """Whatever a path looks like, it is one of the API."""
     proxy.ask(target)
     assert [one.target for one in upstream.seen] == [seen]
     assert upstream.seen[0].header("host") == upstream.url.split("/")[2]
 
 
-def test_absolute_target(upstream, proxy):
+def test_absolute_target(upstream: Upstream, proxy: Proxy) -> None:
     """A request that is to be passed to another server gets nowhere."""
     with running_upstream() as other:
         got = proxy.ask(f"{other.url}/x", headers={"Authorization": f"Bearer {HIDDEN}"})
@@ -398,7 +424,7 @@ def test_absolute_target(upstream, proxy):
         assert other.seen == upstream.seen == []
 
 
-def test_methods_of_proxies(proxy):
+def test_methods_of_proxies(proxy: Proxy) -> None:
     """What would show a client its own headers, or open a tunnel, is refused."""
     assert error_of(proxy.ask("/x", "TRACE")) == (405, "MethodNotAllowed")
 
@@ -415,16 +441,18 @@ def test_methods_of_proxies(proxy):
         "https://[::1/",
     ],
 )
-def test_no_api(api):
+def test_no_api(api: str) -> None:
     """What is no URL of an API is said when the application is made, and no secret with it."""
     with pytest.raises(ConfigurationError) as raised:
-        make_app(api, None)
+        make_app(api, Marking())
     assert HIDDEN not in str(raised.value)
 
 
 @pytest.mark.parametrize("status", [b"600", b"999", b"101", b"199"])
 @pytest.mark.parametrize("media_type", [b"image/png", b"application/json"])
-def test_no_status(upstream, proxy, status, media_type, caplog):
+def test_no_status(
+    upstream: Upstream, proxy: Proxy, status: Any, media_type: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     """A status that no whole answer has is 502."""
     answer = b"HTTP/1.1 %b X\r\nContent-Type: %b\r\nContent-Length: 2\r\n\r\n{}"
     upstream.add("/x", act=raw(answer % (status, media_type)))
@@ -434,7 +462,9 @@ def test_no_status(upstream, proxy, status, media_type, caplog):
 
 
 @pytest.mark.parametrize("media_type", [b"image/png", b"application/json"])
-def test_two_lengths(upstream, proxy, media_type, caplog):
+def test_two_lengths(
+    upstream: Upstream, proxy: Proxy, media_type: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     """Where an answer has chunks and a length, the chunks count."""
     answer = b"HTTP/1.1 200 OK\r\nContent-Type: %b\r\nContent-Length: 3\r\n"
     answer += b"Transfer-Encoding: chunked\r\n\r\n5\r\n[1,2]\r\n0\r\n\r\n"
@@ -444,14 +474,14 @@ def test_two_lengths(upstream, proxy, media_type, caplog):
 
 
 @pytest.mark.parametrize("end", ["", '"', '>; rel="next"'])
-def test_link_header_that_takes_for_ever(upstream, proxy, end):
+def test_link_header_that_takes_for_ever(upstream: Upstream, proxy: Proxy, end: str) -> None:
     """A `Link` header of brackets and quotes that are never closed is gone through once."""
     link = "<>" + '\\"<>' * 15_000 + end
     upstream.add("/x", b"{}", {**ITEMS, "Link": link})
     assert proxy.ask("/x").header("link") == link
 
 
-def test_brackets_and_spaces(upstream, proxy):
+def test_brackets_and_spaces(upstream: Upstream, proxy: Proxy) -> None:
     """Neither do brackets or spaces alone take long."""
     for link in ("<" * 60_000, "<>;" * 20_000, "<>; rel " + " " * 60_000 + "=", '<>;rel="' * 7_000):
         upstream.add("/x", b"{}", {**ITEMS, "Link": link})
@@ -460,7 +490,9 @@ def test_brackets_and_spaces(upstream, proxy):
 
 @pytest.mark.parametrize("unit", [b"[]", b"{}", b'{"a":1}', b"1E9"])
 @pytest.mark.parametrize("packed", [True, False])
-def test_values_that_fill_memory(upstream, make_proxy, unit, packed):
+def test_values_that_fill_memory(
+    upstream: Upstream, make_proxy: Callable[..., Any], unit: bytes, packed: bool
+) -> None:
     """A page of nothing but tiny values, each many times its text in memory, passes unread."""
     body = b'{"type":"FeatureCollection","features":[' + b",".join([unit] * 8_000) + b"]}"
     sent = gzip.compress(body) if packed else body
@@ -472,7 +504,9 @@ def test_values_that_fill_memory(upstream, make_proxy, unit, packed):
     assert got.header(WARNING) == "unmodified: more than 6250 values"
 
 
-def test_as_many_values_as_real_pages_have(upstream, make_proxy):
+def test_as_many_values_as_real_pages_have(
+    upstream: Upstream, make_proxy: Callable[..., Any]
+) -> None:
     """A page with a value in every twenty bytes, as real ones have, is modified up to the limit."""
     page = page_of(upstream.url, padding=["x" * 18] * 4_000)
     upstream.add("/x", page, ITEMS)
@@ -486,13 +520,13 @@ def test_as_many_values_as_real_pages_have(upstream, make_proxy):
 class _Meeting(Marking):
     """A modifier that remembers how many pages it had at a time."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.most = self._now = 0
         self._lock = threading.Lock()
         self._fifth = threading.Event()
 
-    def __call__(self, thing):
+    def __call__(self, thing: Any) -> None:
         with self._lock:
             self._now += 1
             self.most = max(self.most, self._now)
@@ -504,7 +538,7 @@ class _Meeting(Marking):
             self._now -= 1
 
 
-def test_large_pages_in_turns(upstream, make_proxy):
+def test_large_pages_in_turns(upstream: Upstream, make_proxy: Callable[..., Any]) -> None:
     """However many clients ask for large pages, four of them are in memory at a time."""
     upstream.add("/x", page_of(upstream.url, padding="x" * 50_000), ITEMS)
     meeting = _Meeting()
@@ -526,7 +560,7 @@ def test_large_pages_in_turns(upstream, make_proxy):
         "/v1/x",
     ],
 )
-def test_redirects(upstream, proxy, code, to):
+def test_redirects(upstream: Upstream, proxy: Proxy, code: int, to: str) -> None:
     """No redirect is followed, be it to itself for ever; only one below the API leads here."""
     with running_upstream() as other:
         to = to.format(other=other.url.split("/")[2])
@@ -538,11 +572,11 @@ def test_redirects(upstream, proxy, code, to):
         assert other.seen == []
 
 
-def test_a_page_without_end(upstream, make_proxy):
+def test_a_page_without_end(upstream: Upstream, make_proxy: Callable[..., Any]) -> None:
     """A page that never ends passes as it comes, and is left when the client leaves."""
     left = threading.Event()
 
-    def act(handler):
+    def act(handler: Any) -> None:
         handler.send_response(200)
         handler.send_header("Content-Type", "application/json")
         handler.end_headers()
@@ -564,7 +598,7 @@ def test_a_page_without_end(upstream, make_proxy):
         assert left.wait(20)
 
 
-def test_logs_at_debug(upstream, caplog):
+def test_logs_at_debug(upstream: Upstream, caplog: pytest.LogCaptureFixture) -> None:
     """However much is logged, no header of a request or an answer is."""
     caplog.set_level(logging.DEBUG)
     upstream.add("/x", b"{}", {**ITEMS, "Set-Cookie": HIDDEN, "X-Token": HIDDEN})

@@ -6,18 +6,26 @@ import gzip
 import json
 import socket
 import threading
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from .conftest import page_of
 from .proxy import Marking, running_proxy
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.serving.proxy import Proxy
+    from tests.serving.upstream import Upstream
+
+
 ITEMS = {"Content-Type": "application/geo+json"}
 PNG = bytes(range(256)) * 4000
 
 
 @pytest.mark.parametrize("path", ["/search", "/collections/c/items", "/extra/of/this/api"])
-def test_pages_of_items(upstream, proxy, path):
+def test_pages_of_items(upstream: Upstream, proxy: Proxy, path: str) -> None:
     """A page of items is recognised by what it is, wherever it comes from."""
     page = page_of(upstream.url)
     upstream.add(path, page, ITEMS)
@@ -30,13 +38,13 @@ def test_pages_of_items(upstream, proxy, path):
     assert got.header("content-length") == str(len(got.body))
 
 
-def test_an_item(upstream, proxy):
+def test_an_item(upstream: Upstream, proxy: Proxy) -> None:
     """A single item is modified too."""
     upstream.add("/i", page_of(upstream.url)["features"][0], ITEMS)
     assert proxy.ask("/i").json()["assets"]["data"]["marked"] == []
 
 
-def test_numbers_and_order_stay(upstream, proxy):
+def test_numbers_and_order_stay(upstream: Upstream, proxy: Proxy) -> None:
     """Every number of an item equals what it was, and every key is in its place."""
     item = page_of(upstream.url)["features"][0]
     text = json.dumps(item, separators=(",", ":")).replace(
@@ -50,7 +58,7 @@ def test_numbers_and_order_stay(upstream, proxy):
     )
 
 
-def test_other_json_keeps_all_but_links(upstream, proxy):
+def test_other_json_keeps_all_but_links(upstream: Upstream, proxy: Proxy) -> None:
     """A landing page has its links rewritten, its tag weakened, and nothing else changed."""
     landing = {"type": "Catalog", "id": upstream.url, "conformsTo": ["a"], "links": []}
     upstream.add("", {**landing, "links": [{"rel": "data", "href": f"{upstream.url}/collections"}]})
@@ -78,7 +86,7 @@ def test_other_json_keeps_all_but_links(upstream, proxy):
     ]
 
 
-def test_json_without_links_is_untouched(upstream, proxy):
+def test_json_without_links_is_untouched(upstream: Upstream, proxy: Proxy) -> None:
     """JSON in which nothing leads to the API comes byte by byte, tag and all."""
     body = b'{ "conformsTo": ["https://api.stacspec.org/v1.0.0/core"],\n "a": 1.0 }\n'
     upstream.add("/conformance", body, [("Content-Type", "application/json"), ("ETag", '"a"')])
@@ -96,7 +104,9 @@ def test_json_without_links_is_untouched(upstream, proxy):
         (b"", "application/octet-stream"),
     ],
 )
-def test_all_else_is_streamed(upstream, proxy, body, content_type):
+def test_all_else_is_streamed(
+    upstream: Upstream, proxy: Proxy, body: bytes, content_type: str
+) -> None:
     """What is no JSON document comes byte by byte, with its length and its tag."""
     headers = [("Content-Type", content_type), ("ETag", '"a"'), ("Accept-Ranges", "bytes")]
     upstream.add("/x", body, headers)
@@ -105,7 +115,7 @@ def test_all_else_is_streamed(upstream, proxy, body, content_type):
     assert [got.header(name.lower()) for name, _ in headers] == [value for _, value in headers]
 
 
-def test_validators_of_items(upstream, proxy):
+def test_validators_of_items(upstream: Upstream, proxy: Proxy) -> None:
     """Items change with their replicas, so what the API says of their age is taken back."""
     headers = {
         "ETag": '"a"',
@@ -123,7 +133,7 @@ def test_validators_of_items(upstream, proxy):
         assert got.header(name) is None
 
 
-def test_packed_pages(upstream, proxy):
+def test_packed_pages(upstream: Upstream, proxy: Proxy) -> None:
     """A packed page is modified, and packed again for those who want that."""
     packed = gzip.compress(json.dumps(page_of(upstream.url)).encode())
     upstream.add("/search", packed, {**ITEMS, "Content-Encoding": "gzip"})
@@ -135,7 +145,7 @@ def test_packed_pages(upstream, proxy):
     assert upstream.seen[-1].header("accept-encoding") == "identity"
 
 
-def test_prefer(upstream, proxy):
+def test_prefer(upstream: Upstream, proxy: Proxy) -> None:
     """`prefer` is for the modifier, not for the API; the next page carries it on."""
     page = page_of(upstream.url)
     page["links"] = [
@@ -158,7 +168,7 @@ TARGET = "/a%2Fb//c+%7e;d=!$&'()*,:@~%C3%A9/search?x=%2f&y&&=z;%C3%A9&a=1&a=2{}|
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS"])
-def test_requests_pass(upstream, proxy, method):
+def test_requests_pass(upstream: Upstream, proxy: Proxy, method: Any) -> None:
     """Method, path, query and body reach the API byte for byte."""
     body = b'{"a": 1.0}' if method == "POST" else None
     proxy.ask(TARGET, method, {"Content-Type": "application/json"}, body)
@@ -173,7 +183,9 @@ WRITES = [
 
 
 @pytest.mark.parametrize(("method", "path"), WRITES)
-def test_writes(upstream, proxy, make_proxy, method, path):
+def test_writes(
+    upstream: Upstream, proxy: Proxy, make_proxy: Callable[..., Any], method: Any, path: Any
+) -> None:
     """What may write passes only where the operator lets it."""
     got = proxy.ask(path, method, body=b"{}")
     assert (got.status, got.json()["code"]) == (405, "MethodNotAllowed")
@@ -184,14 +196,14 @@ def test_writes(upstream, proxy, make_proxy, method, path):
     assert (seen.method, seen.target, seen.body) == (method, f"/v1{path}", b"{}")
 
 
-def test_a_body_without_length(upstream, proxy):
+def test_a_body_without_length(upstream: Upstream, proxy: Proxy) -> None:
     """A body that comes in chunks goes on in chunks."""
     chunks = b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
     proxy.ask("/search", "POST", {"Transfer-Encoding": "chunked"}, chunks, length=False)
     assert upstream.seen[-1].body == b"abcde"
 
 
-def test_headers_of_the_client(upstream, proxy):
+def test_headers_of_the_client(upstream: Upstream, proxy: Proxy) -> None:
     """Credentials go to the API, and what is for others than the API does not."""
     proxy.ask(
         "/x",
@@ -218,7 +230,7 @@ def test_headers_of_the_client(upstream, proxy):
     }
 
 
-def test_headers_of_the_api(upstream, proxy):
+def test_headers_of_the_api(upstream: Upstream, proxy: Proxy) -> None:
     """What the API says of its connection and its host is not said of this one."""
     upstream.add(
         "/x",
@@ -240,7 +252,7 @@ def test_headers_of_the_api(upstream, proxy):
     assert got.header("date")
 
 
-def test_no_cookies_from_one_client_to_the_next(upstream, proxy):
+def test_no_cookies_from_one_client_to_the_next(upstream: Upstream, proxy: Proxy) -> None:
     """A cookie that the API sets for one client is not sent for another."""
     upstream.add("/x", b"x", {"Set-Cookie": "session=abc; Path=/"})
     proxy.ask("/x")
@@ -258,7 +270,9 @@ def test_no_cookies_from_one_client_to_the_next(upstream, proxy):
     ],
 )
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_redirects(upstream, proxy, location, rewritten, status):
+def test_redirects(
+    upstream: Upstream, proxy: Proxy, location: str, rewritten: str, status: int
+) -> None:
     """A redirection is for the client to follow, to this server where it led to the API."""
     upstream.add("/x", b"", {"Location": location.format(upstream=upstream.url)}, status)
     got = proxy.ask("/x", headers={"Authorization": "Bearer abc"})
@@ -268,7 +282,7 @@ def test_redirects(upstream, proxy, location, rewritten, status):
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 429, 500, 503])
-def test_errors_pass(upstream, proxy, status):
+def test_errors_pass(upstream: Upstream, proxy: Proxy, status: int) -> None:
     """Errors of the API come as it gave them."""
     headers = {"WWW-Authenticate": "Bearer", "Retry-After": "7"}
     upstream.add("/search", {"code": "C", "description": "D"}, headers, status)
@@ -278,7 +292,7 @@ def test_errors_pass(upstream, proxy, status):
 
 
 @pytest.mark.parametrize("path", ["/search", "/picture"])
-def test_head(upstream, proxy, path):
+def test_head(upstream: Upstream, proxy: Proxy, path: str) -> None:
     """HEAD tells what GET would, as far as that is known without the body."""
     upstream.add("/search", page_of(upstream.url), {"ETag": '"a"'})
     upstream.add("/picture", PNG, {"Content-Type": "image/png", "ETag": '"a"'})
@@ -289,7 +303,7 @@ def test_head(upstream, proxy, path):
     assert got.header("etag") == (None if page else '"a"')
 
 
-def test_not_modified(upstream, proxy):
+def test_not_modified(upstream: Upstream, proxy: Proxy) -> None:
     """A client that has the body already need not get it again."""
     upstream.add("/x", b"", {"ETag": '"a"', "Content-Type": "application/json"}, 304)
     got = proxy.ask("/x", headers={"If-None-Match": 'W/"a"'})
@@ -297,7 +311,7 @@ def test_not_modified(upstream, proxy):
     assert upstream.seen[-1].header("if-none-match") == 'W/"a"'
 
 
-def test_ranges(upstream, proxy):
+def test_ranges(upstream: Upstream, proxy: Proxy) -> None:
     """A part of a body passes as it is."""
     headers = {"Content-Type": "application/geo+json", "Content-Range": "bytes 0-9/99"}
     upstream.add("/x", b'{"type":"F', headers, 206)
@@ -314,7 +328,7 @@ PREFLIGHT = {
 }
 
 
-def cors_of(got):
+def cors_of(got: Any) -> dict[Any, Any]:
     """What an answer says of web pages, without the prefix of these headers."""
     found = {name.lower(): value for name, value in got.headers}
     return {
@@ -324,7 +338,7 @@ def cors_of(got):
     }
 
 
-def test_web_pages_are_for_the_api_to_let(upstream, proxy):
+def test_web_pages_are_for_the_api_to_let(upstream: Upstream, proxy: Proxy) -> None:
     """By default no web page may read what the API does not let it read."""
     upstream.add("/search", page_of(upstream.url), ITEMS)
     assert cors_of(proxy.ask("/search", headers={"Origin": BROWSER})) == {}
@@ -339,7 +353,9 @@ def test_web_pages_are_for_the_api_to_let(upstream, proxy):
 
 
 @pytest.mark.parametrize("origins", [[BROWSER], ["*"]])
-def test_web_pages_that_the_operator_lets(upstream, make_proxy, origins):
+def test_web_pages_that_the_operator_lets(
+    upstream: Upstream, make_proxy: Callable[..., Any], origins: list[str]
+) -> None:
     """The operator can let web pages read, and says that alone, without cookies or writes."""
     upstream.add("/search", page_of(upstream.url), {"Access-Control-Allow-Origin": "https://b.org"})
     with make_proxy(allow_origins=origins) as proxy:
@@ -357,7 +373,7 @@ def test_web_pages_that_the_operator_lets(upstream, make_proxy, origins):
 
 
 @pytest.mark.parametrize("host", ["evil.example.org:8080", "127.0.0.1.evil.example.org", "a.b"])
-def test_names_of_others(upstream, proxy, host):
+def test_names_of_others(upstream: Upstream, proxy: Proxy, host: str) -> None:
     """A web page whose name leads to the loopback interface is not taken for this server."""
     got = proxy.ask("/search", headers={"Host": host}, host=False)
     assert (got.status, got.json()["code"]) == (421, "MisdirectedRequest")
@@ -365,13 +381,13 @@ def test_names_of_others(upstream, proxy, host):
 
 
 @pytest.mark.parametrize("host", ["localhost:1", "LOCALHOST", "stac.localhost", "[::1]:80", ""])
-def test_names_of_this_machine(upstream, proxy, host):
+def test_names_of_this_machine(upstream: Upstream, proxy: Proxy, host: str) -> None:
     """All names of the loopback interface are this server's."""
     proxy.ask("/search", headers={"Host": host}, host=False)
     assert len(upstream.seen) == 1
 
 
-def test_https_by_a_proxy(monkeypatch):
+def test_https_by_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     """The proxy of a site gets to know the API's host and port, and nothing of a request."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{listening.getsockname()[1]}")
@@ -379,7 +395,7 @@ def test_https_by_a_proxy(monkeypatch):
             monkeypatch.delenv(name, raising=False)
         asked = []
 
-        def answer():
+        def answer() -> None:
             connection, _ = listening.accept()
             with connection:
                 asked.append(connection.recv(65536))
@@ -396,7 +412,7 @@ def test_https_by_a_proxy(monkeypatch):
     assert b"search" not in asked[0]
 
 
-def test_http_by_a_proxy(upstream, monkeypatch):
+def test_http_by_a_proxy(upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> None:
     """An API without TLS is asked through the proxy by its whole URL."""
     monkeypatch.setenv("http_proxy", upstream.url.removesuffix("/v1"))
     for name in ("NO_PROXY", "no_proxy"):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pystac_client
 import pytest
@@ -18,18 +19,24 @@ from stac_testbed.processes import free_ports
 from .copies import COPIED, DISK_A, DISK_B, copy_items
 from .proxy import running_proxy
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from stac_testbed.lake import Lake
+
+
 AREA = '{"type":"Polygon","coordinates":[[[5,44],[14,44],[14,49],[5,49],[5,44]]]}'
 
 
 @pytest.fixture(scope="module")
-def near(stac_lake):
+def near(stac_lake: Lake) -> Iterator[str]:
     """The served API, after some items have been copied to all storages."""
     client = copy_items(stac_lake)
     with running_proxy(stac_lake.stac_url, client.modifier.with_options(strict=True)) as proxy:
         yield proxy.url
 
 
-def without_alternates(item, near_url, api_url):
+def without_alternates(item: Any, near_url: str, api_url: str) -> tuple[Any, dict[Any, Any]]:
     """An item of the served API as the upstream API gives it, and the replicas that it had."""
     replicas = {}
     for key, asset in item["assets"].items():
@@ -43,9 +50,9 @@ def without_alternates(item, near_url, api_url):
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_search(near, stac_lake, method):
+def test_search(near: str, stac_lake: Lake, method: str) -> None:
     """All pages of a search hold what those of the upstream API do, and the replicas."""
-    wanted = {"method": method, "limit": 5}
+    wanted: dict[str, Any] = {"method": method, "limit": 5}
     direct = pystac_client.Client.open(stac_lake.stac_url).search(**wanted).items_as_dicts()
     search = pystac_client.Client.open(near).search(**wanted)
     pages = list(search.pages_as_dicts())
@@ -63,7 +70,7 @@ def test_search(near, stac_lake, method):
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_prefer_on_all_pages(near, method):
+def test_prefer_on_all_pages(near: str, method: str) -> None:
     """A client that prefers an RSE gets its copies as hrefs, on the last page too."""
     catalogue = pystac_client.Client.open(near, parameters={"prefer": DISK_B})
     items = list(catalogue.search(method=method, limit=4).items())
@@ -81,7 +88,7 @@ def test_prefer_on_all_pages(near, method):
     assert near_bytes == far_bytes
 
 
-def test_walking(near, stac_lake):
+def test_walking(near: str, stac_lake: Lake) -> None:
     """Collections, their items and single items lead to each other, never to the upstream API."""
     catalogue = pystac_client.Client.open(near)
     collections = list(catalogue.get_collections())
@@ -101,20 +108,20 @@ def test_walking(near, stac_lake):
 
 
 @pytest.mark.parametrize("path", ["/conformance", "/queryables", "/api", "/api.html", "/nothing"])
-def test_documents(near, stac_lake, path):
+def test_documents(near: str, stac_lake: Lake, path: str) -> None:
     """What holds neither items nor links is the same, byte by byte."""
     here, there = (requests.get(f"{url}{path}", timeout=10) for url in (near, stac_lake.stac_url))
     assert (here.status_code, here.content) == (there.status_code, there.content)
     assert here.headers.get("content-type") == there.headers.get("content-type")
 
 
-def test_no_item(near):
+def test_no_item(near: str) -> None:
     """An item that is not there is an error of the upstream API."""
     url = f"{near}/collections/alpine-optical/items/none"
     assert requests.get(url, timeout=10).status_code == 404
 
 
-def test_rucio_down(stac_lake):
+def test_rucio_down(stac_lake: Lake) -> None:
     """Where Rucio does not answer, items come as they are, and say so."""
     rucio = stac_lake.client()
     (port,) = free_ports(1)
@@ -132,7 +139,7 @@ def test_rucio_down(stac_lake):
 
 
 @pytest.mark.parametrize("wanted", ["%26%26", "rse_type%3DNOPE", "(", "a%3Db%7C", "%5C*", "*%3D1"])
-def test_prefer_that_is_no_expression(near, wanted):
+def test_prefer_that_is_no_expression(near: str, wanted: str) -> None:
     """A preference that Rucio cannot read is its client's error, and nobody else's."""
     url = f"{near}/search?ids={COPIED[0]}"
     got = requests.get(f"{url}&prefer={wanted}", timeout=10)
@@ -143,7 +150,7 @@ def test_prefer_that_is_no_expression(near, wanted):
         assert set(got.json()["features"][0]["assets"]["red"]["alternate"]) >= {DISK_A}
 
 
-def test_validator(near, stac_lake):
+def test_validator(near: str, stac_lake: Lake) -> None:
     """The STAC API Validator finds nothing here that it does not find in the upstream API."""
     with ThreadPoolExecutor() as executor:
         there, here = executor.map(_validate, (stac_lake.stac_url, near))
@@ -151,7 +158,7 @@ def test_validator(near, stac_lake):
     assert "Validating STAC API - Item Search conformance class." in here
 
 
-def _validate(url):
+def _validate(url: Any) -> str:
     """What the validator says of an API, without what differs from run to run."""
     command = [
         str(Path(sys.executable).with_name("stac-api-validator")),

@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import json
 import time
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,14 @@ from hypothesis import strategies as st
 from starlette.exceptions import HTTPException
 
 from stac_rucio.serve._pages import Links, PageRewriter, split_query, with_preference
+
+from .proxy import Untouched
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from stac_rucio.serve._pages import Page
+
 
 ROOT = "https://near.example.org/stac"
 A = ("DISK-A",)
@@ -36,7 +45,7 @@ A = ("DISK-A",)
         ("http://[::1]:8080/v1", "http://[::1]:8080/v1/x", f"{ROOT}/x"),
     ],
 )
-def test_below_the_api(api, href, rewritten):
+def test_below_the_api(api: str, href: str, rewritten: str) -> None:
     """What lies below the API's URL lies below this server's, the rest of it byte for byte."""
     assert Links(api).href(href, ROOT) == rewritten
 
@@ -60,12 +69,12 @@ def test_below_the_api(api, href, rewritten):
         ("http://a.org:8080", "http://a.org/x"),
     ],
 )
-def test_elsewhere(api, href):
+def test_elsewhere(api: str, href: str) -> None:
     """What lies anywhere else stays."""
     assert Links(api).href(href, ROOT) == href
 
 
-def test_links_of_a_document():
+def test_links_of_a_document() -> None:
     """Links of the document and of what it lists change; assets and all else do not."""
     body = {
         "$id": "https://a.org/v1/queryables",
@@ -102,7 +111,7 @@ def test_links_of_a_document():
     }
 
 
-def test_nothing_to_rewrite():
+def test_nothing_to_rewrite() -> None:
     """A document without links to the API is said to be unchanged."""
     body = {"links": [{"rel": "next", "href": "https://b.org/v1"}, {"rel": "self", "href": 1}]}
     assert not Links("https://a.org/v1").body(body, ROOT, A)
@@ -118,14 +127,14 @@ def test_nothing_to_rewrite():
         ("//b.org/s", "//b.org/s"),
     ],
 )
-def test_paging_carries_the_preference(href, carrying):
+def test_paging_carries_the_preference(href: str, carrying: str) -> None:
     """The next page prefers what this one did, unless another server gives it."""
     body = {"links": [{"rel": "next", "href": href, "body": {"a": 1}, "merge": True}]}
     Links("https://a.org/v1").body(body, ROOT, A)
     assert body["links"] == [{"rel": "next", "href": carrying, "body": {"a": 1}, "merge": True}]
 
 
-def test_link_header():
+def test_link_header() -> None:
     """Links in a header are rewritten as those in a body."""
     value = (
         '<https://a.org/v1/s?a=1,2>; rel="next"; title="a, <b>", '
@@ -138,14 +147,14 @@ def test_link_header():
 
 
 @given(st.text(), st.sampled_from(["https://a.org", "https://a.org/v1"]))
-def test_any_href(href, api):
+def test_any_href(href: str, api: Any) -> None:
     """No href is an error, and only one below the API's URL or its path changes."""
     made = Links(api).href(href, ROOT)
     assert made == href or href.startswith(("https:", "/"))
 
 
 @given(st.binary(max_size=60).filter(lambda query: b"prefer" not in query and b"%" not in query))
-def test_queries_stay(query):
+def test_queries_stay(query: bytes) -> None:
     """A query string without `prefer` stays byte for byte."""
     assert split_query(query) == (query, ())
 
@@ -162,7 +171,7 @@ def test_queries_stay(query):
         (b"preferred=A", b"preferred=A", ()),
     ],
 )
-def test_prefer_is_taken_out(query, rest, wanted):
+def test_prefer_is_taken_out(query: bytes, rest: bytes, wanted: tuple[Any, ...]) -> None:
     """`prefer` is for this server; all else goes on in its order."""
     assert split_query(query) == (rest, wanted)
 
@@ -171,11 +180,11 @@ expressions = st.text(st.characters(min_codepoint=32, max_codepoint=126), min_si
 
 
 @given(st.lists(expressions.filter(lambda one: "," not in one and one == one.strip()), unique=True))
-def test_what_is_carried_comes_back(wanted):
+def test_what_is_carried_comes_back(wanted: list[Any]) -> None:
     """A link that carries a preference asks for just that."""
-    wanted = tuple(wanted[:16])
-    query = with_preference("?a=%2C", wanted).partition("?")[2].encode()
-    assert split_query(query) == (b"a=%2C", wanted)
+    carried = tuple(wanted[:16])
+    query = with_preference("?a=%2C", carried).partition("?")[2].encode()
+    assert split_query(query) == (b"a=%2C", carried)
 
 
 @pytest.mark.parametrize(
@@ -185,7 +194,7 @@ def test_what_is_carried_comes_back(wanted):
         *[b"x" * 257, b"%00", b"%C3%A9", b"%0d%0aSet-Cookie:x"],
     ],
 )
-def test_prefer_that_is_none(values):
+def test_prefer_that_is_none(values: Any) -> None:
     """What can be no RSE is refused."""
     with pytest.raises(HTTPException) as refused:
         split_query(b"prefer=" + values)
@@ -193,9 +202,9 @@ def test_prefer_that_is_none(values):
 
 
 @pytest.fixture
-def rewrite():
+def rewrite() -> Iterator[Callable[..., Page]]:
     """Rewrites a page, to which the modifier adds nothing."""
-    rewriter = PageRewriter(Links("https://a.org/v1"), lambda _: None, 10, 10**7)
+    rewriter = PageRewriter(Links("https://a.org/v1"), Untouched(), 10, 10**7)
     yield lambda content, *, gzipped=False: asyncio.run(
         rewriter.rewrite(content, ROOT, (), gzipped=gzipped)
     )
@@ -214,7 +223,7 @@ def rewrite():
         '"\\ud800 é"',
     ],
 )
-def test_values_stay(rewrite, value):
+def test_values_stay(rewrite: Callable[..., Page], value: str) -> None:
     """Numbers stay, as do escapes that stand for no character, and the order of keys."""
     content = f'{{"type":"Feature","b":{value},"a":1}}'.encode()
     assert rewrite(content).content == content
@@ -223,24 +232,25 @@ def test_values_stay(rewrite, value):
 @pytest.mark.parametrize(
     ("value", "written"), [("1.10", "1.1"), ("1E+05", "100000.0"), ("0.10000000000000001", "0.1")]
 )
-def test_equal_numbers(rewrite, value, written):
+def test_equal_numbers(rewrite: Callable[..., Page], value: str, written: str) -> None:
     """A number may be written otherwise where it is the same."""
     page = rewrite(f'{{"type":"Feature","a":{value}}}'.encode())
     assert page.content == f'{{"type":"Feature","a":{written}}}'.encode()
 
 
 @pytest.mark.parametrize("value", ["1e400", "-1e400", "9" * 5000])
-def test_numbers_that_python_cannot_write(rewrite, value):
+def test_numbers_that_python_cannot_write(rewrite: Callable[..., Page], value: str) -> None:
     """A page with a number that would be changed passes as it is."""
     page = rewrite(f'{{"type":"Feature","a":{value}}}'.encode())
     assert (page.content, page.warning) == (None, "unmodified: no JSON that can be read")
 
 
-def test_packed_in_pieces(rewrite):
+def test_packed_in_pieces(rewrite: Callable[..., Page]) -> None:
     """A body may be packed in many pieces, the time for which grows with their number only."""
     body = b'{"type":"Feature"}'
     pieces = gzip.compress(body) + gzip.compress(b" ") * 100_000
     started_s = time.process_time()
     page = rewrite(pieces, gzipped=True)
     assert time.process_time() - started_s < 30  # quadratic, it would take minutes
+    assert page.content
     assert json.loads(gzip.decompress(page.content)) == {"type": "Feature"}

@@ -11,12 +11,19 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from .conftest import page_of
 from .proxy import Proxy
 from .test_faults import clients_that_do_not_read
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.serving.upstream import Upstream
+
 
 HIDDEN = "s3cr3t-t0ken"
 PROGRAM = """
@@ -28,7 +35,9 @@ serve(make_app(sys.argv[1], lambda page: None, send_timeout_s=2), port=0)
 
 
 @pytest.fixture
-def process(upstream):
+def process(
+    upstream: Upstream,
+) -> Iterator[tuple[subprocess.Popen[str], Proxy, list[str], threading.Thread]]:
     """A process that serves, and the lines that it writes."""
     running = subprocess.Popen(  # noqa: S603 - a program of this test
         [sys.executable, "-c", PROGRAM, upstream.url], stderr=subprocess.PIPE, text=True
@@ -50,7 +59,9 @@ def process(upstream):
     errors.close()
 
 
-def test_secrets_and_the_end(upstream, process):
+def test_secrets_and_the_end(
+    upstream: Upstream, process: tuple[subprocess.Popen[str], Proxy, list[str], threading.Thread]
+) -> None:
     """Each request is logged without its query and headers, and SIGTERM ends all in order."""
     running, proxy, lines, reader = process
     headers = {"X-Token": HIDDEN, "Set-Cookie": HIDDEN, "Content-Type": "application/json"}
@@ -68,13 +79,15 @@ def test_secrets_and_the_end(upstream, process):
     assert "Application shutdown complete" in written
 
 
-def peak_bytes(pid):
+def peak_bytes(pid: int) -> int:
     """The most memory that a process has had so far."""
     (found,) = re.findall(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
     return int(found) * 1024
 
 
-def test_memory(upstream, process):
+def test_memory(
+    upstream: Upstream, process: tuple[subprocess.Popen[str], Proxy, list[str], threading.Thread]
+) -> None:
     """Bombs, pages without a bottom and pages of tiny values do not fill the memory."""
     running, proxy, _, _ = process
     small = b'{"links": []}'
@@ -95,7 +108,9 @@ def test_memory(upstream, process):
     assert peak_bytes(running.pid) - before < 10 * size
 
 
-def test_memory_of_unread_pages(upstream, process):
+def test_memory_of_unread_pages(
+    upstream: Upstream, process: tuple[subprocess.Popen[str], Proxy, list[str], threading.Thread]
+) -> None:
     """Clients that do not read what they asked for do not fill the memory."""
     running, proxy, _, _ = process
     size = 8 * 1024**2
@@ -112,7 +127,7 @@ def test_memory_of_unread_pages(upstream, process):
     assert peak_bytes(running.pid) - before < 120 * size
 
 
-def test_import_costs_nothing():
+def test_import_costs_nothing() -> None:
     """`import stac_client` brings in nothing that only serving needs."""
     code = "import sys, stac_client; print(*{'httpx2', 'starlette', 'uvicorn'} & set(sys.modules))"
     result = subprocess.run(  # noqa: S603 - a program of this test

@@ -7,10 +7,12 @@ import gzip
 import http.client
 import io
 import json
-import logging
+import logging.handlers
 import re
 import socket
+import sys
 from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes, urlsplit
 
 import anyio
@@ -28,7 +30,13 @@ from stac_rucio.serve._upstream import (
     rewrite_headers,
 )
 
-from .proxy import Marking, running_proxy
+from .proxy import Marking, Untouched, running_proxy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.serving.upstream import Upstream
+
 
 API = "https://data.example.org/v1"
 ROOT = "https://near.example.org/stac"
@@ -113,7 +121,7 @@ FRAMES = ["length"] * 4
 FRAMES += ["chunks", "close", "short", "long", "both", "twice", "bad chunks"]
 
 
-def framed(status, headers, body, how):
+def framed(status: bytes, headers: list[Any], body: Any, how: str) -> bytes:
     """An answer of HTTP, well framed or not."""
     length, chunked = b"Content-Length: %d", b"Transfer-Encoding: chunked"
     chunks = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
@@ -130,7 +138,7 @@ def framed(status, headers, body, how):
     return b"\r\n".join([b"HTTP/1.1 " + status, *headers, *lines, b"", sent])
 
 
-def packed(body, coding):
+def packed(body: bytes, coding: bytes) -> tuple[Any, ...]:
     """A body, and the header that says how it is packed."""
     if coding == b"":
         return body, []
@@ -141,7 +149,7 @@ def packed(body, coding):
 
 
 @st.composite
-def answers(draw):
+def answers(draw: st.DrawFn) -> bytes:
     """Whatever an upstream API may answer."""
     if draw(st.integers(0, 9)) == 0:
         return draw(
@@ -180,7 +188,7 @@ client_headers = (
 
 
 @st.composite
-def requests(draw, targets):
+def requests(draw: st.DrawFn, targets: Any) -> bytes:
     """Whatever a client may ask; all but `targets` and one line are well formed."""
     methods = ["GET"] * 6 + ["POST", "HEAD", "OPTIONS", "PUT", "TRACE", "CONNECT", "X", "get", ""]
     names = [b"localhost"] * 6 + [b"evil.example", b"", b"a b", b"[::1"]
@@ -210,17 +218,17 @@ any_targets = st.builds(
 
 
 @pytest.fixture(scope="module")
-def served(_upstream):
+def served(_upstream: Upstream) -> Iterator[Callable[..., Any]]:
     """Asks the application, whose upstream answers with any bytes; returns what comes back."""
     connected = set()
     connect = anyio.connect_tcp
 
-    async def watched(remote_host, remote_port, **options):
+    async def watched(remote_host: Any, remote_port: Any, **options: Any) -> Any:
         connected.add((remote_host, remote_port))
         return await connect(remote_host, remote_port, **options)
 
-    def ask(request, answer):
-        def act(handler):
+    def ask(request: Any, answer: Any) -> bytes:
+        def act(handler: Any) -> None:
             with suppress(OSError):
                 handler.wfile.write(answer)
             handler.close_connection = True
@@ -245,7 +253,7 @@ def served(_upstream):
     _upstream.default = None
 
 
-def exchanged(url, request):
+def exchanged(url: str, request: Any) -> bytes:
     """Send bytes, hang up where more is awaited, and return all that comes back."""
     parts = urlsplit(url)
     got = b""
@@ -260,11 +268,9 @@ def exchanged(url, request):
 
 
 @contextmanager
-def no_defects():
+def no_defects() -> Iterator[None]:
     """Fail where an exception comes out of the application, or a secret gets into a log."""
-    records = []
-    handler = logging.Handler()
-    handler.emit = records.append
+    handler = logging.handlers.BufferingHandler(sys.maxsize)
     root = logging.getLogger()
     level = root.level
     root.addHandler(handler)
@@ -274,7 +280,7 @@ def no_defects():
     finally:
         root.removeHandler(handler)
         root.setLevel(level)
-    for record in records:
+    for record in handler.buffer:
         text = logging.Formatter().format(record)
         assert SECRET not in text
         # That is how a server says that it ends an answer which broke off.
@@ -282,12 +288,12 @@ def no_defects():
             assert record.levelno < logging.ERROR, text
 
 
-def check_answer(got):
+def check_answer(got: Any) -> None:
     """What comes back is an answer of HTTP, or nothing; errors of our own hold no secret."""
     got = got.removeprefix(b"HTTP/1.1 100 \r\n\r\n")
     if not got:
         return  # the request had no end
-    response = http.client.HTTPResponse(FakeSocket(got))
+    response = http.client.HTTPResponse(FakeSocket(got))  # type: ignore[arg-type]  # it needs no more
     response.begin()
     assert 200 <= response.status < 600
     with suppress(http.client.IncompleteRead):
@@ -299,24 +305,24 @@ def check_answer(got):
 class FakeSocket:
     """What `http.client` reads an answer from."""
 
-    def __init__(self, content):
+    def __init__(self, content: Any) -> None:
         self._content = content
 
-    def makefile(self, _mode):
+    def makefile(self, _mode: Any) -> io.BytesIO:
         """The answer as a file."""
         return io.BytesIO(self._content)
 
 
 @settings(max_examples=700)
 @given(requests(good_targets), answers())
-def test_any_answer(served, request, answer):
+def test_any_answer(served: Callable[..., Any], request: bytes, answer: bytes) -> None:
     """Whatever the upstream API answers, the client gets an answer, and nobody else a request."""
     check_answer(served(request, answer))
 
 
 @settings(max_examples=700)
 @given(requests(any_targets), st.binary(max_size=4), st.integers(0, 400))
-def test_any_request(served, request, put_in, at):
+def test_any_request(served: Callable[..., Any], request: bytes, put_in: bytes, at: int) -> None:
     """Whatever a client asks, the upstream API gets a request of its own, or none at all."""
     at %= request.index(b"\r\nAuthorization")
     answer = framed(b"200 OK", [b"Content-Type: application/json"], b'{"links":[]}', "length")
@@ -325,7 +331,7 @@ def test_any_request(served, request, put_in, at):
 
 @given(pages)
 @example({"type": "x", "links": [{"rel": ["next"], "href": "?a"}, {"rel": {}, "href": ""}]})
-def test_any_links(page):
+def test_any_links(page: dict[str, Any]) -> None:
     """Links of any document lead here or stay, and hrefs of assets are not touched."""
     before = json.dumps(page.get("features"))
     Links(API).body(page, ROOT, ["DISK-A"])
@@ -335,7 +341,7 @@ def test_any_links(page):
     assert assets_of(json.loads(before)) == assets_of(json.loads(json.dumps(page.get("features"))))
 
 
-def assets_of(features):
+def assets_of(features: Any) -> list[Any]:
     """The assets of items, as text."""
     listed = features if isinstance(features, list) else []
     return [json.dumps(each.get("assets")) for each in listed if isinstance(each, dict)]
@@ -353,19 +359,20 @@ finite = st.recursive(
 
 
 @given(st.dictionaries(texts, finite).map(lambda item: {**item, "type": "Feature"}))
-def test_any_json(item):
+def test_any_json(item: Any) -> None:
     """An item comes out equal, its keys in their order."""
-    rewriter = PageRewriter(Links(API), lambda _: None, 10, 10**6)
+    rewriter = PageRewriter(Links(API), Untouched(), 10, 10**6)
     content = json.dumps(item).encode()
     page = asyncio.run(rewriter.rewrite(content, ROOT, (), gzipped=False))
     rewriter.close()
+    assert page.content
     made = json.loads(page.content)
     assume("$id" not in item)
     assert (made, list(made), page.warning) == (item, list(item), None)
 
 
 @given(st.lists(st.tuples(st.sampled_from(["prefer=", "x=", "%70refer=", "sig="]), texts | urls)))
-def test_any_query(parts):
+def test_any_query(parts: list[Any]) -> None:
     """What is preferred is printable, and is carried on in ASCII."""
     query = "&".join(map("".join, parts)).encode("utf-8", "surrogatepass")
     with suppress(HTTPException):
@@ -381,7 +388,7 @@ names = st.sampled_from(
 
 
 @given(st.lists(st.tuples(names, texts.map(lambda text: text.encode("utf-8", "ignore")))))
-def test_any_headers(headers):
+def test_any_headers(headers: list[Any]) -> None:
     """Cookies, and what is said of Rucio or of proxies, pass in neither direction."""
     gone = {b"cookie", b"x-rucio-auth-token", b"x-forwarded-host", b"connection"}
     assert not gone & {name for name, _ in request_headers(Headers(raw=headers))}
@@ -404,7 +411,7 @@ def test_any_headers(headers):
         max_size=8,
     ).map(b"".join)
 )
-def test_no_path_leads_up(path):
+def test_no_path_leads_up(path: Any) -> None:
     """However servers unescape a path and cut its parts, none of these is a dot or two."""
     with suppress(HTTPException):
         _check(b"/" + path, b"")

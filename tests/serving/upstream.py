@@ -6,7 +6,10 @@ import http.server
 import json
 import threading
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 
 class Seen(NamedTuple):
@@ -17,7 +20,7 @@ class Seen(NamedTuple):
     headers: list[tuple[str, str]]
     body: bytes
 
-    def header(self, name):
+    def header(self, name: Any) -> str | None:
         """The value of a header, or None."""
         return next((value for found, value in self.headers if found.lower() == name), None)
 
@@ -28,19 +31,21 @@ class Upstream(http.server.ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128  # the backlog
 
-    def __init__(self):
+    def __init__(self) -> None:
         """Take a free port."""
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.seen = []
-        self.answers = {}
-        self.default = None
+        self.seen: list[Seen] = []
+        self.answers: dict[str, Callable[[Any], object]] = {}
+        self.default: Callable[[Any], object] | None = None
 
     @property
-    def url(self):
+    def url(self) -> str:
         """URL of the API, which is not at the root of its host."""
         return f"http://127.0.0.1:{self.server_port}/v1"
 
-    def add(self, path, body: Any = b"", headers: Any = (), status=200, act=None):
+    def add(
+        self, path: Any, body: Any = b"", headers: Any = (), status: Any = 200, act: Any = None
+    ) -> None:
         """Answer a path below the API's URL; `act` is given the handler to do so itself."""
         if not isinstance(body, bytes):
             body = json.dumps(body).encode()
@@ -48,7 +53,7 @@ class Upstream(http.server.ThreadingHTTPServer):
         headers = headers.items() if isinstance(headers, dict) else headers
         self.answers[f"/v1{path}"] = act or (lambda handler: handler.give(body, headers, status))
 
-    def handle_error(self, request, client_address):
+    def handle_error(self, request: Any, client_address: Any) -> None:
         """Connections that break are what some tests are about."""
 
 
@@ -57,7 +62,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
 
-    def answer(self):
+    def answer(self) -> None:
         length = int(self.headers.get("content-length", 0))
         body = self.rfile.read(length) if length else b""
         if self.headers.get("transfer-encoding") == "chunked":
@@ -72,13 +77,15 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         else:
             act(self)
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: Any) -> Callable[..., Any]:
         """Answer every method alike."""
         if name.startswith("do_"):
             return self.answer
         raise AttributeError(name)
 
-    def give(self, body, headers=(), status=200):
+    def give(
+        self, body: bytes, headers: list[Any] | tuple[Any, ...] = (), status: int = 200
+    ) -> None:
         """Send an answer with its length."""
         self.send_response(status)
         for name, value in headers:
@@ -89,12 +96,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(body)
 
-    def log_message(self, *_):
+    def log_message(self, *_: Any) -> None:
         """Keep the output of the tests clean."""
 
 
 @contextmanager
-def running_upstream():
+def running_upstream() -> Iterator[Upstream]:
     """A server that is there, and then no more."""
     server = Upstream()
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))

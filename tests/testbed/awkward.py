@@ -6,7 +6,12 @@ import http.server
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 
 SIGNATURE = "sig=s3cr3t%2B/&se=2030"
 
@@ -20,12 +25,12 @@ class Origin:
     seen: list[str] = field(default_factory=list)
     gate: threading.Event = field(default_factory=threading.Event)
 
-    def add(self, name, content):
+    def add(self, name: str, content: bytes) -> str:
         """Serve a file and return its plain URL."""
         self.files[name] = content
         return f"{self.url}/plain/{name}"
 
-    def gets(self, path):
+    def gets(self, path: str) -> int:
         """Count the GET requests for a path, with its query."""
         return self.seen.count(f"GET {path}")
 
@@ -38,10 +43,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     server: _Server
     protocol_version = "HTTP/1.1"
 
-    def log_message(self, *_args):
+    def log_message(self, *_args: Any) -> None:
         """Keep the output of the tests free of requests."""
 
-    def _answer(self, status, body=b"", length=None, **headers):
+    def _answer(
+        self, status: int, body: Any = b"", length: int | None = None, **headers: Any
+    ) -> None:
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name.replace("_", "-"), value)
@@ -51,7 +58,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(body)
 
-    def do_GET(self):
+    def do_GET(self) -> None:
         """Answer GET and HEAD in the way that the first part of the path names."""
         origin = self.server.origin
         origin.seen.append(f"{self.command} {self.path}")
@@ -64,58 +71,58 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     do_HEAD = do_GET  # noqa: N815 - http.server's way to name methods
 
-    def _plain(self, body):
+    def _plain(self, body: Any) -> None:
         self._answer(200, body)
 
-    def _redirect(self, _body):
+    def _redirect(self, _body: Any) -> None:
         name = self.path.split("/", 2)[2]
         self._answer(307, Location=f"/signed/{name}?{SIGNATURE}")
 
-    def _signed(self, body):
+    def _signed(self, body: Any) -> None:
         if urlsplit(self.path).query == SIGNATURE:
             self._answer(200, body)
         else:
             self._answer(403, b"<error>")
 
-    def _broken(self, _body):
+    def _broken(self, _body: Any) -> None:
         self._answer(503)
 
-    def _nohead(self, body):
+    def _nohead(self, body: Any) -> None:
         if self.command == "HEAD":
             self._answer(403)
         else:
             self._answer(200, body)
 
-    def _chunked(self, body):
+    def _chunked(self, body: Any) -> None:
         chunks = b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
         self._answer(200, chunks, Transfer_Encoding="chunked")
 
-    def _chunk_cut(self, body):
+    def _chunk_cut(self, body: Any) -> None:
         self._answer(200, b"%x\r\n%s" % (len(body), body[:-9]), Transfer_Encoding="chunked")
         self.close_connection = True
 
-    def _cut(self, body):
+    def _cut(self, body: Any) -> None:
         self._answer(200, body[: len(body) // 2], length=len(body))
         self.close_connection = True
 
-    def _cut_once(self, body):
+    def _cut_once(self, body: Any) -> None:
         if self.server.origin.gets(self.path) == 1:
             self._cut(body)
         else:
             self._answer(200, body)
 
-    def _silent(self, body):
+    def _silent(self, body: Any) -> None:
         if self.command == "HEAD":
             self._answer(200, body)
         self.close_connection = True
 
-    def _slow(self, body):
+    def _slow(self, body: Any) -> None:
         self._answer(200, body[: len(body) // 2], length=len(body))
         if self.command == "GET":
             self.server.origin.gate.wait(20)
             self.wfile.write(body[len(body) // 2 :])
 
-    def _endless(self, body):
+    def _endless(self, body: Any) -> None:
         """Send more and more until the client hangs up."""
         self._answer(200, body, length=1 << 40)
         if self.command == "GET":
@@ -126,11 +133,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             except ConnectionError:
                 self.server.origin.seen.append(f"HUNG UP {self.path}")
 
-    def do_COPY(self):
+    def do_COPY(self) -> None:
         """Promise a copy and fall silent, as a storage that is restarted does."""
         self._answer(201, b"b\r\nPerf Marker\r\n0\r\n\r\n", Transfer_Encoding="chunked")
 
-    def do_PUT(self):
+    def do_PUT(self) -> None:
         """Take everything, but keep only what will be served in chunks, without a size."""
         body = self.rfile.read(int(self.headers["Content-Length"]))
         _, how, name = self.path.split("/", 2)
@@ -138,22 +145,22 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.server.origin.files[name] = body
         self._answer(201 if how == "chunked" else 507)
 
-    def do_MKCOL(self):
+    def do_MKCOL(self) -> None:
         """Refuse to make folders, as a storage does that is just making the same one."""
         self._answer(500)
 
-    def do_PROPFIND(self):
+    def do_PROPFIND(self) -> None:
         """Have every folder but those whose name is ``never``."""
         missing = self.path.endswith("/never")
         self._answer(404 if missing else 207, b"<D:multistatus><D:collection/></D:multistatus>")
 
-    def do_DELETE(self):
+    def do_DELETE(self) -> None:
         """Have nothing to delete."""
         self._answer(404)
 
 
 @contextmanager
-def running_origin():
+def running_origin() -> Iterator[Origin]:
     """Run an origin in a thread."""
     server = _Server(("127.0.0.1", 0), _Handler)
     server.origin = Origin(f"http://127.0.0.1:{server.server_port}")

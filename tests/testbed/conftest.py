@@ -5,21 +5,28 @@ from __future__ import annotations
 import re
 import uuid
 from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from .awkward import running_origin
 from .support import CONTENT, Transfers, entry, start_storage, wait_for
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.testbed.awkward import Origin
+    from tests.testbed.support import Storage
+
 
 @pytest.fixture(scope="session")
-def _origin():
+def _origin() -> Iterator[Origin]:
     with running_origin() as origin:
         yield origin
 
 
 @pytest.fixture
-def origin(_origin):
+def origin(_origin: Origin) -> Iterator[Origin]:
     """A running origin, which sends only half of its slow files until its gate is set."""
     _origin.gate.clear()
     yield _origin
@@ -27,19 +34,19 @@ def origin(_origin):
 
 
 @pytest.fixture
-def source(origin):
+def source(origin: Origin) -> str:
     """The URL of a file with the usual content."""
     return origin.add("a.bin", CONTENT)
 
 
 @pytest.fixture
-def name(request):
+def name(request: pytest.FixtureRequest) -> str:
     """A file name for each test."""
     return re.sub(r"\W+", "-", request.node.name) + ".bin"
 
 
 @pytest.fixture(scope="session")
-def grid(tmp_path_factory):
+def grid(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storage]:
     """A storage that copies by itself and knows checksums."""
     storage = start_storage(tmp_path_factory.mktemp("grid"), third_party_copy=True)
     yield storage
@@ -47,7 +54,7 @@ def grid(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def plain(tmp_path_factory):
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storage]:
     """A storage that speaks nothing but WebDAV."""
     storage = start_storage(tmp_path_factory.mktemp("plain"), third_party_copy=False)
     yield storage
@@ -55,17 +62,17 @@ def plain(tmp_path_factory):
 
 
 @pytest.fixture(params=["grid", "plain"])
-def storage(request):
+def storage(request: pytest.FixtureRequest) -> Any:
     """Each kind of storage in turn."""
     return request.getfixturevalue(request.param)
 
 
 @pytest.fixture(scope="session")
-def start_transfers(tmp_path_factory):
+def start_transfers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Any]]:
     """Start a transfer service on a folder; those still running are stopped at the end."""
     services = []
 
-    def start(folder):
+    def start(folder: Any) -> Transfers:
         services.append(Transfers(folder, tmp_path_factory.mktemp("transfers")))
         return services[-1]
 
@@ -76,13 +83,13 @@ def start_transfers(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def transfers(start_transfers, tmp_path_factory):
+def transfers(start_transfers: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The transfer service that most tests share."""
     return start_transfers(tmp_path_factory.mktemp("jobs"))
 
 
 @pytest.fixture
-def busy(transfers, plain, origin):
+def busy(transfers: Any, plain: Storage, origin: Origin) -> Iterator[SimpleNamespace]:
     """Occupy all four threads of the service with copies that wait for the origin's gate."""
     origin.add("busy.bin", CONTENT)
     slow = [f"{origin.url}/slow/busy.bin?{uuid.uuid4()}" for _ in range(4)]

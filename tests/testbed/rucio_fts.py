@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class Transfer(DirectTransferImplementation):  # type: ignore[misc]  # Rucio has no types
     """A transfer whose URLs are given instead of made from RSE protocols."""
 
-    def __init__(self, call):
+    def __init__(self, call: Any) -> None:
         info = {"rse_type": "DISK"}
         src = RseData("src-id", "SRC", attributes=call["src_attributes"], info=info)
         dst = RseData("dst-id", "DST", attributes=call["dst_attributes"], info=info)
@@ -51,22 +51,22 @@ class Transfer(DirectTransferImplementation):  # type: ignore[misc]  # Rucio has
         self._given_dest_url = call["destination"]
 
     @property
-    def dest_url(self):
+    def dest_url(self) -> Any:
         """The URL to write."""
         return self._given_dest_url
 
-    def source_url(self, source):
+    def source_url(self, source: Any) -> Any:
         """Return the URL to read."""
         return source.url
 
 
-def submit(tool, call):
+def submit(tool: Any, call: Any) -> Any:
     """Group and submit as the submitter does; return the transfer id."""
     (job,) = tool.group_into_submit_jobs([[Transfer(call)]])
     return tool.submit(job["transfers"], job["job_params"])
 
 
-def bulk_query(tool, call):
+def bulk_query(tool: Any, call: Any) -> dict[str, Any]:
     """Query as the poller does; return the database fields it would update, by job."""
     answers: dict[str, dict[str, dict[str, str]] | str] = {}
     for job_id, reports in tool.bulk_query(call["requests"]).items():
@@ -93,7 +93,7 @@ CALLS: dict[str, Callable[[FTS3Transfertool, dict[str, Any]], Any]] = {
 }
 
 
-def main():
+def main() -> None:
     """Answer calls until there are no more."""
     for line in sys.stdin:
         call = json.loads(line)

@@ -11,7 +11,7 @@ import uuid
 import zlib
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import requests
 
@@ -23,7 +23,7 @@ ADLER32 = f"ADLER32:{zlib.adler32(CONTENT):08x}"
 _ENDED = ("FINISHED", "FINISHEDDIRTY", "FAILED", "CANCELED")
 
 
-def wait_for(condition, seconds=60.0):
+def wait_for(condition: Any, seconds: float = 60.0) -> Any:
     """Return the first true value of a condition, or its last value when time is up."""
     end = time.monotonic() + seconds
     while not (value := condition()) and time.monotonic() < end:
@@ -34,7 +34,7 @@ def wait_for(condition, seconds=60.0):
 class Server:
     """A gunicorn process of the application under test."""
 
-    def __init__(self, application, folder):
+    def __init__(self, application: Any, folder: Any) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._error_log, self._access_log = folder / "error.log", folder / "access.log"
         self._error_log.write_text("")
@@ -52,23 +52,23 @@ class Server:
         self.url = found[1]
         requests.get(self.url, timeout=60)  # answered once the application is loaded
 
-    def stop(self):
+    def stop(self) -> float:
         """Stop the server as a process manager does; return how many seconds it took."""
         start = time.monotonic()
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(timeout=40)
         return time.monotonic() - start
 
-    def log(self):
+    def log(self) -> Any:
         """Return what the server and its application have logged."""
         return self._error_log.read_text()
 
-    def answered(self, path):
+    def answered(self, path: str) -> list[Any]:
         """Return ``METHOD STATUS`` of every request for a path so far."""
         lines = [line.split(" ", 2) for line in self._access_log.read_text().splitlines()]
         return [f"{method} {status}" for method, status, asked in lines if asked == path]
 
-    def has_answered(self, path, *lines):
+    def has_answered(self, path: str, *lines: Any) -> bool:
         """Tell whether it answered a path so; it logs that after the answer, by any thread."""
         deadline = time.monotonic() + 60
         while not (found := {*lines} <= {*self.answered(path)}) and time.monotonic() < deadline:
@@ -84,16 +84,16 @@ class Storage:
     folder: Path
 
     @property
-    def url(self):
+    def url(self) -> Any:
         """Where it answers."""
         return self.server.url
 
-    def ways(self, path):
+    def ways(self, path: str) -> list[Any]:
         """Return how bytes were sent to a path: the COPY and PUT requests and their status."""
         return [line for line in self.server.answered(path) if line[:4] in ("COPY", "PUT ")]
 
 
-def start_storage(base, *, third_party_copy):
+def start_storage(base: Path, *, third_party_copy: bool) -> Storage:
     """Start a storage in a folder."""
     folder = base / "served"
     application = f"stac_testbed.files:create_storage({str(folder)!r}, {third_party_copy=})"
@@ -103,12 +103,12 @@ def start_storage(base, *, third_party_copy):
 class Transfers:
     """A running transfer service and what a client does with it."""
 
-    def __init__(self, folder, log_folder):
+    def __init__(self, folder: Any, log_folder: Any) -> None:
         application = f"stac_testbed.transfers:create_app({str(folder)!r})"
         self.server = Server(application, log_folder)
         self.url = self.server.url
 
-    def submit(self, *files, **params):
+    def submit(self, *files: Any, **params: Any) -> Any:
         """Submit files; return the id of the job."""
         metadata = {"issuer": "rucio", "multi_sources": False}
         defaults = {"verify_checksum": "target", "overwrite": True, "job_metadata": metadata}
@@ -117,23 +117,23 @@ class Transfers:
         assert answer.status_code == 200, answer.text
         return answer.json()["job_id"]
 
-    def get(self, *job_ids):
+    def get(self, *job_ids: Any) -> requests.Response:
         """Ask for jobs; return the answer."""
         return requests.get(f"{self.url}/jobs/{','.join(job_ids)}", timeout=30)
 
-    def cancel(self, job_id):
+    def cancel(self, job_id: Any) -> requests.Response:
         """Cancel a job; return the answer."""
         return requests.delete(f"{self.url}/jobs/{job_id}", timeout=30)
 
-    def prioritize(self, job_id, priority):
+    def prioritize(self, job_id: Any, priority: Any) -> requests.Response:
         """Set the priority of a job; return the answer."""
         body = {"params": {"priority": priority}}
         return requests.post(f"{self.url}/jobs/{job_id}", json=body, timeout=30)
 
-    def ended(self, job_id):
+    def ended(self, job_id: Any) -> SimpleNamespace:
         """Wait for a job to end; return it with the states and reasons of its files."""
 
-        def look():
+        def look() -> Any:
             job = self.get(job_id).json()
             return job if job["job_state"] in _ENDED else None
 
@@ -143,12 +143,12 @@ class Transfers:
         reasons = [file["reason"] for file in job["files"]]
         return SimpleNamespace(state=job["job_state"], states=states, reasons=reasons, json=job)
 
-    def run(self, *files, **params):
+    def run(self, *files: Any, **params: Any) -> SimpleNamespace:
         """Submit files and wait for the job to end."""
         return self.ended(self.submit(*files, **params))
 
 
-def entry(sources, destination, **more):
+def entry(sources: Any, destination: Any, **more: Any) -> dict[Any, Any]:
     """Return a file to submit, with the right size and checksum unless told otherwise."""
     sources = [sources] if isinstance(sources, str) else sources
     file = {"sources": sources, "destinations": [destination], "filesize": len(CONTENT)}

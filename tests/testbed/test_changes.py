@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 from stac_testbed.rucio_server import _BUSY_S, CHANGES, Changes
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
 
 _WHAT_IS_ANNOUNCED = """
 import os
@@ -40,14 +47,14 @@ print(
 """
 
 
-def test_what_is_announced(tmp_path):
+def test_what_is_announced(tmp_path: Path) -> None:
     """A transaction that has changed rows is announced when it has ended, and no other is."""
     program = [sys.executable, "-c", _WHAT_IS_ANNOUNCED, str(tmp_path)]
     done = subprocess.run(program, capture_output=True, text=True, check=False)  # noqa: S603 - this Python
     assert (done.stdout, done.stderr) == ("1 1 0 0 0 1 0\n", "")
 
 
-def test_recent(tmp_path, monkeypatch):
+def test_recent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Changes are recent for a while; where nobody announces any, they may be at any time."""
     assert Changes().recent()
     now_s = [1000.0]

@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 import time
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import pystac_client
@@ -18,8 +19,17 @@ from stac_testbed.rucio_server import _BUSY_S, _IDLE_PAUSE_S
 
 from .support import wait_for
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
-def stac_testbed(*arguments, environment=None, timeout=120):
+    from stac_testbed import Lake
+    from stac_testbed.processes import Service
+
+
+def stac_testbed(
+    *arguments: Any, environment: Any = None, timeout: int = 120
+) -> subprocess.CompletedProcess[str]:
     """Run `python -m stac_testbed`."""
     return subprocess.run(  # noqa: S603 - this very Python
         [sys.executable, "-m", "stac_testbed", *map(str, arguments)],
@@ -32,7 +42,7 @@ def stac_testbed(*arguments, environment=None, timeout=120):
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The folder of a lake that was started on the command line."""
     folder = tmp_path_factory.mktemp("cli") / "lake"
     result = stac_testbed("up", "--folder", folder)
@@ -42,14 +52,14 @@ def folder(tmp_path_factory):
     load(folder).stop()
 
 
-def test_status(folder):
+def test_status(folder: Path) -> None:
     """Status shows every service as running."""
     result = stac_testbed("status", "--folder", folder)
     assert result.returncode == 0
     assert result.stdout.count("running") == len(load(folder).processes) == 8
 
 
-def test_rucios_own_command_line_finds_the_lake(folder):
+def test_rucios_own_command_line_finds_the_lake(folder: Path) -> None:
     """With the lines of `env`, the stock rucio command talks to the lake's server."""
     result = stac_testbed("env", "--folder", folder, "--account", "alice")
     exports = dict(shlex.split(line)[1].split("=", 1) for line in result.stdout.splitlines())
@@ -64,21 +74,22 @@ def test_rucios_own_command_line_finds_the_lake(folder):
     assert "alice" in whoami.stdout, whoami.stderr
 
 
-def test_logs(folder):
+def test_logs(folder: Path) -> None:
     """The logs of a service can be asked for by its name."""
     result = stac_testbed("logs", "rucio-daemons", "--folder", folder)
     assert "rucio-daemons.log" in result.stdout
     assert "rucio-server" not in result.stdout
 
 
-def cpu_s(lake):
+def cpu_s(lake: Lake) -> dict[psutil.Process, float]:
     """The processor time that each process of a lake has taken."""
-    roots = [process.find() for process in lake.processes]
+    roots = [found for process in lake.processes if (found := process.find())]
+    assert len(roots) == len(lake.processes)
     family = {*roots, *(child for root in roots for child in root.children(recursive=True))}
     return {process: sum(process.cpu_times()[:2]) for process in family}
 
 
-def test_an_idle_lake_costs_next_to_nothing_and_awakes_at_once(folder):
+def test_an_idle_lake_costs_next_to_nothing_and_awakes_at_once(folder: Path) -> None:
     """Without work a lake takes 2 % of a core at most; a rule is then seen at once all the same."""
     lake = load(folder)
     client = StacClient(lake.client())
@@ -97,14 +108,14 @@ def test_an_idle_lake_costs_next_to_nothing_and_awakes_at_once(folder):
     client.delete_replication_rules(client.wait(rules, timeout_s=60, poll_s=1), at_once=True)
 
 
-def test_up_again_while_running(folder):
+def test_up_again_while_running(folder: Path) -> None:
     """A running lake is not started twice."""
     result = stac_testbed("up", "--folder", folder)
     assert result.returncode == 1
     assert result.stderr.strip() == f"Error: the lake in {folder} runs already"
 
 
-def test_down_and_up_again(folder):
+def test_down_and_up_again(folder: Path) -> None:
     """Stopping leaves no process; starting again keeps what the lake held."""
     load(folder).client().add_scope("root", "kept")
     pids = [process.pid for process in load(folder).processes]
@@ -117,7 +128,7 @@ def test_down_and_up_again(folder):
     assert "kept" in load(folder).client().list_scopes()
 
 
-def test_no_lake_here(tmp_path):
+def test_no_lake_here(tmp_path: Path) -> None:
     """Commands for a lake that does not exist say how to make one."""
     for command in ("status", "env", "logs", "down"):
         result = stac_testbed(command, "--folder", tmp_path)
@@ -126,7 +137,7 @@ def test_no_lake_here(tmp_path):
         assert "Traceback" not in result.stderr
 
 
-def test_a_folder_with_something_else_in_it(tmp_path):
+def test_a_folder_with_something_else_in_it(tmp_path: Path) -> None:
     """A lake is not made among other files."""
     (tmp_path / "thesis.txt").write_text("precious")
     result = stac_testbed("up", "--folder", tmp_path)
@@ -135,7 +146,9 @@ def test_a_folder_with_something_else_in_it(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
-def test_a_service_that_does_not_start_stops_the_others(tmp_path, monkeypatch):
+def test_a_service_that_does_not_start_stops_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """If one part fails, everything that had been started is stopped, and its log is named."""
     monkeypatch.setattr("stac_testbed.lake.services.stac", broken_service)
     children = set(psutil.Process().children())
@@ -145,7 +158,7 @@ def test_a_service_that_does_not_start_stops_the_others(tmp_path, monkeypatch):
     assert set(psutil.Process().children()) <= children
 
 
-def broken_service(layout):
+def broken_service(layout: Any) -> Service:
     """A STAC API that ends at once."""
     from stac_testbed.processes import Service
 
@@ -160,7 +173,7 @@ def broken_service(layout):
         (["--api", "http://127.0.0.1:9/"], "STAC"),
     ],
 )
-def test_a_failing_demo_says_why_in_one_line(options, said, tmp_path):
+def test_a_failing_demo_says_why_in_one_line(options: list[str], said: str, tmp_path: Path) -> None:
     """The demo ends with exit code 1, one line, and nothing left running."""
     result = stac_testbed("demo", *options, environment={"TMPDIR": str(tmp_path)})
     assert result.returncode == 1
@@ -171,7 +184,7 @@ def test_a_failing_demo_says_why_in_one_line(options, said, tmp_path):
     assert not any(process.find() for process in load(lake).processes)
 
 
-def test_the_demo_on_another_stac_api(folder, tmp_path):
+def test_the_demo_on_another_stac_api(folder: Path, tmp_path: Path) -> None:
     """The journey can be made with any STAC API, collection and choice of assets."""
     options = ("--collection", "alpine-radar", "--assets", "thumbnail", "--max-items", "2")
     result = stac_testbed(

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -17,13 +18,18 @@ from rasterio.windows import Window
 
 from stac_testbed import scenes
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
 CONTENT = bytes(range(256)) * 40
 SECRET = b"not to be served"
 READY_S = 20
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder to serve, with a secret next to it."""
     outside = tmp_path_factory.mktemp("outside")
     (outside / "secret.txt").write_bytes(SECRET)
@@ -38,7 +44,7 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def url(folder, tmp_path_factory):
+def url(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The origin's base URL while it runs."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -58,7 +64,7 @@ def url(folder, tmp_path_factory):
         process.wait(timeout=READY_S)
 
 
-def wait_for(process, port, log_path):
+def wait_for(process: subprocess.Popen[bytes], port: Any, log_path: Path) -> None:
     """Wait until a process listens on a port."""
     deadline = time.monotonic() + READY_S
     while True:
@@ -72,7 +78,7 @@ def wait_for(process, port, log_path):
             return
 
 
-def raw(url, method, target):
+def raw(url: str, method: str, target: str) -> tuple[int, bytes]:
     """Status and body for a request target that is sent exactly as given."""
     connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=30)
     try:
@@ -83,7 +89,7 @@ def raw(url, method, target):
         connection.close()
 
 
-def test_get(url):
+def test_get(url: str) -> None:
     """A file comes whole, with its length, and can be asked for in parts."""
     response = requests.get(f"{url}/scenes/quick%20look.png", timeout=30)
     assert response.status_code == 200
@@ -93,7 +99,7 @@ def test_get(url):
     assert response.headers["Content-Type"] == "image/png"
 
 
-def test_head(url):
+def test_head(url: str) -> None:
     """HEAD gives the headers of GET, and no body."""
     get = requests.get(f"{url}/scenes/quick%20look.png", timeout=30)
     head = requests.head(f"{url}/scenes/quick%20look.png", timeout=30)
@@ -107,7 +113,7 @@ def test_head(url):
     ("asked", "first", "last"),
     [("0-0", 0, 0), ("100-299", 100, 299), ("10000-", 10_000, 10_239), ("-16", 10_224, 10_239)],
 )
-def test_range(url, asked, first, last):
+def test_range(url: str, asked: str, first: int, last: int) -> None:
     """A byte range gives those bytes and says which they are."""
     response = requests.get(
         f"{url}/scenes/quick%20look.png", headers={"Range": f"bytes={asked}"}, timeout=30
@@ -118,14 +124,14 @@ def test_range(url, asked, first, last):
     assert response.headers["Content-Length"] == str(last + 1 - first)
 
 
-def test_range_beyond_the_end(url):
+def test_range_beyond_the_end(url: str) -> None:
     """A range beyond the end of the file is answered with 416."""
     headers = {"Range": f"bytes={len(CONTENT)}-"}
     response = requests.get(f"{url}/scenes/quick%20look.png", headers=headers, timeout=30)
     assert response.status_code == 416
 
 
-def test_etag(url):
+def test_etag(url: str) -> None:
     """A client that has the file already is told so."""
     etag = requests.head(f"{url}/scenes/quick%20look.png", timeout=30).headers["ETag"]
     again = requests.get(
@@ -135,24 +141,24 @@ def test_etag(url):
     assert again.content == b""
 
 
-def test_query_string(url):
+def test_query_string(url: str) -> None:
     """A query string changes nothing."""
     assert raw(url, "GET", "/scenes/quick%20look.png?version=1") == (200, CONTENT)
 
 
-def test_percent_escapes(url):
+def test_percent_escapes(url: str) -> None:
     """A path is unescaped exactly once."""
     assert raw(url, "GET", "/scenes/100%2525.bin") == (200, CONTENT[:7])
     assert raw(url, "GET", "/scenes/100%25.bin")[0] == 404
 
 
-def test_no_folder_is_special(url):
+def test_no_folder_is_special(url: str) -> None:
     """A folder named as Flask names its own is served like any other."""
     assert raw(url, "GET", "/static/data.bin") == (200, CONTENT)
 
 
 @pytest.mark.parametrize("target", ["/", "/scenes", "/scenes/", "/scenes/none.tif"])
-def test_not_a_file(url, target):
+def test_not_a_file(url: str, target: str) -> None:
     """What is missing, and what is a folder, is answered with 404."""
     assert raw(url, "GET", target)[0] == 404
     assert raw(url, "HEAD", target)[0] == 404
@@ -172,14 +178,14 @@ def test_not_a_file(url, target):
         "/" + "x" * 300,
     ],
 )
-def test_nothing_outside(url, target):
+def test_nothing_outside(url: str, target: str) -> None:
     """No path, however written, leads out of the folder or to an error of the server."""
     status, body = raw(url, "GET", target)
     assert status == 404
     assert SECRET not in body
 
 
-def test_absolute_path(url, folder):
+def test_absolute_path(url: str, folder: Path) -> None:
     """An absolute path is not taken for one on the machine."""
     status, body = raw(url, "GET", f"/%2f{str(folder.parent / 'secret.txt')[1:]}")
     assert status in {308, 404}  # 308: Flask merges slashes and asks to come again
@@ -187,13 +193,13 @@ def test_absolute_path(url, folder):
 
 
 @pytest.mark.parametrize("method", ["PUT", "POST", "DELETE", "PATCH"])
-def test_read_only(url, folder, method):
+def test_read_only(url: str, folder: Path, method: str) -> None:
     """Nothing can be written or deleted."""
     assert raw(url, method, "/scenes/quick%20look.png")[0] == 405
     assert (folder / "scenes" / "quick look.png").read_bytes() == CONTENT
 
 
-def test_cog_over_http(url, folder):
+def test_cog_over_http(url: str, folder: Path) -> None:
     """GDAL reads a window of a scene over HTTP, and gets the pixels that were written."""
     grid = scenes.georeference(8.053, 46.443)
     (pixels,) = scenes.make_scene([scenes.Band(valley=400, summit=3600)], seed=(0, 0))

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -31,7 +32,7 @@ def test_it(stac_lake):
 """
 
 
-def started(*arguments, folder):
+def started(*arguments: Any, folder: Any) -> subprocess.Popen[bytes]:
     """Start this Python in a folder, which is for its temporary files too."""
     return subprocess.Popen(  # noqa: S603 - this very Python
         [sys.executable, *map(str, arguments)],
@@ -42,7 +43,7 @@ def started(*arguments, folder):
     )
 
 
-def running_in(folder):
+def running_in(folder: Path | str) -> list[psutil.Process]:
     """The processes that run in a folder, or with one of its files."""
     found = []
     for process in psutil.process_iter(["cmdline", "cwd", "status"]):
@@ -52,7 +53,7 @@ def running_in(folder):
     return found
 
 
-def killed(parent, folder):
+def killed(parent: subprocess.Popen[bytes], folder: Path) -> tuple[set[Any], Any]:
     """Kill a process; return what it had started, and what is left of it after a while."""
     begun = {*psutil.Process(parent.pid).children(recursive=True), *running_in(folder)}
     parent.kill()
@@ -62,11 +63,11 @@ def killed(parent, folder):
 
 
 @pytest.mark.parametrize("service", ["storage-a", "rucio-server"])
-def test_a_demo_that_is_killed_while_it_starts(service, tmp_path):
+def test_a_demo_that_is_killed_while_it_starts(service: str, tmp_path: Path) -> None:
     """Nothing of a demo outlives it, in whatever step of its start it is killed."""
     demo = started("-m", "stac_testbed", "demo", folder=tmp_path)
 
-    def far_enough():
+    def far_enough() -> bool:
         files = tmp_path.glob("stac-rucio-demo-*/processes.json")
         return any(service in file.read_text() for file in files)
 
@@ -76,7 +77,7 @@ def test_a_demo_that_is_killed_while_it_starts(service, tmp_path):
     assert left == []
 
 
-def test_a_lake_of_tests_that_are_killed(tmp_path):
+def test_a_lake_of_tests_that_are_killed(tmp_path: Path) -> None:
     """A lake that pytest holds ends with pytest, though a fork of it lives on."""
     (tmp_path / "test_held.py").write_text(HELD)
     tests = started(
@@ -95,7 +96,7 @@ def test_a_lake_of_tests_that_are_killed(tmp_path):
     assert gone, running_in(folder)
 
 
-def test_a_finished_up_outlives_its_parent(tmp_path):
+def test_a_finished_up_outlives_its_parent(tmp_path: Path) -> None:
     """A lake that was started on the command line runs on, with no process but its own."""
     up = started("-m", "stac_testbed", "up", "--folder", tmp_path / "lake", folder=tmp_path)
     try:

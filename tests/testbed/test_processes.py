@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
@@ -13,26 +14,30 @@ from stac_testbed.processes import Service
 
 from .support import wait_for
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
 
 @pytest.fixture(autouse=True)
-def children(monkeypatch):
+def children(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[psutil.Process]]:
     """The children that a test has started; a lake of the session keeps its own supervisor."""
     monkeypatch.setattr(processes, "_supervisor", None)
     before = set(psutil.Process().children())
     return lambda: [child for child in psutil.Process().children() if child not in before]
 
 
-def python(code, **options):
+def python(code: str, **options: Any) -> Service:
     """A service that runs Python code."""
     return Service("python", (sys.executable, "-c", code), **options)
 
 
-def sleeper():
+def sleeper() -> Service:
     """A service that does nothing."""
     return python("import time; time.sleep(600)")
 
 
-def test_no_such_program(tmp_path, children):
+def test_no_such_program(tmp_path: Path, children: Callable[..., list[psutil.Process]]) -> None:
     """What cannot be started is named, and nothing is left."""
     with pytest.raises(TestbedError, match="no-such-program"):
         processes.start(Service("nothing", ("no-such-program",), folder=tmp_path), tmp_path)
@@ -40,7 +45,7 @@ def test_no_such_program(tmp_path, children):
     assert children() == []
 
 
-def test_run(tmp_path):
+def test_run(tmp_path: Path) -> None:
     """What ends by itself is waited for; if it fails its last words and its log are named."""
     processes.run(python("open('done', 'w')", folder=tmp_path), tmp_path)
     assert (tmp_path / "done").exists()
@@ -49,7 +54,9 @@ def test_run(tmp_path):
     processes.stop([])
 
 
-def test_what_is_left_of_children(tmp_path, children):
+def test_what_is_left_of_children(
+    tmp_path: Path, children: Callable[..., list[psutil.Process]]
+) -> None:
     """A child's child ends with the rest, though its own parent was killed before."""
     code = "import subprocess; subprocess.run(['sleep', '600'])"
     parent = processes.start(python(code, folder=tmp_path), tmp_path)
@@ -62,7 +69,9 @@ def test_what_is_left_of_children(tmp_path, children):
     processes.stop([parent])
 
 
-def test_a_supervisor_that_was_killed(tmp_path, children):
+def test_a_supervisor_that_was_killed(
+    tmp_path: Path, children: Callable[..., list[psutil.Process]]
+) -> None:
     """Where the supervisor is no more, that is said once, and the next lake has a new one."""
     first = processes.start(sleeper(), tmp_path)
     (supervisor,) = children()
@@ -77,11 +86,13 @@ def test_a_supervisor_that_was_killed(tmp_path, children):
     assert children() == []
 
 
-def test_an_interrupted_request(tmp_path, monkeypatch, children):
+def test_an_interrupted_request(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, children: Callable[..., list[psutil.Process]]
+) -> None:
     """The answer to a request that Ctrl-C has cut off is not taken for that to the next one."""
     first = processes.start(sleeper(), tmp_path)
 
-    def interrupt():
+    def interrupt() -> None:
         raise KeyboardInterrupt
 
     supervisor = processes._supervisor
@@ -91,8 +102,8 @@ def test_an_interrupted_request(tmp_path, monkeypatch, children):
         with pytest.raises(KeyboardInterrupt):
             processes.start(sleeper(), tmp_path)
     second = processes.start(sleeper(), tmp_path)
-    (supervisor,) = children()
-    lost, *others = sorted({c.pid for c in supervisor.children()} - {first.pid, second.pid})
+    (parent,) = children()
+    lost, *others = sorted({c.pid for c in parent.children()} - {first.pid, second.pid})
     assert others == []
     psutil.Process(lost).kill()
     assert wait_for(lambda: not psutil.pid_exists(lost))

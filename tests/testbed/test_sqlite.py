@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
 
 _ENGINE = """
 import sys
@@ -37,7 +42,7 @@ with engine.connect() as connection:
 """
 
 
-def run(script, tmp_path):
+def run(script: Any, tmp_path: Any) -> Any:
     """What a script on a new database prints."""
     program = [sys.executable, "-c", _ENGINE + script, tmp_path / "numbers.db"]
     done = subprocess.run(program, capture_output=True, text=True, check=False)  # noqa: S603 - this Python
@@ -45,11 +50,11 @@ def run(script, tmp_path):
     return done.stdout
 
 
-def test_a_select_in_progress_hinders_no_write(tmp_path):
+def test_a_select_in_progress_hinders_no_write(tmp_path: Path) -> None:
     """A transaction in the middle of a result writes, though another one has written meanwhile."""
     assert run(_OTHERS_WRITE_WHILE_ONE_READS, tmp_path) == "1 [2, 3] 50\n"
 
 
-def test_no_transaction_waits_for_the_disk(tmp_path):
+def test_no_transaction_waits_for_the_disk(tmp_path: Path) -> None:
     """The disk is waited for at checkpoints alone: SQLite's level NORMAL, which is 1."""
     assert run(_HOW_IT_WAITS_FOR_THE_DISK, tmp_path) == "1\n"

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from typing import TYPE_CHECKING, Any
 
 import pystac_client
 import pytest
@@ -14,11 +15,18 @@ from pystac.validation import validate_dict
 from stac_testbed.scenes import Origin, make_catalogue
 from stac_testbed.services import stac_api_command as command
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from stac_testbed.scenes import Catalogue
+
+
 READY_S = 20
 
 
 @pytest.fixture(scope="module")
-def catalogue(tmp_path_factory):
+def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Catalogue:
     folder = tmp_path_factory.mktemp("catalogue")
     origins = [
         Origin(folder / "first", "http://127.0.0.1:8101"),
@@ -28,7 +36,7 @@ def catalogue(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def url(catalogue, tmp_path_factory):
+def url(catalogue: Catalogue, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The API's URL while it runs."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -47,7 +55,7 @@ def url(catalogue, tmp_path_factory):
         process.wait(timeout=READY_S)
 
 
-def wait_for(process, port, log_path):
+def wait_for(process: subprocess.Popen[bytes], port: Any, log_path: Path) -> None:
     """Wait until a process listens on a port."""
     deadline = time.monotonic() + READY_S
     while True:
@@ -62,16 +70,16 @@ def wait_for(process, port, log_path):
 
 
 @pytest.fixture
-def client(url):
+def client(url: str) -> pystac_client.Client:
     return pystac_client.Client.open(url)
 
 
-def identities(items):
+def identities(items: Any) -> list[Any]:
     """Sorted, so that an item that comes twice shows."""
     return sorted((item.collection_id, item.id) for item in items)
 
 
-def test_collections(client, catalogue):
+def test_collections(client: pystac_client.Client, catalogue: Catalogue) -> None:
     """Both collections are listed with their own titles, descriptions and extents."""
     served = {each.id: each for each in client.get_collections()}
     assert list(served) == ["alpine-optical", "alpine-radar"]
@@ -81,7 +89,7 @@ def test_collections(client, catalogue):
         assert served[made.id].extent.to_dict() == made.extent.to_dict()
 
 
-def test_everything(client, catalogue):
+def test_everything(client: pystac_client.Client, catalogue: Catalogue) -> None:
     """A search without conditions gives every item once, as it was made."""
     served = list(client.search().items())
     assert identities(served) == identities(catalogue.items)
@@ -95,33 +103,33 @@ def test_everything(client, catalogue):
         assert document["bbox"] == expected["bbox"]
 
 
-def test_items_are_valid(client):
+def test_items_are_valid(client: pystac_client.Client) -> None:
     """What the API serves is valid STAC, the links it adds included."""
     for item in client.search().items():
         assert validate_dict(item.to_dict(), extensions=[]) != []
 
 
 @pytest.mark.parametrize("limit", [1, 5, 24, 100])
-def test_paging(client, catalogue, limit):
+def test_paging(client: pystac_client.Client, catalogue: Catalogue, limit: int) -> None:
     """Every item comes exactly once, whatever the size of a page."""
     pages = list(client.search(limit=limit).pages())
     assert len(pages) == -(-24 // limit)
     assert identities(item for page in pages for item in page) == identities(catalogue.items)
 
 
-def test_max_items(client):
+def test_max_items(client: pystac_client.Client) -> None:
     """A search can end within a page."""
     assert len(list(client.search(limit=5, max_items=7).items())) == 7
 
 
-def test_search_by_collection(client, catalogue):
+def test_search_by_collection(client: pystac_client.Client, catalogue: Catalogue) -> None:
     """Only items of the asked collection come, over several pages too."""
     found = client.search(collections=["alpine-radar"], limit=5).items()
     expected = [item for item in catalogue.items if item.collection_id == "alpine-radar"]
     assert identities(found) == identities(expected)
 
 
-def test_search_by_bbox(client):
+def test_search_by_bbox(client: pystac_client.Client) -> None:
     """Only items whose footprint meets the box come."""
     found = client.search(bbox=[8.0, 46.4, 8.1, 46.5]).items()
     assert identities(found) == [
@@ -130,7 +138,7 @@ def test_search_by_bbox(client):
     ]
 
 
-def test_search_by_geometry(client):
+def test_search_by_geometry(client: pystac_client.Client) -> None:
     """Only items whose footprint holds the point come."""
     point = {"type": "Point", "coordinates": [6.865, 45.833]}
     assert identities(client.search(intersects=point).items()) == [
@@ -150,18 +158,18 @@ def test_search_by_geometry(client):
         ("2024", 0),
     ],
 )
-def test_search_by_datetime(client, datetime, count):
+def test_search_by_datetime(client: pystac_client.Client, datetime: str, count: int) -> None:
     """Only items of the asked time come, ends of an interval included or open."""
     assert len(list(client.search(datetime=datetime).items())) == count
 
 
-def test_search_by_ids(client):
+def test_search_by_ids(client: pystac_client.Client) -> None:
     """Exactly the named items come, over several pages too."""
     ids = ["aletsch-20250611", "ortler-20250713"]
     assert sorted(item.id for item in client.search(ids=ids, limit=1).items()) == ids
 
 
-def test_search_by_everything(client):
+def test_search_by_everything(client: pystac_client.Client) -> None:
     """Conditions are joined by and."""
     found = client.search(
         collections=["alpine-radar"], bbox=[8, 45, 12, 48], datetime="2025-06-01/2025-06-15"
@@ -169,7 +177,7 @@ def test_search_by_everything(client):
     assert identities(found.items()) == [("alpine-radar", "aletsch-20250613")]
 
 
-def test_items_of_a_collection(client, catalogue):
+def test_items_of_a_collection(client: pystac_client.Client, catalogue: Catalogue) -> None:
     """A collection gives its items, and one by its id; an unknown id gives none."""
     collection = client.get_collection("alpine-optical")
     assert collection is not None
@@ -181,7 +189,7 @@ def test_items_of_a_collection(client, catalogue):
     assert collection.get_item("nowhere-20250601") is None
 
 
-def test_links(client, url):
+def test_links(client: pystac_client.Client, url: str) -> None:
     """An item leads to its own URL and to its collection."""
     (item,) = client.search(ids=["aletsch-20250611"]).items()
     assert item.get_self_href() == f"{url}/collections/alpine-optical/items/aletsch-20250611"
@@ -190,7 +198,9 @@ def test_links(client, url):
     assert collection.title == "Alpine optical scenes"
 
 
-def test_not_installed(catalogue, monkeypatch, tmp_path):
+def test_not_installed(
+    catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """Without rustac the error names what to install."""
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -198,7 +208,9 @@ def test_not_installed(catalogue, monkeypatch, tmp_path):
         command(catalogue.items_path, catalogue.collection_paths, 8080)
 
 
-def test_executable_beside_the_interpreter(catalogue, monkeypatch, tmp_path):
+def test_executable_beside_the_interpreter(
+    catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """The rustac of the running environment is found though it is not on PATH."""
     monkeypatch.setenv("PATH", str(tmp_path))
     executable, verb, *_ = command(catalogue.items_path, catalogue.collection_paths, 8080)

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import http.client
 import zlib
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -17,24 +18,33 @@ from rasterio.windows import Window
 
 from .support import wait_for
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.testbed.awkward import Origin
+    from tests.testbed.support import Storage
+
+
 CONTENT = bytes(range(256)) * 300
 
 
-def put(storage, name, content=CONTENT):
+def put(storage: Any, name: str, content: bytes = CONTENT) -> str:
     """Write a file and return its URL."""
     url = f"{storage.url}/{name}"
     assert requests.put(url, data=content, timeout=30).status_code in (201, 204)
     return url
 
 
-def pull(storage, name, source, **headers):
+def pull(
+    storage: Storage, name: str, source: str, **headers: Any
+) -> tuple[requests.Response, list[str]]:
     """Ask a storage to fetch a file; return the answer and the lines of its body."""
     url = f"{storage.url}/{name}"
     answer = requests.request("COPY", url, headers={"Source": source, **headers}, timeout=30)
     return answer, answer.text.splitlines()
 
 
-def raw_status(storage, method, target, headers):
+def raw_status(storage: Storage, method: str, target: str, headers: dict[Any, Any]) -> int:
     """Send a request whose target no client library would let through."""
     connection = http.client.HTTPConnection(urlsplit(storage.url).netloc, timeout=30)
     connection.request(method, target, headers=headers)
@@ -43,7 +53,7 @@ def raw_status(storage, method, target, headers):
     return status
 
 
-def test_anybody_writes_reads_and_deletes(storage):
+def test_anybody_writes_reads_and_deletes(storage: Any) -> None:
     """Files in folders are written, read, sized and deleted without credentials."""
     folder = f"{storage.url}/life of ä file"
     assert requests.request("MKCOL", folder, timeout=30).status_code == 201
@@ -55,7 +65,7 @@ def test_anybody_writes_reads_and_deletes(storage):
     assert requests.head(url, timeout=30).status_code == 404
 
 
-def test_ranges(storage):
+def test_ranges(storage: Any) -> None:
     """A part of a file can be read."""
     url = put(storage, "ranges.bin")
     answer = requests.get(url, headers={"Range": "bytes=1000-1999"}, timeout=30)
@@ -64,7 +74,7 @@ def test_ranges(storage):
     assert answer.content == CONTENT[1000:2000]
 
 
-def test_rasters_are_read_in_parts(storage, tmp_path):
+def test_rasters_are_read_in_parts(storage: Any, tmp_path: Path) -> None:
     """GDAL opens a raster by URL and reads a window of it with range requests."""
     pixels = np.arange(1024 * 1024, dtype="uint32").reshape(1024, 1024)
     profile = {"driver": "GTiff", "width": 1024, "height": 1024, "count": 1, "dtype": "uint32"}
@@ -79,7 +89,7 @@ def test_rasters_are_read_in_parts(storage, tmp_path):
 
 
 @pytest.mark.parametrize("how", ["plain", "redirect", "chunked", "nohead"])
-def test_pull(grid, origin, how):
+def test_pull(grid: Storage, origin: Origin, how: str) -> None:
     """A grid storage fetches a file itself and says so in the last line of its answer."""
     origin.add("pull.bin", CONTENT)
     answer, lines = pull(grid, f"pull-{how}.bin", f"{origin.url}/{how}/pull.bin")
@@ -91,7 +101,7 @@ def test_pull(grid, origin, how):
 
 
 @pytest.mark.parametrize("how", ["plain/missing", "cut", "chunk-cut", "broken", "silent"])
-def test_pull_fails(grid, origin, how):
+def test_pull_fails(grid: Storage, origin: Origin, how: str) -> None:
     """A pull that fails says so after its 201 and leaves nothing, or the file that was there."""
     origin.add("fail.bin", CONTENT)
     put(grid, "fail.bin", b"old")
@@ -104,7 +114,7 @@ def test_pull_fails(grid, origin, how):
     assert (grid.folder / "fail.bin").read_bytes() == b"old"
 
 
-def test_pull_ends_with_its_client(grid, origin):
+def test_pull_ends_with_its_client(grid: Storage, origin: Origin) -> None:
     """When the client of a pull has gone, the source is left and no half file stays behind."""
     origin.add("gone.bin", CONTENT)
     url, source = f"{grid.url}/gone.bin", f"{origin.url}/endless/gone.bin"
@@ -114,7 +124,7 @@ def test_pull_ends_with_its_client(grid, origin):
     assert wait_for(lambda: not list(grid.folder.glob(".*.part")))
 
 
-def test_pull_overwrites_unless_told_not_to(grid, origin):
+def test_pull_overwrites_unless_told_not_to(grid: Storage, origin: Origin) -> None:
     """An existing file is replaced, or kept with Overwrite: F."""
     source = origin.add("overwrite.bin", CONTENT)
     put(grid, "overwrite.bin", b"old")
@@ -124,7 +134,7 @@ def test_pull_overwrites_unless_told_not_to(grid, origin):
     assert (grid.folder / "overwrite.bin").read_bytes() == CONTENT
 
 
-def test_pull_is_refused(grid, origin):
+def test_pull_is_refused(grid: Storage, origin: Origin) -> None:
     """No file is fetched into a missing folder, over a folder, or with delegated credentials."""
     source = origin.add("refused.bin", CONTENT)
     (grid.folder / "a-folder").mkdir()
@@ -139,7 +149,9 @@ def test_pull_is_refused(grid, origin):
 @pytest.mark.parametrize(
     "target", ["/../out.bin", "/%2e%2e/out.bin", "/a/../../out.bin", "/link/out.bin", "/x%00.bin"]
 )
-def test_nothing_is_written_elsewhere(grid, origin, method, target):
+def test_nothing_is_written_elsewhere(
+    grid: Storage, origin: Origin, method: str, target: str
+) -> None:
     """No name leads out of the folder, neither by dots nor by a symbolic link."""
     source = origin.add("escape.bin", CONTENT)
     outside = grid.folder.parent / "outside"
@@ -150,7 +162,7 @@ def test_nothing_is_written_elsewhere(grid, origin, method, target):
     assert not list(grid.folder.parent.glob("**/out.bin"))
 
 
-def test_digest(grid):
+def test_digest(grid: Storage) -> None:
     """A grid storage tells the checksum that is asked for, and only that."""
     url = put(grid, "digest.bin")
     md5 = base64.b64encode(hashlib.md5(CONTENT, usedforsecurity=False).digest()).decode()
@@ -169,7 +181,7 @@ def test_digest(grid):
     assert (absent.status_code, absent.headers.get("Digest")) == (404, None)
 
 
-def test_plain_storage_only_speaks_webdav(plain, origin):
+def test_plain_storage_only_speaks_webdav(plain: Storage, origin: Origin) -> None:
     """Without third-party copy a storage neither fetches files nor tells checksums."""
     source = origin.add("only.bin", CONTENT)
     assert pull(plain, "only.bin", source)[0].status_code == 404

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
@@ -11,6 +12,15 @@ import requests
 from stac_testbed.transfers._jobs import job_state
 
 from .support import CONTENT, entry, wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+    from types import SimpleNamespace
+
+    from tests.testbed.awkward import Origin
+    from tests.testbed.support import Storage
+
 
 PROMPTLY_S = 20  # on a busy machine; copies that are waited for go on until the test ends
 NINE_KEYS = {
@@ -22,7 +32,7 @@ NINE_KEYS = {
 # Jobs
 
 
-def test_next_source_after_a_failure(transfers, storage, source, name):
+def test_next_source_after_a_failure(transfers: Any, storage: Any, source: str, name: str) -> None:
     """Sources are tried in order until one succeeds; the rest is not used."""
     sources = [f"{source}.no", source.replace("plain", "cut"), source, f"{source}?spare"]
     job = transfers.run(
@@ -35,13 +45,15 @@ def test_next_source_after_a_failure(transfers, storage, source, name):
     assert (storage.folder / name).read_bytes() == CONTENT
 
 
-def test_no_source_left(transfers, storage, source, name):
+def test_no_source_left(transfers: Any, storage: Any, source: str, name: str) -> None:
     """When every source failed, the job has failed."""
     job = transfers.run(entry([f"{source}.1", f"{source}.2"], f"{storage.url}/{name}"))
     assert (job.state, job.states) == ("FAILED", ["FAILED", "FAILED"])
 
 
-def test_hops_in_order(transfers, plain, grid, source, name):
+def test_hops_in_order(
+    transfers: Any, plain: Storage, grid: Storage, source: str, name: str
+) -> None:
     """Each hop of a multihop job starts from what the one before has brought."""
     middle, end = f"{plain.url}/{name}", f"{grid.url}/{name}"
     job = transfers.run(entry(source, middle), entry(middle, end), multihop=True)
@@ -50,14 +62,16 @@ def test_hops_in_order(transfers, plain, grid, source, name):
     assert (grid.folder / name).read_bytes() == CONTENT
 
 
-def test_failed_hop(transfers, plain, grid, source, name):
+def test_failed_hop(transfers: Any, plain: Storage, grid: Storage, source: str, name: str) -> None:
     """After a failed hop the others are not used."""
     middle, end = f"{plain.url}/{name}", f"{grid.url}/{name}"
     job = transfers.run(entry(f"{source}.no", middle), entry(middle, end), multihop=True)
     assert (job.state, job.states) == ("FAILED", ["FAILED", "NOT_USED"])
 
 
-def test_hops_overwrite_only_in_between(transfers, plain, grid, source, name):
+def test_hops_overwrite_only_in_between(
+    transfers: Any, plain: Storage, grid: Storage, source: str, name: str
+) -> None:
     """With overwrite_hop the files on the way are replaced, but not the last one."""
     for storage in (plain, grid):
         (storage.folder / name).write_bytes(b"old")
@@ -68,7 +82,7 @@ def test_hops_overwrite_only_in_between(transfers, plain, grid, source, name):
     assert (grid.folder / name).read_bytes() == b"old"
 
 
-def test_some_files_fail(transfers, grid, source, name):
+def test_some_files_fail(transfers: Any, grid: Storage, source: str, name: str) -> None:
     """The files of a job succeed and fail each on its own."""
     good, bad = entry(source, f"{grid.url}/{name}"), entry(f"{source}.no", f"{grid.url}/x{name}")
     job = transfers.run(good, bad)
@@ -93,7 +107,7 @@ def test_some_files_fail(transfers, grid, source, name):
         ("H", [(0, "FINISHED"), (1, "FAILED"), (2, "NOT_USED")], "FAILED"),
     ],
 )
-def test_job_states(job_type, files, state):
+def test_job_states(job_type: str, files: list[tuple[int, str]], state: str) -> None:
     """The state of a job follows from the states of its files."""
     assert job_state(job_type, files) == state
 
@@ -101,7 +115,9 @@ def test_job_states(job_type, files, state):
 # The interface
 
 
-def test_answers_while_busy(busy, transfers, grid, source, name):
+def test_answers_while_busy(
+    busy: SimpleNamespace, transfers: Any, grid: Storage, source: str, name: str
+) -> None:
     """Submissions and queries are answered at once however much there is to copy."""
     waiting = transfers.submit(entry(source, f"{grid.url}/{name}"))
     answer = transfers.get(waiting, *busy.ids)
@@ -110,7 +126,9 @@ def test_answers_while_busy(busy, transfers, grid, source, name):
     assert answer.elapsed.total_seconds() < PROMPTLY_S
 
 
-def test_cancel(busy, transfers, plain, source, name):
+def test_cancel(
+    busy: SimpleNamespace, transfers: Any, plain: Storage, source: str, name: str
+) -> None:
     """A canceled job ends at once, whether it waits or copies, and leaves no file."""
     waiting = transfers.submit(entry(source, f"{plain.url}/{name}"))
     for job_id in (waiting, busy.ids[0]):
@@ -125,7 +143,7 @@ def test_cancel(busy, transfers, plain, source, name):
     assert not (plain.folder / name).exists()
 
 
-def test_cancel_ends_the_copy(transfers, storage, origin, name):
+def test_cancel_ends_the_copy(transfers: Any, storage: Any, origin: Origin, name: str) -> None:
     """A canceled copy ends in the middle, on all sides, and what was written is deleted."""
     origin.add(name, CONTENT)
     before = set(storage.folder.iterdir())
@@ -139,7 +157,7 @@ def test_cancel_ends_the_copy(transfers, storage, origin, name):
     assert (file["file_state"], file["reason"]) == ("CANCELED", "canceled on request")
 
 
-def test_changes_come_too_late(transfers, grid, source, name):
+def test_changes_come_too_late(transfers: Any, grid: Storage, source: str, name: str) -> None:
     """Canceling or hurrying a job that has ended changes nothing and says so."""
     job_id = transfers.run(entry(source, f"{grid.url}/{name}")).json["job_id"]
     for answer in (transfers.cancel(job_id), transfers.prioritize(job_id, 5)):
@@ -149,7 +167,9 @@ def test_changes_come_too_late(transfers, grid, source, name):
     assert (grid.folder / name).exists()
 
 
-def test_priority(busy, transfers, grid, origin, name):
+def test_priority(
+    busy: SimpleNamespace, transfers: Any, grid: Storage, origin: Origin, name: str
+) -> None:
     """Waiting jobs start in the order of their priorities, changed ones included."""
     # All have one destination, so only one of them is copied at a time.
     ids = {}
@@ -165,7 +185,7 @@ def test_priority(busy, transfers, grid, origin, name):
     assert asked == [f"GET /plain/{name}-{rank}" for rank in ("changed", "high", "middle", "low")]
 
 
-def test_status(transfers, grid, source, name):
+def test_status(transfers: Any, grid: Storage, source: str, name: str) -> None:
     """A job is shown with all the keys, states and times that Rucio reads."""
     file = entry(source, f"{grid.url}/{name}")
     query = "?files=" + ",".join(sorted(NINE_KEYS))
@@ -188,7 +208,7 @@ def test_status(transfers, grid, source, name):
     assert shown["staging_start"] is shown["staging_finished"] is None
 
 
-def test_unknown_jobs(transfers, grid, source, name):
+def test_unknown_jobs(transfers: Any, grid: Storage, source: str, name: str) -> None:
     """An unknown job is a JSON item: alone with status 404, among others with 207."""
     job_id = transfers.run(entry(source, f"{grid.url}/{name}")).json["job_id"]
     alone = transfers.get("nobody")
@@ -204,7 +224,7 @@ def test_unknown_jobs(transfers, grid, source, name):
 
 
 @pytest.mark.usefixtures("busy")
-def test_same_submission_twice(transfers, grid, source, name):
+def test_same_submission_twice(transfers: Any, grid: Storage, source: str, name: str) -> None:
     """A submission that is repeated while its job is unfinished is answered with that job."""
     file = entry(source, f"{grid.url}/{name}")
     job_id = transfers.submit(file)
@@ -228,14 +248,16 @@ _FILE = {"sources": ["http://h/a"], "destinations": ["http://h/b"]}
         json.dumps({"files": [_FILE], "params": {"verify_checksum": "maybe"}}),
     ],
 )
-def test_malformed_submissions(transfers, body):
+def test_malformed_submissions(transfers: Any, body: str) -> None:
     """What is no submission is refused in JSON."""
     answer = requests.post(f"{transfers.url}/jobs", data=body, timeout=30)
     assert answer.status_code == 400
     assert answer.json()["http_message"]
 
 
-def test_restart(start_transfers, tmp_path, storage, origin, name):
+def test_restart(
+    start_transfers: Callable[..., Any], tmp_path: Path, storage: Any, origin: Origin, name: str
+) -> None:
     """A service stops promptly in the middle of a copy; its successor completes the job.
 
     The successor may start before the other has ended: until then it only answers.

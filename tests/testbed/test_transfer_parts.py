@@ -7,14 +7,14 @@ import pytest
 from stac_testbed._http import TransferError, from_header, http_url, readable, same_digest
 
 
-def test_readable():
+def test_readable() -> None:
     """Messages are one line and show URLs without credentials, query and fragment."""
     assert readable("https://me:p@ss@h:1/a/b?sig=1&x#y") == "https://h:1/a/b?…"
     assert readable("failure:\n GET http://a/b?c=d no ") == "failure: GET http://a/b?… no"
     assert readable("what? nothing") == "what? nothing"
 
 
-def test_http_url():
+def test_http_url() -> None:
     """URLs of grid schemes become http(s) ones, fit for a header; others are refused."""
     assert http_url("davs://h/ä b%20c?x=%2B") == "https://h/%C3%A4%20b%20c?x=%2B"
     assert http_url("DAV://h/a") == "http://h/a"
@@ -23,7 +23,7 @@ def test_http_url():
             http_url(url)
 
 
-def test_digest_headers():
+def test_digest_headers() -> None:
     """Of a Digest header the value of the algorithm asked for is taken, md5 in either form."""
     md5 = "d41d8cd98f00b204e9800998ecf8427e"
     assert from_header("ADLER32=0A0B0C0D", "adler32") == "0a0b0c0d"

@@ -8,14 +8,20 @@ import subprocess
 import sys
 import uuid
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from .support import ADLER32, CONTENT, entry
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.testbed.support import Storage
+
 
 @pytest.fixture(scope="module")
-def rucio(transfers, tmp_path_factory):
+def rucio(transfers: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Any]]:
     """Call Rucio's FTS client in a process of its own."""
     config = tmp_path_factory.mktemp("rucio") / "rucio.cfg"
     config.write_text(
@@ -33,7 +39,7 @@ def rucio(transfers, tmp_path_factory):
         assert process.stdout is not None
         into, out_of = process.stdin, process.stdout
 
-        def call(name, **arguments):
+        def call(name: Any, **arguments: Any) -> Any:
             into.write(json.dumps({"call": name, "host": transfers.url, **arguments}) + "\n")
             into.flush()
             return json.loads(out_of.readline())
@@ -43,7 +49,7 @@ def rucio(transfers, tmp_path_factory):
 
 
 @pytest.fixture
-def transfer(source, grid, name):
+def transfer(source: str, grid: Storage, name: str) -> dict[Any, Any]:
     """What Rucio knows of a transfer from an HTTP origin to a storage."""
     return {
         "request_id": uuid.uuid4().hex,
@@ -56,13 +62,15 @@ def transfer(source, grid, name):
     }
 
 
-def poll(rucio, job_id, request_id, **request):
+def poll(rucio: Callable[..., Any], job_id: Any, request_id: Any, **request: Any) -> Any:
     """Let Rucio read a job; returns what it would write into its database."""
     request = {"external_id": job_id, "state": "SUBMITTED", "attributes": {}, **request}
     return rucio("bulk_query", requests={job_id: {request_id: request}})[job_id]
 
 
-def test_rucio_submits_and_polls(rucio, transfer, transfers, grid, name):
+def test_rucio_submits_and_polls(
+    rucio: Callable[..., Any], transfer: dict[Any, Any], transfers: Any, grid: Storage, name: str
+) -> None:
     """Rucio's client submits a transfer and reads of its success, times included."""
     job_id = rucio("submit", **transfer)
     assert transfers.ended(job_id).state == "FINISHED"
@@ -76,7 +84,9 @@ def test_rucio_submits_and_polls(rucio, transfer, transfers, grid, name):
     assert rucio("query", job_id=job_id)[0]["job_state"] == "FINISHED"
 
 
-def test_rucio_reads_of_failures(rucio, transfer, transfers):
+def test_rucio_reads_of_failures(
+    rucio: Callable[..., Any], transfer: dict[Any, Any], transfers: Any
+) -> None:
     """Rucio's client reads why a transfer failed, and that one it never submitted is lost."""
     job_id = rucio("submit", **{**transfer, "adler32": "00000bad"})
     assert transfers.ended(job_id).state == "FAILED"
@@ -88,7 +98,9 @@ def test_rucio_reads_of_failures(rucio, transfer, transfers):
     assert list(rucio("bulk_query", requests={"nobody": {}}).values()) == ["LOST"]
 
 
-def test_rucio_polls_a_hundred_jobs(rucio, transfers, grid, source, name):
+def test_rucio_polls_a_hundred_jobs(
+    rucio: Callable[..., Any], transfers: Any, grid: Storage, source: str, name: str
+) -> None:
     """As many jobs as Rucio asks for at once are answered in one go."""
     wanted = {}
     for number in range(100):
@@ -105,7 +117,9 @@ def test_rucio_polls_a_hundred_jobs(rucio, transfers, grid, source, name):
 
 
 @pytest.mark.usefixtures("busy")
-def test_rucio_hurries_and_cancels(rucio, transfers, grid, source, name):
+def test_rucio_hurries_and_cancels(
+    rucio: Callable[..., Any], transfers: Any, grid: Storage, source: str, name: str
+) -> None:
     """Rucio's client changes the priority of a waiting job and cancels it."""
     file = entry(source, f"{grid.url}/{name}")
     job_id = transfers.submit(file)
@@ -116,7 +130,9 @@ def test_rucio_hurries_and_cancels(rucio, transfers, grid, source, name):
     assert poll(rucio, job_id, request_id)[request_id]["state"] == "FAILED"
 
 
-def test_rucio_foretells_job_ids(rucio, transfer, transfers):
+def test_rucio_foretells_job_ids(
+    rucio: Callable[..., Any], transfer: dict[Any, Any], transfers: Any
+) -> None:
     """With deterministic ids the job gets the id that Rucio computes, again and again."""
     who = rucio("whoami")
     root = uuid.uuid5(uuid.UUID(who["base_id"]), who["vos"][0])

@@ -5,10 +5,16 @@ from __future__ import annotations
 import hashlib
 import re
 import socket
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from .support import ADLER32, CONTENT, entry
+
+if TYPE_CHECKING:
+    from tests.testbed.awkward import Origin
+    from tests.testbed.support import Storage
+
 
 MD5 = f"MD5:{hashlib.md5(CONTENT, usedforsecurity=False).hexdigest()}"
 
@@ -16,7 +22,9 @@ MD5 = f"MD5:{hashlib.md5(CONTENT, usedforsecurity=False).hexdigest()}"
 # Copies
 
 
-def test_grid_storage_fetches_the_file(transfers, grid, source, name):
+def test_grid_storage_fetches_the_file(
+    transfers: Any, grid: Storage, source: str, name: str
+) -> None:
     """A storage that can copies the file itself, into folders made for it."""
     path = f"/rse/eo/c/{name}"
     job = transfers.run(entry(source, grid.url + path))
@@ -25,7 +33,9 @@ def test_grid_storage_fetches_the_file(transfers, grid, source, name):
     assert grid.ways(path) == ["COPY 201"]
 
 
-def test_plain_storage_gets_the_file(transfers, plain, source, name):
+def test_plain_storage_gets_the_file(
+    transfers: Any, plain: Storage, source: str, name: str
+) -> None:
     """To a storage that cannot fetch, the bytes are written; its file is read for the checksum."""
     path = f"/rse/eo/c/{name}"
     job = transfers.run(entry(source, plain.url.replace("http", "dav") + path))
@@ -36,14 +46,14 @@ def test_plain_storage_gets_the_file(transfers, plain, source, name):
 
 
 @pytest.mark.parametrize("how", ["redirect", "nohead", "chunked"])
-def test_awkward_sources(transfers, storage, source, name, how):
+def test_awkward_sources(transfers: Any, storage: Any, source: str, name: str, how: str) -> None:
     """Redirects to signed URLs, sources without HEAD and bodies without a length are copied."""
     job = transfers.run(entry(source.replace("plain", how), f"{storage.url}/{name}"))
     assert job.state == "FINISHED", job.reasons
     assert (storage.folder / name).read_bytes() == CONTENT
 
 
-def test_empty_file(transfers, storage, origin, name):
+def test_empty_file(transfers: Any, storage: Any, origin: Origin, name: str) -> None:
     """A file without a byte is copied like any other."""
     empty = origin.add("empty.bin", b"")
     file = entry(empty, f"{storage.url}/{name}", filesize=0, checksum="ADLER32:00000001")
@@ -51,7 +61,9 @@ def test_empty_file(transfers, storage, origin, name):
     assert (storage.folder / name).read_bytes() == b""
 
 
-def test_many_files_into_one_new_folder(transfers, plain, source, name):
+def test_many_files_into_one_new_folder(
+    transfers: Any, plain: Storage, source: str, name: str
+) -> None:
     """Concurrent copies make the folders they share without getting in each other's way."""
     files = [entry(source, f"{plain.url}/{name}/x/y/{number}") for number in range(12)]
     job = transfers.run(*files)
@@ -59,7 +71,9 @@ def test_many_files_into_one_new_folder(transfers, plain, source, name):
     assert len(list((plain.folder / name / "x" / "y").iterdir())) == 12
 
 
-def test_second_way_when_the_first_fails(transfers, grid, source, name):
+def test_second_way_when_the_first_fails(
+    transfers: Any, grid: Storage, source: str, name: str
+) -> None:
     """When a storage fails to fetch a file, the bytes are written to it."""
     job = transfers.run(entry(source.replace("plain", "cut-once"), f"{grid.url}/{name}"))
     assert job.state == "FINISHED", job.reasons
@@ -67,7 +81,7 @@ def test_second_way_when_the_first_fails(transfers, grid, source, name):
     assert (grid.folder / name).read_bytes() == CONTENT
 
 
-def test_copy_without_a_verdict(transfers, origin, source):
+def test_copy_without_a_verdict(transfers: Any, origin: Origin, source: str) -> None:
     """A storage that stops talking in the middle of a copy has not copied."""
     job = transfers.run(entry(source, f"{origin.url}/plain/storage-that-stops"))
     assert job.state == "FAILED"
@@ -75,14 +89,14 @@ def test_copy_without_a_verdict(transfers, origin, source):
     assert "HTTP 507" in job.reasons[0]
 
 
-def test_storage_without_sizes(transfers, origin, source, name):
+def test_storage_without_sizes(transfers: Any, origin: Origin, source: str, name: str) -> None:
     """What a storage says nothing about has not been verified."""
     job = transfers.run(entry(source, f"{origin.url}/chunked/{name}"), verify_checksum="none")
     assert origin.files[name] == CONTENT
     assert job.reasons == [f"{origin.url}/chunked/{name}: the storage tells no size"]
 
 
-def test_folder_that_another_copy_makes(transfers, origin, source):
+def test_folder_that_another_copy_makes(transfers: Any, origin: Origin, source: str) -> None:
     """A folder need not be made by this copy, but it must be there in the end."""
     job = transfers.run(
         entry(source, f"{origin.url}/plain/storage-that-stops"),
@@ -95,14 +109,14 @@ def test_folder_that_another_copy_makes(transfers, origin, source):
 # Overwriting
 
 
-def test_overwrite(transfers, storage, source, name):
+def test_overwrite(transfers: Any, storage: Any, source: str, name: str) -> None:
     """With overwrite the new file replaces the old one."""
     (storage.folder / name).write_bytes(b"old")
     assert transfers.run(entry(source, f"{storage.url}/{name}")).state == "FINISHED"
     assert (storage.folder / name).read_bytes() == CONTENT
 
 
-def test_no_overwrite(transfers, storage, source, name):
+def test_no_overwrite(transfers: Any, storage: Any, source: str, name: str) -> None:
     """Without overwrite an existing file stays, and the reason is the one Rucio knows."""
     (storage.folder / name).write_bytes(b"old")
     job = transfers.run(entry(source, f"{storage.url}/{name}"), overwrite=False)
@@ -111,7 +125,9 @@ def test_no_overwrite(transfers, storage, source, name):
     assert (storage.folder / name).read_bytes() == b"old"
 
 
-def test_folders_are_never_overwritten(transfers, storage, source, name):
+def test_folders_are_never_overwritten(
+    transfers: Any, storage: Any, source: str, name: str
+) -> None:
     """A folder at the destination is left as it is, with all that is in it."""
     (storage.folder / name).mkdir()
     (storage.folder / name / "inside").write_bytes(b"old")
@@ -121,7 +137,7 @@ def test_folders_are_never_overwritten(transfers, storage, source, name):
     assert (storage.folder / name / "inside").read_bytes() == b"old"
 
 
-def test_onto_itself(transfers, storage, name):
+def test_onto_itself(transfers: Any, storage: Any, name: str) -> None:
     """A file is not deleted to make room for itself."""
     (storage.folder / name).write_bytes(CONTENT)
     url = f"{storage.url}/{name}"
@@ -134,7 +150,9 @@ def test_onto_itself(transfers, storage, name):
 
 
 @pytest.mark.parametrize("checksum", ["ADLER32:00000bad", "MD5:" + "0bad" * 8])
-def test_wrong_checksum(transfers, storage, source, name, checksum):
+def test_wrong_checksum(
+    transfers: Any, storage: Any, source: str, name: str, checksum: str
+) -> None:
     """What arrived with another checksum is deleted again."""
     job = transfers.run(entry(source, f"{storage.url}/{name}", checksum=checksum))
     assert job.state == "FAILED"
@@ -146,7 +164,7 @@ def test_wrong_checksum(transfers, storage, source, name, checksum):
 
 
 @pytest.mark.parametrize("how", ["plain", "nohead", "chunked"])
-def test_wrong_size(transfers, storage, source, name, how):
+def test_wrong_size(transfers: Any, storage: Any, source: str, name: str, how: str) -> None:
     """What has another size than the catalogue says is refused, early or late."""
     url = source.replace("plain", how)
     job = transfers.run(entry(url, f"{storage.url}/{name}", filesize=9), verify_checksum="none")
@@ -157,7 +175,9 @@ def test_wrong_size(transfers, storage, source, name, how):
 
 @pytest.mark.parametrize("checksum", [ADLER32, MD5, None])
 @pytest.mark.parametrize("verify", ["both", "target", "source", "none", True, False])
-def test_right_checksum(transfers, storage, source, checksum, verify):
+def test_right_checksum(
+    transfers: Any, storage: Any, source: str, checksum: str | None, verify: str | bool
+) -> None:
     """Every way to verify accepts the right bytes, whoever knows their checksum."""
     destination = f"{storage.url}/right.bin"
     job = transfers.run(entry(source, destination, checksum=checksum), verify_checksum=verify)
@@ -165,7 +185,9 @@ def test_right_checksum(transfers, storage, source, checksum, verify):
 
 
 @pytest.mark.parametrize("verify", ["both", "source"])
-def test_source_tells_another_checksum(transfers, grid, plain, name, verify):
+def test_source_tells_another_checksum(
+    transfers: Any, grid: Storage, plain: Storage, name: str, verify: str
+) -> None:
     """A source that tells a wrong checksum is not copied and costs no file."""
     (grid.folder / name).write_bytes(CONTENT[::-1])
     (plain.folder / name).write_bytes(b"old")
@@ -175,7 +197,9 @@ def test_source_tells_another_checksum(transfers, grid, plain, name, verify):
 
 
 @pytest.mark.parametrize("verify", ["both", "source"])
-def test_source_tells_no_checksum(transfers, storage, source, name, verify):
+def test_source_tells_no_checksum(
+    transfers: Any, storage: Any, source: str, name: str, verify: str
+) -> None:
     """A source that tells no checksum is read for it, and blamed if it is wrong."""
     file = entry(source, f"{storage.url}/{name}", checksum="ADLER32:1")
     job = transfers.run(file, verify_checksum=verify)
@@ -183,14 +207,14 @@ def test_source_tells_no_checksum(transfers, storage, source, name, verify):
     assert not (storage.folder / name).exists()
 
 
-def test_no_verification(transfers, grid, source, name):
+def test_no_verification(transfers: Any, grid: Storage, source: str, name: str) -> None:
     """With strict_copy nothing at all is compared."""
     file = entry(source, f"{grid.url}/{name}", filesize=9, checksum="ADLER32:00000bad")
     assert transfers.run(file, strict_copy=True).state == "FINISHED"
     assert (grid.folder / name).read_bytes() == CONTENT
 
 
-def test_unknown_checksum(transfers, grid, source, name):
+def test_unknown_checksum(transfers: Any, grid: Storage, source: str, name: str) -> None:
     """A checksum of a kind that cannot be verified is an error, not ignored."""
     job = transfers.run(entry(source, f"{grid.url}/{name}", checksum="CRC32:12345678"))
     assert "CRC32" in job.reasons[0]
@@ -209,7 +233,7 @@ _COMPLAINTS = {
 
 
 @pytest.mark.parametrize("how", _COMPLAINTS)
-def test_failing_sources(transfers, storage, source, name, how):
+def test_failing_sources(transfers: Any, storage: Any, source: str, name: str, how: str) -> None:
     """A source that is missing, broken or ends early fails the copy and leaves nothing."""
     url = source.replace("plain", how)
     job = transfers.run(entry(url, f"{storage.url}/{name}"))
@@ -219,14 +243,14 @@ def test_failing_sources(transfers, storage, source, name, how):
     assert not (storage.folder / name).exists()
 
 
-def test_missing_source_costs_nothing(transfers, storage, source, name):
+def test_missing_source_costs_nothing(transfers: Any, storage: Any, source: str, name: str) -> None:
     """The old file is not deleted for a new one that does not exist."""
     (storage.folder / name).write_bytes(b"old")
     assert transfers.run(entry(f"{source}.no", f"{storage.url}/{name}")).state == "FAILED"
     assert (storage.folder / name).read_bytes() == b"old"
 
 
-def test_unreachable_servers(transfers, grid, source, name):
+def test_unreachable_servers(transfers: Any, grid: Storage, source: str, name: str) -> None:
     """A server that is down, or a scheme that is not HTTP, is named in the reason."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         nobody = f"http://127.0.0.1:{free.getsockname()[1]}"
@@ -243,7 +267,9 @@ def test_unreachable_servers(transfers, grid, source, name):
 
 
 @pytest.mark.parametrize("how", ["signed", "cut"])
-def test_no_secrets_in_reasons(transfers, storage, source, name, how):
+def test_no_secrets_in_reasons(
+    transfers: Any, storage: Any, source: str, name: str, how: str
+) -> None:
     """Neither the password nor the query of a URL appears in a reason."""
     url = source.replace("//", "//user:pass@word@").replace("plain", how) + "?sig=geheim#geheim"
     job = transfers.run(entry(url, f"{storage.url}/{name}"))

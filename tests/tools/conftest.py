@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pystac_client
 import pytest
@@ -15,8 +15,13 @@ from stac_testbed import STORAGE_EXPRESSION
 from stac_testbed.layout import ORIGINS, STORAGES
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pystac import ItemCollection
+
     from stac_client import Modifier
     from stac_testbed import Layout
+    from stac_testbed.lake import Lake
 
 ITEMS = ["gotthard-20250616", "bernina-20250626"]
 BANDS = ["red", "nir"]
@@ -27,16 +32,16 @@ _SETTLED_AFTER_S = 0.3
 
 
 @pytest.fixture(scope="session")
-def client(stac_lake):
+def client(stac_lake: Lake) -> StacClient:
     """A StacClient of the account root."""
     return StacClient(stac_lake.client())
 
 
 @pytest.fixture(scope="session")
-def search(stac_lake, client):
+def search(stac_lake: Lake, client: StacClient) -> Callable[..., Any]:
     """Searches for the scenes; their bands are registered, and replicated to both storages."""
 
-    def run(modifier: Modifier | None = None):
+    def run(modifier: Modifier | None = None) -> ItemCollection:
         catalogue = pystac_client.Client.open(stac_lake.stac_url, modifier=modifier)
         return catalogue.search(ids=ITEMS).item_collection()
 
@@ -81,21 +86,21 @@ class Reads:
 
 
 @pytest.fixture
-def reads(search, stac_lake, monkeypatch):  # noqa: ARG001 - replication reads, too
+def reads(search: Callable[..., Any], stac_lake: Lake, monkeypatch: pytest.MonkeyPatch) -> Reads:  # noqa: ARG001 - replication reads, too
     """Tells whose bytes a tool has read; nothing is served by GDAL's own cache."""
     monkeypatch.setenv("CPL_VSIL_CURL_NON_CACHED", "/vsicurl/http://127.0.0.1")
     return Reads(stac_lake.layout)
 
 
 @pytest.fixture(scope="session")
-def scene_files(stac_lake):
+def scene_files(stac_lake: Lake) -> dict[Any, Any]:
     """The red bands of the scenes on the disk of their origin, by item."""
     origin = stac_lake.layout.data("origin-a")
     return {item: origin / "alpine-optical" / item / "red.tif" for item in ITEMS}
 
 
 @pytest.fixture(scope="session")
-def pixels(scene_files):
+def pixels(scene_files: dict[Any, Any]) -> dict[Any, Any]:
     """The pixels of the red bands by item."""
     found = {}
     for item, path in scene_files.items():

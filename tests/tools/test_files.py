@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from importlib import resources
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pystac
@@ -22,6 +23,14 @@ from stac_testbed.scenes import FILE_EXTENSION, PROJECTION_EXTENSION
 
 from .conftest import ITEMS
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from stac_client import StacClient
+    from stac_testbed.lake import Lake
+    from tests.tools.conftest import Reads
+
 
 @pytest.mark.parametrize(
     ("alternates", "service"),
@@ -32,8 +41,15 @@ from .conftest import ITEMS
     ],
 )
 def test_stac_asset_downloads_an_alternate(
-    search, client, reads, *, scene_files, tmp_path, alternates, service
-):
+    search: Callable[..., Any],
+    client: StacClient,
+    reads: Reads,
+    *,
+    scene_files: dict[Any, Any],
+    tmp_path: Path,
+    alternates: list[str],
+    service: str,
+) -> None:
     """stac-asset downloads the first of the alternates that it is told and that is there."""
     items = search(client.modifier)
     config = Config(alternate_assets=alternates, include=["red"], warn=False)
@@ -46,7 +62,7 @@ def test_stac_asset_downloads_an_alternate(
 
 
 @pytest.fixture
-def validator():
+def validator() -> JsonSchemaSTACValidator:
     """The validator of pystac, with schemas that need no network."""
     validator = JsonSchemaSTACValidator()
     schema = resources.files("stac_testbed").joinpath("alternate-assets.schema.json").read_text()
@@ -59,8 +75,15 @@ def validator():
 
 @pytest.mark.parametrize("prefer", [[], ["DISK-A"]])
 def test_pystac_saves_and_validates(
-    search, client, reads, *, scene_files, tmp_path, validator, prefer
-):
+    search: Callable[..., Any],
+    client: StacClient,
+    reads: Reads,
+    *,
+    scene_files: dict[Any, Any],
+    tmp_path: Path,
+    validator: JsonSchemaSTACValidator,
+    prefer: list[Any],
+) -> None:
     """Saved items with alternates are valid, and their copies are found after reading them."""
     catalogue = pystac.Catalog("near", "Scenes with their copies.")
     catalogue.add_items(search(client.modifier.with_options(prefer=prefer)))
@@ -76,7 +99,9 @@ def test_pystac_saves_and_validates(
     assert reads.services() == {"storage-a"}
 
 
-def test_pystac_refuses_what_is_not_valid(search, client, validator):
+def test_pystac_refuses_what_is_not_valid(
+    search: Callable[..., Any], client: StacClient, validator: JsonSchemaSTACValidator
+) -> None:
     """The validation of the test above can fail."""
     (item, *_) = search(client.modifier)
     item.assets["red"].extra_fields["alternate"] = {}
@@ -84,7 +109,9 @@ def test_pystac_refuses_what_is_not_valid(search, client, validator):
         item.validate(validator=validator)
 
 
-def test_pystac_client_command_line(stac_lake, client, reads, pixels, tmp_path):
+def test_pystac_client_command_line(
+    stac_lake: Lake, client: StacClient, reads: Reads, pixels: dict[Any, Any], tmp_path: Path
+) -> None:
     """What pystac-client's command has saved is read from the preferred copy after the modifier."""
     file = tmp_path / "items.json"
     command = [sys.executable, "-m", "pystac_client.cli", "search", stac_lake.stac_url]

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pytest
@@ -14,9 +14,13 @@ import pytest
 from .conftest import ITEMS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from xarray import DataArray
+
+    from stac_client import StacClient
+    from tests.tools.conftest import Reads
 
 RESOLUTION_M = 20  # of the scenes: nothing is resampled, so that every pixel can be compared
 
@@ -27,7 +31,7 @@ pytestmark = [
 ]
 
 
-def load(items, **options):
+def load(items: Any, **options: Any) -> dict[Any, Any]:
     """Load red with odc-stac; the pixels by item."""
     import odc.stac
 
@@ -35,7 +39,7 @@ def load(items, **options):
     return {item.id: odc.stac.load([item], **options).red.squeeze("time").values for item in items}
 
 
-def assert_same(found, pixels):
+def assert_same(found: dict[Any, Any], pixels: dict[Any, Any]) -> None:
     """Pixels are those of the scenes, and not nothing."""
     assert sorted(found) == sorted(ITEMS)
     for item, values in found.items():
@@ -43,7 +47,9 @@ def assert_same(found, pixels):
         np.testing.assert_array_equal(values, pixels[item])
 
 
-def test_odc_stac_reads_the_preferred_copy(search, client, reads, pixels):
+def test_odc_stac_reads_the_preferred_copy(
+    search: Callable[..., Any], client: StacClient, reads: Reads, pixels: dict[Any, Any]
+) -> None:
     """odc-stac, which knows no alternates, reads from the RSE that is preferred."""
     assert_same(load(search()), pixels)
     assert reads.services() == {"origin-a"}
@@ -51,7 +57,9 @@ def test_odc_stac_reads_the_preferred_copy(search, client, reads, pixels):
     assert reads.services() == {"storage-a"}
 
 
-def test_odc_stac_with_its_hook(search, client, reads, pixels):
+def test_odc_stac_with_its_hook(
+    search: Callable[..., Any], client: StacClient, reads: Reads, pixels: dict[Any, Any]
+) -> None:
     """odc-stac reads the preferred copies of unmodified items through patch_url."""
     items = search()
     patch_url = client.patch_url(items, prefer=["NOWHERE", "DISK-B"])
@@ -59,7 +67,9 @@ def test_odc_stac_with_its_hook(search, client, reads, pixels):
     assert reads.services() == {"storage-b"}
 
 
-def test_odc_stac_in_dask_chunks(search, client, reads, pixels):
+def test_odc_stac_in_dask_chunks(
+    search: Callable[..., Any], client: StacClient, reads: Reads, pixels: dict[Any, Any]
+) -> None:
     """Loading lazily reads the preferred copy when the pixels are computed."""
     items = search()
     patch_url = client.patch_url(items, prefer=["DISK-B"])
@@ -67,7 +77,9 @@ def test_odc_stac_in_dask_chunks(search, client, reads, pixels):
     assert reads.services() == {"storage-b"}
 
 
-def test_rioxarray_reads_the_preferred_copy(search, client, reads, pixels):
+def test_rioxarray_reads_the_preferred_copy(
+    search: Callable[..., Any], client: StacClient, reads: Reads, pixels: dict[Any, Any]
+) -> None:
     """Rioxarray reads from the RSE that is preferred."""
     import rioxarray
 
@@ -99,7 +111,13 @@ for item in items:
 """
 
 
-def test_rio_tiler_reads_the_alternate(search, client, reads, scene_files, tmp_path):
+def test_rio_tiler_reads_the_alternate(
+    search: Callable[..., Any],
+    client: StacClient,
+    reads: Reads,
+    scene_files: dict[Any, Any],
+    tmp_path: Path,
+) -> None:
     """Rio-tiler, and so TiTiler, reads the copy at the RSE that its setting names.
 
     Whichever copy the modifier prefers, also that one. The setting is looked at
