@@ -504,7 +504,9 @@ def file_of(entry: Mapping[str, Any]) -> RucioFile:
     return RucioFile(
         size_bytes=entry["bytes"],
         checksums=Checksums(
-            adler32.lower().zfill(8) if adler32 else None, md5.lower() if md5 else None
+            # As text, whatever they are: a wrong one then fails its own file alone.
+            str(adler32).lower().zfill(8) if adler32 else None,
+            str(md5).lower() if md5 else None,
         ),
         pfns=_pfns(entry),
         states=entry.get("states", {}),

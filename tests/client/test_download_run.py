@@ -11,6 +11,7 @@ import pytest
 from rucio.common.exception import ServerConnectionException
 
 from stac_client import StacClient
+from stac_client._downloads import Part
 from tests.origin import stall
 
 from .downloading import BODY, DOWNLOADED, FAILED, LARGE, Crowd, download, scene
@@ -85,14 +86,34 @@ def test_rucio_does_not_answer(
     assert "the Rucio server does not answer" in downloads[0].reason
 
 
-def test_the_unexpected(rucio: FakeRucio, storage: Origin, tmp_path: Path) -> None:
+def test_the_unexpected(
+    rucio: FakeRucio, storage: Origin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What nobody has thought of fails one asset, and no other."""
+    url = storage.add("/f", BODY)
+    rucio.add(BODY, {"A": url}, "i")
+    rucio.add(BODY, {"A": url}, "j")
+    finish = Part.finish
+
+    def finish_all_but_one(part: Part) -> None:
+        if "/i/" in str(part.path):
+            raise ZeroDivisionError("odd")
+        finish(part)
+
+    monkeypatch.setattr(Part, "finish", finish_all_but_one)
+    downloads = download(rucio, tmp_path, scene("i"), scene("j"))
+    assert [outcome.state for outcome in downloads] == [FAILED, DOWNLOADED]
+    assert downloads[0].reason == "unexpected ZeroDivisionError: odd"
+
+
+def test_a_checksum_that_is_none(rucio: FakeRucio, storage: Origin, tmp_path: Path) -> None:
+    """A checksum of Rucio's that is no text fails its own file alone."""
     url = storage.add("/f", BODY)
     rucio.add(BODY, {"A": url}, "i", adler32=7)
     rucio.add(BODY, {"A": url}, "j")
     downloads = download(rucio, tmp_path, scene("i"), scene("j"))
     assert [outcome.state for outcome in downloads] == [FAILED, DOWNLOADED]
-    assert downloads[0].reason.startswith("unexpected AttributeError: ")
+    assert "adler32" in downloads[0].reason
 
 
 def test_workers(rucio: FakeRucio, storage: Origin, tmp_path: Path) -> None:
