@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,9 @@ def catalogue_items(request: pytest.FixtureRequest) -> list[dict[str, Any]]:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Make the files of scenes once in a run, whatever process starts a lake."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # As in the background of a shell; what a test starts and interrupts would ignore it, too.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if KEPT_SCENES not in os.environ:
         os.environ[KEPT_SCENES] = tempfile.mkdtemp(prefix="stac-testbed-scenes-")
         config.add_cleanup(lambda: shutil.rmtree(os.environ.pop(KEPT_SCENES)))

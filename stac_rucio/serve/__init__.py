@@ -14,7 +14,7 @@ try:
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
         f"stac_rucio.serve needs {error.name}; install it with: "
-        "pip install 'stac-rucio[client,serve]'",
+        "pip install 'stac-rucio[serve]'",
         name=error.name,
     ) from error
 
