@@ -24,7 +24,7 @@ class Check(NamedTuple):
 
     extras: tuple[str, ...]
     folder: str
-    """The tests, with the only conftest.py that is used: none needs a lake."""
+    """The tests; of the conftest.py only that in it is used, and none needs a lake."""
     tools: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
 
@@ -53,7 +53,8 @@ def main() -> None:
                 f"--{'deselect' if '::' in name else 'ignore'}={check.folder}/{name}"
                 for name in check.without
             ]
-            options = ("-q", "-p", "no:cacheprovider", f"--confcutdir={check.folder}")
+            plugins = ("-p", "no:cacheprovider", "-p", "tests.common")
+            options = ("-q", *plugins, f"--confcutdir={check.folder}")
             run(python, "-m", "pytest", *options, *ignored, check.folder)
             print(f"lower bounds of [{','.join(check.extras)}]: {check.folder} passes")
     print(f"lower bounds: {len(CHECKS)} passed, 0 failed")

@@ -13,8 +13,7 @@ try:
     from stac_rucio.serve._pages import Modify
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
-        f"stac_rucio.serve needs {error.name}; install it with: "
-        "pip install 'stac-rucio[serve]'",
+        f"stac_rucio.serve needs {error.name}; install it with: pip install 'stac-rucio[serve]'",
         name=error.name,
     ) from error
 

@@ -244,13 +244,13 @@ def test_ids_of_hostile_catalogues() -> None:
 def test_cells_and_columns() -> None:
     """Numbers are aligned, empty columns are left out, wide cells take several lines."""
     rows = [{"item": "a [b]x[/b]", "files": 1234, "why": None}, {"item": "x" * 90, "files": 5}]
-    assert to_text(rows).splitlines() == [
-        f" item{' ' * 78}files",
-        f" {'─' * 87}",
-        f" a [b]x[/b]{' ' * 72}1,234",
-        f" {'x' * 80}      5",
-        f" {'x' * 10}",
-    ]
+    head, rule, first, *second = to_text(rows).splitlines()
+    width = len(rule)  # releases of rich differ by one
+    assert rule == f" {'─' * (width - 1)}"
+    assert head == f" item{'files':>{width - 5}}"
+    assert first == f" a [b]x[/b]{'1,234':>{width - 11}}"
+    assert second[0].endswith("x      5")
+    assert "".join(second).replace(" ", "") == f"{'x' * (width - 8)}5{'x' * (98 - width)}"
     assert not to_text([])
     assert to_html(rows) == f"<div><pre>{to_text(rows)}</pre></div>"
     assert to_html([]) == "<div></div>"

@@ -1,0 +1,43 @@
+"""Fixtures of all tests that need no lake; the tests with the oldest dependencies have them too."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.catalogues import ITEMS
+from tests.corpus import ABSENT, IS_GIVEN, needs_corpus, real_items
+
+
+@pytest.fixture(autouse=True)
+def _little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Rucio that does not answer is not waited for, unless a test is about that."""
+    monkeypatch.setenv("STAC_RUCIO_RETRY_S", "0.5")
+
+
+@pytest.fixture(scope="session")
+def corpus() -> list[dict[str, Any]]:
+    """Real items of public catalogues."""
+    return real_items()
+
+
+@pytest.fixture(scope="session", params=["own", "real"])
+def catalogue_items(request: pytest.FixtureRequest) -> list[dict[str, Any]]:
+    """Items of public catalogues: those of our own with every odd case, then real ones."""
+    return ITEMS if request.param == "own" else request.getfixturevalue("corpus")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests over real items where there are none."""
+    if IS_GIVEN:
+        return
+    left_out = [test for test in items if needs_corpus(test)]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [test for test in items if test not in left_out]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say that they were left out, in one line that nobody overlooks."""
+    if not IS_GIVEN:
+        terminalreporter.write_sep("=", ABSENT, yellow=True)
