@@ -20,6 +20,7 @@ from stac_client import StacClient, State
 from stac_testbed import STORAGE_EXPRESSION, TestbedError, load, processes, start
 from stac_testbed.postgresql import Cluster, Schema
 from tests.items import many_items
+from tests.lake import conftest as fixtures
 from tests.testbed.test_lake import stac_testbed
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from stac_testbed.lake import Lake
+
+client, collection, rucio = fixtures.client, fixtures.collection, fixtures.rucio
+requests_sent = fixtures.requests_sent
 
 
 @pytest.fixture(scope="module")
