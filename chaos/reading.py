@@ -39,13 +39,14 @@ class Modifier(Scenario):
         self.replicas = self.bed.rucio.replicas(SERVED, served_names(self.originals))
 
     def modifier(self) -> Any:
-        """A modifier that remembers no answers."""
-        return self.stac.modifier.with_options(strict=True, timeout_s=self.timeout_s, cache_s=0)
+        """A modifier that remembers neither answers nor failures."""
+        modifier = self.stac.modifier.with_options(strict=True, timeout_s=self.timeout_s, cache_s=0)
+        modifier.clear()
+        return modifier
 
     def act(self) -> list[Any]:
         """Search."""
         modifier = self.modifier()
-        modifier.clear()
         try:
             api = pystac_client.Client.open(self.run.api.url, modifier=modifier)
             search = api.search(collections=["alpine-optical"], limit=6)
