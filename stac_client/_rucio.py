@@ -466,7 +466,7 @@ def _took_too_long(error: StacRucioError) -> bool:
 
 
 def _too_slow(error: RequestError, count: int) -> RequestError:
-    """Say of an error what a proxy's time limit was too short for, and what to do."""
+    """Return the error that says what a proxy's time limit was too short for, and what to do."""
     told = RequestError(
         f"{error}: a proxy in front of Rucio does not wait as long as Rucio needs even for "
         f"{count} at a time",

@@ -68,7 +68,7 @@ class Origin(http.server.ThreadingHTTPServer):
         return self.url + path
 
     def of(self, method: str, path: str) -> tuple[Any, Any, Any]:
-        """Give content, ETag and answer to a request."""
+        """Return content, ETag and answer to a request."""
         found = self._files.get(path) or self._files.get(path.partition("?")[0])
         content, etag, answers, ever, head = found or (b"", None, iter(()), status(404), None)
         if method == "HEAD" and head is not None:
@@ -81,7 +81,7 @@ class Origin(http.server.ThreadingHTTPServer):
         return [request.method for request in self.seen]
 
     def requests_of(self, path: str) -> list[Any]:
-        """Give the requests of a path so far."""
+        """Return the requests of a path so far."""
         return [request for request in self.seen if request.path == path]
 
 
@@ -100,7 +100,7 @@ def running_origin() -> Iterator[Origin]:
 
 
 def ranges(origin: Origin, path: str = "/f") -> list[Any]:
-    """Give what each request of a file asked for."""
+    """Return what each request of a file asked for."""
     return [request.headers.get("Range") for request in origin.requests_of(path)]
 
 

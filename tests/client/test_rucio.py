@@ -301,7 +301,7 @@ class Server:
     """Takes all values of a request or none: none if there are too many, or a bad one."""
 
     def __init__(self, bad: Any = (), most: Any = REQUEST_DIDS, error: Any = InvalidObject) -> None:
-        """Say what is refused."""
+        """Keep what is refused."""
         self.bad = frozenset(bad)
         self.most = most
         self.error = error

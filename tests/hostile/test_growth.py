@@ -154,7 +154,7 @@ def assert_linear(function: Any, make: Callable[..., Any]) -> None:
 def texts(
     literals: list[Any], others: list[str] | tuple[Any, ...] = ()
 ) -> Iterator[Callable[..., Any]]:
-    """Give makers of texts that repeat one or two pieces, with ends that fit and do not."""
+    """Return makers of texts that repeat one or two pieces, with ends that fit and do not."""
     pieces = dict.fromkeys([*literals, *PIECES])
     for first, second in product(pieces, ["", *(others or pieces)]):
         piece = first + second
