@@ -24,7 +24,6 @@ except ModuleNotFoundError as error:
 
 from stac_client._alternates import EXTENSION as ALTERNATE_ASSETS
 from stac_client._alternates import write_back
-from stac_client._assets import by_media_type, by_role
 from stac_client._history import History, to_geodataframe
 from stac_client._lookup import Probe
 from stac_client._modifier import (
@@ -46,6 +45,7 @@ from stac_client._rules import (
     RuleStatus,
     StuckFile,
 )
+from stac_client._selection import by_media_type, by_role
 from stac_client.admin import plan_setup, summarise_catalogue
 from stac_client.client import StacClient
 from stac_client.errors import (

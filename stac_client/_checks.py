@@ -44,8 +44,8 @@ if TYPE_CHECKING:
 
     from rucio.client import Client
 
-    from stac_client._assets import AssetSelection
     from stac_client._items import ItemsLike
+    from stac_client._selection import AssetSelection
 
 _CHECKSUMS = "supported_checksums"
 _FTS = "https://fts.example.org:8446"

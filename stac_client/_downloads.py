@@ -21,7 +21,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
-from stac_client._assets import Asset, missing, named_keys, select_assets
+from stac_client._assets import Asset, select_assets
 from stac_client._checksums import Checksums, Digester, multihash_of_md5
 from stac_client._items import iter_items
 from stac_client._local_catalogue import LocalCatalogue, as_registered, place
@@ -29,6 +29,7 @@ from stac_client._lookup import threads
 from stac_client._registration import item_batches
 from stac_client._results import DownloadOutcome, Downloads, State, Tally
 from stac_client._rucio import details
+from stac_client._selection import missing, named_keys
 from stac_client.errors import ConfigurationError, StacRucioError
 from stac_policy.http import Attempts, FetchError, Incoming, make_session, strong_etag
 from stac_policy.urls import redact
@@ -40,10 +41,10 @@ if TYPE_CHECKING:
 
     import requests
 
-    from stac_client._assets import AssetSelection
     from stac_client._items import ItemDict, ItemsLike
     from stac_client._results import FileTally, Outcome, Progress
     from stac_client._rucio import Rucio, RucioFile
+    from stac_client._selection import AssetSelection
     from stac_policy.naming import DID
 
 

@@ -16,10 +16,11 @@ from stac_client._tables import to_html, to_text
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
-    from stac_client._assets import Asset, AssetSelection
+    from stac_client._assets import Asset
     from stac_client._items import ItemDict, ItemsLike
     from stac_client._results import Outcome
     from stac_client._rucio import Rucio
+    from stac_client._selection import AssetSelection
     from stac_client._tables import Part
     from stac_policy.naming import DID
 

@@ -17,12 +17,13 @@ from rucio.common.exception import (
     InvalidMetadata,
 )
 
-from stac_client._assets import missing, named_keys, registrable, select_assets
+from stac_client._assets import registrable, select_assets
 from stac_client._items import iter_items
 from stac_client._journal import entry_of
 from stac_client._lookup import lookups, threads
 from stac_client._results import Outcome, State, Tally
 from stac_client._rucio import REQUEST_DIDS, batched, grouped
+from stac_client._selection import missing, named_keys
 from stac_client._source_rse import with_pfn
 from stac_client.errors import AccessError, StacRucioError
 from stac_policy.naming import DID, collection_name
@@ -34,12 +35,13 @@ if TYPE_CHECKING:
 
     from rucio.client import Client
 
-    from stac_client._assets import Asset, AssetSelection
+    from stac_client._assets import Asset
     from stac_client._items import ItemDict, ItemsLike
     from stac_client._journal import Entry, Journal
     from stac_client._lookup import Lookups, Probe
     from stac_client._results import FileTally, Progress
     from stac_client._rucio import Rucio, RucioFile
+    from stac_client._selection import AssetSelection
 
     Registered = tuple[list[Entry], list[Outcome]]
     _Select = Callable[[ItemDict], Iterator[Union[Asset, Outcome]]]

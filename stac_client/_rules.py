@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
     from rucio.client import Client
 
-    from stac_client._assets import AssetSelection
     from stac_client._items import ItemsLike
     from stac_client._rucio import Rucio
+    from stac_client._selection import AssetSelection
     from stac_client._tables import Part
 
     _Place = tuple[DID, str]

@@ -34,11 +34,11 @@ if TYPE_CHECKING:
 
     from rucio.client import Client
 
-    from stac_client._assets import AssetSelection
     from stac_client._items import ItemsLike
     from stac_client._preference import Prefer
     from stac_client._results import Downloads, Outcome, Progress
     from stac_client._rules import RulesLike
+    from stac_client._selection import AssetSelection
     from stac_policy.naming import DID
 
 DAY_S = 86_400.0

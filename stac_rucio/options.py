@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from rucio.client import Client
 
     from stac_client import Modifier, StacClient
-    from stac_client._assets import AssetSelection
     from stac_client._items import ItemDict, ItemStream
     from stac_client._rucio import Rucio
+    from stac_client._selection import AssetSelection
 
 _LOGGER = logging.getLogger(__name__)
 

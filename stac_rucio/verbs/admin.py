@@ -13,7 +13,7 @@ from stac_rucio.output import say, say_wrapped
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from stac_client._assets import AssetSelection
+    from stac_client._selection import AssetSelection
     from stac_client.admin import CatalogueSummary, Change, Check, Setup
     from stac_rucio.options import Connection, Consent, ItemSource
     from stac_rucio.output import Output

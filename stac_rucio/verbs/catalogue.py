@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from stac_client import Outcome
-    from stac_client._assets import Asset, AssetSelection
+    from stac_client._assets import Asset
     from stac_client._items import ItemDict
     from stac_client._rucio import RucioFile
+    from stac_client._selection import AssetSelection
     from stac_rucio.options import Connection, Consent, ItemSource
     from stac_rucio.output import Output, Reading
 
@@ -160,8 +161,8 @@ def deregister(
         stac-rucio deregister --api https://stac.example.org/v1 -c alps --rse STAC --dry-run
         stac-rucio deregister - --rse STAC --yes < items.ndjson
     """
-    from stac_client._assets import missing, named_keys
     from stac_client._rucio import batched
+    from stac_client._selection import missing, named_keys
 
     if consent.dry_run or not consent.yes:
         consent.require_answerable()

@@ -14,8 +14,8 @@ from stac_rucio.output import DOWNLOADED, progress, report, write_line
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from stac_client._assets import AssetSelection
     from stac_client._results import Progress
+    from stac_client._selection import AssetSelection
     from stac_rucio.options import Connection, ItemSource
     from stac_rucio.output import Output
 

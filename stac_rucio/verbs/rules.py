@@ -19,9 +19,9 @@ from stac_rucio.verbs.catalogue import in_rucio
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from stac_client._assets import AssetSelection
     from stac_client._items import ItemDict
     from stac_client._rules import ReplicationRules, RuleStatus
+    from stac_client._selection import AssetSelection
     from stac_rucio.options import Connection, Consent, ItemSource
     from stac_rucio.output import Output
 

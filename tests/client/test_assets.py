@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from stac_client import ConfigurationError, by_media_type, by_role
-from stac_client._assets import Asset, named_keys, select_assets
+from stac_client._assets import Asset, select_assets
 from stac_client._checksums import Checksums
 from stac_client._results import Outcome, State
+from stac_client._selection import named_keys
 from stac_policy.naming import DID, SCOPE_LENGTH
 from tests.catalogues import SCENES, SHA256, SHA512
 from tests.items import HREF, make_item, url_of
