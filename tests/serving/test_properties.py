@@ -288,9 +288,12 @@ def no_defects() -> Iterator[None]:
             assert record.levelno < logging.ERROR, text
 
 
+INTERIM = re.compile(rb"\A(?:HTTP/1\.1 1[0-9]{2}[^\r]*\r\n(?:[^\r]+\r\n)*\r\n)+")  # `100 Continue`
+
+
 def check_answer(got: Any) -> None:
     """What comes back is an answer of HTTP, or nothing; errors of our own hold no secret."""
-    got = got.removeprefix(b"HTTP/1.1 100 \r\n\r\n")
+    got = INTERIM.sub(b"", got)
     if not got:
         return  # the request had no end
     response = http.client.HTTPResponse(FakeSocket(got))  # type: ignore[arg-type]  # it needs no more
