@@ -57,7 +57,7 @@ def run(setting: Setting) -> Iterator[Row]:
     for way in ("sync", "create_replicas"):
         runs = [
             [_measure(setting, way, count) for _ in range(times)]
-            for count, times in zip(counts, _times(counts))
+            for count, times in zip(counts, _times(counts), strict=True)
         ]
         what = f"{way}: {counts[0]:,} to {counts[-1]:,} assets"
         yield _time(f"{what}, processor time per asset", runs)

@@ -71,7 +71,7 @@ class Rounds:
 
     def slower(self, measured: str, against: str, goal: Goal = NONE, note: str = "") -> Row:
         """How many times as long ours takes."""
-        ratios = [ours / other for ours, other in zip(self.ours_s, self.against_s)]
+        ratios = [ours / other for ours, other in zip(self.ours_s, self.against_s, strict=True)]
         ours_s, against_s = median(self.ours_s), median(self.against_s)
         return Row(
             measured, against, ours_s / against_s, min(ratios), max(ratios), "times",
@@ -80,7 +80,9 @@ class Rounds:
 
     def extra_us(self, measured: str, against: str, goal: Goal = NONE, note: str = "") -> Row:
         """How many microseconds longer ours takes."""
-        extras = [(ours - other) * 1e6 for ours, other in zip(self.ours_s, self.against_s)]
+        extras = [
+            (ours - other) * 1e6 for ours, other in zip(self.ours_s, self.against_s, strict=True)
+        ]
         ours_s, against_s = median(self.ours_s), median(self.against_s)
         return Row(
             measured, against, (ours_s - against_s) * 1e6, min(extras), max(extras), "µs more",

@@ -12,8 +12,11 @@ import struct
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import Any, Callable, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ALWAYS = 1_000_000
 HOLD_S = 13.0  # what never ends is held open for so long: longer than clients here wait

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import IO, Any, Union
+from typing import IO, Any
 from urllib.parse import urlsplit
 
 import pystac
@@ -30,17 +30,17 @@ from stac_policy.http import MAY_PASS, FetchError, GuardedAdapter, dismiss, pars
 from stac_policy.urls import DEFAULT_PORTS, absolute, link_href, mask, redact
 
 ItemDict = dict[str, Any]
-ItemsLike = Union[
-    ItemSearch,
-    pystac.ItemCollection,
-    pystac.Catalog,
-    pystac.Item,
-    Mapping[str, Any],
-    str,
-    Path,
-    IO[bytes],
-    Iterable[Any],
-]
+ItemsLike = (
+    ItemSearch
+    | pystac.ItemCollection
+    | pystac.Catalog
+    | pystac.Item
+    | Mapping[str, Any]
+    | str
+    | Path
+    | IO[bytes]
+    | Iterable[Any]
+)
 """A search, an item collection, a catalogue or collection with its items, a page, the path of
 a file of items (or the URL of a catalogue), a binary stream of them, items as objects or dicts,
 or any iterable of these."""

@@ -291,7 +291,7 @@ class Extent(NamedTuple):
     def __or__(self, other: Extent) -> Extent:
         """The extent of both."""
         wider: tuple[Any, ...] = (min, min, max, max, min, max)
-        return Extent(*(choose(pair) for choose, pair in zip(wider, zip(self, other))))
+        return Extent(*(choose(pair) for choose, *pair in zip(wider, self, other, strict=True)))
 
     def to_dict(self) -> dict[str, Any]:
         """The extent as a collection has it: the whole world and all times if nothing is known."""

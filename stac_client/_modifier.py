@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import count
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any
 
 import pystac
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from stac_client._preference import Choice, Prefer, Preference, Prefixes, RSEs
     from stac_policy.naming import DID
 
-Modifiable = Union[pystac.STACObject, pystac.ItemCollection, MutableMapping[str, Any]]
+Modifiable = pystac.STACObject | pystac.ItemCollection | MutableMapping[str, Any]
 """What pystac-client hands to a modifier: objects of pystac, items and pages as dicts."""
 
 _KEPT: Any = type("Kept", (), {"__repr__": lambda _: "KEPT"})()
@@ -356,7 +356,7 @@ def patch_url(items: ItemsLike, modifier: Modifier) -> Callable[[str], str]:
     before = [_hrefs(item) for item in page]
     modifier(page)
     urls: dict[str, str] = {}
-    for item, hrefs in zip(page, before):
+    for item, hrefs in zip(page, before, strict=True):
         for key, url in _hrefs(item).items():
             for known in (hrefs[key], absolute(hrefs[key], link_href(item))):
                 urls.setdefault(known, url)

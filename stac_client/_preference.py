@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, NamedTuple, Optional, Union
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote
 
 from stac_client._replicas import MOUNTED, SCHEMES, replicas_by_key
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
     from stac_client._replicas import Replica
 
-Chooser = Callable[[Mapping[str, Sequence[str]]], Optional[str]]
+Chooser = Callable[[Mapping[str, Sequence[str]]], str | None]
 """Given the URLs of an asset's replicas by RSE, returns the RSE of the wanted one, or None."""
-Preference = Union[str, Chooser]
+Preference = str | Chooser
 """An RSE, an RSE expression, a URL scheme (`davs`; `file` is what is mounted), or a chooser."""
-Prefer = Union[Preference, Sequence[Preference]]
-RSEs = Union[str, Sequence[str]]
+Prefer = Preference | Sequence[Preference]
+RSEs = str | Sequence[str]
 Prefixes = Mapping[str, "str | os.PathLike[str]"]
 Resolved = Mapping[str, "Collection[str]"]
 """The RSEs of each RSE expression."""

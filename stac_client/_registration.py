@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain, islice
 from operator import methodcaller
-from typing import TYPE_CHECKING, Any, TypeVar, Union
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rucio.common.exception import (
     DataIdentifierAlreadyExists,
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from stac_client._selection import AssetSelection
 
     Registered = tuple[list[Entry], list[Outcome]]
-    _Select = Callable[[ItemDict], Iterator[Union[Asset, Outcome]]]
+    _Select = Callable[[ItemDict], Iterator[Asset | Outcome]]
 
 FoundT = TypeVar("FoundT")
 

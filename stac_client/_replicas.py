@@ -329,7 +329,7 @@ def run_together(jobs: Sequence[Callable[[], Any]], timeout_s: float | None) -> 
         Exception: What the first job to fail raised.
     """
     futures: list[Future[Any]] = [Future() for _ in jobs]
-    pending = deque(zip(futures, jobs))
+    pending = deque(zip(futures, jobs, strict=True))
 
     def work() -> None:
         with suppress(IndexError):

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from operator import methodcaller
-from typing import TYPE_CHECKING, Any, TypeVar, Union
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rucio.common.exception import (
     DataIdentifierAlreadyExists,
@@ -144,7 +144,7 @@ class ItemStatus:
     stuck: tuple[StuckFile, ...]
 
 
-RulesLike = Union[Rule, str, Iterable[Union[Rule, str]]]
+RulesLike = Rule | str | Iterable[Rule | str]
 """Rules or ids of rules, one or many."""
 
 

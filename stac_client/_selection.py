@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
 from stac_client._results import Outcome, State
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 AssetPredicate = Callable[[str, Mapping[str, Any]], bool]
 """Takes the key and the fields of an asset, and returns whether it is meant."""
 
-AssetSelection = Union[str, Collection[str], AssetPredicate, None]
+AssetSelection = str | Collection[str] | AssetPredicate | None
 """Key or keys of assets, a predicate, or None for those with the role `data` where
 an item has any, and otherwise all that are files."""
 

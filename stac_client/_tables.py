@@ -11,7 +11,7 @@ from dataclasses import asdict
 from datetime import datetime
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, Union, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
 
 from rich.filesize import decimal
 
@@ -42,7 +42,7 @@ class Bar(NamedTuple):
         return self.words
 
 
-Part = Union[str, Bar, Sequence[Row]]
+Part = str | Bar | Sequence[Row]
 """A line, a bar or a table of what is shown."""
 
 
@@ -100,7 +100,7 @@ def table(rows: Sequence[Row], kinds: Mapping[str, str] | None = None) -> RichTa
                 overflow="fold",
             )
             columns.append(cells)
-    for line in zip(*columns):
+    for line in zip(*columns, strict=True):
         made.add_row(*line)
     return made
 

@@ -131,7 +131,7 @@ def _show_rules(output: Output, rules: ReplicationRules) -> None:
     if not output.for_people:
         output.rows(_RULES, rows)
         return
-    for row, rule in zip(rows, rules):
+    for row, rule in zip(rows, rules, strict=True):
         row["files_ok"] = f"{rule.locks_ok:,} of {rule.locks:,}"
         row["locks_stuck"] = rule.locks_stuck or None
     output.rows((*_RULE, "files_ok", "locks_stuck"), rows)
@@ -254,7 +254,7 @@ def status(*, items: ItemSource, assets: AssetSelection, rucio: Connection, outp
         _show_status(rucio.stac.rule_status(rule_ids(ids)), output)
         return
     availability = rucio.stac.replication_availability(found, assets=assets)
-    rows = zip(availability.to_dicts(), availability)
+    rows = zip(availability.to_dicts(), availability, strict=True)
     output.rows(_AVAILABILITY, ({**row, "complete": each.complete} for row, each in rows))
 
 

@@ -11,14 +11,14 @@ import hashlib
 import http.client
 import re
 import zlib
-from typing import TYPE_CHECKING, Callable, Protocol
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urljoin
 
 import requests
 import urllib3
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 ABSENT = (404, 410)
 ALGORITHMS = ("adler32", "md5")

@@ -154,7 +154,7 @@ def _registered_urls(rucio: Client, dids: list[dict[str, str]]) -> dict[str, str
 
 
 def _compare_with_origins(rucio: Client, urls: dict[str, str]) -> int:
-    dids = [dict(zip(("scope", "name"), did.split(":", 1))) for did in urls]
+    dids = [dict(zip(("scope", "name"), did.split(":", 1), strict=True)) for did in urls]
     compared = 0
     for file in rucio.list_replicas(dids):
         did = f"{file['scope']}:{file['name']}"

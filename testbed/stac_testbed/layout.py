@@ -22,7 +22,7 @@ STORAGE_PREFIX = "/rucio/"
 """The folder of a storage that is Rucio's."""
 
 SOURCE_RSE = "STAC"
-STORAGE_RSES = dict(zip(STORAGES, ("DISK-A", "DISK-B")))
+STORAGE_RSES = dict(zip(STORAGES, ("DISK-A", "DISK-B"), strict=True))
 STORAGE_EXPRESSION = "tier=disk"
 """RSE expression of all storages."""
 
@@ -66,7 +66,7 @@ class Layout:
                 f"`python -m stac_testbed down --folder {folder}` and remove it"
             )
         database_port, *others = free_ports(1 + len(SERVICES))
-        ports = dict(zip(SERVICES, others))
+        ports = dict(zip(SERVICES, others, strict=True))
         passwords = {account: secrets.token_urlsafe(16) for account in ACCOUNTS}
         cluster = None
         if database == postgresql.NAME:

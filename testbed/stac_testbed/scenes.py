@@ -219,7 +219,7 @@ def _make_item(
     when = kind.first + index * _REPEAT
     grid = georeference(longitude, latitude)
     geometry = footprint(grid)
-    longitudes, latitudes = zip(*geometry["coordinates"][0])
+    longitudes, latitudes = zip(*geometry["coordinates"][0], strict=True)
     item = pystac.Item(
         id=f"{place_id}-{when:%Y%m%d}",
         geometry=geometry,
@@ -238,7 +238,7 @@ def _make_item(
         for position, name in enumerate(names)
     ]
     _write_files(kind, item.id, seed, grid, [path for path, _ in located])
-    for (key, title, _), (path, href) in zip(kind.bands, located):
+    for (key, title, _), (path, href) in zip(kind.bands, located[:-1], strict=True):
         fields = {
             "proj:shape": [SIDE_PX, SIDE_PX],
             "proj:transform": list(grid),
@@ -263,7 +263,7 @@ def _write_files(
             shutil.copyfile(folder / path.name, path)
         return
     pixels = make_scene([band for _, _, band in kind.bands], seed)
-    for path, band in zip(paths, pixels):
+    for path, band in zip(paths[:-1], pixels, strict=True):
         write_cog(path, band, grid)
     write_thumbnail(paths[-1], pixels, grid)
     if folder is not None:

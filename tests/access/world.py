@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any
 
 from rucio.common.exception import DataIdentifierNotFound, RSENotFound, RucioException
 

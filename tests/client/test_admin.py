@@ -52,7 +52,7 @@ class Server(FakeRucio):
         self.version = version
         write = {"wan": {"third_party_copy_write": 1, "read": 1}}
         protocols = [{"scheme": scheme, "domains": write} for scheme in ("http", "https")]
-        for disk, servers in zip(DISKS, fts):
+        for disk, servers in zip(DISKS, fts, strict=True):
             self.rses[disk] = {**RIGHT, "availability_write": True, "protocols": protocols}
             self.attributes[disk] = {"disk": "yes", "fts": servers}
         if source is not None:

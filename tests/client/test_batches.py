@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -30,7 +31,7 @@ def test_batches(items: list[Any]) -> None:
     for batch in batches:
         assert [found for _, found in batch] == [list(assets_of(item)) for item, _ in batch]
         assert len(batch) == 1 or sum(item for item, _ in batch) <= 1000
-    for batch, after in zip(batches, batches[1:]):
+    for batch, after in itertools.pairwise(batches):
         assert sum(item for item, _ in batch) + after[0][0] > 1000
 
 

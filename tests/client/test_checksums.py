@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import itertools
 import time
 import zlib
 from typing import TYPE_CHECKING, Any
@@ -198,7 +199,7 @@ def test_digester(body: bytes, cuts: list[Any], data: st.DataObject) -> None:
     prefix = data.draw(st.sampled_from(sorted(FUNCTIONS)))
     expected = Checksums(multihash=multihash_of(prefix, body))
     edges = [0, *sorted(cuts), len(body)]
-    digester = digested(expected, *(body[start:end] for start, end in zip(edges, edges[1:])))
+    digester = digested(expected, *(body[start:end] for start, end in itertools.pairwise(edges)))
     assert digester.size_bytes == len(body)
     assert digester.checksums() == Checksums(
         adler32=f"{zlib.adler32(body):08x}",

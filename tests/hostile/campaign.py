@@ -7,12 +7,12 @@ import signal
 import traceback
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any
 
 from .material import SECRET, Material
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 CASE_S = 30.0
 """How long a case may take: none needs a hundredth of it, however busy the machine is."""

@@ -138,7 +138,8 @@ def other_servers(
         "encoded-slashes": (lakes, slashes),
     }
     services = []
-    for (application, environment), port in zip(servers.values(), processes.free_ports(3)):
+    ports = processes.free_ports(len(servers))
+    for (application, environment), port in zip(servers.values(), ports, strict=True):
         url = f"http://127.0.0.1:{port}"
         command = (
             *(sys.executable, "-m", "gunicorn", "--no-control-socket", "--threads", "2"),
@@ -147,10 +148,10 @@ def other_servers(
         services.append(processes.Service(str(port), command, f"{url}/ping", environment))
     running = [processes.start(service, logs) for service in services]
     try:
-        for service, process in zip(services, running):
+        for service, process in zip(services, running, strict=True):
             processes.wait_until_ready(service, process, logs, timeout_s=60)
         urls = [str(service.url).removesuffix("/ping") for service in services]
-        yield dict(zip(servers, urls))
+        yield dict(zip(servers, urls, strict=True))
     finally:
         processes.stop(running)
 

@@ -153,7 +153,7 @@ def test_georeference(catalogue: Catalogue, origins: tuple[Origin, Origin]) -> N
         assert item.bbox == pytest.approx(bounds, abs=1e-4)  # half a pixel of 20 m
         ring = item.geometry["coordinates"][0]
         assert ring[0] == ring[-1]
-        assert [*map(min, zip(*ring)), *map(max, zip(*ring))] == item.bbox
+        assert [*map(min, zip(*ring, strict=True)), *map(max, zip(*ring, strict=True))] == item.bbox
 
 
 def test_over_the_alps(catalogue: Catalogue) -> None:
@@ -232,7 +232,7 @@ def test_files_of_stac(catalogue: Catalogue) -> None:
     assert written["type"] == "FeatureCollection"
     expected = [{**item.to_dict(), "links": []} for item in catalogue.items]
     assert written["features"] == json.loads(json.dumps(expected))
-    for collection, path in zip(catalogue.collections, catalogue.collection_paths):
+    for collection, path in zip(catalogue.collections, catalogue.collection_paths, strict=True):
         assert path.parent == catalogue.items_path.parent
         document = pystac.Collection.from_file(str(path)).to_dict(include_self_link=False)
         assert document["title"] == collection.title

@@ -11,13 +11,16 @@ that copy start with the application::
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any
 
 from flask import Flask, request
 from werkzeug.exceptions import HTTPException
 
 from ._jobs import BASE_ID, ENDED, VO, Jobs, parse
 from ._worker import Pool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["create_app"]
 

@@ -13,7 +13,7 @@ import time
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Callable
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
 from stac_testbed._http import (
@@ -33,7 +33,7 @@ from stac_testbed._http import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     import requests
 

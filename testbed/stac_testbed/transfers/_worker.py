@@ -6,14 +6,14 @@ import fcntl
 import logging
 import threading
 import time
-from typing import TYPE_CHECKING, Callable
+from typing import TYPE_CHECKING
 
 from stac_testbed._http import TransferError, readable
 
 from ._copying import make_copy, remove
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from ._jobs import Jobs, Task
