@@ -87,6 +87,20 @@ class Lake:
             "STAC_API": self.stac_url,
         }
 
+    def run(self, *daemons: str) -> None:
+        """Run some of Rucio's daemons that a lake does not run by itself, once, in this order.
+
+        The others look at once whether what they change gives them work.
+
+        Args:
+            daemons: `undertaker`, `necromancer`, `minos`, `minos-temporary-expiration`
+                or `reaper`.
+
+        Raises:
+            TestbedError: One failed.
+        """
+        processes.run(services.lifecycle(self.layout, daemons), self.layout.logs)
+
     def keep(self) -> None:
         """Let a lake that was started here outlive this process."""
         processes.keep(self.processes)

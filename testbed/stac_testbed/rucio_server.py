@@ -3,6 +3,7 @@
     RUCIO_CONFIG=…/etc/server.cfg gunicorn "stac_testbed.rucio_server:create_app()"
     RUCIO_CONFIG=…/etc/server.cfg python -m stac_testbed.rucio_server database
     RUCIO_CONFIG=…/etc/server.cfg python -m stac_testbed.rucio_server daemons
+    RUCIO_CONFIG=…/etc/server.cfg python -m stac_testbed.rucio_server undertaker reaper
 
 The daemons are threads of one process, which spares the lake the imports and the memory of ten.
 Each is called as its `rucio-… --run-once` command would call it, again and again, without the
@@ -11,7 +12,7 @@ leaves a transfer that is under way alone for ten minutes.)
 
 Nothing needs to be done soon after nothing has changed for a while: server and daemons write
 down, in the file that `CHANGES` names, that they have changed the database, and the daemons
-run seldom until they have.
+run seldom until they have. What deletes and what judges replicas runs when it is asked for, once.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.pool import Pool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from flask import Flask
 
@@ -95,12 +96,54 @@ def daemons() -> dict[str, Callable[[], None]]:
     }
 
 
-def run_daemons() -> None:
-    """Run all daemons until the process is told to stop."""
+def lifecycle_daemons() -> dict[str, Callable[[], None]]:
+    """Return one run of each daemon that runs only when it is asked for, by its command's name."""
+    from rucio.daemons.badreplicas import minos, minos_temporary_expiration, necromancer
+    from rucio.daemons.common import run_daemon
+    from rucio.daemons.reaper import reaper
+    from rucio.daemons.undertaker import undertaker
+    from rucio.rse.protocols import webdav
+
+    # Rucio's WebDAV wants the name of a proxy certificate, which it does not read for http://; and
+    # takes only https:// for the beginning of a URL: it would delete /rucio/http://….
+    os.environ.setdefault("X509_USER_PROXY", os.devnull)
+    of_path = webdav.Default.path2pfn
+    webdav.Default.path2pfn = lambda protocol, path: (
+        path if path.startswith("http://") else of_path(protocol, path)
+    )
+    for module in (minos, minos_temporary_expiration, necromancer):
+        # They have no option for not waiting for other instances of themselves.
+        module.run_daemon = lambda **options: run_daemon(**{**options, "partition_wait_time": 0})
+    deletion = {"rses": (), "include_rses": None, "exclude_rses": None}
+    return {
+        "undertaker": functools.partial(undertaker.undertaker, once=True),
+        "necromancer": functools.partial(necromancer.necromancer, bulk=1000, once=True),
+        "minos": functools.partial(minos.minos, once=True),
+        "minos-temporary-expiration": functools.partial(
+            minos_temporary_expiration.minos_tu_expiration, once=True
+        ),
+        "reaper": functools.partial(reaper.reaper, once=True, chunk_size=1000, **deletion),
+    }
+
+
+def run_once(names: Iterable[str]) -> None:
+    """Run daemons that run only when they are asked for, in this order."""
+    _prepare_daemons()
+    found = lifecycle_daemons()
+    for name in names:
+        found[name]()
+
+
+def _prepare_daemons() -> None:
     _prepare()
     from rucio.common.logging import setup_logging
 
     setup_logging(process_name="stac-testbed-daemons")
+
+
+def run_daemons() -> None:
+    """Run all daemons until the process is told to stop."""
+    _prepare_daemons()
     stopping = threading.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, lambda *_: stopping.set())
@@ -237,4 +280,9 @@ class _Connection(sqlite3.Connection):
 
 
 if __name__ == "__main__":
-    {"database": make_database, "daemons": run_daemons}[sys.argv[1]]()
+    if sys.argv[1:] == ["database"]:
+        make_database()
+    elif sys.argv[1:] == ["daemons"]:
+        run_daemons()
+    else:
+        run_once(sys.argv[1:])

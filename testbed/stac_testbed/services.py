@@ -58,6 +58,11 @@ def rucio_daemons(layout: Layout) -> Service:
     return Service("rucio-daemons", (*_RUCIO_PROGRAM, "daemons"), None, _rucio_environment(layout))
 
 
+def lifecycle(layout: Layout, daemons: Sequence[str]) -> Service:
+    """Return a run of daemons that only run when they are asked for; then it ends."""
+    return Service("lifecycle", (*_RUCIO_PROGRAM, *daemons), None, _rucio_environment(layout))
+
+
 def stac(layout: Layout) -> Service:
     """Return the STAC API, which needs the catalogue's files."""
     command = stac_api_command(layout.items_file, layout.collection_files, layout.ports["stac-api"])
