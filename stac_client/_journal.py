@@ -6,29 +6,30 @@ import hashlib
 import json
 import secrets
 import sqlite3
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from stac_client._items import id_text
 from stac_client.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from typing_extensions import Self
 
-
-_FORMAT = 1
+_FORMAT = 2
 _TABLES = """
-PRAGMA journal_mode=WAL;
 CREATE TABLE IF NOT EXISTS purpose (format INTEGER, text TEXT PRIMARY KEY);
-CREATE TABLE IF NOT EXISTS items (item BLOB PRIMARY KEY, version BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS items (
+    item BLOB PRIMARY KEY, version BLOB NOT NULL, files INTEGER NOT NULL
+) WITHOUT ROWID;
 """
 _DIGEST_BYTES = 16
+_LOCKED_S = 20.0
 
 
 class Entry(NamedTuple):
-    """A version of an item; small, however large the item is."""
+    """A version of an item, and what was to be done with it; small, however large the item is."""
 
     collection: str
     item: str
@@ -37,21 +38,25 @@ class Entry(NamedTuple):
 
 
 def registration_purpose(rse: str, host: str) -> str:
-    """The purpose of the journal of a registration at an RSE of the Rucio server at a host."""
+    """Return the purpose of the journal of a registration at an RSE of the Rucio at a host."""
     return f"registration at {rse} of {host}"
 
 
-def entry_of(item: Mapping[str, Any]) -> Entry:
-    """The entry of an item as it is now."""
-    collection, item_id = item.get("collection"), item.get("id")
+def entry_of(item: Mapping[str, Any], ids: tuple[str, str] = ("", ""), *wanted: object) -> Entry:
+    """Return the entry of an item as it is now.
+
+    Args:
+        item: The item.
+        ids: Its collection and its own id, as outcomes have them.
+        wanted: What is to be done with it, by its `repr`. Another wish is another version.
+    """
     properties = item.get("properties")
     updated = properties.get("updated") if isinstance(properties, dict) else None
     return Entry(
-        id_text(collection),
-        id_text(item_id),
-        identity=_digest([collection, item_id]),
+        *ids,
+        identity=_digest([item.get("collection"), item.get("id"), ids]),
         # Not only `updated`, which many catalogues lack.
-        version=_digest([updated, item.get("assets")]),
+        version=_digest([updated, item.get("assets"), wanted]),
     )
 
 
@@ -67,34 +72,65 @@ class Journal:
     def __init__(self, path: Path, purpose: str) -> None:
         """Open a journal, or begin one; another purpose needs another file.
 
+        What an older format holds is forgotten: it is looked at once more.
+
         Raises:
-            ConfigurationError: The file is no journal, or one for another purpose.
+            ConfigurationError: The file cannot be used as a journal, is of another purpose, or
+                was written by a newer release.
         """
+        self._path = path
+        with self._errors():
+            self._database = sqlite3.connect(path, isolation_level=None, timeout=_LOCKED_S)
         try:
-            self._database = sqlite3.connect(path, isolation_level=None)
-            self._database.executescript(_TABLES)
-            known = self._database.execute("SELECT format, text FROM purpose").fetchall()
-            if not known:
-                self._database.execute("INSERT INTO purpose VALUES (?, ?)", (_FORMAT, purpose))
-        except sqlite3.Error as error:
-            raise ConfigurationError(f"{path} cannot be used as a journal: {error}") from error
-        if known and known != [(_FORMAT, purpose)]:
+            self._open(purpose)
+        except BaseException:
             self.close()
-            raise ConfigurationError(
-                f"{path} is the journal of {known[0][1]}; give {purpose} one of its own"
+            raise
+
+    def _open(self, purpose: str) -> None:
+        with self._errors():
+            tables = {name for (name,) in self._database.execute("SELECT name FROM sqlite_master")}
+            if tables and "purpose" not in tables:
+                raise sqlite3.DatabaseError("it is a database of something else")
+            self._database.execute("PRAGMA journal_mode=WAL")
+            self._database.execute("BEGIN IMMEDIATE")  # others may open it at the same time
+            known = [
+                *(self._database.execute("SELECT format, text FROM purpose") if tables else ())
+            ]
+            if known and known[0][1] != purpose:
+                raise ConfigurationError(
+                    f"{self._path} is the journal of {known[0][1]}; give {purpose} one of its own"
+                )
+            if known and not isinstance(known[0][0], int):
+                raise sqlite3.DatabaseError("it names no format")
+            if known and known[0][0] > _FORMAT:
+                raise ConfigurationError(
+                    f"{self._path} was written by a newer release of stac-rucio (format "
+                    f"{known[0][0]}, here {_FORMAT}); use that one, or another journal"
+                )
+            if known and known[0][0] < _FORMAT:
+                self._database.execute("DROP TABLE IF EXISTS items")
+            for statement in _TABLES.split(";"):
+                self._database.execute(statement)
+            self._database.execute(
+                "INSERT OR REPLACE INTO purpose VALUES (?, ?)", (_FORMAT, purpose)
             )
+            self._database.execute("COMMIT")
 
-    def has(self, entry: Entry) -> bool:
-        """Return whether this very version of an item has been dealt with."""
-        found = self._database.execute("SELECT version FROM items WHERE item = ?", entry[2:3])
-        return bool(found.fetchone() == (entry.version,))
+    def files_of(self, entry: Entry) -> int | None:
+        """Return how many files this very version of an item has in Rucio; None of another."""
+        with self._errors():
+            found = self._database.execute(
+                "SELECT version, files FROM items WHERE item = ?", (entry.identity,)
+            ).fetchone()
+        return found[1] if found and found[0] == entry.version else None
 
-    def add(self, entries: Iterable[Entry]) -> None:
-        """Write down that items have been dealt with: all of them, or none if it fails."""
-        rows = [(entry.identity, entry.version) for entry in entries]
-        self._database.execute("BEGIN IMMEDIATE")
-        with self._database:
-            self._database.executemany("INSERT OR REPLACE INTO items VALUES (?, ?)", rows)
+    def add(self, entries: Iterable[tuple[Entry, int]]) -> None:
+        """Write down items that have been dealt with and their files: all, or none if it fails."""
+        rows = [(entry.identity, entry.version, files) for entry, files in entries]
+        with self._errors(), self._database:
+            self._database.execute("BEGIN IMMEDIATE")
+            self._database.executemany("INSERT OR REPLACE INTO items VALUES (?, ?, ?)", rows)
 
     def close(self) -> None:
         """Close it."""
@@ -106,10 +142,22 @@ class Journal:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise ConfigurationError(
+                f"{self._path} cannot be used as a journal: {error}",
+                hint="another process may be writing it; try again later"
+                if "locked" in str(error)
+                else "give another file: without its journal a sync recognises what Rucio has",
+            ) from error
+
 
 def _digest(value: object) -> bytes:
     try:
-        text = json.dumps(value, sort_keys=True, default=str, ensure_ascii=True)
+        text = json.dumps(value, sort_keys=True, default=repr, ensure_ascii=True)
     except RecursionError:  # nested too deeply to be compared: it is looked at each time
         return secrets.token_bytes(_DIGEST_BYTES)
     return hashlib.blake2b(text.encode(), digest_size=_DIGEST_BYTES).digest()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections import Counter
 from concurrent.futures import FIRST_COMPLETED
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import chain, islice
+from itertools import chain, compress, islice
 from operator import methodcaller
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,7 +21,7 @@ from rucio.common.exception import (
 from stac_client._assets import registrable, select_assets
 from stac_client._items import iter_items
 from stac_client._journal import entry_of
-from stac_client._lookup import lookups, threads
+from stac_client._lookup import Probe, lookups, threads
 from stac_client._results import Outcome, State, Tally
 from stac_client._rucio import REQUEST_DIDS, batched, grouped
 from stac_client._selection import missing, named_keys
@@ -38,12 +39,13 @@ if TYPE_CHECKING:
     from stac_client._assets import Asset
     from stac_client._items import ItemDict, ItemsLike
     from stac_client._journal import Entry, Journal
-    from stac_client._lookup import Lookups, Probe
+    from stac_client._lookup import Lookups
     from stac_client._results import FileTally, Progress
     from stac_client._rucio import Rucio, RucioFile
     from stac_client._selection import AssetSelection
 
     Registered = tuple[list[Entry], list[Outcome]]
+    _Group = list[tuple[ItemDict, list[Asset | Outcome]]]
     _Select = Callable[[ItemDict], Iterator[Asset | Outcome]]
 
 FoundT = TypeVar("FoundT")
@@ -57,7 +59,7 @@ class MetadataWarning(UserWarning):
 
 
 def sync(items: ItemsLike, journal: Journal, registrar: Registrar) -> Iterator[Outcome]:
-    """Register the assets of items that the journal does not have yet, in their version of now.
+    """Register the assets of items that the journal does not have yet, as they are meant now.
 
     An item is written down when none of its assets has failed.
 
@@ -65,15 +67,17 @@ def sync(items: ItemsLike, journal: Journal, registrar: Registrar) -> Iterator[O
         StacRucioError: As `Registrar.register`. What was done by then is in the
             journal.
     """
-    new = (item for item in iter_items(items) if not journal.has(entry_of(item)))
-    for entries, outcomes in registrar.register(new):
+    for entries, outcomes in registrar.register(items, journal):
         yield from outcomes
-        failed = {
-            (outcome.collection, outcome.item)
-            for outcome in outcomes
-            if outcome.state is State.FAILED
-        }
-        journal.add(entry for entry in entries if (entry.collection, entry.item) not in failed)
+        states: dict[tuple[str, str], Counter[State]] = {}
+        for outcome in outcomes:
+            states.setdefault((outcome.collection, outcome.item), Counter())[outcome.state] += 1
+        ended = ((entry, states.get(entry[:2], Counter[State]())) for entry in entries)
+        journal.add(
+            (entry, counts[State.REGISTERED] + counts[State.ALREADY_THERE])
+            for entry, counts in ended
+            if not counts[State.FAILED]
+        )
 
 
 def deregister(
@@ -178,6 +182,8 @@ class Registrar:
     """Called in the thread that asks for outcomes."""
 
     def __post_init__(self) -> None:
+        # `metadata` may change meanwhile.
+        self._wanted = (Probe(self.probe).value, self.containers, self.metadata)
         self._tally = Tally(self.on_progress or (lambda _: None))
         self._under_way: dict[Future[list[Outcome]], _Batch] = {}
         self._filled: set[DID] = set()
@@ -185,13 +191,14 @@ class Registrar:
         self._problem: str | None = None
         """Why metadata could not be written, the first time."""
 
-    def register(self, items: ItemsLike) -> Iterator[Registered]:
+    def register(self, items: ItemsLike, journal: Journal | None = None) -> Iterator[Registered]:
         """Register the assets of items and attach them to their items' datasets.
 
         Items are read as they are needed, while those before them are on their way.
 
         Args:
             items: The items.
+            journal: Of the items that have been dealt with, which are passed over.
 
         Yields:
             Some items and the outcomes of their selected assets, as they come to an end.
@@ -204,11 +211,10 @@ class Registrar:
         first = [*islice(reading, 1)]
         if not first:
             return
-        select = selector(self.rucio, "registering", self.rse, self.assets, self.scope)
         # What is left in the middle gives its look-ups up first: batches wait for them.
         with threads(_BATCHES) as (executor, _), lookups(self.probe) as looking_up:
             try:
-                for batch in self._batches(chain(first, reading), select):
+                for batch in self._batches(chain(first, reading), journal):
                     yield from self._ended()
                     while not self._takes(batch):
                         self._tally.wait(self._under_way, FIRST_COMPLETED)
@@ -223,16 +229,53 @@ class Registrar:
         if self._problem is not None:
             warnings.warn(f"no metadata: {self._problem}", MetadataWarning, stacklevel=2)
 
-    def _batches(self, items: Iterable[ItemDict], select: _Select) -> Iterator[_Batch]:
+    def _batches(self, items: Iterable[ItemDict], journal: Journal | None) -> Iterator[_Batch]:
         unseen = named_keys(self.assets)
-        for group in item_batches(items, select):
+        for group in item_batches(items, self._selector("registering")):
             unseen.difference_update(found.key for _, selected in group for found in selected)
-            yield self._batch(group)
+            entries, new = self._new(group, journal) if journal else ([], group)
+            if new:
+                yield self._batch(entries, new)
         if unseen:
             yield _Batch(outcomes=missing(unseen))
 
-    def _batch(self, group: list[tuple[ItemDict, list[Asset | Outcome]]]) -> _Batch:
-        batch = _Batch(entries=[entry_of(item) for item, _ in group])
+    def new(self, items: ItemsLike, journal: Journal) -> Iterator[ItemDict]:
+        """Yield the items that are not passed over, without writing anything.
+
+        Raises:
+            StacRucioError: As `register`.
+        """
+        for group in item_batches(iter_items(items), self._selector("planning a registration")):
+            yield from (item for item, _ in self._new(group, journal)[1])
+
+    def _selector(self, doing: str) -> _Select:
+        return selector(self.rucio, doing, self.rse, self.assets, self.scope)
+
+    def _new(self, group: _Group, journal: Journal) -> tuple[list[Entry], _Group]:
+        """Leave out the items that the journal has, and whose files are still at the RSE."""
+        entries, known = [], []
+        for item, selected in group:
+            ids = (selected[0].collection, selected[0].item) if selected else ("", "")
+            metadata = item_metadata(item) if self.metadata else None
+            entries.append(entry_of(item, ids, self._wanted, metadata, *selected))
+            known.append(journal.files_of(entries[-1]))
+        there = held(
+            self.rucio.files(
+                found.did
+                for (_, selected), count in zip(group, known, strict=True)
+                for found in (selected if count else ())
+                if found.did is not None
+            ),
+            self.rse,
+        )
+        new = [
+            count is None or count > len(there.intersection(found.did for found in selected))
+            for (_, selected), count in zip(group, known, strict=True)
+        ]
+        return [*compress(entries, new)], [*compress(group, new)]
+
+    def _batch(self, entries: list[Entry], group: _Group) -> _Batch:
+        batch = _Batch(entries)
         for item, selected in group:
             for asset in kept(selected, batch.outcomes.append):
                 if asset.did in batch.assets:

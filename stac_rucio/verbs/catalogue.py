@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -17,11 +18,12 @@ from stac_rucio.options import option, verb
 from stac_rucio.output import explain, follow, reading, write_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from stac_client import Outcome
     from stac_client._assets import Asset
     from stac_client._items import ItemDict
+    from stac_client._registration import Registrar
     from stac_client._rucio import RucioFile
     from stac_client._selection import AssetSelection
     from stac_rucio.options import Connection, Consent, ItemSource
@@ -129,7 +131,11 @@ def sync(
     """
     path = Path(journal) if journal else default_journal(items, rse, assets, rucio)
     if dry_run:
-        _show_plan(items, rse, assets, rucio, output, path if path.exists() else None)
+        from stac_client._registration import Registrar
+
+        meant = Registrar(rucio.session, rse, assets, rucio.scope, **registration)
+        new = partial(_not_done, journal=path, registrar=meant)
+        _show_plan(items, rse, assets, rucio, output, new if path.exists() else None)
         return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -226,15 +232,12 @@ def _register(
     follow("registering", items, work, output)
 
 
-def _not_done(
-    items: Iterable[ItemDict], journal: Path, rse: str, rucio: Connection
-) -> Iterator[ItemDict]:
-    from stac_client._journal import Journal, entry_of, registration_purpose
+def _not_done(items: Iterable[ItemDict], journal: Path, registrar: Registrar) -> Iterator[ItemDict]:
+    from stac_client._journal import Journal, registration_purpose
 
-    with Journal(journal, registration_purpose(rse, rucio.session.host)) as opened:
-        for item in items:
-            if not opened.has(entry_of(item)):
-                yield item
+    purpose = registration_purpose(registrar.rse, registrar.rucio.host)
+    with Journal(journal, purpose) as opened:
+        yield from registrar.new(items, opened)
 
 
 def _show_plan(  # noqa: PLR0917 - as many things make a plan
@@ -243,11 +246,10 @@ def _show_plan(  # noqa: PLR0917 - as many things make a plan
     assets: AssetSelection,
     rucio: Connection,
     output: Output,
-    journal: Path | None = None,
+    new: Callable[[Reading], Iterable[ItemDict]] | None = None,
 ) -> None:
     with reading("planning", items) as found:
-        new = found if journal is None else _not_done(found, journal, rse, rucio)
-        plan = rucio.stac.plan(new, rse, assets=assets)
+        plan = rucio.stac.plan(new(found) if new else found, rse, assets=assets)
     if output.as_json:
         write_json(vars(plan))
         return

@@ -159,6 +159,23 @@ def test_sync_takes_only_what_is_new(
     assert [row[1] for row in rows(run(*sync))] == ["item-2"]
 
 
+def test_a_sync_that_looks_further_does_the_rest(
+    run: Callable[..., Result],
+    items_file: Callable[[list[Any]], str],
+    collection: str,
+    stac_lake: Lake,
+) -> None:
+    """What was skipped as its size was not known is looked up with the same journal."""
+    url = f"{stac_lake.layout.url('origin-a')}/alpine-optical/aletsch-20250611/red.tif"
+    file = items_file([make_item(collection, assets={"a": {"href": url}})])
+    sync = ("sync", file, "--rse", "STAC")
+    assert [row[3] for row in rows(run(*sync, "--probe", "item"))] == ["skipped"]
+    assert ["files", "1"] in rows(run(*sync, "--dry-run"))
+    assert [row[3] for row in rows(run(*sync))] == ["registered"]
+    assert ["files", "0"] in rows(run(*sync, "--dry-run"))
+    assert run(*sync).stdout == ""
+
+
 def test_another_selection_has_another_journal(
     run: Callable[..., Result], items_file: Callable[[list[Any]], str], collection: str
 ) -> None:

@@ -93,7 +93,7 @@ def journal_files(made: Material) -> None:
         if made.random() < 0.5:
             path.write_bytes(made.bytes())
         with Journal(path, "test") as journal:
-            journal.add([entry_of(made.item())])
+            journal.add([(entry_of(made.item()), 1)])
 
 
 @target(6_000)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -159,13 +160,13 @@ def test_items_from_files(client: StacClient, collection: str, tmp_path: Path) -
 def test_sync_is_incremental(
     client: StacClient, collection: str, requests_sent: Requests, tmp_path: Path
 ) -> None:
-    """What the journal has costs no request to Rucio; what is new or changed is registered."""
+    """Of what the journal has, Rucio is asked whether it is there; the rest is registered."""
     journal = tmp_path / "journal"
     items = many_items(collection, 4, 2)
     assert len(list(client.sync(items, "STAC", journal))) == 8
     requests_sent.sent.clear()
     assert list(client.sync(items, "STAC", journal)) == []
-    assert requests_sent.sent == []
+    assert [request.split("/")[1] for request in requests_sent.sent] == ["rses", "replicas"]
     items += [item | {"id": f"new-{item['id']}"} for item in items[:1]]
     items[1]["assets"]["band-9"] = make_asset("https://data.example.org/9.tif")
     outcomes = list(client.sync(items, "STAC", journal))
@@ -173,6 +174,47 @@ def test_sync_is_incremental(
         sorted(outcome.state.value for outcome in outcomes)
         == ["already there"] * 2 + ["registered"] * 3
     )
+
+
+def test_a_journal_knows_what_it_was_for(
+    client: StacClient, rucio: Client, collection: str, tmp_path: Path
+) -> None:
+    """Another purpose is other work, whatever the same journal has of the same items."""
+    journal = tmp_path / "journal"
+    items = many_items(collection, 2, 2)
+    for item in items:
+        del item["assets"]["band-1"]["file:size"]
+    rucio.add_scope("root", f"{collection}-fixed")
+    fixed = StacClient(rucio, scope=f"{collection}-fixed")
+
+    def states(stac: StacClient = client, **options: Any) -> dict[str, int]:
+        return Counter(str(one.state.value) for one in stac.sync(items, "STAC", journal, **options))
+
+    assert states(assets=["band-0"]) == {"registered": 2}
+    assert states(assets=["band-0"]) == {}
+    assert states(assets=by_role("data"), probe="item") == {"already there": 2, "skipped": 2}
+    assert states(probe="item") == {}  # the same assets
+    assert states() == {"already there": 2, "failed": 2}  # no origin says their size
+    assert states(fixed, probe="item") == {"registered": 2, "skipped": 2}
+    assert states(fixed, probe="item", containers=True) == {"already there": 2, "skipped": 2}
+    container = rucio.list_content(f"{collection}-fixed", f"/{collection}")
+    assert len([*container]) == 2
+
+
+def test_what_was_deregistered_is_registered_again(stac_lake: Lake, tmp_path: Path) -> None:
+    """A journal is believed as far as Rucio still has what it says."""
+    stac_lake.client().add_scope("registrar", "sync-deregistered")
+    client = StacClient(stac_lake.client("registrar"))
+    journal = tmp_path / "journal"
+    items = many_items("sync-deregistered", 3, 2)
+    assert len(list(client.sync(items, "STAC", journal))) == 6
+    client.delete_replicas(items[1], "STAC", assets="band-0").raise_for_failed()
+    outcomes = list(client.sync(items, "STAC", journal))
+    assert {(one.item, one.key, one.state) for one in outcomes} == {
+        ("item-1", "band-0", State.REGISTERED),
+        ("item-1", "band-1", State.ALREADY_THERE),
+    }
+    assert list(client.sync(items, "STAC", journal)) == []
 
 
 def test_sync_tries_again_what_failed(client: StacClient, rucio: Client, tmp_path: Path) -> None:
@@ -196,7 +238,8 @@ def test_a_journal_serves_one_purpose(client: StacClient, collection: str, tmp_p
 
 
 _SYNC = """
-import json, sys
+import sys
+from pathlib import Path
 from stac_client import StacClient
 from stac_testbed import load
 folder, items, journal = map(Path, sys.argv[1:])
@@ -229,7 +272,7 @@ def test_sync_survives_kill_9(
         for entry in rucio.list_content(collection, f"/{collection}/item-{number}")
     ]
     assert len(attached) == len(set(attached)) == 60
-    assert list(client.sync(path, "STAC", tmp_path / "journal")) == []
+    assert list(client.sync(path, "STAC", tmp_path / "journal", probe="item")) == []
 
 
 def test_status_names_what_is_stuck(stac_lake: Lake, client: StacClient, collection: str) -> None:
