@@ -35,6 +35,8 @@ ORIGINAL = "original"
 LOCAL = "local"
 """`alternate:name` of a file beside its item; no RSE has a name in lower case."""
 
+LOCAL_PATH = "file:local_path"
+
 _LOCATION_FIELDS = ("storage:", "auth:")
 """Prefixes of fields that say where an href leads and who may go there, not what is there."""
 _FILE = "https://stac-extensions.github.io/file/v2.1.0/schema.json"
@@ -277,6 +279,36 @@ def restore_original_href(
     return {**restored, "alternate": others} if others else restored
 
 
+def catalogue_href(fields: Mapping[str, Any], source_rse: str | None = None) -> str | None:
+    """Return what the catalogue has for an asset's href, whatever its scheme: names go by it.
+
+    Where a modifier has put a replica in its place, it is the alternate `original`, or that
+    of the source RSE, unless the catalogue has that URL among its own alternates: then another
+    was the asset's own, and the replica ends as that did.
+    """
+    href = fields.get("href")
+    hrefs = _hrefs(fields["alternate"]) if fields.get(NAME) and "alternate" in fields else {}
+    if hrefs and isinstance(href, str):
+        registered = hrefs.get(str(source_rse), href)
+        others = [each for key, each in hrefs.items() if key != source_rse]
+        own = registered if fields[NAME] != source_rse and registered not in others else href
+        href = hrefs.get(ORIGINAL, own)
+    return href if isinstance(href, str) else None
+
+
+def name_in_rucio(item: Mapping[str, Any], key: str, source_rse: str | None = None) -> str:
+    """Return the name of an asset's file in Rucio.
+
+    Raises:
+        ValueError: An id or the key is empty.
+    """
+    assets = item["assets"]
+    fields = assets[key]
+    href = catalogue_href(fields, source_rse)
+    local_path = fields.get(LOCAL_PATH)
+    return asset_name(item["collection"], item["id"], key, href, assets, local_path)
+
+
 def is_http(href: object) -> bool:
     """Return whether an href is a URL that a source RSE can hold."""
     return isinstance(href, str) and href.startswith(("http://", "https://"))
@@ -352,15 +384,15 @@ def find_assets(items: Iterable[ItemView], scope: str | None) -> Iterator[AssetV
 def _names(item: ItemView, key: str) -> Iterable[str]:
     """The names that an asset may have.
 
-    Its suffix is that of the catalogue's URL, which `prefer` may have moved to
+    Its suffix is that of the catalogue's href, which `prefer` may have moved to
     the alternates.
     """
     asset = item.assets[key]
     hrefs = [asset["href"]]
     if "alternate" in asset:
-        hrefs += _hrefs(asset["alternate"]).values()
-    collection, item_id = str(item.collection), str(item.id)
-    return dict.fromkeys(asset_name(collection, item_id, key, href, item.keys) for href in hrefs)
+        hrefs = [catalogue_href(asset), *hrefs, *_hrefs(asset["alternate"]).values()]
+    ids, local_path = (str(item.collection), str(item.id)), asset.get(LOCAL_PATH)
+    return dict.fromkeys(asset_name(*ids, key, href, item.keys, local_path) for href in hrefs)
 
 
 def make_edits(

@@ -8,13 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from stac_client._alternates import is_http, restore_original_href
+from stac_client._alternates import is_http, name_in_rucio, restore_original_href
 from stac_client._checksums import Checksums, checksums_of
 from stac_client._items import id_text, iter_items
 from stac_client._results import Outcome, State
 from stac_client._selection import named_keys, unwanted_by_default
 from stac_policy.http import MOST_BYTES
-from stac_policy.naming import DID, asset_name, collection_scope, item_name
+from stac_policy.naming import DID, collection_scope, item_name
 from stac_policy.urls import absolute, link_href, refusal
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def select_assets(
         selected = selection(key, asset) if callable(selection) else key in keys
         if selection is not None and not selected:
             continue
-        found = unwanted.get(key) or _asset(item, assets, key, dataset)
+        found = unwanted.get(key) or _asset(item, assets, key, dataset, source_rse)
         yield Outcome(*ids, key, State.SKIPPED, found) if isinstance(found, str) else found
 
 
@@ -102,7 +102,11 @@ def registrable(
 
 
 def _asset(
-    item: ItemDict, assets: Mapping[str, Mapping[str, Any]], key: str, dataset: DID | str
+    item: ItemDict,
+    assets: Mapping[str, Mapping[str, Any]],
+    key: str,
+    dataset: DID | str,
+    source_rse: str | None,
 ) -> Asset | str:
     """An asset that can be registered, or why it cannot."""
     if isinstance(dataset, str):
@@ -122,7 +126,7 @@ def _asset(
         collection=collection,
         item=item_id,
         key=key,
-        did=DID(dataset.scope, asset_name(collection, item_id, key, href, assets)),
+        did=DID(dataset.scope, name_in_rucio(item, key, source_rse)),
         dataset=dataset,
         url=url,
         media_type=media_type if isinstance(media_type, str) else "",

@@ -24,7 +24,7 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 from stac_client._assets import Asset, select_assets
 from stac_client._checksums import Checksums, Digester, multihash_of_md5
 from stac_client._items import iter_items
-from stac_client._local_catalogue import LocalCatalogue, as_registered, place
+from stac_client._local_catalogue import LocalCatalogue, place
 from stac_client._lookup import threads
 from stac_client._registration import item_batches
 from stac_client._results import DownloadOutcome, Downloads, State, Tally
@@ -80,7 +80,7 @@ def download(
                 run = _Run(
                     rucio, folder, sources, absent, catalogue, tally, session, executor, stop
                 )
-                for batch in item_batches(map(as_registered, iter_items(items)), select):
+                for batch in item_batches(iter_items(items), select):
                     unseen -= {found.key for _, selected in batch for found in selected}
                     outcomes += run.download(batch)
         finally:

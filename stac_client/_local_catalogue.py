@@ -23,10 +23,17 @@ import pystac
 from pystac.utils import datetime_to_str, str_to_datetime
 
 from stac_client._alternates import EXTENSION as ALTERNATES
-from stac_client._alternates import LOCAL, NAME, is_http, restore_original_href, with_replicas
+from stac_client._alternates import (
+    LOCAL,
+    NAME,
+    is_http,
+    name_in_rucio,
+    restore_original_href,
+    with_replicas,
+)
 from stac_client._results import State
 from stac_client.errors import ConfigurationError
-from stac_policy.naming import DID, asset_name
+from stac_policy.naming import DID
 from stac_policy.urls import absolute, link_href
 
 if TYPE_CHECKING:
@@ -116,7 +123,7 @@ class LocalCatalogue:
         outcomes: Collection[DownloadOutcome],
         source_rses: Mapping[str, str],
     ) -> None:
-        """Write an item, as `as_registered` returns it, unless all of it was skipped.
+        """Write an item with the URLs it is registered by, unless all of it was skipped.
 
         Its assets that are there, now or since earlier, point to their files; the others keep
         their URLs, and those of `source_rses` stay beside the files.
@@ -125,6 +132,7 @@ class LocalCatalogue:
         if not any(outcome.path or outcome.state is State.FAILED for outcome in outcomes):
             return
         file_name = _file_name(item, name)
+        item = as_registered(item)
         try:
             path = place(self._folder, DID(dataset.scope, f"{dataset.name}/{file_name}"))
             there = _assets_there(path)
@@ -191,12 +199,11 @@ def _new_collection(item: ItemDict) -> dict[str, Any]:
 
 def _file_name(item: ItemDict, part: str) -> str:
     """Return the file name of an item, which none of its assets has: almost always `ITEM.json`."""
-    taken = set()
-    for key in filter(None, item["assets"]):
-        href = _at(item["assets"], key, "href")
-        href = href if isinstance(href, str) else None
-        name = asset_name(item["collection"], item["id"], key, href, item["assets"])
-        taken.add(name.rpartition("/")[2].lower())
+    taken = {
+        name_in_rucio(item, key).rpartition("/")[2].lower()
+        for key, fields in item["assets"].items()
+        if key and isinstance(fields, Mapping)
+    }
     name = f"{part}.json"
     while name.lower() in taken:
         name = f"item-{name}"

@@ -17,6 +17,7 @@ from __future__ import annotations
 import codecs
 import hashlib
 import re
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -103,7 +104,10 @@ def collection_scope(collection: str) -> str:
     """
     scope = escape(collection)
     if "." in scope and scope.lower().startswith(_ACCOUNTS):
-        raise ValueError(f"collection {collection!r} would get an account's scope; give another")
+        raise ValueError(
+            f"collection {collection!r} would get an account's scope, which is never derived; "
+            "give another with scope= (--scope)"
+        )
     if len(scope) <= SCOPE_LENGTH:
         return scope
     return f"{scope[:16]}-{hashlib.sha256(scope.encode()).hexdigest()[:8]}"
@@ -127,25 +131,35 @@ def item_name(collection: str, item: str) -> str:
     return _join(collection, item)
 
 
-def asset_name(
-    collection: str, item: str, key: str, href: str | None, keys: Container[str] = ()
+def asset_name(  # noqa: PLR0917 - as many things make a name
+    collection: str,
+    item: str,
+    key: str,
+    href: str | None,
+    keys: Container[str] = (),
+    local_path: object = None,
 ) -> str:
-    """Return the name of an asset's file.
+    """Return the name of an asset's file, or of its folder.
 
     Args:
         collection: Id of the collection.
         item: Id of the item.
         key: Key of the asset.
-        href: URL or path of the asset; the name takes its suffix (`.tif`, `.tar.gz`)
-            where the key lacks it.
+        href: What the catalogue has for the asset's href, URL or path, relative or not,
+            and not an alternate that is fetched in its place; the name takes its suffix
+            (`.tif`, `.tar.gz`) where the key lacks it.
         keys: Keys of the item's assets. If one of them is this key with the
             suffix, this asset keeps its bare key.
+        local_path: The asset's `file:local_path`, whose suffix is taken where the href
+            has none; what is no text counts as nothing.
 
     Raises:
         ValueError: An id or the key is empty.
     """
-    suffix = _suffix(href) if href and key else ""
-    if suffix:
+    suffix = _suffix(href) if href else ""
+    if not suffix and local_path and isinstance(local_path, str):
+        suffix = _suffix_of_path(local_path)
+    if suffix and key:
         lower_key, lower_suffix = key.lower(), suffix.lower()
         # Or `a.tar` of `x.gz` would meet `a` of `x.tar.gz`.
         splits = lower_suffix in _COMPRESSED and lower_key.endswith(_TAR)
@@ -154,7 +168,13 @@ def asset_name(
     return _join(collection, item, key)
 
 
-def asset_key(name: str, collection: str, item: str, hrefs: Mapping[str, str | None]) -> str | None:
+def asset_key(
+    name: str,
+    collection: str,
+    item: str,
+    hrefs: Mapping[str, str | None],
+    local_paths: Mapping[str, object] = MappingProxyType({}),
+) -> str | None:
     """Return the key of the asset that a name stands for, among an item's assets.
 
     Args:
@@ -162,6 +182,7 @@ def asset_key(name: str, collection: str, item: str, hrefs: Mapping[str, str | N
         collection: Id of the collection.
         item: Id of the item.
         hrefs: The href of each asset of the item, by its key.
+        local_paths: The `file:local_path` of those that have one, by its key.
 
     Returns:
         The key, or None if the name is not that of one of these assets.
@@ -170,7 +191,8 @@ def asset_key(name: str, collection: str, item: str, hrefs: Mapping[str, str | N
         ValueError: An id is empty.
     """
     for key, href in hrefs.items():
-        if key and asset_name(collection, item, key, href, hrefs) == name:
+        named = key and asset_name(collection, item, key, href, hrefs, local_paths.get(key))
+        if named == name:
             return key
     return None
 
@@ -226,10 +248,16 @@ def _is_shortened(part: str, index: int) -> bool:
 
 
 def _suffix(href: str) -> str:
-    """Return the suffix of an href's file name, with its dot, or nothing."""
+    """Return the suffix of an href's file or folder name, with its dot, or nothing."""
     if "?" in href or "#" in href:
         href = href.partition("#")[0].partition("?")[0]
-    folder, _, filename = href.rpartition("/")
+    return _suffix_of_path(href)
+
+
+def _suffix_of_path(path: str) -> str:
+    folder, _, filename = path.rpartition("/")
+    if not filename:  # a folder is the same with and without a slash behind it
+        folder, _, filename = path.rstrip("/").rpartition("/")
     if folder.endswith(":/"):  # https://example.com names no file
         return ""
     return _suffix_of_file(filename)

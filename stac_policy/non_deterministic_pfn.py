@@ -151,7 +151,7 @@ def _catalogued_url(did: DID) -> str:
             f"{redact(api)} cannot be asked, because the name holds a shortened id"
         ) from error
     item = fetch_item(api, collection, item_id, configured)
-    key = asset_key(did.name, collection, item_id, item.hrefs)
+    key = asset_key(did.name, collection, item_id, item.hrefs, item.local_paths)
     where = f"item {item_id!r} of collection {collection!r} at {redact(api)}"
     if key is None:
         raise StacApiError(f"{where} has no asset of this name")

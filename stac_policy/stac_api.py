@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -43,6 +43,9 @@ class Item:
 
     hrefs: Mapping[str, str | None]
     """The href of each asset as the item has it, or None, by the asset's key."""
+
+    local_paths: Mapping[str, str] = field(default_factory=dict)
+    """The `file:local_path` of the assets that have one, which their names may need."""
 
     def url(self, key: str) -> str | None:
         """The absolute URL of an asset, or None if it has no href."""
@@ -128,11 +131,15 @@ def _item(answer: Any, item: str, url: str) -> Item:
         raise http.FetchError("the answer is not a STAC item")
     if answer.get("id") != item:
         raise http.FetchError("the answer is another item")
-    hrefs = {}
+    hrefs: dict[str, str | None] = {}
+    local_paths: dict[str, str] = {}
     for key, asset in answer["assets"].items():
-        href = asset.get("href") if isinstance(asset, dict) else None
+        fields = asset if isinstance(asset, dict) else {}
+        href, local_path = fields.get("href"), fields.get("file:local_path")
         hrefs[key] = href if isinstance(href, str) and href else None
+        if isinstance(local_path, str):
+            local_paths[key] = local_path
     base_url = url
     with suppress(ValueError):  # it is no URL
         base_url = urljoin(url, link_href(answer))
-    return Item(base_url, hrefs)
+    return Item(base_url, hrefs, local_paths)

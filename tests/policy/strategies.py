@@ -31,11 +31,20 @@ hrefs = st.none() | st.sampled_from(
         "s3://b/x.tif",
         "./x",
         "B04.tif",
+        "https://h/x.zarr/",
+        "https://h/B04.tif//?a.b/",
+        "https://h/x.zip!/B04.tif",
+        "/vsizip/x.zip/B04.tar.gz",
     ]
+)
+local_paths = st.none() | st.sampled_from(
+    ["", "B04.tif", "x/B04.jp2", "x.SAFE/", "x.tar.gz", "x.gz", "x", "x?.tif", 7]
 )
 
 names = st.one_of(
     st.builds(collection_name, ids),
     st.builds(item_name, ids, ids),
-    st.builds(asset_name, ids, ids, ids | keys, hrefs | anything),
+    st.builds(
+        asset_name, ids, ids, ids | keys, hrefs | anything, local_path=local_paths | anything
+    ),
 )

@@ -25,7 +25,7 @@ from stac_policy.naming import (
 from tests.catalogues import SCENES
 from tests.items import assets_of
 
-from .strategies import anything, hrefs, ids, keys, names
+from .strategies import anything, hrefs, ids, keys, local_paths, names
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -156,12 +156,12 @@ def test_long_scopes_have_a_digest() -> None:
     assert collection_scope("a" * 26) != "a" * 25
 
 
-@given(ids, ids, ids, hrefs)
+@given(ids, ids, ids, hrefs, local_paths)
 def test_names_are_read_back_offline(
-    collection: Any, item: Any, key: Any, href: str | None
+    collection: Any, item: Any, key: Any, href: str | None, local_path: object
 ) -> None:
     """Unless shortened, a name gives back collection and item, and the key up to a suffix."""
-    name = asset_name(collection, item, key, href)
+    name = asset_name(collection, item, key, href, local_path=local_path)
     parts = split_name(name)
     if "-.H" in name:
         assert len(name) > 246
@@ -172,14 +172,50 @@ def test_names_are_read_back_offline(
     assert re.fullmatch(r"(\.tar)?(\.[A-Za-z0-9]+)?", rest)
 
 
-@given(st.dictionaries(keys | anything, hrefs, max_size=8), ids, ids)
+@given(st.dictionaries(keys | anything, st.tuples(hrefs, local_paths), max_size=8), ids, ids)
 def test_assets_of_an_item_never_meet(assets: dict[Any, Any], collection: Any, item: Any) -> None:
     """All assets of an item have different names, and `asset_key` tells which is which."""
-    named = {key: asset_name(collection, item, key, href, assets) for key, href in assets.items()}
+    named = {
+        key: asset_name(collection, item, key, href, assets, local_path)
+        for key, (href, local_path) in assets.items()
+    }
     assert len(set(named.values())) == len(named)
+    hrefs, paths = ({key: pair[index] for key, pair in assets.items()} for index in (0, 1))
     for key, name in named.items():
-        assert asset_key(name, collection, item, assets) == key
-    assert asset_key(item_name("c", "i"), "c", "i", assets) is None
+        assert asset_key(name, collection, item, hrefs, paths) == key
+    assert asset_key(item_name("c", "i"), "c", "i", hrefs, paths) is None
+
+
+@given(ids, ids, keys | anything, hrefs | anything, local_paths)
+def test_a_slash_behind_a_folder_changes_nothing(
+    collection: Any, item: Any, key: Any, href: Any, local_path: object
+) -> None:
+    """Nor is a name ever one below that of a folder, as members of folders will be."""
+    plain = asset_name(collection, item, key, href, local_path=local_path)
+    if href and "?" not in href and "#" not in href:
+        assert asset_name(collection, item, key, f"{href}/", local_path=local_path) == plain
+    assert plain.count("/") == 3
+
+
+@pytest.mark.parametrize(
+    ("href", "local_path", "name"),
+    [
+        (None, "x.tif", "B04.tif"),
+        ("", "x.tif", "B04.tif"),
+        ("https://h/Products(0c6f1b1e)/$value", "S2A.SAFE/IMG_DATA/B04.jp2", "B04.jp2"),
+        ("https://h/Products(0c6f1b1e)/$value", "S2A.SAFE", "B04.SAFE"),
+        ("https://h/Products(0c6f1b1e)/$value", "S2A.SAFE/", "B04.SAFE"),
+        ("https://h/$value", "x.tar.gz", "B04.tar.gz"),
+        ("https://h/$value", "v20191122", "B04"),
+        ("https://h/$value", "", "B04"),
+        ("https://h/$value", 7, "B04"),
+        ("https://h/$value", ["x.tif"], "B04"),
+        ("https://h/x.tif", "x.jp2", "B04.tif"),
+    ],
+)
+def test_suffixes_of_local_paths(href: str | None, local_path: object, name: str) -> None:
+    """Where the href has no suffix, that of `file:local_path` is taken, of its last part."""
+    assert asset_name("c", "i", "B04", href, local_path=local_path) == f"/c/i/{name}"
 
 
 def test_asset_key_of_foreign_names() -> None:
@@ -403,13 +439,14 @@ def test_split(name: str, parts: tuple[Any, ...]) -> None:
         ("https://h/xtar.gz", "B04.gz"),
         ("https://h/.tar.gz", "B04.gz"),
         ("https://h/S2A_MSIL1C.SAFE", "B04.SAFE"),
+        ("https://h/S2A_MSIL1C.SAFE/", "B04.SAFE"),
+        ("s3://b/x.zarr//", "B04.zarr"),
         ("https://h/x.nc4", "B04.nc4"),
         ("https://h/x." + "a" * 16, "B04." + "a" * 16),
         ("https://h/x." + "1" * 15 + "a", "B04." + "1" * 15 + "a"),
         # Names that have no suffix:
         (None, "B04"),
         ("", "B04"),
-        ("https://h/S2A_MSIL1C.SAFE/", "B04"),
         ("https://h/entry?name=EOPMetadata.xml", "B04"),
         ("https://h/odata/Products(0c6f1b1e)/$value", "B04"),
         ("https://example.com", "B04"),

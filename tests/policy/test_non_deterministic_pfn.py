@@ -14,7 +14,7 @@ from stac_policy.naming import DID, asset_name, collection_scope
 from stac_policy.non_deterministic_pfn import non_deterministic_pfn, original_url
 from stac_policy.stac_api import _cache
 from stac_policy.urls import refusal
-from tests.items import assets_of
+from tests.items import assets_of, make_item
 from tests.origin import redirect, status
 
 from .catalogue import item_json, item_path
@@ -99,6 +99,17 @@ def test_keys_that_meet(api: Origin) -> None:
         f"{TRIED_RSES}; STAC API: asset 'B04.tif' of item 'j' of collection 'c' at {api.url} "
         "has no href"
     )
+
+
+def test_suffixes_of_local_paths(api: Origin) -> None:
+    """An href without a suffix is found by the name that the client gives it."""
+    url = "https://download.example.org/odata/v1/Products(0c6f1b1e)/$value"
+    asset = {"href": url, "file:local_path": "S2A.SAFE/x.zip"}
+    odd = {"href": url + "?odd", "file:local_path": ["x.zip"]}
+    api.add(item_path(), json.dumps(make_item(None, "i", {"a": asset, "odd": odd})).encode())
+    assert original_url(DID("c", "/c/i/a.zip")) == url
+    assert original_url(DID("c", "/c/i/odd")) == url + "?odd"
+    assert "no asset of this name" in error_of("/c/i/a")
 
 
 def test_escaped_ids(api: Origin) -> None:
