@@ -25,6 +25,7 @@ except ModuleNotFoundError as error:
 from stac_client._alternates import EXTENSION as ALTERNATE_ASSETS
 from stac_client._alternates import write_back
 from stac_client._history import History, to_geodataframe
+from stac_client._items import ItemsWarning
 from stac_client._lookup import Probe
 from stac_client._modifier import (
     AlternatesWarning,
@@ -69,6 +70,7 @@ __all__ = [
     "Explanation",
     "History",
     "ItemStatus",
+    "ItemsWarning",
     "MetadataWarning",
     "Modifier",
     "ModifierOptions",

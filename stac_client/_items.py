@@ -8,6 +8,7 @@ import json
 import re
 import tempfile
 import time
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -44,6 +45,11 @@ ItemsLike = (
 """A search, an item collection, a catalogue or collection with its items, a page, the path of
 a file of items (or the URL of a catalogue), a binary stream of them, items as objects or dicts,
 or any iterable of these."""
+
+
+class ItemsWarning(UserWarning):
+    """A STAC API gave fewer items than it says it has found."""
+
 
 _CATALOGUES = ("Catalog", "Collection")
 
@@ -375,11 +381,13 @@ def read_pages(
 ) -> Iterator[dict[str, Any]]:
     """Yield the pages of an API that have anything on them, to the last.
 
+    An `ItemsWarning` says if fewer came than the API has found by its own count.
+
     Raises:
         StacRucioError: A page is none, leads to one that there was already, or does not come.
     """
     seen: set[int] = set()
-    empty = 0
+    empty = came = of_all = 0
     source: Any = url
     while source is not None:
         with stac_errors(url):
@@ -394,10 +402,23 @@ def read_pages(
                 raise pystac.STACError("pages that lead in circles")
             seen.add(following)
             empty = 0 if found else empty + 1
+            came, of_all = came + len(found), matched(page) or of_all
             if empty > _MOST_EMPTY:
                 raise pystac.STACError(f"more than {_MOST_EMPTY:,} empty pages")
         if found:
             yield page
+    if came < of_all:
+        said = f"{_named(url)} gave {came:,} of the {of_all:,} items that it says it has found"
+        warnings.warn(f"{said}; ask again, or in parts", ItemsWarning, stacklevel=2)
+
+
+def matched(page: Mapping[str, Any]) -> int | None:
+    """Return how many items a search has found in all, as far as a page of it says so."""
+    context = page.get("context")
+    count = page.get("numberMatched") or (
+        context.get("matched") if isinstance(context, dict) else None
+    )
+    return count if isinstance(count, int) and not isinstance(count, bool) else None
 
 
 @contextmanager

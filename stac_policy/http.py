@@ -21,14 +21,14 @@ from http import HTTPStatus
 from http.client import HTTPException, HTTPResponse
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import TYPE_CHECKING, Any, TypeVar, Union
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from stac_policy.urls import is_allowed, redact
+from stac_policy.urls import absolute, is_allowed, redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -344,7 +344,7 @@ def _checked(base: str, url: str, allowed_hosts: Iterable[str]) -> str:
     """Return the URL as it is requested, if it leads to an allowed host."""
     # What is checked must be what is requested: parsers disagree about backslashes in a host.
     try:
-        requested = requests.Request("GET", urljoin(base, url)).prepare().url or ""
+        requested = requests.Request("GET", absolute(url, base)).prepare().url or ""
         parts = urlsplit(requested)
         allowed = parts.scheme in {"http", "https"} and is_allowed(parts, allowed_hosts)
     except ValueError:

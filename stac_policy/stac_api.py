@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import quote, urlsplit
 
 from stac_policy import http
 from stac_policy.observability import Reporter, count, observe_s
@@ -141,5 +141,5 @@ def _item(answer: Any, item: str, url: str) -> Item:
             local_paths[key] = local_path
     base_url = url
     with suppress(ValueError):  # it is no URL
-        base_url = urljoin(url, link_href(answer))
+        base_url = urlsplit(absolute(link_href(answer), url)).geturl()
     return Item(base_url, hrefs, local_paths)

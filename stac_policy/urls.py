@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, urljoin, urlsplit
+from urllib.parse import parse_qsl, urljoin, urlsplit, urlunsplit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -114,15 +114,33 @@ def is_allowed(parts: SplitResult, allowed_hosts: Iterable[str]) -> bool:
 
 
 def absolute(href: str, base: str) -> str:
-    """Resolve an href against the URL that it is relative to.
+    """Resolve an href against the URL or path that it is relative to (RFC 3986, 5.2).
 
-    An absolute href stays as it is, byte for byte, where `urljoin` would tidy
-    its path; so does one that is no URL, which `refusal` tells.
+    An absolute href stays as it is, byte for byte, where `urljoin` would tidy its path; so does
+    one that is no URL, which `refusal` tells. Doubled slashes stay too, which are parts of names
+    on object stores, and which `urljoin` makes single ones.
     """
     try:
-        return href if urlsplit(href).scheme else urljoin(base, href)
+        parts, of = urlsplit(href), urlsplit(base)
+        if parts.scheme or not base:
+            return href
+        if parts.netloc or not parts.path:
+            return urljoin(base, href)
     except ValueError:
         return href
+    path = parts.path
+    if not path.startswith("/"):
+        path = of.path.rpartition("/")[0] + "/" * ("/" in of.path or bool(of.netloc)) + path
+    root = "/" * path.startswith("/")
+    kept: list[str] = []
+    for segment in path[len(root) :].split("/"):
+        if segment == "..":
+            del kept[-1:]
+        elif segment != ".":
+            kept.append(segment)
+    if path.endswith(("/.", "/..")):
+        kept.append("")
+    return urlunsplit((of.scheme, of.netloc, root + "/".join(kept), parts.query, parts.fragment))
 
 
 def link_href(item: Mapping[str, Any], rel: str = "self") -> str:

@@ -31,7 +31,9 @@ def _terminate(signum: int, _: FrameType | None) -> None:
 
 
 def _show_warning(message: Warning | str, *_: object) -> None:
-    click.echo(f"Warning: {message}", err=True)
+    from stac_policy.urls import mask
+
+    click.echo(f"Warning: {mask(str(message))}", err=True)
 
 
 if __name__ == "__main__":

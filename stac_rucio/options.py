@@ -485,7 +485,7 @@ class ItemSource:
     def _pages(self) -> Iterator[dict[str, Any]]:
         from pystac import STACError
 
-        from stac_client._items import open_api, stac_errors
+        from stac_client._items import matched, open_api, stac_errors
         from stac_policy.urls import redact
 
         api = str(self.api)
@@ -499,18 +499,10 @@ class ItemSource:
         except Exception as error:  # pystac-client raises all kinds, down to Exception itself
             raise click.UsageError(f"pystac-client cannot search for this: {error}") from error
         for page in pages:
-            self.total = _matched(page, self.search.get("max_items"))
+            self.total = found = matched(page)
+            if found and (most := self.search.get("max_items")):
+                self.total = min(found, most)
             yield page
-
-
-def _matched(page: Mapping[str, Any], max_items: int | None) -> int | None:
-    context = page.get("context")
-    matched = page.get("numberMatched") or (
-        context.get("matched") if isinstance(context, dict) else None
-    )
-    if not isinstance(matched, int):
-        return None
-    return min(matched, max_items) if max_items else matched
 
 
 def _intersects(_: click.Context, __: click.Parameter, value: str | None) -> Any:

@@ -16,7 +16,13 @@ import pytest
 from pystac_client import ItemSearch
 from pystac_client.stac_api_io import StacApiIO
 
-from stac_client import AccessError, ConfigurationError, RequestError, UnreachableError
+from stac_client import (
+    AccessError,
+    ConfigurationError,
+    ItemsWarning,
+    RequestError,
+    UnreachableError,
+)
 from stac_client._assets import select_assets
 from stac_client._items import ApiIO, iter_items
 from stac_client._results import Outcome, State
@@ -56,13 +62,14 @@ def as_stream(value: Any) -> io.BytesIO:
     return io.BytesIO(json.dumps(value).encode())
 
 
-def page(*names: Any, following: Any = None) -> Answer:
+def page(*names: Any, following: Any = None, **fields: Any) -> Answer:
     """An answer with a page of items, and the link to the following one."""
     links = [{"rel": "next", "href": following}] if following else []
     body = {
         "type": "FeatureCollection",
         "features": [make_item("c", name) for name in names],
         "links": links,
+        **fields,
     }
     return as_json(body)
 
@@ -512,6 +519,20 @@ def test_empty_pages(origin: Origin, search: Callable[..., ItemSearch]) -> None:
     assert ids(search()) == ["1", "2", "3", "4"]
     assert ids(search(max_items=3)) == ["1", "2", "3"]
     assert ids(search(modifier=lambda page: page["features"].reverse())) == ["2", "1", "4", "3"]
+
+
+@pytest.mark.parametrize("said", [{"numberMatched": 4}, {"context": {"matched": 4}}])
+def test_fewer_items_than_found(
+    origin: Origin, search: Callable[..., ItemSearch], said: dict[str, Any]
+) -> None:
+    """That the API counts more items than it gives is said, unless no more are wanted."""
+    origin.add("/search", page("1", "2", following=f"{origin.url}/2", **said))
+    origin.add("/2", page("3"))
+    with pytest.warns(ItemsWarning, match=f"STAC API {origin.url}/search gave 3 of the 4 items"):
+        assert ids(search()) == ["1", "2", "3"]
+    with pytest.warns(ItemsWarning, match="gave 3 of the 4 items"):
+        assert ids(search(max_items=4)) == ["1", "2", "3"]
+    assert ids(search(max_items=3)) == ["1", "2", "3"]
 
 
 @pytest.mark.parametrize("names", ["12", ""])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import pytest
 from hypothesis import given
@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from stac_policy.urls import (
     PATH_LENGTH,
+    absolute,
     is_allowed,
     link_href,
     mask,
@@ -393,3 +394,38 @@ def test_long_urls() -> None:
 def test_link_href(item: dict[Any, Any], href: str) -> None:
     """The first link of a relation counts, and a broken item has none."""
     assert link_href(item) == href
+
+
+# What hrefs are relative to.
+
+
+@pytest.mark.parametrize(
+    ("href", "base", "url"),
+    [
+        ("./x.tif", "https://b/a//b/item.json", "https://b/a//b/x.tif"),
+        ("../x.tif", "https://b/a//b/item.json", "https://b/a//x.tif"),
+        ("c//x.tif", "https://b/a/item.json", "https://b/a/c//x.tif"),
+        ("/c//x.tif", "https://b/a/item.json", "https://b/c//x.tif"),
+        ("x.tif?a=//b", "https://b//", "https://b//x.tif?a=//b"),
+        ("./x.tif", "s3://b/a//item.json", "s3://b/a//x.tif"),
+        ("./x.tif", "/data//a/item.json", "/data//a/x.tif"),
+        ("x.tif", "https://b", "https://b/x.tif"),
+        ("../../x.tif", "https://b/item.json", "https://b/x.tif"),
+        ("https://c//./x.tif", "https://b/a/item.json", "https://c//./x.tif"),
+        ("./x.tif", "", "./x.tif"),
+        ("./x.tif", "https://[", "./x.tif"),
+    ],
+)
+def test_relative_hrefs(href: str, base: str, url: str) -> None:
+    """They are resolved as RFC 3986 has it, and doubled slashes stay."""
+    assert absolute(href, base) == url
+
+
+_SEGMENTS = st.lists(st.sampled_from(["a", "b;c", ".", "..", "d.tif"]), min_size=1).map("/".join)
+
+
+@given(_SEGMENTS, _SEGMENTS, st.sampled_from(["", "/"]), st.sampled_from(["", "?a=b/c", "#f"]))
+def test_relative_hrefs_without_doubled_slashes(path: str, of: str, begin: str, end: str) -> None:
+    """Where there are none, it is as everywhere else."""
+    base, href = f"https://b/{of}", f"{begin}{path}{end}"
+    assert absolute(href, base) == urljoin(base, href)
