@@ -360,6 +360,8 @@ class AssetReplicas(NamedTuple):
     """The RSEs whose replicas are written."""
     choice: Choice | None
     """The replica that becomes the href, if any."""
+    difference: str | None = None
+    """Why the file in Rucio is not that of the item; then it has no replicas here."""
 
 
 def find_assets(items: Iterable[ItemView], scope: str | None) -> Iterator[AssetView]:
@@ -388,11 +390,17 @@ def _names(item: ItemView, key: str) -> Iterable[str]:
     the alternates.
     """
     asset = item.assets[key]
-    hrefs = [asset["href"]]
+    hrefs: list[str | None] = [*all_hrefs(asset)]
     if "alternate" in asset:
-        hrefs = [catalogue_href(asset), *hrefs, *_hrefs(asset["alternate"]).values()]
+        hrefs.insert(0, catalogue_href(asset))
     ids, local_path = (str(item.collection), str(item.id)), asset.get(LOCAL_PATH)
     return dict.fromkeys(asset_name(*ids, key, href, item.keys, local_path) for href in hrefs)
+
+
+def all_hrefs(asset: Mapping[str, Any]) -> list[str]:
+    """Return the href of an asset, and those of its alternates."""
+    alternates = _hrefs(asset["alternate"]).values() if "alternate" in asset else ()
+    return [asset["href"], *alternates]
 
 
 def make_edits(
@@ -416,10 +424,11 @@ def _edit(
         here = {rse: storage[rse] for each in found for rse in each.shown}
     schemes, refs = with_schemes(item.properties.get(STORAGE_SCHEMES), here)
     assets = {}
-    for asset, _, replicas, shown, choice in found:
-        chosen = choice.replica if choice else None
-        fields = item.assets[asset.key]
-        assets[asset.key] = with_alternates(fields, replicas, chosen, shown=shown, refs=refs)
+    for each in found:
+        key, chosen = each.asset.key, each.choice.replica if each.choice else None
+        assets[key] = with_alternates(
+            item.assets[key], each.replicas, chosen, shown=each.shown, refs=refs
+        )
 
     def write() -> None:
         for key, fields in assets.items():

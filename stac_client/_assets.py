@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from stac_client._alternates import is_http, name_in_rucio, restore_original_href
-from stac_client._checksums import Checksums, checksums_of
+from stac_client._checksums import Checksums, checksums_of, size_bytes_of
 from stac_client._items import id_text, iter_items
 from stac_client._results import Outcome, State
 from stac_client._selection import named_keys, unwanted_by_default
-from stac_policy.http import MOST_BYTES
 from stac_policy.naming import DID, collection_scope, item_name
 from stac_policy.urls import absolute, link_href, refusal
 
@@ -130,7 +129,7 @@ def _asset(
         dataset=dataset,
         url=url,
         media_type=media_type if isinstance(media_type, str) else "",
-        size_bytes=_size_bytes(fields),
+        size_bytes=size_bytes_of(fields),
         checksums=checksums_of(fields),
     )
 
@@ -159,12 +158,3 @@ def _assets(item: ItemDict, source_rse: str | None) -> dict[str, Mapping[str, An
         else {}
         for key, asset in assets.items()
     }
-
-
-def _size_bytes(asset: Mapping[str, Any]) -> int | None:
-    config = asset.get("rucio:config")
-    seed = config.get("rucio:size") if isinstance(config, dict) else None
-    for size in (asset.get("file:size"), asset.get("rucio:size"), seed):
-        if isinstance(size, int) and not isinstance(size, bool) and 0 <= size <= MOST_BYTES:
-            return size
-    return None

@@ -7,10 +7,12 @@ import hashlib
 import re
 import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from stac_policy.http import MOST_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 _HEX = re.compile("[0-9a-f]+")
 
@@ -129,6 +131,72 @@ def _first_hex(places: Iterable[Mapping[str, Any]], field: str, digits: int) -> 
     values = (place.get(field) for place in places)
     texts = (value.lower() for value in values if isinstance(value, str))
     return next((text for text in texts if len(text) == digits and _HEX.fullmatch(text)), None)
+
+
+def size_bytes_of(asset: Mapping[str, Any]) -> int | None:
+    """Return what a STAC asset says of its size: `file:size`, or `rucio:size`."""
+    config = asset.get("rucio:config")
+    seed = config.get("rucio:size") if isinstance(config, dict) else None
+    for size in (asset.get("file:size"), asset.get("rucio:size"), seed):
+        if isinstance(size, int) and not isinstance(size, bool) and 0 <= size <= MOST_BYTES:
+            return size
+    return None
+
+
+# One file, of which two speak.
+
+
+class Described(Protocol):
+    """What is said of a file's bytes, by an item or by Rucio."""
+
+    @property
+    def size_bytes(self) -> int | None:
+        """Its size, if that is known."""
+
+    @property
+    def checksums(self) -> Checksums:
+        """Its checksums, as far as they are known."""
+
+
+class Description(NamedTuple):
+    """What a STAC asset says of its bytes."""
+
+    size_bytes: int | None
+    checksums: Checksums
+
+    @classmethod
+    def of(cls, asset: Mapping[str, Any]) -> Description:
+        """Return what the fields of an asset say."""
+        return cls(size_bytes_of(asset), checksums_of(asset))
+
+
+def in_common(one: Described, other: Described) -> Iterator[tuple[str, int | str, int | str]]:
+    """Yield what two know of a file: `size` or the name of a checksum, and what each says."""
+    of_one, of_other = one.checksums, other.checksums
+    said: tuple[tuple[str, int | str | None, int | str | None], ...] = (
+        ("size", one.size_bytes, other.size_bytes),
+        ("adler32", of_one.adler32, of_other.adler32),
+        ("md5", of_one.md5, of_other.md5),
+    )
+    for name, of_first, of_second in said:
+        if of_first is not None and of_second is not None:
+            yield name, of_first, of_second
+    hashes = of_one.multihash or "", of_other.multihash or ""
+    if hashes[0] and _kind(hashes[0]) == _kind(hashes[1]):
+        yield "checksum", *hashes
+
+
+def _kind(multihash: str) -> tuple[str, int]:
+    """What only multihashes by the same function share."""
+    return multihash[:4], len(multihash)
+
+
+def is_same(one: Described, other: Described) -> bool | None:
+    """Return whether two speak of the same bytes; None where what they know does not tell."""
+    known = [(name, of_one == of_other) for name, of_one, of_other in in_common(one, other)]
+    if not all(alike for _, alike in known):
+        return False
+    return True if any(name != "size" for name, _ in known) else None
 
 
 # What a stream has.

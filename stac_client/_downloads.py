@@ -24,9 +24,10 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 from stac_client._assets import Asset, select_assets
 from stac_client._checksums import Checksums, Digester, multihash_of_md5
 from stac_client._items import iter_items
-from stac_client._local_catalogue import LocalCatalogue, place
+from stac_client._local_catalogue import LocalCatalogue, Places
 from stac_client._lookup import threads
 from stac_client._registration import item_batches
+from stac_client._replicas import difference, is_source_rse
 from stac_client._results import DownloadOutcome, Downloads, State, Tally
 from stac_client._rucio import details
 from stac_client._selection import missing, named_keys
@@ -74,11 +75,12 @@ def download(
     unseen = named_keys(assets)
     select = partial(select_assets, selection=assets, scope=scope)
     with locked(folder), make_session(pool_maxsize=workers) as session:
-        catalogue, tally = LocalCatalogue(folder), Tally(on_progress)
+        places, tally = Places(folder), Tally(on_progress)
+        catalogue = LocalCatalogue(places)
         try:
             with threads(workers) as (executor, stop):
                 run = _Run(
-                    rucio, folder, sources, absent, catalogue, tally, session, executor, stop
+                    rucio, places, sources, absent, catalogue, tally, session, executor, stop
                 )
                 for batch in item_batches(iter_items(items), select):
                     unseen -= {found.key for _, selected in batch for found in selected}
@@ -238,6 +240,7 @@ class Sources:
         self._rucio = rucio
         self._only = rse
         self._ranks: dict[str, int] = {}
+        self._source_rses: set[str] = set()
         self.failures: Counter[str] = Counter()
         """How often in a row an RSE did not answer."""
         if rse is not None:
@@ -251,6 +254,12 @@ class Sources:
                 facts = self._rucio.rse(rse)
             is_slow = facts.get("rse_type") == "TAPE" or facts.get("availability_read") is False
             self._ranks[rse] = 2 if is_slow else int(facts.get("deterministic") is False)
+            if is_source_rse(facts):
+                self._source_rses.add(rse)
+
+    def source_rses(self, rses: Iterable[str]) -> set[str]:
+        """Return those of some RSEs that are source RSEs."""
+        return self._source_rses.intersection(rses)
 
     def of(self, file: RucioFile, url: str) -> list[Source]:
         """Return the available replicas of a file whose item has this URL, the best first."""
@@ -296,8 +305,8 @@ class _Wanted:
 
     @property
     def expected(self) -> Checksums:
-        """What Rucio says of the file, and the item's multihash."""
-        return replace(self.file.checksums, multihash=self.asset.checksums.multihash)
+        """What Rucio and the item say of the file."""
+        return self.file.checksums | self.asset.checksums
 
     def verify(self, path: Path, stop: Event) -> Checksums:
         """Compare a file with what is known of it: its size first, as that costs nothing.
@@ -338,7 +347,7 @@ class _Wanted:
 @dataclass
 class _Run:
     rucio: Rucio
-    folder: Path
+    places: Places
     sources: Sources
     absent: State
     """What becomes of an asset without a replica."""
@@ -348,6 +357,8 @@ class _Run:
     executor: ThreadPoolExecutor
     stop: Event
     seen: set[DID] = field(default_factory=set)
+    wrong: set[DID] = field(default_factory=set)
+    """Those in whose place there may be a file that is another one."""
 
     def download(
         self, batch: list[tuple[ItemDict, list[Asset | Outcome]]]
@@ -395,14 +406,15 @@ class _Run:
                     for rse, pfns in files[found.did].pfns.items()
                     if found.url in pfns
                 }
-                self.catalogue.add(item, assets[0].dataset, of_item, source_rses)
+                wrong = {found.key for found in assets if found.did in self.wrong}
+                self.catalogue.add(item, assets[0].dataset, of_item, source_rses, wrong)
         return outcomes
 
     def _work(self, wanted: _Wanted) -> DownloadOutcome:
         """Download an asset, unless it is there; whatever happens, it has an outcome."""
         part = None
         try:
-            part = Part(place(self.folder, wanted.asset.did))
+            part = Part(self.places(wanted.asset.did))
             found = self._download(wanted, part)
         except Exception as error:  # noqa: BLE001 - one asset must not stop the others
             reason = f"unexpected {type(error).__name__}: {error}"
@@ -418,22 +430,34 @@ class _Run:
         return found
 
     def _download(self, wanted: _Wanted, part: Part) -> DownloadOutcome:
-        target, size_bytes = part.target, wanted.file.size_bytes
-        if target.is_file():
-            try:
-                found = wanted.verify(target, self.stop)
-            except MismatchError:
-                target.unlink()  # what is there is right, or is not there
-            else:
-                wanted.tally.reached(size_bytes)
-                part.remove()  # its note, if a run was killed as it put the file in its place
-                return wanted.there(State.ALREADY_THERE, target, found)
+        asset, target = wanted.asset, part.target
+        rses = self.sources.source_rses
+        if other := difference(asset.did, (asset.url,), asset, wanted.file, rses):
+            self.wrong.add(asset.did)
+            return _outcome(asset, State.FAILED, other)
+        if not target.is_file():
+            return self._replace(wanted, part)
+        try:
+            found = wanted.verify(target, self.stop)
+        except MismatchError as error:
+            self.wrong.add(asset.did)
+            # Until its replacement is there, and verified, it stays.
+            outcome = self._replace(wanted, part)
+            stays = f"{outcome.reason}; {target} stays, though {error}"
+            return outcome if outcome.path else replace(outcome, reason=stays)
+        wanted.tally.reached(wanted.file.size_bytes)
+        part.remove()  # its note, if a run was killed as it put the file in its place
+        return wanted.there(State.ALREADY_THERE, target, found)
+
+    def _replace(self, wanted: _Wanted, part: Part) -> DownloadOutcome:
+        """Download an asset, and put it in the place of what may be there."""
         sources = self.sources.of(wanted.file, wanted.asset.url)
         if not sources:
             return _outcome(wanted.asset, self.absent, self.sources.absence(wanted.file))
-        missing_bytes = size_bytes - part.size_bytes
-        if missing_bytes > (free_bytes := shutil.disk_usage(self.folder).free):
-            reason = f"{missing_bytes:,} bytes do not fit into {self.folder} ({free_bytes:,} free)"
+        missing_bytes = wanted.file.size_bytes - part.size_bytes
+        folder = self.places.folder
+        if missing_bytes > (free_bytes := shutil.disk_usage(folder).free):
+            reason = f"{missing_bytes:,} bytes do not fit into {folder} ({free_bytes:,} free)"
             return _outcome(wanted.asset, State.FAILED, reason)
         if begun := part.source():
             sources.sort(key=lambda source: http_url(source.pfn) != begun[0])

@@ -16,7 +16,11 @@ import json
 import os
 from collections.abc import Mapping
 from datetime import datetime, timezone
+from functools import cached_property
 from math import inf, isfinite
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pystac
@@ -31,14 +35,14 @@ from stac_client._alternates import (
     restore_original_href,
     with_replicas,
 )
+from stac_client._checksums import Description, is_same
 from stac_client._results import State
 from stac_client.errors import ConfigurationError
 from stac_policy.naming import DID
 from stac_policy.urls import absolute, link_href
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
-    from pathlib import Path
+    from collections.abc import Collection, Container, Iterable
 
     from stac_client._items import ItemDict
     from stac_client._results import DownloadOutcome
@@ -51,24 +55,58 @@ _EXTENSIONS = {f"{_FILES}v2.1.0/schema.json": _FILES, ALTERNATES: ALTERNATES}
 _STRUCTURE = frozenset({"self", "root", "parent", "collection", "next", "prev"})
 
 
-def place(folder: Path, did: DID) -> Path:
-    """Return the path of an asset's file in a resolved folder, by its name in Rucio.
+class Places:
+    """The places of files in a resolved folder, by their names in Rucio.
 
-    The parts of the name are escaped, so none is `..` or hidden. Without the collection, items of
-    the same id would meet. `rucio download` of an item writes the same.
-
-    Raises:
-        ConfigurationError: The place would be outside the folder, by a symbolic
-            link, or is that of the catalogue.
+    The parts of a name are escaped: none is `..` or hidden, and all are ASCII, so that no file
+    system takes two for one by normalising them. Many take `A` for `a`; there, whoever comes
+    second has no place. Without the collection, items of the same id would meet. `rucio download`
+    of an item writes the same.
     """
-    collection, item, asset = did.name[1:].split("/")
-    for part, taken in ((collection, "catalog.json"), (item, "collection.json")):
-        if part.lower() == taken:  # as file systems that ignore case see it
-            raise ConfigurationError(f"{taken} is the catalogue's own file in {folder}")
-    parent = folder / collection / item
-    if os.path.realpath(parent) != str(parent):
-        raise ConfigurationError(f"a symbolic link leads from {parent} to elsewhere")
-    return parent / asset
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._names: dict[Path, dict[str, str]] = {}
+        self._lock = Lock()
+
+    def __call__(self, did: DID) -> Path:
+        """Return the path of an asset's file.
+
+        Raises:
+            ConfigurationError: It would be outside the folder, by a symbolic link, or is that of
+                the catalogue, or of another file where case does not count.
+        """
+        collection, item, asset = did.name[1:].split("/")
+        for part, taken in ((collection, "catalog.json"), (item, "collection.json")):
+            if part.lower() == taken:  # as file systems that ignore case see it
+                raise ConfigurationError(f"{taken} is the catalogue's own file in {self.folder}")
+        parent = self.folder / collection / item
+        if os.path.realpath(parent) != str(parent):
+            raise ConfigurationError(f"a symbolic link leads from {parent} to elsewhere")
+        with self._lock:
+            if self._ignores_case:
+                self._claim(collection, item, asset)
+        return parent / asset
+
+    @cached_property
+    def _ignores_case(self) -> bool:
+        with NamedTemporaryFile(prefix=".stac-rucio-", dir=self.folder) as file:
+            path = Path(file.name)
+            return path.with_name(path.name.upper()).exists()
+
+    def _claim(self, *parts: str) -> None:
+        path = self.folder
+        for part in parts:
+            if path not in self._names:
+                there = path.iterdir() if path.is_dir() else ()
+                self._names[path] = {each.name.lower(): each.name for each in there}
+            other = self._names[path].setdefault(part.lower(), part)
+            path /= part
+            if other != part:
+                raise ConfigurationError(
+                    f"{self.folder} takes {other} and {part} for the same, as it ignores case; "
+                    "download one of them to another folder"
+                )
 
 
 def as_registered(item: ItemDict) -> ItemDict:
@@ -97,14 +135,14 @@ def as_registered(item: ItemDict) -> ItemDict:
 class LocalCatalogue:
     """The catalogue of a folder; written item by item, and as a whole in the end."""
 
-    def __init__(self, folder: Path) -> None:
-        """Start a catalogue in a resolved folder, or continue the one that is there.
+    def __init__(self, places: Places) -> None:
+        """Start a catalogue in a folder, or continue the one that is there.
 
         Raises:
             ConfigurationError: The folder has a catalog.json that is none of STAC.
         """
-        self._folder = folder
-        self.path = folder / "catalog.json"
+        self._place, self._folder = places, places.folder
+        self.path = self._folder / "catalog.json"
         self.problems: list[str] = []
         """What could not be written, and why."""
         self._growth: dict[str, tuple[dict[str, Any], Extent, list[str]]] = {}
@@ -122,11 +160,13 @@ class LocalCatalogue:
         dataset: DID,
         outcomes: Collection[DownloadOutcome],
         source_rses: Mapping[str, str],
+        wrong: Container[str] = (),
     ) -> None:
         """Write an item with the URLs it is registered by, unless all of it was skipped.
 
         Its assets that are there, now or since earlier, point to their files; the others keep
-        their URLs, and those of `source_rses` stay beside the files.
+        their URLs, as do those that are `wrong` since earlier, and those of `source_rses` stay
+        beside the files.
         """
         _, collection, name = dataset.name.split("/")
         if not any(outcome.path or outcome.state is State.FAILED for outcome in outcomes):
@@ -134,11 +174,16 @@ class LocalCatalogue:
         file_name = _file_name(item, name)
         item = as_registered(item)
         try:
-            path = place(self._folder, DID(dataset.scope, f"{dataset.name}/{file_name}"))
-            there = _assets_there(path)
+            path = self._place(DID(dataset.scope, f"{dataset.name}/{file_name}"))
+            assets = item["assets"]
+            local = {
+                key: fields
+                for key, fields in _assets_there(path).items()
+                if key not in wrong and _is_of(assets.get(key), fields)
+            }
             for key, found in ((each.key, each) for each in outcomes if each.path):
-                there[key] = _local_asset(item["assets"][key], found, source_rses.get(key))
-            _write(path, _local_item(item, there))
+                local[key] = _local_asset(assets[key], found, path.parent, source_rses.get(key))
+            _write(path, _local_item(item, local))
         except (OSError, TypeError, ValueError, ConfigurationError) as error:
             self.problems.append(f"item {collection}/{name} could not be written: {error}")
             return
@@ -235,9 +280,12 @@ def _local_item(item: ItemDict, local: Mapping[str, Mapping[str, Any]]) -> ItemD
 
 
 def _local_asset(
-    fields: Mapping[str, Any], there: DownloadOutcome, source_rse: str | None
+    fields: Mapping[str, Any], there: DownloadOutcome, beside: Path, source_rse: str | None
 ) -> dict[str, Any]:
-    replicas = {LOCAL: (f"./{there.path.name}",)} if there.path else {}
+    replicas = {}
+    if there.path:  # where names are so long that they are cut, its folder may be another one
+        href = os.path.relpath(there.path, beside)
+        replicas[LOCAL] = (href if href.startswith("../") else f"./{href}",)
     if source_rse is not None:
         replicas[source_rse] = (fields["href"],)
     return {
@@ -249,15 +297,22 @@ def _local_asset(
 
 def _assets_there(path: Path) -> dict[str, dict[str, Any]]:
     """The assets of an item that was written earlier, as far as their files are still there."""
+    item = _read(path, "Feature") or {"assets": {}}
     try:
-        item = _read(path, "Feature") or {"assets": {}}
         return {
             key: fields
             for key, fields in item["assets"].items()
             if fields.get(NAME) == LOCAL and (path.parent / fields["href"]).is_file()
         }
-    except (ValueError, KeyError, AttributeError, TypeError):
-        return {}  # not one of ours; it is replaced
+    except (KeyError, AttributeError, TypeError):
+        return {}
+
+
+def _is_of(asset: object, there: Mapping[str, Any]) -> bool:
+    """Return whether a file that is there may be that of an asset; the item may have changed."""
+    if not isinstance(asset, Mapping):
+        return False
+    return is_same(Description.of(asset), Description.of(there)) is not False
 
 
 # The extent of a collection that grows item by item. pystac.Extent.from_items wants all
@@ -369,7 +424,7 @@ def _read(path: Path, kind: str) -> dict[str, Any] | None:
 
 def _write(path: Path, value: Mapping[str, Any]) -> None:
     """Write a file at once; who reads meanwhile sees the old one."""
-    new = path.with_name(f".{path.name}.new")
+    new = path.with_name(".stac-rucio.new")  # which is never too long
     new.unlink(missing_ok=True)
     path.parent.mkdir(parents=True, exist_ok=True)
     try:

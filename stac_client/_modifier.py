@@ -15,16 +15,24 @@ from typing import TYPE_CHECKING, Any
 
 import pystac
 
-from stac_client._alternates import AssetReplicas, ItemView, find_assets, item_views, make_edits
+from stac_client._alternates import (
+    AssetReplicas,
+    ItemView,
+    all_hrefs,
+    find_assets,
+    item_views,
+    make_edits,
+)
+from stac_client._checksums import Description
 from stac_client._items import iter_items
 from stac_client._preference import Selector, is_expression
-from stac_client._replicas import ReplicaSource
+from stac_client._replicas import ReplicaSource, difference
 from stac_client._rucio import Rucio
 from stac_client.errors import ConfigurationError, StacRucioError
 from stac_policy.urls import absolute, link_href, redact
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from rucio.client import Client
     from typing_extensions import Never
@@ -97,6 +105,8 @@ def _explain(
     }
     if found.choice:
         reason = f"{found.choice.replica.key} becomes the href, because {_because(found.choice)}"
+    elif found.difference:
+        reason = f"the href stays, because {found.difference}"
     elif not candidates:
         reason = "the href stays, because no replica is available"
     elif not found.shown:
@@ -181,7 +191,10 @@ class ModifierOptions:
 
 
 class AlternatesWarning(UserWarning):
-    """Rucio could not be asked for replicas; the items are as the catalogue gave them."""
+    """Items, or some of their assets, are as the catalogue gave them.
+
+    Rucio could not be asked for replicas, or those that it has are of other bytes.
+    """
 
 
 class Modifier:
@@ -278,8 +291,12 @@ class Modifier:
                 warnings.warn(f"no alternates: {error}", AlternatesWarning, stacklevel=2)
             return
         # Nothing is written before everything is computed: no page is ever half modified.
-        for write in make_edits(found, schemes):
+        for write in make_edits((each for each in found if not each.difference), schemes):
             write()
+        differences = [each.difference for each in found if each.difference]
+        if differences and next(self._source.differences) == 0:
+            text = f"no alternates where Rucio has another file than the item: {differences[0]}"
+            warnings.warn(text, AlternatesWarning, stacklevel=2)
 
     def explain(self, items: Modifiable | Collection[Modifiable]) -> list[Explanation]:
         """Return, for each asset, where its replicas are, which one is chosen, and why.
@@ -317,14 +334,25 @@ class Modifier:
         found = []
         for asset in assets:
             did = next((did for did in asset.dids if known[did] is not None), None)
-            if did is not None:
-                pfns = known[did]
-                replicas = selector.replicas(pfns)
-                shown = selector.shown(pfns, resolved)
-                wanted = (each for each in replicas.values() if each.rse in shown)
-                choice = selector.choose(wanted, resolved)
-                found.append(AssetReplicas(asset, did, replicas, shown, choice))
+            if did is None:
+                continue
+            fields, file = asset.item.assets[asset.key], known[did]
+            said, urls = Description.of(fields), all_hrefs(fields)
+            if other := difference(did, urls, said, file, self._source_rses):
+                found.append(AssetReplicas(asset, did, {}, (), None, other))
+                continue
+            pfns = file.pfns
+            replicas = selector.replicas(pfns)
+            shown = selector.shown(pfns, resolved)
+            wanted = (each for each in replicas.values() if each.rse in shown)
+            choice = selector.choose(wanted, resolved)
+            found.append(AssetReplicas(asset, did, replicas, shown, choice))
         return found
+
+    def _source_rses(self, rses: Iterable[str]) -> list[str]:
+        """Return those of some RSEs that are source RSEs."""
+        found = self._source.look_up(self._source.sources, rses, self.options.timeout_s)
+        return [rse for rse, is_source in found.items() if is_source]
 
 
 # For tools that take a function from URL to URL.

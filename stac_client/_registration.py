@@ -22,6 +22,7 @@ from stac_client._assets import registrable, select_assets
 from stac_client._items import iter_items
 from stac_client._journal import entry_of
 from stac_client._lookup import Probe, lookups, threads
+from stac_client._replicas import other_bytes, other_url
 from stac_client._results import Outcome, State, Tally
 from stac_client._rucio import REQUEST_DIDS, batched, grouped
 from stac_client._selection import missing, named_keys
@@ -487,26 +488,9 @@ def kept(results: Iterable[Asset | Outcome], reject: Callable[[Outcome], None]) 
 
 
 def difference(asset: Asset, file: RucioFile, rse: str) -> str | None:
-    """Describe how an asset differs from the file that has its DID, as far as both are known.
-
-    Rucio's DIDs stand for the same bytes for ever; it answers a second
-    registration with other bytes with success, and ignores it.
-    """
-    said = (
-        ("size", asset.size_bytes, file.size_bytes),
-        ("adler32", asset.checksums.adler32, file.checksums.adler32),
-        ("md5", asset.checksums.md5, file.checksums.md5),
-    )
-    for name, of_item, of_rucio in said:
-        if of_item is not None and of_rucio is not None and of_item != of_rucio:
-            return (
-                f"{asset.did} is in Rucio with {name} {of_rucio}, but the item says {of_item}; "
-                "new bytes need a new item"
-            )
-    pfns = file.pfns.get(rse)
-    if pfns and asset.url not in pfns:
-        return f"{asset.did} is registered at {rse} with another URL: {redact(pfns[0])}"
-    return None
+    """Describe how an asset differs from the file that has its DID, as far as both are known."""
+    did = asset.did
+    return other_bytes(did, asset, file) or other_url(did, (asset.url,), file, (rse,))
 
 
 def _as_in(asset: Asset, file: RucioFile) -> Asset:

@@ -9,15 +9,22 @@ from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from contextlib import suppress
 from copy import copy
 from functools import cache, partial
+from itertools import count
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from stac_client._checksums import in_common, is_same
 from stac_client._rucio import REQUEST_DIDS, Rucio, batched
 from stac_client.errors import ConfigurationError, RequestError, StacRucioError, UnreachableError
+from stac_policy.settings import SOURCE_PROTOCOL
+from stac_policy.urls import redact, refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Sequence
+    from collections.abc import Collection, Container, Iterable, Sequence
 
+    from stac_client._checksums import Described
+    from stac_client._rucio import RucioFile
+    from stac_policy.naming import DID
 
 MOUNTED = "file"
 """The scheme of a path below which an RSE is mounted."""
@@ -84,6 +91,71 @@ def _free_key(taken: Container[str], wanted: str) -> str:
         number += 1
         key = f"{wanted}-{number}"
     return key
+
+
+# An asset and the file in Rucio that has its DID: whether they are the same.
+
+
+def other_bytes(did: DID, item: Described, file: RucioFile) -> str | None:
+    """Describe how a file in Rucio differs from what an item says of it, as far as both know.
+
+    Rucio's DIDs stand for the same bytes for ever; it answers a second
+    registration with other bytes with success, and ignores it.
+    """
+    for name, of_item, of_rucio in in_common(item, file):
+        if of_item != of_rucio:
+            return (
+                f"{did} is in Rucio with {name} {of_rucio}, but the item says {of_item}; "
+                "new bytes need a new item"
+            )
+    return None
+
+
+def other_url(did: DID, urls: Collection[str], file: RucioFile, rses: Iterable[str]) -> str | None:
+    """Describe how the URL of a file at source RSEs is none of those of an asset."""
+    for rse in rses:
+        pfns = file.pfns.get(rse)
+        if pfns and not any(url in pfns for url in urls):
+            return f"{did} is registered at {rse} with another URL: {redact(pfns[0])}"
+    return None
+
+
+def difference(
+    did: DID,
+    urls: Collection[str],
+    item: Described,
+    file: RucioFile,
+    source_rses: Callable[[Iterable[str]], Iterable[str]],
+) -> str | None:
+    """Describe how a file in Rucio is not that of an item.
+
+    It has other bytes; or neither a checksum nor a URL shows that it is the same, and a
+    source RSE has it with another URL, as of another catalogue with the same ids.
+
+    Args:
+        did: The file.
+        urls: The URLs of the asset, its alternates' included.
+        item: What the item says of it.
+        file: What Rucio says of it.
+        source_rses: Returns the source RSEs among some RSEs; called where that matters.
+    """
+    found = other_bytes(did, item, file)
+    if found is None and _is_doubtful(item, urls, file):
+        found = other_url(did, urls, file, source_rses(file.pfns))
+    return found
+
+
+def _is_doubtful(item: Described, urls: Collection[str], file: RucioFile) -> bool:
+    """URLs that cannot be registered, as they are signed, say, tell nothing."""
+    if any(url in pfns for pfns in file.pfns.values() for url in urls) or is_same(item, file):
+        return False
+    return any(refusal(url) is None for url in urls)
+
+
+def is_source_rse(settings: Mapping[str, Any]) -> bool:
+    """Return whether an RSE holds the originals of catalogues, by its settings."""
+    impls = {protocol["impl"] for protocol in settings.get("protocols", ())}
+    return settings.get("deterministic") is False and SOURCE_PROTOCOL in impls
 
 
 # Facts about RSEs, in terms of the Storage extension.
@@ -240,20 +312,24 @@ class ReplicaSource:
             False: Memory(_REPLICAS_KEPT, Rucio.readable, REQUEST_DIDS),
             True: Memory(_REPLICAS_KEPT, partial(Rucio.readable, schemes=SCHEMES), REQUEST_DIDS),
         }
-        """The PFNs of files, by whether those of all protocols are listed or of the best only."""
+        """Files, by whether the PFNs of all protocols are listed or of the best only."""
         self.resolved = Memory(_RSES_KEPT, _resolve)
         """The RSEs of RSE expressions."""
+        self.sources = Memory(_RSES_KEPT, _sources)
+        """Whether RSEs are source RSEs."""
         self.storages = Memory(_RSES_KEPT, _storage_schemes)
         """The storage schemes of RSEs."""
         self.answered = 0
         """How often Rucio has answered, about."""
+        self.differences = count()
+        """Counts the times that files in Rucio were not those of items."""
         # Requests have a time limit of their own, so that threads nobody waits for any more end.
         self._limited = cache(rucio.limited)
         self._failures = Memory(_FAILURES_KEPT)
 
     def clear(self) -> None:
         """Forget what Rucio has said, and that it has failed."""
-        for memory in (*self.replicas.values(), self.resolved, self.storages):
+        for memory in (*self.replicas.values(), self.resolved, self.sources, self.storages):
             memory.clear()
         self.forgive()
 
@@ -368,6 +444,10 @@ def _resolve(rucio: Rucio, expressions: list[str]) -> dict[str, frozenset[str]]:
         if error.transient:
             raise
         raise ConfigurationError(f"{error}; is {expression!r} an RSE expression?") from error
+
+
+def _sources(rucio: Rucio, rses: list[str]) -> dict[str, bool]:
+    return {rse: is_source_rse(rucio.rse(rse)) for rse in rses}
 
 
 def _storage_schemes(rucio: Rucio, rses: list[str]) -> dict[str, dict[str, Any]]:

@@ -279,8 +279,8 @@ class Rucio:
             files.update(self._list(batch, file_of, all_states=True))
         return files
 
-    def readable(self, dids: Iterable[DID], schemes: Iterable[str] = ()) -> dict[DID, PFNs]:
-        """Ask, in one request, for the replicas that can be read now.
+    def readable(self, dids: Iterable[DID], schemes: Iterable[str] = ()) -> dict[DID, RucioFile]:
+        """Ask, in one request, for files and those of their replicas that can be read now.
 
         That leaves out RSEs whose operators have closed them for reading.
 
@@ -290,12 +290,12 @@ class Rucio:
                 of each RSE.
 
         Returns:
-            The replicas of the files that Rucio knows.
+            The files that Rucio knows.
 
         Raises:
             StacRucioError: Rucio cannot be reached or refuses.
         """
-        return self._list(dids, _pfns, ignore_availability=False, schemes=list(schemes))
+        return self._list(dids, file_of, ignore_availability=False, schemes=list(schemes))
 
     def rse(self, rse: str, doing: str | None = None) -> dict[str, Any]:
         """Ask for the settings and protocols of an RSE.
@@ -508,13 +508,9 @@ def file_of(entry: Mapping[str, Any]) -> RucioFile:
             str(adler32).lower().zfill(8) if adler32 else None,
             str(md5).lower() if md5 else None,
         ),
-        pfns=_pfns(entry),
+        pfns={rse: tuple(map(_text, pfns)) for rse, pfns in entry["rses"].items()},
         states=entry.get("states", {}),
     )
-
-
-def _pfns(entry: Mapping[str, Any]) -> PFNs:
-    return {rse: tuple(map(_text, pfns)) for rse, pfns in entry["rses"].items()}
 
 
 def _text(value: Any) -> str:

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from stac_client import ConfigurationError
-from tests.origin import stall
+from stac_client._local_catalogue import Places
+from stac_policy.naming import DID
+from tests.origin import stall, status
 
-from .downloading import BODY, DOWNLOADED, FAILED, LARGE, download, files_in, scene
+from .downloading import BODY, DOWNLOADED, FAILED, LARGE, OTHER, download, files_in, scene
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -87,6 +89,73 @@ def test_places_of_the_catalogue(
     (outcome,) = download(rucio, tmp_path, scene(item, collection=collection))
     assert outcome.state is FAILED
     assert "catalogue's own file" in outcome.reason
+
+
+@pytest.mark.parametrize("there", [OTHER, BODY[:-1]])
+@pytest.mark.parametrize("gives", ["nothing", "other bytes", "its size only", "no place"])
+def test_what_is_there_stays_until_its_replacement(
+    rucio: FakeRucio, storage: Origin, tmp_path: Path, there: bytes, gives: str
+) -> None:
+    """A file that is another one is replaced at once, by what is verified, or not at all."""
+    answers = {"nothing": [status(503)] * 9, "other bytes": [status(200, LARGE[: len(BODY)])] * 9}
+    pfn = storage.add("/f", BODY, *answers.get(gives, []))
+    rucio.add(BODY, {"A": pfn}, **({"adler32": "0000000a"} if gives == "its size only" else {}))
+    if gives == "no place":
+        (tmp_path / "alps/i/.red.tif.part").mkdir(parents=True)
+    (tmp_path / RED).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / RED).write_bytes(there)
+    (outcome,) = download(rucio, tmp_path)
+    assert outcome.state is FAILED
+    assert (tmp_path / RED).read_bytes() == there
+
+
+@pytest.mark.usefixtures("_ignored_case")
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (("alps", "i", "red"), ("alps", "i", "RED")),
+        (("alps", "i", "red"), ("alps", "I", "red")),
+        (("alps", "i", "red"), ("Alps", "i", "red")),
+    ],
+)
+@pytest.mark.parametrize("together", [True, False])
+def test_a_folder_that_ignores_case(
+    rucio: FakeRucio,
+    storage: Origin,
+    tmp_path: Path,
+    first: tuple[str, str, str],
+    second: tuple[str, str, str],
+    *,
+    together: bool,
+) -> None:
+    """Two files whose paths differ in case alone never meet: the second one has failed."""
+    items = []
+    for body, (collection, item, key) in ((BODY, first), (OTHER, second)):
+        url = storage.add(f"/{collection}-{item}-{key}", body)
+        rucio.add(body, {"A": url}, item, key, collection=collection)
+        items.append(scene(item, key, collection=collection))
+    runs = [items] if together else [[each] for each in items]
+    for _ in range(2):
+        found = [outcome for run in runs for outcome in download(rucio, tmp_path, *run, workers=1)]
+        assert found[0].path is not None
+        assert found[1].state is FAILED
+        assert "it ignores case" in found[1].reason
+        assert found[0].path.read_bytes() == BODY
+        assert files_in(tmp_path) == [str(found[0].path.relative_to(tmp_path))]
+    assert len([*tmp_path.rglob("i.json"), *tmp_path.rglob("I.json")]) == 1
+
+
+def test_case_counts_here(tmp_path: Path) -> None:
+    """Whether a folder ignores case is found out by what it does with a file."""
+    places = Places(tmp_path)
+    assert places(DID("s", "/c/i/a")) != places(DID("s", "/c/i/A"))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def _ignored_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every folder is one that ignores case, as those of macOS and Windows do."""
+    monkeypatch.setattr(Places, "_ignores_case", True)
 
 
 def test_something_else_is_in_the_place(rucio: FakeRucio, storage: Origin, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from stac_client import ConfigurationError
+from tests.fake_rucio import RED_HREF
 from tests.origin import status
 
 from .downloading import BODY, DOWNLOADED, FAILED, SKIPPED, download, scene
@@ -55,7 +56,7 @@ def test_the_best_replica(
     }
     pfns = {rse: storage.add(f"/{rse}.tif", BODY) for rse in rses.split()}
     rucio.add(BODY, pfns)
-    (outcome,) = download(rucio, tmp_path)
+    (outcome,) = download(rucio, tmp_path, scene(href=pfns.get("SOURCE", RED_HREF)))
     assert (outcome.state, outcome.rse) == (DOWNLOADED, best)
 
 

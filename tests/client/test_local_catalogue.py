@@ -192,13 +192,53 @@ def test_a_file_that_has_gone(rucio: FakeRucio, tmp_path: Path) -> None:
 
 
 def test_a_file_that_cannot_be_repaired(rucio: FakeRucio, storage: Origin, tmp_path: Path) -> None:
-    """A wrong file that cannot be fetched again is gone, and its asset has its URL again."""
+    """A wrong file that cannot be fetched again stays, but its asset has its URL again."""
     download(rucio, tmp_path)
     (tmp_path / "alps/i/red.tif").write_bytes(OTHER)
     storage.add("/f", OTHER)
-    download(rucio, tmp_path)
-    assert not (tmp_path / "alps/i/red.tif").exists()
+    (outcome,) = download(rucio, tmp_path)
+    assert outcome.state is FAILED
+    assert f"{tmp_path}/alps/i/red.tif stays, though its adler32 is not" in outcome.reason
+    assert (tmp_path / "alps/i/red.tif").read_bytes() == OTHER
     assert raw(tmp_path)["assets"]["red"]["href"] == RED_HREF
+
+
+def test_a_file_of_another_version(rucio: FakeRucio, tmp_path: Path) -> None:
+    """A file of an earlier version of an item is not taken for one of the new version."""
+    download(rucio, tmp_path, scene("i", "red", "nir"))
+    new: Any = scene("i", "red", "nir", size=7)
+    for asset in new["assets"].values():
+        asset["file:size"] = asset.pop("size")
+    outcomes = download(rucio, tmp_path, new, assets=["red"])
+    assert outcomes.counts == {FAILED: 1}
+    assert [asset["href"] for asset in raw(tmp_path)["assets"].values()] == [RED_HREF] * 2
+
+
+@pytest.mark.parametrize("ids", [("c" * 120, "i" * 127), ("c" * 247, "i"), ("c", "i" * 247)])
+def test_ids_that_make_long_names(
+    rucio: FakeRucio, storage: Origin, tmp_path: Path, ids: tuple[str, str]
+) -> None:
+    """Where the names of an item and its assets are cut differently, hrefs still lead right."""
+    collection, item = ids
+    rucio.add(BODY, {"A": storage.add("/f", BODY)}, item, collection=collection)
+    for state in (DOWNLOADED, ALREADY_THERE):
+        downloads = download(rucio, tmp_path, scene(item, collection=collection))
+        assert (downloads.counts, downloads.catalogue_problems) == ({state: 1}, ())
+        (found,) = opened(tmp_path).values()
+        assert Path(found.assets["red"].get_absolute_href() or "").read_bytes() == BODY
+    download(rucio, tmp_path, scene(item, "red", "none", collection=collection), assets=["none"])
+    (found,) = opened(tmp_path).values()
+    assert Path(found.assets["red"].get_absolute_href() or "").read_bytes() == BODY
+
+
+def test_a_json_file_of_somebody_else(rucio: FakeRucio, tmp_path: Path) -> None:
+    """A file in the place of an item that is none stays as it is, and is told."""
+    (tmp_path / "alps/i").mkdir(parents=True)
+    (tmp_path / "alps/i/i.json").write_text("mine")
+    downloads = download(rucio, tmp_path)
+    assert downloads.counts == {DOWNLOADED: 1}
+    assert downloads.catalogue_problems[0].startswith("item alps/i could not be written")
+    assert (tmp_path / "alps/i/i.json").read_text() == "mine"
 
 
 def test_a_file_without_replicas(rucio: FakeRucio, tmp_path: Path) -> None:

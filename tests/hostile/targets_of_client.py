@@ -12,7 +12,7 @@ from stac_client._checksums import checksums_of, digests_of
 from stac_client._downloads import Part
 from stac_client._items import iter_items
 from stac_client._journal import Journal, entry_of
-from stac_client._local_catalogue import place
+from stac_client._local_catalogue import Places
 from stac_client._preference import Mounts
 from stac_client.errors import ConfigurationError, RequestError
 from stac_policy.naming import DID, asset_name
@@ -134,7 +134,7 @@ def downloads(made: Material) -> None:
         texts = [made.choice([made.text(), "..", "link", "catalog.json"]) for _ in range(3)]
         collection, item, key = (text.replace(SECRET, "x") for text in texts)
         name = asset_name(collection, item, key, made.choice([made.url(), None]))
-        target = place(folder, DID("s", name))
+        target = Places(folder)(DID("s", name))
         part = Part(target)
         for path in (target, part.path):
             assert folder in path.parents
