@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from .setting import Setting
 
-_OTHER = DID("cms", "/store/data/x.root")
+_OTHER = DID("cms", "/store/data/Run2018A/x.root")
+_ALIKE = DID("dune", "/dune/raw/run1.root")
 
 
 def run(setting: Setting) -> Iterator[Row]:
@@ -83,6 +84,13 @@ def _server(rounds: int, calls: int, did: DID) -> Iterator[Row]:
         time.perf_counter,
     ).slower(
         "non_deterministic_pfn of a STAC name, from the replica catalogue",
+        "a bare primary-key select", Goal(most=1.5),
+    )  # fmt: skip
+    yield per_call(
+        lambda: non_deterministic_pfn("d", *_ALIKE), bare, rounds, max(calls // 20, 5),
+        time.perf_counter,
+    ).slower(
+        "non_deterministic_pfn of another name of three parts in its scope",
         "a bare primary-key select", Goal(most=1.5),
     )  # fmt: skip
     yield per_call(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from stac_policy.dids import derived_scope, is_asset, stac_parts
+from stac_policy.dids import derived_scope, is_asset, is_stacs, stac_parts
 from stac_policy.naming import ASSET_PARTS, DID
 from stac_policy.non_deterministic_pfn import non_deterministic_pfn, rucio_default
 from stac_policy.permission import is_registrar
@@ -171,8 +171,9 @@ def tape_path(dsn: str, scope: str | None, filename: str) -> str:
         scope: Scope of the file.
         filename: Name of the file.
     """
-    path = _path(scope, filename) if scope is not None else None
-    return f"/{path}" if path else rucio_default(dsn, scope, filename)
+    if scope is None or not (path := _path(scope, filename)) or not is_stacs(DID(scope, filename)):
+        return rucio_default(dsn, scope, filename)
+    return f"/{path}"
 
 
 def _path(scope: str, name: str) -> str | None:

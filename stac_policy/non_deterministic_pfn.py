@@ -9,13 +9,13 @@ daemons and in clients. It asks the replica catalogue first, then the STAC API.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rucio.common.config import is_client
 from rucio.common.exception import ReplicaNotFound
 
-from stac_policy.dids import is_asset
-from stac_policy.naming import DID, ITEM_PARTS, asset_key, split_name, unescape
+from stac_policy.dids import is_claimed, source_urls
+from stac_policy.naming import ASSET_PARTS, DID, ITEM_PARTS, asset_key, split_name, unescape
 from stac_policy.observability import Reporter, count
 from stac_policy.settings import SOURCE_PROTOCOL, settings, vos
 from stac_policy.urls import redact, refusal
@@ -38,9 +38,8 @@ def non_deterministic_pfn(dsn: str, scope: str | None, filename: str) -> str:
         rucio.common.exception.ReplicaNotFound: The DID is that of a STAC asset
             whose URL is known neither to a source RSE nor to a STAC API.
     """
-    if scope is None or not is_asset(DID(scope, filename)):
-        return rucio_default(dsn, scope, filename)
-    return original_url(DID(scope, filename))
+    url = original_url(DID(scope, filename)) if scope is not None else None
+    return rucio_default(dsn, scope, filename) if url is None else url
 
 
 def rucio_default(dsn: str, scope: str | None, filename: str) -> str:
@@ -52,20 +51,27 @@ def rucio_default(dsn: str, scope: str | None, filename: str) -> str:
     return default(dsn, scope, filename)
 
 
-def original_url(did: DID) -> str:
-    """Return the original URL of a STAC asset.
+def original_url(did: DID) -> str | None:
+    """Return the original URL of a STAC asset, or None of what is not STAC's.
 
     On a server, the URL under which a source RSE holds it; otherwise that of the
-    STAC API configured for its scope.
+    STAC API configured for its scope. Rucio does not say for which VO it asks. Where
+    several VOs of a server have the DID, a URL is given only if each of them holds it
+    under that same URL: it is then right for all, and no VO is ever given another one's.
 
     Raises:
         rucio.common.exception.ReplicaNotFound: Neither knows it; the message names
             the DID and what was tried.
     """
+    if len(split_name(did.name)) != ASSET_PARTS:
+        return None
+    urls = source_urls(did)
+    if not any(urls) and not is_claimed(did):
+        return None
+    if urls and (url := min(set.intersection(*urls), default=None)):
+        return url
     if is_client():
         tried = "source RSEs: only the Rucio server can look there"
-    elif url := _registered_url(did):
-        return url
     else:
         differ = "" if vos() is None else ", or VOs that have it differ"
         tried = f"source RSEs (with the protocol {SOURCE_PROTOCOL}): none holds it{differ}"
@@ -85,51 +91,6 @@ def original_url(did: DID) -> str:
             tried,
         )
     raise ReplicaNotFound(f"{did} is a STAC asset without a known URL. Tried {tried}")
-
-
-def _registered_url(did: DID) -> str | None:
-    """Return the URL under which a source RSE of the DID's VO holds it.
-
-    Rucio does not say for which VO it asks. Where several VOs of a server have
-    the DID, a URL is given only if each of them holds it under that same URL:
-    it is then right for all, and no VO is ever given another one's.
-    """
-    from rucio.db.sqla.constants import DatabaseOperationType
-    from rucio.db.sqla.models import RSEFileAssociation, RSEProtocol
-    from rucio.db.sqla.session import db_session
-    from sqlalchemy import select
-
-    with db_session(DatabaseOperationType.READ) as session:
-        urls: dict[Any, set[str]] = {scope: set() for scope in _scopes(did, session)}
-        statement = (
-            select(RSEFileAssociation.scope, RSEFileAssociation.path)
-            .join(RSEProtocol, RSEProtocol.rse_id == RSEFileAssociation.rse_id)
-            .where(
-                RSEFileAssociation.scope.in_(urls),
-                RSEFileAssociation.name == did.name,
-                RSEFileAssociation.path.is_not(None),
-                RSEProtocol.impl == SOURCE_PROTOCOL,
-            )
-        )
-        for scope, path in session.execute(statement):
-            urls[scope].add(path)
-    return min(set.intersection(*urls.values()), default=None) if urls else None
-
-
-def _scopes(did: DID, session: Any) -> list[Any]:
-    """Return the scope of a DID as Rucio's database has it, in each VO that has the DID."""
-    from rucio.common.types import InternalScope
-    from rucio.core.vo import list_vos
-    from rucio.db.sqla.models import DataIdentifier
-    from sqlalchemy import select
-
-    if vos() is None:
-        return [InternalScope(did.scope)]
-    scopes = [InternalScope(did.scope, vo=vo["vo"]) for vo in list_vos(session=session)]
-    statement = select(DataIdentifier.scope).where(
-        DataIdentifier.scope.in_(scopes), DataIdentifier.name == did.name
-    )
-    return list(session.execute(statement).scalars())
 
 
 def _catalogued_url(did: DID) -> str:

@@ -11,10 +11,9 @@ the fields that registration needs, of the DIDs of STAC, and no other.
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
-from stac_policy.dids import stac_parts
+from stac_policy.dids import Known, stac_parts
 from stac_policy.naming import ASSET_PARTS, COLLECTION_PARTS, DID, ITEM_PARTS
 from stac_policy.settings import SOURCE_PROTOCOL, settings, vos
 
@@ -30,9 +29,6 @@ _CHILD_FIELDS = frozenset({"scope", "name"})
 _NEW_FIELDS = frozenset({"scope", "name", "type"})
 _ATTACHMENT_FIELDS = frozenset({"scope", "name", "dids"})
 _METADATA_FIELDS = frozenset({"scope", "name", "meta", "issuer"})
-_KNOWN_S = 15.0  # so that who has just set one up need not wait for long
-_source_rses: dict[str, tuple[bool, float]] = {}
-"""Whether an RSE is a source RSE, and until when that is not asked again."""
 
 
 def has_permission(
@@ -61,14 +57,16 @@ def has_permission(
 
 def may_register(
     issuer: Any, action: str, kwargs: Mapping[str, Any], *, session: Any = None
-) -> bool:
-    """Return whether an account may do something because it is a registrar.
+) -> bool | None:
+    """Return True if an account may do something because it is a registrar, else None.
 
-    For policy packages that have other permissions of their own; the arguments
-    are those of `has_permission`.
+    For policy packages that have permissions of their own; the arguments are those of
+    `has_permission`.
     """
     check = _REGISTRATION.get(action)
-    return check is not None and check(kwargs, session) and is_registrar(issuer, session)
+    if check is not None and check(kwargs, session) and is_registrar(issuer, session):
+        return True
+    return None
 
 
 def is_registrar(account: Any, session: Any) -> bool:
@@ -81,14 +79,7 @@ def is_registrar(account: Any, session: Any) -> bool:
 
 def _at_source_rse(kwargs: Mapping[str, Any], session: Any) -> bool:
     rse_id = kwargs.get("rse_id")
-    if rse_id is None:
-        return False
-    is_source, until_s = _source_rses.get(rse_id, (False, 0.0))
-    now_s = time.monotonic()
-    if now_s >= until_s:
-        is_source = _has_source_protocol(rse_id, session)
-        _source_rses[rse_id] = is_source, now_s + _KNOWN_S
-    return is_source
+    return rse_id is not None and _SOURCE_RSES.about(rse_id, session)
 
 
 def _has_source_protocol(rse_id: str, session: Any) -> bool:
@@ -99,6 +90,9 @@ def _has_source_protocol(rse_id: str, session: Any) -> bool:
         RSEProtocol.rse_id == rse_id, RSEProtocol.impl == SOURCE_PROTOCOL
     )
     return session.execute(statement).first() is not None
+
+
+_SOURCE_RSES = Known(_has_source_protocol)
 
 
 def _are_new_dids(kwargs: Mapping[str, Any], _: Any) -> bool:

@@ -10,43 +10,55 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
+from rucio.common.exception import RucioException
+from rucio.common.utils import ScopeExtractionAlgorithms
+
 from stac_policy import naming
 from stac_policy.settings import settings
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-# In `cms:/store/collections/a/items/b` the first colon ends a scope, and in
-# `user.alice.x/collections/a/items/b` Rucio's default finds one before a dot.
 _ITEM_URL = re.compile(
-    r"(?:https?://[^/?#]+/|(?![^/?#]*[:.]))(?:[^?#]*/)?"
+    r"(?:https?://[^/?#]+/|(?!https?://))(?:[^?#]*/)?"
     r"collections/([^/?#]+)/items/([^/?#]+)/*(?:[?#].*)?",
     re.DOTALL,
 )
+_URL = ("https://", "http://")
+_SCOPE = re.compile(rf"[A-Za-z0-9_.-]{{1,{naming.SCOPE_LENGTH}}}")
 
 
 def scope(did: str, scopes: Collection[str] | None) -> Sequence[str]:
     """Return the scope and name of a DID as a user types it.
 
+    What Rucio's default finds a scope in is left to it, such as `scope:name` and
+    `user.alice.x/y`; only a URL counts as a STAC API's.
+
     Args:
         did: `/collection/item`, `collection/item`, either with an asset behind
             it, or a STAC API's URL or path of an item
-            (`…/collections/COLLECTION/items/ITEM`). Everything else, such as
-            `scope:name` and `user.alice.x/y`, gives what Rucio's default gives.
+            (`…/collections/COLLECTION/items/ITEM`). Everything else gives what Rucio's
+            default gives.
         scopes: The scopes that exist, if known. If the one derived from the
-            collection is not among them and just one of `[stac] scopes` is,
-            that one is returned.
+            collection is not among them, the DID is STAC's only if just one of
+            `[stac] scopes` is, and that one is returned.
 
     Raises:
         rucio.common.exception.RucioException: As Rucio's default does.
     """
-    collection, name = _item_url(did) or _path(did) or ("", "")
-    found = _scope(collection, scopes) if collection else None
-    if found is not None:
-        return found, name
-    from rucio.common.utils import ScopeExtractionAlgorithms
-
-    default: Sequence[str] = ScopeExtractionAlgorithms.extract_scope_default(did, scopes)
+    default: Sequence[str] = ()
+    failure = None
+    try:
+        default = ScopeExtractionAlgorithms.extract_scope_default(did, scopes)
+    except RucioException as error:
+        failure = error
+    if failure or did.startswith(_URL) or not _SCOPE.fullmatch(default[0]):
+        collection, name = _item_url(did) or _path(did) or ("", "")
+        found = _scope(collection, scopes) if collection else None
+        if found is not None:
+            return found, name
+    if failure:
+        raise failure
     return default
 
 
@@ -54,8 +66,6 @@ def _path(did: str) -> tuple[str, str] | None:
     """Return the collection and the name of `[/]collection/item[/asset]`, or None."""
     typed = did.removeprefix("/")
     ids = typed.split("/")
-    if typed == did and "." in ids[0]:
-        return None  # Rucio's default finds a scope before the dot, as in `user.alice.x/y`
     if ":" in did or len(ids) not in {naming.ITEM_PARTS, naming.ASSET_PARTS} or not all(ids):
         return None
     if parts := naming.split_name(f"/{typed}"):
@@ -86,8 +96,7 @@ def _scope(collection: str, scopes: Collection[str] | None) -> str | None:
         derived = naming.collection_scope(collection)
     except ValueError:  # an account's scope is never derived
         derived = None
-    if scopes and derived not in scopes:
-        fixed = [scope for scope, _ in settings().scopes if scope in scopes]
-        if len(fixed) == 1:
-            return fixed[0]
-    return derived
+    if not scopes or derived in scopes:
+        return derived
+    fixed = [scope for scope, _ in settings().scopes if scope in scopes]
+    return fixed[0] if len(fixed) == 1 else None

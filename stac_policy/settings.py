@@ -92,7 +92,7 @@ class Settings:
     """Hosts of URLs that may be registered and fetched; all, if empty."""
 
     api: str = _option("", _url)
-    """STAC API of the collections whose scopes are derived; asked for items that no RSE has."""
+    """STAC API of the collections with derived scopes that have a container in Rucio."""
 
     auto_approve_bytes: int = _option(0, _number)
     """Rules over less than this are approved by `auto_approve = stac`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import contextlib
 import hashlib
 import os
@@ -50,12 +51,12 @@ def item(stac_lake: Lake) -> Item:
 
 
 def run_rucio(
-    stac_lake: Any, *arguments: Any, cwd: Any = None, command: str = "rucio"
+    stac_lake: Any, *arguments: Any, cwd: Any = None, command: str = "rucio", **variables: str
 ) -> subprocess.CompletedProcess[str]:
     """Run one of Rucio's own commands as alice."""
     return subprocess.run(  # noqa: S603 - installed beside this Python
         [Path(sys.executable).parent / command, *arguments],
-        env={**os.environ, **stac_lake.environment("alice"), "COLUMNS": "300"},
+        env={**os.environ, **stac_lake.environment("alice"), "COLUMNS": "300", **variables},
         capture_output=True,
         text=True,
         check=False,
@@ -355,21 +356,37 @@ def test_the_stock_client_verifies(
 
 
 @pytest.mark.parametrize("convention", [None, "stac_path"])
-@pytest.mark.usefixtures("item")
 def test_rucio_admin_suggests_a_pfn(
-    stac_lake: Lake, rucio: Client, item: Item, convention: str | None
+    stac_lake: Lake, rucio: Client, item: Item, convention: str | None, tmp_path: Path
 ) -> None:
-    """rucio-admin, which has no database, suggests where a file would lie, through the STAC API."""
+    """rucio-admin, which has no database, suggests where a file of a fixed scope would lie.
+
+    Of a derived scope it cannot know whether it is STAC's, and suggests what Rucio would.
+    """
     rse = f"NOWHERE-{convention or 'DEFAULT'}".upper().replace("_", "-")
     attributes = {"naming_convention": convention} if convention else {}
     add_non_deterministic(stac_lake, rucio, rse, "/nowhere/", **attributes)
-    did = f"alpine-optical:/alpine-optical/{ITEM}/red.tif"
-    suggested = run_rucio(
-        stac_lake, "replicas", "list-pfns", did, rse, "http", command="rucio-admin"
-    )
-    assert suggested.returncode == 0, suggested.stderr
-    path = f"alpine-optical/{ITEM}/red.tif" if convention else item.assets["red"].href
-    assert suggested.stdout.split()[-1].endswith(f"/nowhere/{path}")
+    fixed = StacClient(rucio, scope="user.alice")
+    fixed.create_replicas([item], "STAC", assets=["red"]).raise_for_failed()
+    config = configparser.RawConfigParser()
+    config.read(stac_lake.layout.client_cfg("alice"))
+    config.set("stac", "scopes", f"user.alice={stac_lake.stac_url}")
+    with (tmp_path / "rucio.cfg").open("w") as file:
+        config.write(file)
+
+    def suggested(scope: str) -> str:
+        result = run_rucio(
+            stac_lake,
+            *("replicas", "list-pfns", f"{scope}:/alpine-optical/{ITEM}/red.tif", rse, "http"),
+            command="rucio-admin",
+            RUCIO_CONFIG=str(tmp_path / "rucio.cfg"),
+        )
+        assert result.returncode == 0, result.stderr
+        return result.stdout.split()[-1]
+
+    path = f"user.alice/alpine-optical/{ITEM}/red.tif" if convention else item.assets["red"].href
+    assert suggested("user.alice").endswith(f"/nowhere/{path}")
+    assert item.assets["red"].href not in suggested("alpine-optical")
 
 
 def test_scopes_of_long_collection_ids(client: StacClient, rucio: Client) -> None:

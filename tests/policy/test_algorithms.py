@@ -70,7 +70,9 @@ print(json.dumps(answer))
 def rucio(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """What a server says that has the example of the document."""
     (example,) = re.findall(r"```python\n(.*?)```", DOCUMENT, re.DOTALL)
-    return run_with_server(example + _RUCIO, tmp_path_factory.mktemp("algorithms"))
+    return run_with_server(
+        example + _RUCIO, tmp_path_factory.mktemp("algorithms"), stac={"scopes": "c"}
+    )
 
 
 def test_types_and_names() -> None:

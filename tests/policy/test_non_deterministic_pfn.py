@@ -10,7 +10,7 @@ from urllib.parse import quote
 import pytest
 from rucio.common.exception import ReplicaNotFound
 
-from stac_policy.naming import DID, asset_name, collection_scope
+from stac_policy.naming import DID, asset_name
 from stac_policy.non_deterministic_pfn import non_deterministic_pfn, original_url
 from stac_policy.stac_api import _cache
 from stac_policy.urls import refusal
@@ -41,8 +41,8 @@ def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def api(origin: Origin) -> Iterator[Origin]:
-    """A client's configuration with a STAC API."""
-    with configured(api=origin.url):
+    """A client's configuration with a scope and its STAC API."""
+    with configured(scopes=f"c={origin.url}"):
         yield origin
 
 
@@ -78,11 +78,11 @@ def test_items_of_catalogues(origin: Origin, catalogue_items: list[dict[str, Any
         path = item_path(quote(collection or "", safe=""), quote(item_id, safe=""))
         origin.add(path, json.dumps(document).encode())
     resolved = []
-    with configured(api=origin.url):
+    with configured(scopes=f"earth={origin.url}"):
         for collection, item, key, href, siblings in assets_of([*items.values()]):
             if refusal(href or "") is None:
                 name = asset_name(collection, item, key, href, siblings)
-                assert original_url(DID(collection_scope(collection), name)) == href
+                assert original_url(DID("earth", name)) == href
                 resolved.append((collection, item))
     assert len(resolved) > 35
     assert len(origin.seen) == len(set(resolved))
@@ -116,7 +116,7 @@ def test_escaped_ids(api: Origin) -> None:
     """Ids and keys are asked for as the catalogue has them."""
     collection, item, key = "urn:eop:VITO", "a b/c", "2025/04/é"
     api.add("/collections/urn%3Aeop%3AVITO/items/a%20b%2Fc", item_json({key: HREF}, item))
-    did = DID(collection_scope(collection), asset_name(collection, item, key, HREF))
+    did = DID("c", asset_name(collection, item, key, HREF))
     assert original_url(did) == HREF
 
 
@@ -142,11 +142,10 @@ def test_shortened_ids(origin: Origin, collection: str, item: str) -> None:
 
 
 def test_the_api_of_a_scope(origin: Origin, other_origin: Origin) -> None:
-    """A fixed scope has an API of its own; without one it has none, not the general one."""
+    """A fixed scope has an API of its own, or none; the general one is not asked for it."""
     origin.add(item_path(), item_json({"k": HREF}))
     other_origin.add(item_path(), item_json({"k": HREF + "?other"}))
     with configured(api=origin.url, scopes=f"user.alice, other={other_origin.url}"):
-        assert original_url(DID("c", "/c/i/k.tif")) == HREF
         assert original_url(DID("other", "/c/i/k.tif")) == HREF + "?other"
         assert error_of("/c/i/k.tif", "user.alice") == (
             f"{TRIED_RSES}; STAC API: none is configured for scope user.alice ([stac] api, scopes)"
@@ -155,9 +154,19 @@ def test_the_api_of_a_scope(origin: Origin, other_origin: Origin) -> None:
 
 def test_no_api() -> None:
     """Without any STAC API the error says so."""
-    assert error_of("/c/i/k.tif") == (
-        f"{TRIED_RSES}; STAC API: none is configured for scope c ([stac] api, scopes)"
-    )
+    with configured(scopes="c"):
+        assert error_of("/c/i/k.tif") == (
+            f"{TRIED_RSES}; STAC API: none is configured for scope c ([stac] api, scopes)"
+        )
+
+
+def test_other_names(origin: Origin) -> None:
+    """What a client cannot know to be STAC's is not asked of any API."""
+    with configured(api=origin.url, scopes=f"earth={origin.url}"):
+        assert original_url(DID("c", "/c/i/k.tif")) is None
+        assert original_url(DID("earth", "/c/i")) is None
+        assert original_url(DID("user.bob", "/c/i/k.tif")) is None
+    assert origin.seen == []
 
 
 def test_missing_asset(api: Origin) -> None:
@@ -192,7 +201,7 @@ def test_failing_api(api: Origin) -> None:
 def test_refused_urls(origin: Origin, href: str, reason: str) -> None:
     """A URL that may not be registered is not given either, and its secrets are not shown."""
     origin.add(item_path(), item_json({"k": href, "good": HREF}))
-    with configured(api=origin.url, allowed_hosts="data.example.org"):
+    with configured(scopes=f"c={origin.url}", allowed_hosts="data.example.org"):
         assert original_url(DID("c", "/c/i/good.tif")) == HREF
         message = error_of("/c/i/k")
     assert message.startswith(f"{TRIED_RSES}; STAC API: asset 'k' at ")
@@ -205,7 +214,7 @@ def test_secrets_of_the_api(origin: Origin) -> None:
     """Neither the API's password nor the signature of a redirect is shown."""
     origin.add(item_path(), b"", redirect("https://elsewhere.example.net/?sig=s3cr3t"))
     origin.add(item_path(item="j"), item_json({}, "j"))
-    with configured(api=origin.url.replace("//", "//name:s3cr3t@")):
+    with configured(scopes=f"c={origin.url.replace('//', '//name:s3cr3t@')}"):
         messages = [error_of("/c/i/k"), error_of("/c/j/k"), error_of("/c/none/k")]
     with configured(scopes=f"s={origin.url.replace('//', '//name:s3cr3t@')}"):
         messages.append(error_of(asset_name("c", "i" * 300, "k", None), "s"))
@@ -217,13 +226,13 @@ def test_secrets_of_the_api(origin: Origin) -> None:
 _SERVER = """
 from rucio.common.exception import RucioException
 from rucio.common.types import InternalAccount, InternalScope
-from rucio.common.utils import construct_non_deterministic_pfn
-from rucio.core import account, replica, rse, scope
-from rucio.db.sqla.constants import AccountType
+from rucio.common.utils import NonDeterministicPFNAlgorithms, construct_non_deterministic_pfn
+from rucio.core import account, did, replica, rse, scope
+from rucio.db.sqla.constants import AccountType, DIDType
 from sqlalchemy import event
 from stac_policy.settings import settings
 
-root, c = InternalAccount("root"), InternalScope("c")
+root = InternalAccount("root")
 SOURCE, STOCK = "stac_policy.protocol.Default", "rucio.rse.protocols.webdav.Default"
 
 def add_rse(name, impl, schemes, db):
@@ -236,60 +245,109 @@ def add_rse(name, impl, schemes, db):
         }, session=db)
     return rse_id
 
-def register(rse_id, name, url):
+def register(rse_id, given_scope, name, url):
     with write() as db:
-        replica.add_replicas(rse_id, [
-            {"scope": c, "name": name, "bytes": 1, "adler32": "00000001", "pfn": url}
-        ], root, session=db)
+        replica.add_replicas(rse_id, [{
+            "scope": InternalScope(given_scope), "name": name, "bytes": 1,
+            "adler32": "00000001", "pfn": url,
+        }], root, session=db)
 
 with write() as db:
     account.add_account(root, AccountType.SERVICE, None, session=db)
-    scope.add_scope(c, root, session=db)
+    for each in ("c", "dune", "ska", "open", "closed", "user.alice", "user.bob"):
+        scope.add_scope(InternalScope(each), root, session=db)
     stac = add_rse("STAC", SOURCE, ["https", "http"], db)
     other = add_rse("OTHER", SOURCE, ["https"], db)
     stock = add_rse("STOCK", STOCK, ["https"], db)
-register(stac, "/c/r/registered.tif", "https://data.example.org/registered.tif")
-register(other, "/c/r/registered.tif", "https://data.example.org/registered.tif")
-register(stock, "/c/r/registered.tif", "https://data.example.org:443/wrong.tif")
-register(stock, "/c/i/elsewhere.tif", "https://data.example.org:443/elsewhere.tif")
+    did.add_did(InternalScope("open"), "/open", DIDType.CONTAINER, root, session=db)
+    did.add_did(InternalScope("closed"), "/closed", DIDType.DATASET, root, session=db)
+for given_scope in ("c", "user.bob"):
+    for rse_id in (stac, other):
+        register(rse_id, given_scope, "/c/r/x.tif", "https://data.example.org/x.tif")
+    register(stock, given_scope, "/c/r/x.tif", "https://data.example.org:443/wrong.tif")
+for given_scope, name in FOREIGN:
+    register(stock, given_scope, name, f"https://data.example.org:443{name}")
 
 statements = []
 event.listen(
     session.get_engine(), "before_cursor_execute",
     lambda _connection, _cursor, statement, *_: statements.append(statement),
 )
+default = NonDeterministicPFNAlgorithms.construct_non_deterministic_pfn_default
 
-def ask(name):
+def ask(given_scope, name):
     statements.clear()
     try:
-        return construct_non_deterministic_pfn("/c/i", "c", name), len(statements)
+        path = construct_non_deterministic_pfn("data.set", given_scope, name)
     except RucioException as error:
-        return f"{type(error).__name__} {error}", len(statements)
+        path = f"{type(error).__name__} {error}"
+    if path == default("data.set", given_scope, name):
+        path = None
+    return path, len(statements)
 
 settings()
-names = ["/c/r/registered.tif", "/c/i/elsewhere.tif", "/c/i/missing.tif", "no/stac.name"]
-print(json.dumps([ask(name) for name in names]))
+print(json.dumps([ask(*each) for each in ASKED]))
 """
+FOREIGN = [
+    ("dune", "/dune/raw/run1.root"),
+    ("dune", "/dune/raw/run2.root"),
+    ("ska", "/ska/obs1/vis.ms"),
+    ("c", "/c/i/elsewhere.tif"),
+]
 
 
-def test_server(origin: Origin, tmp_path: Path) -> None:
-    """A server asks its own database with one query, then the API, and then gives up."""
-    elsewhere = "https://data.example.org/elsewhere.tif"
-    origin.add(item_path(), item_json({"elsewhere": elsewhere}))
-    registered, catalogued, missing, other = run_with_server(
-        _SERVER,
-        tmp_path,
+def ask_server(folder: Path, asked: list[tuple[str, str]], **stac: str) -> list[Any]:
+    """Ask a server for paths: each with the number of its queries, None for Rucio's default."""
+    found: list[Any] = run_with_server(
+        f"FOREIGN, ASKED = {FOREIGN!r}, {asked!r}\n{_SERVER}",
+        folder,
         # Rucio would ask the config table for what is not in its file, again and again.
         common={"multi_vo": "False"},
-        stac={"api": origin.url},
+        stac=stac,
     )
-    assert registered == ["https://data.example.org/registered.tif", 1]
-    assert catalogued == [elsewhere, 1]
+    return found
+
+
+def test_what_source_rses_hold(origin: Origin, tmp_path: Path) -> None:
+    """A server finds what a source RSE holds with one query, in whatever scope, and asks no API."""
+    asked = [("c", "/c/r/x.tif"), ("user.bob", "/c/r/x.tif")]
+    assert (
+        ask_server(tmp_path, asked, api=origin.url) == [["https://data.example.org/x.tif", 1]] * 2
+    )
+    assert origin.seen == []
+
+
+def test_what_is_not_stacs(origin: Origin, tmp_path: Path) -> None:
+    """The form and the scope of a name are not enough: it has Rucio's path, and no API is asked.
+
+    A name without the form costs no query; another one is looked for at the source RSEs,
+    and the container of its collection is looked for once.
+    """
+    asked = [
+        *FOREIGN,
+        ("closed", "/closed/i/k"),
+        ("user.bob", "/c/i/k.tif"),
+        ("dune", "raw.root"),
+        ("dune", "/dune/raw/2025/run1.root"),
+    ]
+    answers = ask_server(tmp_path, asked, api=origin.url, scopes=f"user.alice={origin.url}")
+    assert answers == [[None, queries] for queries in (2, 1, 2, 2, 2, 1, 0, 0)]
+    assert origin.seen == []
+
+
+def test_what_only_an_api_knows(origin: Origin, tmp_path: Path) -> None:
+    """By a collection's container, or by `[stac] scopes`, an asset is STAC's: the API is asked."""
+    for collection in ("open", "c"):
+        item = item_json({"k": HREF})
+        origin.add(item_path(collection), item)
+    asked = [("open", "/open/i/k.tif"), ("open", "/open/i/none"), ("user.alice", "/c/i/k.tif")]
+    catalogued, missing, fixed = ask_server(
+        tmp_path, asked, api=origin.url, scopes=f"user.alice={origin.url}"
+    )
+    assert catalogued == [HREF, 2]
     message, queries = missing
     assert queries == 1
     assert "ReplicaNotFound" in message
-    assert "c:/c/i/missing.tif is a STAC asset without a known URL. Tried source RSEs" in message
-    assert f"STAC API: item 'i' of collection 'c' at {origin.url} has no asset" in message
-    assert other == ["/other//c/i/no/stac.name", 0]
-    # Of the first item, whose asset is registered, nobody asks the API.
-    assert [request.path for request in origin.seen] == [item_path()]
+    assert "open:/open/i/none is a STAC asset without a known URL. Tried source RSEs" in message
+    assert f"STAC API: item 'i' of collection 'open' at {origin.url} has no asset" in message
+    assert fixed == [HREF, 1]

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from rucio.db.sqla.constants import DIDType
 
-from stac_policy import permission
+from stac_policy import dids, permission
+from stac_policy.dids import Known
 from stac_policy.naming import asset_name, collection_name, item_name
 from stac_policy.permission import has_permission
 
@@ -35,8 +36,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, _no_rucio_cfg: None) -> list[Any]:
         return rse_id == SOURCE
 
     monkeypatch.setattr(permission, "is_registrar", lambda *_: True)
-    monkeypatch.setattr(permission, "_has_source_protocol", has_source_protocol)
-    monkeypatch.setattr(permission, "_source_rses", {})
+    monkeypatch.setattr(permission, "_SOURCE_RSES", Known(has_source_protocol))
     return rses
 
 
@@ -61,7 +61,7 @@ def test_source_rses(action: str, asked: list[Any], monkeypatch: pytest.MonkeyPa
         assert allowed(action, rse="NONE", rse_id=None) is None
         assert allowed(action, rse="NONE") is None
     assert asked == [SOURCE, "4567"]
-    now[0] = permission._KNOWN_S
+    now[0] = dids._KNOWN_S
     assert allowed(action, rse="STAC", rse_id=SOURCE) is True
     assert asked == [SOURCE, "4567", SOURCE]
 
@@ -209,7 +209,7 @@ def test_other_actions(action: str) -> None:
 def test_registrars_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Other policy packages can ask for the registrar's permissions alone, with several VOs too."""
     monkeypatch.setattr(permission, "vos", lambda: ("eoc",))
-    for name, may in ((ITEM, True), ("x.root", False)):
+    for name, may in ((ITEM, True), ("x.root", None)):
         kwargs = {"dids": [did(name, type="DATASET")]}
         assert permission.may_register("registrar", "add_dids", kwargs, session=None) is may
 

@@ -41,7 +41,7 @@ def refused(act, *arguments):
         return True
 
 protocol = Default({"auth_token": None}, {"rse": "STAC", "id": "1", "deterministic": False})
-failed = [refused(construct_non_deterministic_pfn, "d", "c", f"/c/i/{n}.tif") for n in range(50)]
+failed = [refused(construct_non_deterministic_pfn, "d", "s", f"/c/i/{n}.tif") for n in range(50)]
 failed += [
     refused(protocol.parse_pfns, f"https://u:S3CRET@example.net/{n}\x1b[31m?sig=S3CRET")
     for n in range(50)
@@ -139,10 +139,10 @@ def test_an_item_that_is_missing(origin: Origin, heard: pytest.LogCaptureFixture
 
 def test_a_server(tmp_path: Path) -> None:
     """A server's log and Rucio's metrics tell what an operator can act on, without secrets."""
-    told = run_with_server(_SERVER, tmp_path)
+    told = run_with_server(_SERVER, tmp_path, stac={"scopes": "s"})
     assert told["failed"] == [True] * 100
     unresolved, refused = told["heard"]
-    assert unresolved.startswith("WARNING stac_policy.non_deterministic_pfn c:/c/i/0.tif is a STAC")
+    assert unresolved.startswith("WARNING stac_policy.non_deterministic_pfn s:/c/i/0.tif is")
     assert "name the STAC API" in unresolved
     assert refused.startswith("WARNING stac_policy.protocol RSE STAC refuses https://example.net/0")
     assert "S3CRET" not in refused

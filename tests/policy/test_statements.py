@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 from rucio.common.types import InternalScope
 from sqlalchemy.dialects import mysql, oracle, postgresql, sqlite
-from stac_policy import algorithms, non_deterministic_pfn, permission
+from stac_policy import algorithms, dids, permission
 from stac_policy.naming import DID
 
 found = {}
@@ -49,14 +49,14 @@ def opened(_):
     yield Session()
 
 session.db_session = opened
-c, did = InternalScope("c"), DID("c", "/c/i/k.tif")
+c = InternalScope("c")
 permission._has_source_protocol("0" * 32, Session())
 algorithms._children(SimpleNamespace(scope=c, name="/c"), Session())
-non_deterministic_pfn._registered_url(did)
-non_deterministic_pfn.vos = lambda: ("eoc",)
+dids._has_container(DID("c", "/c"))
 import rucio.core.vo
 rucio.core.vo.list_vos = lambda session: [{"vo": "eoc"}, {"vo": "def"}]
-non_deterministic_pfn._scopes(did, Session())
+dids.vos = lambda: ("eoc",)
+dids.source_urls(DID("c", "/c/i/k.tif"))
 print(json.dumps(found))
 """
 
