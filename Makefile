@@ -17,7 +17,7 @@ IN_PARALLEL := --numprocesses 4 --dist loadfile
 OLDER_RUCIOS := 38 39 40
 
 .PHONY: bench browser check clean coverage demo docs extension faults lint load lower-bounds notebook \
-  older-rucios postgresql reproducible-wheel same-tests sbom soak test types wheel xrootd \
+  older-rucios postgresql python39 reproducible-wheel same-tests sbom soak test types wheel xrootd \
   xrootd-in-its-own-network
 
 demo: $(VENV)/installed
@@ -140,6 +140,10 @@ load: $(VENV)/installed-test
 # The oldest releases that pyproject.toml allows of what is used directly.
 lower-bounds: $(VENV)/installed-test
 	$(BIN)/python scripts/lower_bounds.py
+
+# What official Rucio images run the policy package with, by Debian bullseye's Python 3.9.
+python39: $(VENV)/installed-test
+	$(BIN)/python scripts/python39.py
 
 reproducible-wheel: $(VENV)/installed-test
 	$(BIN)/python scripts/reproducible_wheel.py

@@ -61,8 +61,8 @@ def check_testbed(testbed: Path, wheel: Path) -> None:
     (product,) = importlib.metadata.distributions(path=[str(wheel)])
     expect(metadata.version == product.version, f"versions differ: {metadata.version}")
     needed = metadata.requires or []
-    clients = [name for name in needed if name.startswith(("rucio-clients", "stac-rucio["))]
-    expect("stac-rucio" in needed and not clients, f"the test bed needs {needed}")
+    clients = [name for name in needed if name.startswith(("rucio-clients", "stac-rucio[client"))]
+    expect("stac-rucio[tools]" in needed and not clients, f"the test bed needs {needed}")
 
 
 def check_policy_alone(wheel: Path, folder: Path) -> None:

@@ -12,13 +12,20 @@ rules = stac.create_replication_rules(registration, "tier=disk", copies=2)
 
 from __future__ import annotations
 
+import sys
+
+if sys.version_info < (3, 10):  # noqa: UP036 - the wheel is for 3.9 too
+    raise ImportError("stac_client needs Python 3.10 or later; stac_policy alone runs on 3.9")
+
 try:
     import pystac_client as _pystac_client  # noqa: F401 - only whether it is there
     import rucio.client as _rucio_client  # noqa: F401
 except ModuleNotFoundError as error:
+    from stac_policy import users_extra
+
     raise ModuleNotFoundError(
-        f"stac_client needs {error.name}; install it with: pip install 'stac-rucio[client]' "
-        "(or [server] beside a Rucio server, with pystac-client)",
+        f"stac_client needs {error.name}; install it with: "
+        f"pip install 'stac-rucio[{users_extra()}]'",
         name=error.name,
     ) from error
 

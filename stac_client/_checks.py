@@ -33,7 +33,7 @@ from stac_client._source_rse import (
     wrong_priorities,
 )
 from stac_client.errors import AccessError, ConfigurationError, StacRucioError
-from stac_policy import SUPPORTED_VERSION
+from stac_policy import SUPPORTED_VERSION, installed_rucios
 from stac_policy.http import FetchError, make_session, open_url
 from stac_policy.naming import collection_scope
 from stac_policy.settings import SOURCE_PROTOCOL, Settings, configured_options, parse
@@ -96,6 +96,8 @@ ERRORS = {
 """Why it matters what is found, by code. Registration or replication fails."""
 
 WARNINGS = {
+    "two-rucios": "they ship the same files: either may be half overwritten, and uninstalling one "
+    "breaks the other",
     "server-version": "other versions are not tested, and they do not load the policy package",
     "scope-owner": "whoever owns a scope can add and remove DIDs in it, of whatever content",
     "rse-writable": "replication rules can target it, and are stuck for ever",
@@ -389,6 +391,15 @@ def connection(reason: Exception) -> Check:
     return wrong("server-unreachable", what, f"[client]\nrucio_host = {url}\nauth_host = {url}")
 
 
+def installation() -> Iterator[Check]:
+    """Check that this machine has one Rucio."""
+    found = installed_rucios()
+    if len(found) > 1:
+        what = f"{' and '.join(map(' '.join, found.items()))} are both installed on this machine"
+        again = " or ".join(f"pip install {name}" for name in found)
+        yield wrong("two-rucios", what, f"pip uninstall {' '.join(found)}  # then {again}")
+
+
 def server(version: str, host: str) -> Check:
     """Check that the version of Rucio that a server gives is supported."""
     if SpecifierSet(",".join(SUPPORTED_VERSION), prereleases=True).contains(version):
@@ -405,7 +416,7 @@ def policy_package(rucio: Rucio, source: RSE, destinations: Sequence[RSE]) -> It
     scheme = next((scheme for scheme in source.schemes("read") if scheme in ours), None)
     if scheme and not _translates(rucio, source.name, scheme):
         what = f"the Rucio server cannot load the protocol of {source.name} ({scheme})"
-        fix = "pip install 'stac-rucio[server]'  # where the Rucio server runs; then restart it"
+        fix = "pip install stac-rucio  # where the Rucio server runs; then restart it"
         yield wrong("policy-not-installed", what, fix)
         return
     asking = [rse for rse in destinations if rse.algorithm]

@@ -173,6 +173,7 @@ def examine(
     Raises:
         StacRucioError: Rucio stopped answering on the way.
     """
+    yield from checks.installation()
     try:
         connect = rucio if callable(rucio) else lambda: Rucio.of(rucio).client
         asked = Rucio.connect(connect, retry_s=0)

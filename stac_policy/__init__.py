@@ -19,10 +19,37 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["SUPPORTED_VERSION", "__version__", "get_algorithms"]
+__all__ = ["SUPPORTED_VERSION", "__version__", "get_algorithms", "installed_rucios", "users_extra"]
 
 __version__ = "0.1.0"
 SUPPORTED_VERSION = [">=38", "<42"]
+
+
+def installed_rucios() -> dict[str, str]:
+    """Return which of `rucio` and `rucio-clients` are installed, each with its version.
+
+    They ship the same files: installing one over the other replaces these, and uninstalling
+    either then leaves nothing that works.
+    """
+    from importlib import metadata  # not for each path that Rucio builds
+
+    found = {}
+    for name in ("rucio", "rucio-clients"):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def users_extra() -> str:
+    """Return the extra of this package that brings the rest of what users need.
+
+    Returns:
+        `client`, which brings `rucio-clients`; `tools` where a Rucio is installed, over which
+        a second one must never come.
+    """
+    return "tools" if installed_rucios() else "client"
 
 
 def get_algorithms() -> dict[str, dict[str, Callable[..., Any]]]:

@@ -17,6 +17,7 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
+from stac_policy import installed_rucios
 from stac_policy.algorithms import named
 from stac_policy.settings import PACKAGE, configured_options, options_of, parse, vos
 
@@ -67,6 +68,7 @@ def _looks() -> Iterator[tuple[str, Callable[[], str]]]:
 
     yield "policy package", _package
     yield "Rucio's version", _version
+    yield "Rucio's distribution", _distribution
     for module in ("permission", "schema"):
         yield f"module {module}", partial(_module, module)
     # Whatever their VO is, Rucio's clients do not name it when they ask for a default.
@@ -108,6 +110,13 @@ def _version() -> str:
 
     check_policy_module_version(importlib.import_module(PACKAGE))
     return str(current_version())
+
+
+def _distribution() -> str:
+    found = " and ".join(map(" ".join, installed_rucios().items()))
+    if " and " in found:
+        raise _WrongError(f"{found} ship the same files; uninstall both, install one again")
+    return found or "installed without a package manager of Python"
 
 
 def _module(name: str) -> str:

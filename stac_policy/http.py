@@ -48,6 +48,7 @@ TIMEOUT_S = (10.0, 60.0)
 SLOWEST_BYTES = 1 << 16
 """What has to come in the time of a timeout, where there is as much to come."""
 
+_PAUSE_LENGTH = 40  # characters of `Retry-After`: a date has 29
 LONGEST_WAIT_S = 60.0
 """The longest pause that is made because `Retry-After` asks for it."""
 
@@ -103,7 +104,7 @@ class StatusError(FetchError):
         super().__init__(reason)
         self.status = response.status_code
         self.may_pass = self.status in MAY_PASS
-        wanted = response.headers.get("Retry-After", "")
+        wanted = response.headers.get("Retry-After", "")[:_PAUSE_LENGTH]
         with suppress(urllib3.exceptions.InvalidHeader, ValueError, OverflowError):
             seconds = urllib3.Retry().parse_retry_after(wanted) if wanted else 0.0
             self.retry_after_s = min(seconds, LONGEST_WAIT_S)

@@ -7,10 +7,15 @@ import sys
 import warnings
 from typing import TYPE_CHECKING
 
+if sys.version_info < (3, 10):  # noqa: UP036 - the wheel is for 3.9 too
+    sys.exit("stac-rucio needs Python 3.10 or later; stac_policy alone runs on 3.9")
+
 try:
     import click
 except ModuleNotFoundError:
-    sys.exit("stac-rucio needs click; install it with: pip install 'stac-rucio[client]'")
+    from stac_policy import users_extra
+
+    sys.exit(f"stac-rucio needs click; install it with: pip install 'stac-rucio[{users_extra()}]'")
 
 from stac_rucio.cli import cli
 from stac_rucio.errors import Terminated

@@ -334,3 +334,14 @@ def test_a_summary_looks_at_a_sample() -> None:
     assert (found.items, found.schemes, found.scopes) == (2, {"https"}, {"c": "c"})
     assert found.hosts == {"data.example.org": 2}
     assert found.refused == {"s3 scheme where http or https is needed": 1}
+
+
+def test_two_rucios(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where rucio and rucio-clients lie over each other, the doctor says so before all else."""
+    monkeypatch.setattr("stac_client._checks.installed_rucios", dict)
+    assert not list(_checks.installation())
+    both = {"rucio": "41.5.1", "rucio-clients": "41.5.1"}
+    monkeypatch.setattr("stac_client._checks.installed_rucios", lambda: both)
+    first = next(examine(lambda: None, "STAC"))
+    assert (first.code, first.level) == ("two-rucios", Level.WARNING)
+    assert str(first.fix).startswith("pip uninstall rucio rucio-clients ")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -326,7 +327,7 @@ def test_no_link_is_written_through(
     """Where the target is another name of a file, that file stays as it is."""
     (tmp_path / "folder").mkdir()
     (tmp_path / "kept").write_bytes(OTHER)
-    (tmp_path / "folder" / "file").hardlink_to(tmp_path / "kept")
+    os.link(tmp_path / "kept", tmp_path / "folder" / "file")
     assert fetch(origin.add("/f", CONTENT)).read_bytes() == CONTENT
     assert (tmp_path / "kept").read_bytes() == OTHER
 
@@ -348,7 +349,7 @@ def test_the_target_can_not_be_written(
 @pytest.mark.parametrize(
     ("wanted", "pause"),
     [
-        *[("7", 7), ("86400", 60), ("0", 1), ("-5", 1), ("x", 1), ("9" * 5000, 1), ("٣", 1)],
+        *[("7", 7), ("86400", 60), ("0", 1), ("-5", 1), ("x", 1), ("9" * 5000, 60), ("٣", 1)],
         *[("Fri, 31 Dec 9999 23:59:59 GMT", 60), ("Thu, 01 Jan 1970 00:00:00 GMT", 1)],
     ],
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -11,12 +11,17 @@ from hypothesis import strategies as st
 from rucio.common.exception import ReplicaNotFound
 from rucio.common.utils import NonDeterministicPFNAlgorithms
 
+from stac_policy import installed_rucios, users_extra
+from stac_policy.__main__ import findings
 from stac_policy.naming import split_name
 from stac_policy.non_deterministic_pfn import non_deterministic_pfn
 
 from .strategies import anything, names
 from .support import configured, run_with_rucio
 from .test_scope import DEFAULTS
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 # What is not ours: many shapes of other experiments' names, and what comes near to ours.
 DSNS = [
@@ -191,3 +196,23 @@ def test_names_in_fixed_scopes(name: str) -> None:
                 "dsn", "user.alice", name
             )
         assert non_deterministic_pfn("dsn", "user.bob", name) == default("dsn", "user.bob", name)
+
+
+def install(folder: Path, name: str) -> None:
+    """Let a folder hold the metadata of an installed distribution."""
+    metadata = folder / f"{name.replace('-', '_')}-1.2.dist-info" / "METADATA"
+    metadata.parent.mkdir()
+    metadata.write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.2\n")
+
+
+def test_what_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second Rucio is seen, and never advised where there is one."""
+    monkeypatch.setattr("sys.path", [str(tmp_path)])
+    assert (installed_rucios(), users_extra()) == ({}, "client")
+    install(tmp_path, "rucio-clients")
+    assert (installed_rucios(), users_extra()) == ({"rucio-clients": "1.2"}, "tools")
+    install(tmp_path, "rucio")
+    assert installed_rucios() == {"rucio": "1.2", "rucio-clients": "1.2"}
+    (found,) = (finding for finding in findings() if finding.what == "Rucio's distribution")
+    assert not found.ok
+    assert found.found.startswith("rucio 1.2 and rucio-clients 1.2 ship the same files")

@@ -356,4 +356,4 @@ def test_no_secret_is_repeated(
             return
         with pytest.raises(RucioException, match=f"{origin.url}/x: ") as caught:
             protocol.get(url, str(tmp_path / "x")) if operation == "get" else protocol.exists(url)
-    assert "s3cr3t" not in "".join(traceback.format_exception(caught.value))
+    assert "s3cr3t" not in "".join(traceback.format_exception(caught.type, caught.value, caught.tb))

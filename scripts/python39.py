@@ -1,0 +1,158 @@
+"""Tests what runs in Rucio's official images on the Python that these have, 3.9.
+
+Run by `make python39`: Debian bullseye's own interpreter is unpacked, nothing of it
+installed; in it the wheel is put beside Rucio as pip and as Helm's charts do it, and
+the tests of the policy package run. A checker of syntax and a resolver then ask the
+same again, so that something is left when bullseye leaves the mirrors.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from contextlib import closing
+from pathlib import Path
+
+PROJECT = Path(__file__).parent.parent
+UV = str(Path(sys.executable).parent / "uv")
+RUCIOS = ("38", "41")
+SUITE = "bullseye"
+PACKAGES = (
+    *("python3.9-minimal", "libpython3.9-minimal", "libpython3.9-stdlib"),
+    *("python3-distutils", "python3-lib2to3", "libssl1.1", "libffi7"),
+)
+CONFIGURATION = """\
+[policy]
+package = stac_policy
+[database]
+default = sqlite:///{folder}/rucio.db
+"""
+
+
+def main() -> None:
+    """Try each way in."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        run(UV, "build", "--quiet", "--wheel", "--out-dir", str(folder), str(PROJECT))
+        (wheel,) = map(str, folder.glob("*.whl"))
+        interpreter = unpack(folder / SUITE)
+        for rucio in RUCIOS:
+            python = environment(folder / f"rucio-{rucio}", interpreter, f"rucio=={rucio}.*")
+            configure(folder / f"rucio-{rucio}")
+            as_helm(folder / f"helm-{rucio}", python, wheel)
+            run(UV, "pip", "install", "--quiet", "--python", python, wheel)
+            run(python, "-m", "stac_policy")
+            tests(python)
+            print(f"Python 3.9 with Rucio {rucio}: the wheel, Helm's way and tests/policy pass")
+        refused(python)
+        static(folder)
+    print(f"python39: {2 * len(RUCIOS) + 2} passed, 0 failed")
+
+
+def unpack(folder: Path) -> str:
+    """Unpack Debian's Python 3.9, and return the interpreter."""
+    mirror = next(
+        uri
+        for uri, codename in map(
+            str.split,
+            run("apt-get", "indextargets", "--format", "$(REPO_URI) $(CODENAME)").splitlines(),
+        )
+        if "-" not in codename and uri.rstrip("/").endswith("/debian")
+    )
+    (folder / "lists" / "partial").mkdir(parents=True)
+    keys = "/usr/share/keyrings/debian-archive-keyring.gpg"
+    (folder / "sources.list").write_text(f"deb [signed-by={keys}] {mirror} {SUITE} main\n")
+    options: dict[str, str | Path] = {
+        "APT::Sandbox::User": "root",
+        "Dir::Cache": folder,
+        "Dir::Etc::SourceList": folder / "sources.list",
+        "Dir::Etc::SourceParts": "/dev/null",
+        "Dir::State::Lists": folder / "lists",
+        "Dir::State::Status": "/dev/null",
+    }
+    apt = ("apt-get", "-qq", *(word for pair in options.items() for word in option(*pair)))
+    run(*apt, "update")
+    run(*apt, "download", *PACKAGES, folder=folder)
+    for package in folder.glob("*.deb"):
+        run("dpkg", "-x", str(package), str(folder))
+    (library,) = (folder / "usr" / "lib").glob("*-linux-gnu")
+    os.environ["LD_LIBRARY_PATH"] = str(library)
+    return str(folder / "usr" / "bin" / "python3.9")
+
+
+def option(name: str, value: str | Path) -> tuple[str, str]:
+    return "-o", f"{name}={value}"
+
+
+def environment(folder: Path, interpreter: str, rucio: str) -> str:
+    """Make a virtual environment with Rucio and the tools of the tests, and return its Python."""
+    run(UV, "venv", "--quiet", "--seed", "--python", interpreter, str(folder))
+    python = str(folder / "bin" / "python")
+    tools = ("hypothesis", "pytest", "pytest-xdist")
+    install = (UV, "pip", "install", "--quiet", "--compile-bytecode", "--python", python)
+    run(*install, rucio, *tools)
+    return python
+
+
+def configure(folder: Path) -> None:
+    """Give Rucio a configuration, and a database with the table that settings may be in."""
+    (folder / "rucio.cfg").write_text(CONFIGURATION.format(folder=folder))
+    os.environ["RUCIO_CONFIG"] = str(folder / "rucio.cfg")
+    with closing(sqlite3.connect(folder / "rucio.db")) as database:
+        database.execute("CREATE TABLE configs (section, opt, value)")
+
+
+def as_helm(target: Path, python: str, wheel: str) -> None:
+    """Install into a folder of its own, as the init container does, and find it there."""
+    run(python, "-m", "pip", "install", "--quiet", wheel, "--target", str(target))
+    brought = {path.name for path in target.iterdir() if path.suffix != ".dist-info"}
+    if not brought <= {"bin", "stac_client", "stac_policy", "stac_rucio"}:
+        sys.exit(f"python39: what pip put beside Rucio shadows its own packages: {brought}")
+    run("env", f"PYTHONPATH={target}", python, "-m", "stac_policy")
+
+
+def tests(python: str) -> None:
+    """Run the tests of the policy package; those of several VOs need a whole test bed."""
+    plugins = ("-p", "no:cacheprovider", "-p", "tests.common", "--confcutdir=tests/policy")
+    pytest = (python, "-m", "pytest", "-q", "-n", "2", *plugins)
+    run(*pytest, "--ignore=tests/policy/test_multi_vo.py", "tests/policy", folder=PROJECT)
+
+
+def refused(python: str) -> None:
+    """What needs a newer Python says so."""
+    for module in ("stac_client", "stac_rucio.__main__"):
+        program = (python, "-c", f"import {module}")
+        result = subprocess.run(program, capture_output=True, text=True, check=False, cwd="/")
+        if not result.returncode or "Python 3.10" not in result.stderr:
+            sys.exit(f"python39: {module} does not name the Python it needs: {result.stderr}")
+
+
+def static(folder: Path) -> None:
+    """Check syntax and library for 3.9, and that the dependencies can be met there."""
+    run(
+        str(Path(UV).parent / "vermin"),
+        "--target=3.9-",
+        "--no-tips",
+        "--quiet",
+        "stac_policy",
+        folder=PROJECT,
+    )
+    for extra in ("server", "client"):
+        compiled = ("--output-file", str(folder / f"{extra}.txt"), "--python-version", "3.9")
+        pip_compile = (UV, "pip", "compile", "--quiet", *compiled, "--extra", extra)
+        run(*pip_compile, "pyproject.toml", folder=PROJECT)
+
+
+def run(*command: str, folder: Path | str = "/") -> str:
+    """Run a command, and end with its output if it fails."""
+    result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
+    if result.returncode:
+        sys.exit(f"{' '.join(command)} failed:\n{result.stdout}{result.stderr}")
+    return result.stdout
+
+
+if __name__ == "__main__":
+    main()
