@@ -19,6 +19,7 @@ from stac_client._replicas import (
     with_schemes,
 )
 from stac_client._rucio import grouped
+from stac_policy.access import is_bucket
 from stac_policy.naming import DID, asset_name, collection_scope
 
 if TYPE_CHECKING:
@@ -255,8 +256,8 @@ def restore_original_href(
     """Return the fields of an asset with the catalogue's own URL as its href.
 
     It is the alternate of the source RSE, or else `original`. A URL that is
-    none of HTTP cannot be registered; then it is the only one of HTTP among the
-    alternates, or without a source RSE any of several that end alike, and so
+    none of HTTP or of a bucket is that of a copy; then it is the only one of HTTP among
+    the alternates, or without a source RSE any of several that end alike, and so
     have the same name in Rucio. The replica goes to the alternates.
 
     Args:
@@ -333,8 +334,8 @@ def _original(
 
 
 def _has_other_scheme(href: object) -> bool:
-    """Return whether an href is a URL, but none of HTTP (as a relative one may become)."""
-    return isinstance(href, str) and "://" in href and not is_http(href)
+    """Return whether an href is a URL of a storage, neither of HTTP nor of a bucket."""
+    return isinstance(href, str) and "://" in href and not is_http(href) and not is_bucket(href)
 
 
 # From the assets of items to what is written into them.

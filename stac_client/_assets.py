@@ -8,19 +8,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from stac_client._alternates import is_http, name_in_rucio, restore_original_href
+from stac_client._alternates import name_in_rucio, restore_original_href
 from stac_client._checksums import Checksums, checksums_of, size_bytes_of
 from stac_client._items import id_text, iter_items
 from stac_client._results import Outcome, State
 from stac_client._selection import named_keys, unwanted_by_default
+from stac_policy.access import Access, Kind, found_access
 from stac_policy.naming import DID, collection_scope, item_name
-from stac_policy.urls import absolute, link_href, refusal
+from stac_policy.settings import known_origins
+from stac_policy.urls import link_href
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from stac_client._items import ItemDict, ItemsLike
     from stac_client._selection import AssetSelection
+
+
+_OPEN = Access(Kind.OPEN)
 
 
 @dataclass  # frozen, each of millions would take twice as long to make
@@ -39,6 +44,8 @@ class Asset:
     """What the item says, or nothing."""
     size_bytes: int | None
     checksums: Checksums
+    access: Access = _OPEN
+    """How its bytes are got."""
 
     @property
     def is_complete(self) -> bool:
@@ -71,19 +78,16 @@ def select_assets(
     Raises:
         ConfigurationError: The selection is neither keys nor a predicate.
     """
-    keys = named_keys(selection)
     ids = id_text(item.get("collection")), id_text(item.get("id"))
     if item.get("type") != "Feature":
         yield Outcome(*ids, "", State.FAILED, "not a STAC item: its type is not Feature")
         return
     assets = _assets(item, source_rse)
-    unwanted = unwanted_by_default(assets) if selection is None else {}
     dataset = _dataset(item, scope)
-    for key, asset in assets.items():
-        selected = selection(key, asset) if callable(selection) else key in keys
-        if selection is not None and not selected:
+    for key, unwanted in _selected(assets, selection):
+        if unwanted is not None and selection is not None:
             continue
-        found = unwanted.get(key) or _asset(item, assets, key, dataset, source_rse)
+        found = unwanted or _asset(item, assets, key, dataset, source_rse)
         yield Outcome(*ids, key, State.SKIPPED, found) if isinstance(found, str) else found
 
 
@@ -93,11 +97,85 @@ def registrable(
     scope: str | None,
     source_rse: str | None = None,
 ) -> Iterator[Asset]:
-    """Yield the selected assets of items that can be registered, and nothing of the others."""
+    """Yield the selected assets of items that have a URL, and nothing of the others."""
     for item in iter_items(items):
         for found in select_assets(item, selection, scope, source_rse):
             if isinstance(found, Asset):
                 yield found
+
+
+@dataclass(frozen=True)
+class AssetAccess:
+    """What is known of an asset, selected or not, without asking anybody."""
+
+    collection: str
+    item: str
+    key: str
+    selected: bool
+    access: str
+    """Its class of access."""
+    fetchable: bool
+    """Whether transfers bring its bytes, given what it needs."""
+    url: str | None
+    """What would be registered, if anything."""
+    needs: str
+    reason: str
+    """Why it is not selected, or is not registered as it is."""
+
+
+def survey(
+    item: ItemDict,
+    selection: AssetSelection = None,
+    scope: str | None = None,
+    source_rse: str | None = None,
+) -> Iterator[AssetAccess]:
+    """Yield how the bytes of each asset of an item are got, whether it is selected or not.
+
+    Args:
+        item: The item as a dict.
+        selection: As in `select_assets`.
+        scope: As there.
+        source_rse: As there.
+
+    Raises:
+        ConfigurationError: The selection is neither keys nor a predicate.
+    """
+    assets = _assets(item, source_rse)
+    dataset = _dataset(item, scope)
+    for key, unwanted in _selected(assets, selection):
+        access = _access(item, assets[key])
+        found = _asset(item, assets, key, dataset, source_rse)
+        obstacle = found if isinstance(found, str) else access.reason
+        is_fetchable = access.kind.is_fetchable
+        yield AssetAccess(
+            collection=id_text(item.get("collection")),
+            item=id_text(item.get("id")),
+            key=key,
+            selected=unwanted is None,
+            access=access.kind.value,
+            fetchable=is_fetchable,
+            url=found.url if isinstance(found, Asset) and is_fetchable else None,
+            needs=access.needs,
+            reason=unwanted or obstacle,
+        )
+
+
+def _selected(
+    assets: Mapping[str, Mapping[str, Any]], selection: AssetSelection
+) -> Iterator[tuple[str, str | None]]:
+    """Yield the key of each asset, and why it is not selected, if it is not."""
+    keys = named_keys(selection)
+    if selection is None:
+        unwanted = unwanted_by_default(assets)
+        yield from ((key, unwanted.get(key)) for key in assets)
+        return
+    for key, asset in assets.items():
+        is_meant = selection(key, asset) if callable(selection) else key in keys
+        yield key, None if is_meant else "it is none of those that are asked for"
+
+
+def _access(item: ItemDict, fields: Mapping[str, Any]) -> Access:
+    return found_access(known_origins(), item, fields, link_href(item))
 
 
 def _asset(
@@ -107,18 +185,15 @@ def _asset(
     dataset: DID | str,
     source_rse: str | None,
 ) -> Asset | str:
-    """An asset that can be registered, or why it cannot."""
+    """An asset with a URL, or why it has none."""
     if isinstance(dataset, str):
         return dataset
     if not key:
         return "the asset's key is empty"
     fields = assets[key]
-    href = fields.get("href")
-    if not isinstance(href, str) or not href:
-        return "no href"
-    url = href if is_http(href) else absolute(href, link_href(item))
-    if reason := refusal(url):
-        return reason
+    access = _access(item, fields)
+    if access.url is None:
+        return access.reason
     collection, item_id = item["collection"], item["id"]
     media_type = fields.get("type")
     return Asset(
@@ -127,10 +202,11 @@ def _asset(
         key=key,
         did=DID(dataset.scope, name_in_rucio(item, key, source_rse)),
         dataset=dataset,
-        url=url,
+        url=access.url,
         media_type=media_type if isinstance(media_type, str) else "",
         size_bytes=size_bytes_of(fields),
         checksums=checksums_of(fields),
+        access=access,
     )
 
 

@@ -454,13 +454,22 @@ def selector(
 ) -> _Select:
     """Return what yields the selected assets of an item, each with its PFN at a source RSE.
 
+    Those whose transfers would not bring them come as outcomes that say why.
+
     Raises:
         StacRucioError: The RSE does not exist, or Rucio cannot be reached.
     """
     protocols = rucio.rse(rse, f"{doing} at RSE {rse}")["protocols"]
     return lambda item: (
-        with_pfn(found, protocols) for found in select_assets(item, selection, scope, rse)
+        with_pfn(_fetched(found), protocols) for found in select_assets(item, selection, scope, rse)
     )
+
+
+def _fetched(found: Asset | Outcome) -> Asset | Outcome:
+    """An asset that transfers bring; there is nothing yet that holds credentials for them."""
+    if isinstance(found, Outcome) or found.access.kind.is_anonymous:
+        return found
+    return found.outcome(State.SKIPPED, found.access.reason)
 
 
 def held(files: Mapping[DID, RucioFile], rse: str) -> set[DID]:

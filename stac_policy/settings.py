@@ -14,6 +14,7 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from stac_policy.access import Origins, origins
 from stac_policy.urls import redact
 
 if TYPE_CHECKING:
@@ -80,6 +81,11 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
+def _table(text: str) -> str:
+    origins(text)  # raises
+    return text
+
+
 def _option(default: Any, parser: Callable[[str], Any]) -> Any:
     return field(default=default, metadata={"parser": parser})
 
@@ -105,6 +111,9 @@ class Settings:
 
     connect_timeout_s: int = _option(5, partial(_number, least=1, most=_DAY_S))
     """How long to wait for a connection to a STAC API, in seconds."""
+
+    origins: str = _option("", _table)
+    """File with rows that come before those of the table of origins."""
 
     read_timeout_s: int = _option(30, partial(_number, least=1, most=_DAY_S))
     """How long to wait for each part of its answer, in seconds."""
@@ -161,6 +170,11 @@ def settings() -> Settings:
     for problem in problems:
         _LOGGER.error("%s", problem)
     return found
+
+
+def known_origins() -> Origins:
+    """Return the table of origins, with what the operator adds."""
+    return origins(settings().origins)
 
 
 def configured_options() -> dict[str, str]:

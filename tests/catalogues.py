@@ -127,15 +127,13 @@ _EARTH_SEARCH = [
             },
         ),
         "sentinel-2-l2a:/sentinel-2-l2a/S2B_32TPS_20250731_0_L2A",
-        {"red": "red.tif", "scl": "scl.tif"},
+        {"red": "red.tif", "scl": "scl.tif", "cloud": "cloud.jp2", "red-jp2": "red-jp2.jp2"},
+        {"visual": ROLE, "granule_metadata": ROLE, "product_metadata": ROLE},
         {
-            "cloud": "s3 scheme",
-            "visual": ROLE,
-            "granule_metadata": ROLE,
-            "product_metadata": ROLE,
-            "red-jp2": "s3 scheme",
+            "visual": "visual.tif",
+            "granule_metadata": "granule_metadata.xml",
+            "product_metadata": "product_metadata.xml",
         },
-        {"visual": "visual.tif", "granule_metadata": "granule_metadata.xml"},
     ),
     Scene(
         "the same scene in another collection, with sizes and checksums",
@@ -168,8 +166,7 @@ _EARTH_SEARCH = [
             roles=["data"],
         ),
         "cop-dem-glo-30:/cop-dem-glo-30/Copernicus_DSM_COG_10_N46_00_E010_00_DEM",
-        {},
-        {"data": "s3 scheme"},
+        {"data": "data.tif"},
     ),
     Scene(
         "s3 only, where the requester pays",
@@ -188,8 +185,7 @@ _EARTH_SEARCH = [
             },
         ),
         "sentinel-1-grd:/sentinel-1-grd/S1A_IW_GRDH_1SDV_20250731T221500",
-        {},
-        {"vv": "s3 scheme"},
+        {"vv": "vv.tiff"},
     ),
 ]
 
@@ -286,8 +282,7 @@ _PLANETARY_COMPUTER = [
             },
         ),
         f"cil-gdpcir-cc0:/cil-gdpcir-cc0/{_CIL}",
-        {"pr": "pr.zarr"},
-        {"tasmax": "abfs scheme"},
+        {"pr": "pr.zarr", "tasmax": "tasmax.zarr"},
     ),
     Scene(
         "checksums that are a bare md5 and an ETag",
@@ -429,7 +424,7 @@ _OTHERS = [
             "S1A_IW",
             {
                 "PRODUCT": {
-                    "href": "s3://eodata/Sentinel-1/SAR/S1A_IW",
+                    "href": "s3://eodata/Sentinel-1/SAR/S1A_IW.SAFE",
                     "type": "application/zip",
                     "roles": ["data", "metadata"],
                     "auth:refs": ["s3"],
@@ -452,7 +447,7 @@ _OTHERS = [
             },
         ),
         "SENTINEL-1:/SENTINEL-1/S1A_IW",
-        {"PRODUCT": "PRODUCT"},
+        {"PRODUCT": "PRODUCT.SAFE"},
         urls={"PRODUCT": f"{_CDSE}/Products(0c6f1b1e-1d0b-4a8d)/$value"},
     ),
     Scene(
@@ -601,12 +596,15 @@ _OTHERS = [
             },
         ),
         "alps:/alps/one",
-        {"dem": "dem.tif", "tls": "tls.tif"},
+        {"dem": "dem.tif", "tls": "tls.tif", "s3": "s3.nc", "gs": "gs.nc"},
         {
             "credentials": "credentials",
             "space": "percent-escaped",
             "unparsable": "cannot be parsed",
-            **{key: f"{key} scheme" for key in ("s3", "abfs", "az", "ftp", "gs", "file")},
+            "abfs": "which account of Azure",
+            "az": "which account of Azure",
+            "ftp": "ftp scheme",
+            "file": "file scheme",
         },
     ),
     Scene(

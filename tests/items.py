@@ -73,8 +73,31 @@ def many_items(collection: str, items: int, assets: int) -> list[dict[str, Any]]
     ]
 
 
+BUCKETS = {
+    "s3://HRVPP": "https://s3.waw3-1.cloudferro.com/HRVPP",
+    "s3://cbers-pds": "https://cbers-pds.s3.us-east-1.amazonaws.com",
+    "s3://copernicus-dem-30m": "https://copernicus-dem-30m.s3.eu-central-1.amazonaws.com",
+    "s3://dataforgood-fb-data": "https://dataforgood-fb-data.s3.us-east-1.amazonaws.com",
+    "s3://eodata": "https://eodata.dataspace.copernicus.eu/eodata",
+    "s3://esa-zarr-sentinel-explorer-fra": "https://s3.de.io.cloud.ovh.net"
+    "/esa-zarr-sentinel-explorer-fra",
+    "s3://met-office-atmospheric-model-data": "https://met-office-atmospheric-model-data"
+    ".s3.eu-west-2.amazonaws.com",
+    "s3://sentinel-s1-l1c": "https://sentinel-s1-l1c.s3.eu-central-1.amazonaws.com",
+    "s3://sentinel-s2-l2a": "https://sentinel-s2-l2a.s3.eu-central-1.amazonaws.com",
+    "s3://cpe-operations-catalog": "https://cpe-operations-catalog.s3.amazonaws.com",
+    "s3://rasterfoundry-production-data-us-east-1": "https://"
+    "rasterfoundry-production-data-us-east-1.s3.amazonaws.com",
+    "abfs://cil-gdpcir": "https://rhgeuwest.blob.core.windows.net/cil-gdpcir",
+    "s3://place": "https://place.s3.amazonaws.com",
+    "gs://place": "https://storage.googleapis.com/place",
+    "abfs://us-census": "https://ai4edataeuwest.blob.core.windows.net/us-census",
+}
+"""Where the objects of buckets are on the web, of those that items of ours and real ones name."""
+
+
 def url_of(item: dict[str, Any], key: str) -> str:
-    """Return the URL of an asset: its href, made absolute, or else an alternate of HTTP."""
+    """Return the URL of an asset: its href, made absolute and one of HTTP, of no folder."""
     asset = item["assets"][key]
     href = asset.get("href") or ""
     if "://" not in href:
@@ -83,9 +106,11 @@ def url_of(item: dict[str, Any], key: str) -> str:
             return urljoin(bases[0], href) if bases else href
         except ValueError:
             return href
-    places = (asset, *asset.get("alternate", {}).values())
-    hrefs = [place.get("href", "") for place in places if isinstance(place, dict)]
-    return next((each for each in hrefs if each.startswith("http")), href)
+    if href.endswith(".SAFE"):
+        (alternate,) = asset["alternate"].values()
+        return str(alternate["href"])
+    bucket = "/".join(href.split("/")[:3])
+    return BUCKETS.get(bucket, bucket) + href[len(bucket) :].replace("|", "%7C")
 
 
 def assets_of(

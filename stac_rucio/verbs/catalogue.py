@@ -1,4 +1,4 @@
-"""`stac-rucio plan`, `register`, `sync` and `deregister`."""
+"""`stac-rucio plan`, `assets`, `register`, `sync` and `deregister`."""
 
 from __future__ import annotations
 
@@ -37,6 +37,9 @@ _PLAN = {
     "files_without_checksum": "without checksum in their item",
     "size_bytes": "size, as far as items say",
 }
+_ASSETS = (
+    *("collection", "item", "key", "selected", "access", "fetchable", "url", "needs", "reason"),
+)
 _REGISTERED = {"files": "files of the items", "registered": "of these registered there"}
 
 
@@ -57,6 +60,36 @@ def plan(
     """
     resumable("Nothing was written.")
     _show_plan(items, rse, assets, rucio, output)
+
+
+@verb(
+    "assets",
+    option("--rse", "The source RSE, where items hold copies in place of originals.", "RSE"),
+)
+def assets(
+    *,
+    items: ItemSource,
+    rse: str | None,
+    assets: AssetSelection,
+    rucio: Connection,
+    output: Output,
+) -> None:
+    r"""Show which assets are selected, and how their bytes are got.
+
+    Nothing is asked but what has the items: no Rucio, and no origin. The class of
+    access is open, public bucket, signed, requester pays, bearer, API key, login
+    form, folder, or not to be had.
+
+    Lines: collection, item, asset, selected, access, fetchable, URL, needs, reason.
+
+    Examples:
+        stac-rucio assets items.ndjson
+        stac-rucio assets --api https://stac.example.org/v1 -c alps --max-items 5 --json
+    """
+    from stac_client._assets import survey
+
+    found = (vars(each) for item in items for each in survey(item, assets, rucio.scope, rse))
+    output.rows(_ASSETS, found)
 
 
 @verb("register")

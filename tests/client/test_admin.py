@@ -329,11 +329,11 @@ def test_lines_of_rucio_cfg() -> None:
 def test_a_summary_looks_at_a_sample() -> None:
     """A summary takes no more items than it is asked for, and counts what cannot be registered."""
     items = many_items("c", 5, 1)
-    items[0]["assets"]["s3"] = make_asset("s3://bucket/key")
+    items[0]["assets"]["s3"] = make_asset("ftp://host/key")
     found = summarise_catalogue(iter(items), sample=2)
     assert (found.items, found.schemes, found.scopes) == (2, {"https"}, {"c": "c"})
     assert found.hosts == {"data.example.org": 2}
-    assert found.refused == {"s3 scheme where http or https is needed": 1}
+    assert found.refused == {"ftp scheme where http or https is needed": 1}
 
 
 def test_two_rucios(monkeypatch: pytest.MonkeyPatch) -> None:

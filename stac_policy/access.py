@@ -1,0 +1,516 @@
+"""How the bytes behind an href are got: its class of access, and the URL to store; pure.
+
+One table of origins (origins.tsv, and what an operator adds) says of hosts and buckets who
+may read them. What an item says (the Authentication and Storage extensions) classifies an
+asset of an origin that the table lacks; it never chooses a host, a region or a credential.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import Enum
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import quote, unquote, urlsplit
+
+from stac_policy.urls import absolute, printable, refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+
+class Kind(str, Enum):
+    """The class of access of an asset."""
+
+    OPEN = "open"
+    """A server that answers anybody."""
+    PUBLIC_BUCKET = "public bucket"
+    """An object store that does."""
+    SIGNED = "signed"
+    """Requests are signed, with keys or tokens of the provider."""
+    REQUESTER_PAYS = "requester pays"
+    BEARER = "bearer"
+    """Requests carry a token or a password in a header."""
+    API_KEY = "API key"
+    LOGIN_FORM = "login form"
+    """A person has to log in with a browser."""
+    FOLDER = "folder"
+    """Many objects, and no file."""
+    NOT_TO_BE_HAD = "not to be had"
+
+    @property
+    def is_anonymous(self) -> bool:
+        """Whether transfers need no credential."""
+        return self in _ANONYMOUS
+
+    @property
+    def is_fetchable(self) -> bool:
+        """Whether transfers bring the bytes, given the credentials that it takes."""
+        return self not in _NEVER
+
+
+_ANONYMOUS = frozenset({Kind.OPEN, Kind.PUBLIC_BUCKET})
+_NEVER = frozenset({Kind.LOGIN_FORM, Kind.FOLDER, Kind.NOT_TO_BE_HAD})
+
+
+class Access(NamedTuple):
+    """How the bytes behind an href are got."""
+
+    kind: Kind
+    url: str | None = None
+    """The HTTPS (or HTTP) URL to store, whoever may read it; None if there is none."""
+    needs: str = ""
+    """What transfers need besides the URL: the credential gateway, and which credential."""
+    reason: str = ""
+    """Why it cannot be fetched, or cannot without what it needs."""
+
+
+class Origin(NamedTuple):
+    """What the table says of a host or a bucket."""
+
+    kind: Kind
+    at: str = ""
+    """Of a bucket of S3: its region, or the URL of its endpoint; one that ends in a slash is
+    that of its keys. Of an account of Azure: the containers that go by their names alone."""
+    needs: str = ""
+    """Who hands out which credential, or why there is none."""
+
+
+class Place(NamedTuple):
+    """Where an href leads, however it is spelled."""
+
+    name: str
+    """`s3://BUCKET`, `gs://BUCKET`, `az://ACCOUNT`, or a host, with its port if it is another."""
+    key: str
+    """Of an object, decoded (of Azure with its container); of a host, the path as it is."""
+    query: str = ""
+
+    @property
+    def is_object(self) -> bool:
+        """Whether it is an object in a bucket."""
+        return "://" in self.name
+
+
+_SCHEMES = {
+    **dict.fromkeys(["s3", "s3a", "s3n"], "s3"),
+    **dict.fromkeys(["gs", "gcs"], "gs"),
+    **dict.fromkeys(["az", "azure", "abfs", "abfss", "wasb", "wasbs"], "az"),
+}
+_GDAL = {"/vsis3/": "s3://", "/vsigs/": "gs://", "/vsiaz/": "az://", "/vsicurl/": ""}
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
+_VERSION = re.compile(r"versionId=[A-Za-z0-9._-]+")
+_REGION = r"[a-z]{2}(?:-[a-z]+){1,3}-[0-9]"
+_AWS = re.compile(
+    rf"(?:(.+)\.)?s3(?:-accelerate|-fips|-external-1|-{_REGION})?(?:\.dualstack)?(?:\.{_REGION})?"
+)
+_AWS_ENDS = (".amazonaws.com", ".amazonaws.com.cn")
+_AWS_ACCOUNTS = re.compile(
+    r"(?:^|[.-])s3-(?:accesspoint|object-lambda|outposts)|\.accesspoint\.s3-global"
+)
+_GOOGLE = "storage.googleapis.com"
+_AZURE = re.compile(r"([a-z0-9]{3,24})\.(?:blob|dfs)\.core\.windows\.net")
+_HOST_LENGTH = 253
+_SHOWN = 63  # characters of a name that is shown
+# What stands in a path as it is. S3 takes `+` for a space, so a plus sign is escaped.
+_PATH = "/-_.~!$&'()*,;=:@"
+
+_ACCESS_POINT = "an access point, which is for accounts of AWS alone; give the bucket"
+_CREDENTIALS = "the URL carries credentials"
+
+
+class Origins:
+    """The table of origins.
+
+    Args:
+        rows: The rows, each `origin, access, at, needs, source`; of two with the same
+            origin the first counts.
+
+    Raises:
+        ValueError: One has no such class of access, or too few columns.
+    """
+
+    def __init__(self, rows: Iterable[Sequence[str]]) -> None:
+        self._known: dict[str, list[tuple[str, Origin]]] = {}
+        self._patterns: list[tuple[str, Origin]] = []
+        self._accounts: dict[str, str] = {}
+        self._endpoints: dict[str, list[tuple[str, str]]] = {}
+        for text, kind, at, needs, *_ in rows:
+            self._add(text, Origin(Kind(kind), at, needs))
+        for found in self._known.values():
+            found.sort(key=lambda each: -len(each[0]))  # the longest prefix first
+        self._of_name = lru_cache(4096)(self._find)
+
+    def _add(self, text: str, origin: Origin) -> None:
+        store, mark, rest = text.rpartition("://")
+        bucket, slash, prefix = rest.partition("/")
+        name = f"{store}{mark}{bucket}"
+        if mark and "*" in bucket:
+            self._patterns.append((name, origin))
+            return
+        prefix = prefix if mark else slash + prefix
+        known = self._known.setdefault(name, [])
+        if all(prefix != other for other, _ in known):
+            known.append((prefix, origin))
+        if store == "az":
+            for container in origin.at.split():
+                # One that several accounts have is nobody's.
+                other = self._accounts.setdefault(container, bucket)
+                self._accounts[container] = bucket if other == bucket else ""
+        elif "://" in origin.at:
+            parts = urlsplit(origin.at)
+            path = parts.path if parts.path.endswith("/") else f"{parts.path}/{bucket}/"
+            for host, start in (parts.netloc, path), (f"{bucket}.{parts.netloc}", "/"):
+                self._endpoints.setdefault(host, []).append((start, name))
+
+    def _find(self, name: str) -> list[tuple[str, Origin]]:
+        """What the table says of a name, by prefixes of keys or paths."""
+        if "://" in name:
+            matching = [
+                ("", each) for pattern, each in self._patterns if fnmatchcase(name, pattern)
+            ]
+            return self._known.get(name, matching)
+        host = name.partition(":")[0]
+        names = [name, host, *(f"*{host[at:]}" for at, each in enumerate(host) if each == ".")]
+        return next((self._known[each] for each in names if each in self._known), [])
+
+    def origin(self, place: Place) -> Origin | None:
+        """Return what the table says of a place, if anything."""
+        for prefix, origin in self._of_name(place.name):
+            if place.key.startswith(prefix):
+                return origin
+        return None
+
+    def place(self, href: str) -> Place:
+        """Return where an href leads, however it is spelled.
+
+        Raises:
+            ValueError: It leads nowhere; the message says why, and repeats no secret.
+        """
+        scheme, mark, rest = href.partition("://")
+        if store := mark and _SCHEMES.get(scheme.lower()):
+            return self._in_bucket(store, rest)
+        if href[:4].lower() == "arn:":
+            raise ValueError("an ARN, which is no URL; give s3://BUCKET/KEY")
+        if reason := refusal(href):
+            raise ValueError(reason)
+        return self._on_web(href)
+
+    def _in_bucket(self, store: str, rest: str) -> Place:
+        rest, question, query = rest.partition("?")
+        bucket, _, key = rest.partition("/")
+        if question and not (store == "s3" and _VERSION.fullmatch(query)):
+            raise ValueError(
+                "it has a query that its store does not know; S3 knows versionId alone"
+            )
+        if bucket[:4].lower() == "arn:" or bucket.endswith(("-s3alias", "--ol-s3")):
+            raise ValueError(_ACCESS_POINT)
+        if not bucket:
+            raise ValueError("the href names no bucket")
+        if store == "az":
+            bucket, key = self._in_account(bucket, key)
+        elif "@" in bucket:
+            raise ValueError(_CREDENTIALS)
+        if not {".", ".."}.isdisjoint(key.split("/")):
+            raise ValueError(
+                "the key has `.` or `..` between slashes, which HTTP clients take away"
+            )
+        return Place(f"{store}://{bucket}", key, query)
+
+    def _in_account(self, bucket: str, key: str) -> tuple[str, str]:
+        """The account of an Azure href, and the key with its container."""
+        container, at, host = bucket.rpartition("@")
+        if azure := _AZURE.fullmatch(host.lower()):
+            return azure[1], f"{container}/{key}" if at else key
+        if at:
+            raise ValueError(_CREDENTIALS)
+        if account := self._accounts.get(bucket):
+            return account, f"{bucket}/{key}"
+        shown = printable(bucket[:_SHOWN])
+        raise ValueError(
+            f"which account of Azure container {shown} is of is not known; the table of origins "
+            "can say it"
+        )
+
+    def _on_web(self, url: str) -> Place:
+        parts = urlsplit(url)
+        host, path = parts.hostname or "", parts.path[1:]
+        bucket, _, key = path.partition("/")
+        if len(host) > _HOST_LENGTH:
+            raise ValueError("the name of the host is too long")
+        aws = None
+        if host.endswith(_AWS_ENDS):
+            head = host.rpartition(".amazonaws.com")[0]
+            if _AWS_ACCOUNTS.search(head):
+                raise ValueError(_ACCESS_POINT)
+            aws = _AWS.fullmatch(head)
+        if aws:
+            bucket, key = (aws[1], path) if aws[1] else (bucket, key)
+            return Place(f"s3://{bucket}", _decoded(key.replace("+", " ")), parts.query)
+        if azure := _AZURE.fullmatch(host):
+            return Place(f"az://{azure[1]}", _decoded(path), parts.query)
+        if host in {_GOOGLE, f"commondata{_GOOGLE}"}:
+            return Place(f"gs://{bucket}", _decoded(key), parts.query)
+        if host.endswith(f".{_GOOGLE}"):
+            return Place(f"gs://{host[: -len(_GOOGLE) - 1]}", _decoded(path), parts.query)
+        name = host if parts.port in {None, 443} else f"{host}:{parts.port}"
+        for prefix, stored in self._endpoints.get(name, ()):
+            if parts.path.startswith(prefix):
+                return Place(stored, _decoded(parts.path[len(prefix) :]), parts.query)
+        return Place(name, parts.path, parts.query)
+
+    def same(self, url: str, other: str) -> bool:
+        """Return whether two URLs are spellings of one object."""
+        if url == other:
+            return True
+        try:
+            place = self.place(url)
+            return place.is_object and place == self.place(other)
+        except ValueError:
+            return False
+
+    def access(self, href: str, item: Mapping[str, Any], asset: Mapping[str, Any]) -> Access:
+        """Return how the bytes behind an href are got.
+
+        Args:
+            href: The href, absolute.
+            item: The item, which may say who may read it.
+            asset: The fields of the asset, or of its alternate that has the href.
+        """
+        for prefix, scheme in _GDAL.items():
+            if href.startswith(prefix):
+                href = scheme + href[len(prefix) :]
+        is_web = href.startswith("http")
+        try:
+            place = self.place(href)
+            known = self.origin(place)
+            url = href if is_web else _url(place, known)
+        except ValueError as error:
+            return _never(str(error))
+        origin = known or said(item, asset, place)
+        if not place.key and place.is_object:
+            return _never("the href names a bucket and no object")
+        if is_folder(place.key, asset.get("type")):
+            return Access(Kind.FOLDER, url, "", "a folder of many objects, not a file")
+        if origin is None:
+            kind = Kind.PUBLIC_BUCKET if place.is_object else Kind.OPEN
+            return Access(kind, url) if is_web else _unknown(place.name, url)
+        if origin.kind.is_anonymous or not origin.kind.is_fetchable:
+            return Access(origin.kind, url, "", origin.needs)
+        needs = f"the credential gateway, with {origin.needs}"
+        return Access(origin.kind, url, needs, f"{origin.kind.value}: it needs {needs}")
+
+
+def found_access(
+    table: Origins,
+    item: Mapping[str, Any],
+    asset: Mapping[str, Any],
+    base_url: str,
+    alternate_assets: Iterable[str] = (),
+) -> Access:
+    """Return how the bytes of an asset are got: from its href, or an alternate that is easier.
+
+    Args:
+        table: The table of origins.
+        item: The item.
+        asset: The fields of the asset, with the catalogue's own href.
+        base_url: What relative hrefs are relative to.
+        alternate_assets: Keys of alternates; the first that the asset has is taken.
+    """
+    alternates = {key: each for key, each in _dict(asset.get("alternate")).items() if _href(each)}
+
+    def access(fields: Mapping[str, Any]) -> Access:
+        return table.access(absolute(_href(fields), base_url), item, fields)
+
+    for key in alternate_assets:
+        if key in alternates:
+            return access({**asset, **alternates[key]})
+    own = access(asset) if _href(asset) else _never("no href")
+    if own.kind.is_anonymous or not alternates:
+        return own
+    others = (
+        access({**asset, **each})
+        for key, each in sorted(alternates.items())
+        if not (key.isupper() and each.get("alternate:name") == key)  # a copy at an RSE
+    )
+    return min([own, *others], key=_effort)  # of equals the first
+
+
+def _href(fields: object) -> str:
+    href = fields.get("href") if isinstance(fields, dict) else None
+    return href if isinstance(href, str) else ""
+
+
+def _effort(access: Access) -> int:
+    return 2 - access.kind.is_anonymous - access.kind.is_fetchable
+
+
+def _never(reason: str) -> Access:
+    return Access(Kind.NOT_TO_BE_HAD, None, "", reason)
+
+
+def _unknown(name: str, url: str) -> Access:
+    """Access to a bucket of which neither the table nor the item says anything."""
+    bucket = name.partition("://")[2]
+    shown = f"{name[: name.index('://')]} bucket {printable(bucket[:_SHOWN])}"
+    if not _BUCKET.fullmatch(bucket):
+        return _never(f"no provider is known to have {shown}; the table of origins can name one")
+    reason = (
+        f"whether {shown} is public is not known; a look (--check) or the table of origins tells"
+    )
+    return Access(Kind.NOT_TO_BE_HAD, url, "", reason)
+
+
+def _decoded(path: str) -> str:
+    return unquote(path, errors="surrogateescape") if "%" in path else path
+
+
+def _url(place: Place, origin: Origin | None) -> str:
+    """The URL of an object; it depends on nothing but the place and the table.
+
+    Raises:
+        ValueError: It is none that can be stored.
+    """
+    store, _, bucket = place.name.partition("://")
+    at = origin.at if origin else ""
+    if store == "gs":
+        base = f"https://{_GOOGLE}/{bucket}/"
+    elif store == "az":
+        base = f"https://{bucket}.blob.core.windows.net/"
+    elif "://" in at:
+        base = at if at.endswith("/") else f"{at}/{bucket}/"
+    else:
+        host = f"s3{'.' * bool(at)}{at}.amazonaws.com{'.cn' * at.startswith('cn-')}"
+        # A wildcard certificate covers no dots, and no host has what older names may hold.
+        is_label = re.fullmatch("[a-z0-9-]+", bucket)
+        base = f"https://{bucket}.{host}/" if is_label else f"https://{host}/{quote(bucket)}/"
+    try:
+        path = quote(place.key, _PATH, errors="surrogateescape")
+    except UnicodeEncodeError:
+        raise ValueError("the key holds characters that UTF-8 does not have") from None
+    url = f"{base}{path}?{place.query}" if place.query else base + path
+    if reason := refusal(url):
+        raise ValueError(reason)
+    return url
+
+
+_FOLDER_TYPES = re.compile(r"application/(?:vnd[.+]|x-)?zarr\b", re.IGNORECASE)
+_FOLDERS = (".zarr", ".SAFE", ".SEN3", "/")  # `manifest.safe` is a file
+
+
+def is_folder(path: str, media_type: object = None) -> bool:
+    """Return whether a path, or what an item says of it, is that of many objects."""
+    if path.endswith(_FOLDERS):
+        return True
+    name = path[path.rfind("/") + 1 :]
+    is_zarr = isinstance(media_type, str) and bool(_FOLDER_TYPES.match(media_type))
+    # A group or an array in a store has no suffix, a file of it has one, or begins with a dot.
+    if ".zarr/" in path and "." not in name:
+        return True
+    return is_zarr and not name.endswith((".zip", ".json"))
+
+
+# What items say.
+
+
+_SCHEME_KINDS = {
+    "http": Kind.BEARER,
+    "oauth2": Kind.BEARER,
+    "openIdConnect": Kind.BEARER,
+    "earthdata": Kind.BEARER,  # v1.0
+    "apiKey": Kind.API_KEY,
+    "s3": Kind.SIGNED,
+    "signedUrl": Kind.SIGNED,
+    "planetaryComputer": Kind.SIGNED,  # v1.0
+}
+
+
+def said(item: Mapping[str, Any], asset: Mapping[str, Any], place: Place) -> Origin | None:
+    """Return what an item says of an asset that the table of origins knows nothing of.
+
+    By the Authentication extension (v1.0 and v1.1) and the Storage extension (v1 and v2).
+    """
+    properties = _dict(item.get("properties"))
+    schemes = {**_dict(item.get("auth:schemes")), **_dict(properties.get("auth:schemes"))}
+    refs = _list(asset.get("auth:refs"))
+    for ref in refs:
+        kind = _SCHEME_KINDS.get(str(_dict(schemes.get(str(ref))).get("type")))
+        if kind is not None:
+            return Origin(kind, "", f"what the item calls {printable(str(ref)[:_SHOWN])}")
+    if refs:
+        shown = ", ".join(printable(str(ref)[:_SHOWN]) for ref in refs[:3])
+        reason = f"the item wants authentication and does not say which: {shown}"
+        return Origin(Kind.NOT_TO_BE_HAD, "", reason)
+    if place.is_object and _requester_pays(properties, asset):
+        return Origin(Kind.REQUESTER_PAYS, "", "keys of an account that pays for the transfer")
+    return None
+
+
+def _requester_pays(properties: Mapping[str, Any], asset: Mapping[str, Any]) -> bool:
+    refs = _list(asset.get("storage:refs"))
+    schemes = _dict(properties.get("storage:schemes"))
+    if refs:
+        return all(_dict(schemes.get(str(ref))).get("requester_pays") is True for ref in refs)
+    field = "storage:requester_pays"
+    return asset.get(field, properties.get(field)) is True
+
+
+def _dict(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: object) -> Sequence[Any]:
+    return value if isinstance(value, list) else ()
+
+
+def is_bucket(href: str) -> bool:
+    """Return whether an href is that of an object as catalogues write it: `s3://BUCKET/KEY`.
+
+    The PFN of a storage (`s3://HOST:PORT/BUCKET/KEY`) is none.
+    """
+    scheme, mark, rest = href.partition("://")
+    bucket = rest.partition("/")[0]
+    return bool(mark) and scheme.lower() in _SCHEMES and ":" not in bucket
+
+
+# The table that comes with the package, and what an operator adds.
+
+
+def read_rows(text: str) -> list[list[str]]:
+    """Return the rows of a table: five columns, divided by tabs; `#` begins a comment.
+
+    Raises:
+        ValueError: A line is none of a table, or names no class of access.
+    """
+    rows = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.startswith("#") or not line.strip():
+            continue
+        row = [part.strip() for part in line.split("\t")]
+        if len(row) != _COLUMNS or row[1] not in {kind.value for kind in Kind}:
+            raise ValueError(f"line {number} is not `origin, access, at, needs, source` with tabs")
+        rows.append(row)
+    return rows
+
+
+_COLUMNS = 5
+
+
+@lru_cache(maxsize=4)
+def origins(further: str = "") -> Origins:
+    """Return the table of origins.
+
+    Args:
+        further: Path of a file with rows that come before those of the package.
+
+    Raises:
+        ValueError: It cannot be read, or is no table.
+    """
+    rows = []
+    if further:
+        try:
+            rows = read_rows(Path(further).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ValueError(f"the table of origins {further}: {error}") from error
+    return Origins(rows + read_rows(Path(__file__).with_name("origins.tsv").read_text("utf-8")))
