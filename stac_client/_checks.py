@@ -36,7 +36,13 @@ from stac_client.errors import AccessError, ConfigurationError, StacRucioError
 from stac_policy import SUPPORTED_VERSION, installed_rucios
 from stac_policy.http import FetchError, make_session, open_url
 from stac_policy.naming import collection_scope
-from stac_policy.settings import SOURCE_PROTOCOL, Settings, configured_options, parse
+from stac_policy.settings import (
+    SOURCE_PROTOCOL,
+    Settings,
+    configured_options,
+    known_origins,
+    parse,
+)
 from stac_policy.urls import DEFAULT_PORTS, is_allowed, redact
 
 if TYPE_CHECKING:
@@ -757,7 +763,7 @@ def _resolution(asset: Asset, pfns: Sequence[str], source: RSE) -> Check:
     found = with_pfn(asset, source.protocols)
     wanted = f"{redact(asset.url)} ({found.reason})" if isinstance(found, Outcome) else found.url
     resolves = f"Rucio resolves {asset.did} at {source.name} to"
-    if wanted in pfns:
+    if known_origins().is_among(wanted, pfns):
         return ok("resolution", f"{resolves} {redact(wanted)}")
     what = f"{resolves} {redact(pfns[0])}, the catalogue says {redact(wanted)}"
     fix = "stac-rucio deregister ITEMS  # then register them again"

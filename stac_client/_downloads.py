@@ -33,6 +33,7 @@ from stac_client._rucio import details
 from stac_client._selection import missing, named_keys
 from stac_client.errors import ConfigurationError, StacRucioError
 from stac_policy.http import Attempts, FetchError, Incoming, make_session, strong_etag
+from stac_policy.settings import known_origins
 from stac_policy.urls import redact
 
 if TYPE_CHECKING:
@@ -404,7 +405,7 @@ class _Run:
                     for found in assets
                     if found.did in files
                     for rse, pfns in files[found.did].pfns.items()
-                    if found.url in pfns
+                    if known_origins().is_among(found.url, pfns)
                 }
                 wrong = {found.key for found in assets if found.did in self.wrong}
                 self.catalogue.add(item, assets[0].dataset, of_item, source_rses, wrong)

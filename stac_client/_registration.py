@@ -29,6 +29,7 @@ from stac_client._selection import missing, named_keys
 from stac_client._source_rse import with_pfn
 from stac_client.errors import AccessError, StacRucioError
 from stac_policy.naming import DID, collection_name
+from stac_policy.settings import known_origins
 from stac_policy.urls import link_href, redact, refusal
 
 if TYPE_CHECKING:
@@ -443,7 +444,7 @@ class Registrar:
 
 def _repeated(asset: Asset, first: Asset) -> Outcome:
     """What becomes of an asset whose DID another one before it has, as in overlapping pages."""
-    if first.url == asset.url:
+    if known_origins().is_among(first.url, [asset.url]):
         return asset.outcome(State.SKIPPED, "the same asset came before")
     reason = f"the same asset came before, with another URL: {redact(first.url)}"
     return asset.outcome(State.FAILED, reason)

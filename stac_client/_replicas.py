@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from stac_client._checksums import in_common, is_same
 from stac_client._rucio import REQUEST_DIDS, Rucio, batched
 from stac_client.errors import ConfigurationError, RequestError, StacRucioError, UnreachableError
-from stac_policy.settings import SOURCE_PROTOCOL
-from stac_policy.urls import redact, refusal
+from stac_policy.settings import SOURCE_PROTOCOL, known_origins
+from stac_policy.urls import redact
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Container, Iterable, Sequence
@@ -115,7 +115,7 @@ def other_url(did: DID, urls: Collection[str], file: RucioFile, rses: Iterable[s
     """Describe how the URL of a file at source RSEs is none of those of an asset."""
     for rse in rses:
         pfns = file.pfns.get(rse)
-        if pfns and not any(url in pfns for url in urls):
+        if pfns and not any(known_origins().is_among(url, pfns) for url in urls):
             return f"{did} is registered at {rse} with another URL: {redact(pfns[0])}"
     return None
 
@@ -147,9 +147,11 @@ def difference(
 
 def _is_doubtful(item: Described, urls: Collection[str], file: RucioFile) -> bool:
     """URLs that cannot be registered, as they are signed, say, tell nothing."""
-    if any(url in pfns for pfns in file.pfns.values() for url in urls) or is_same(item, file):
+    table = known_origins()
+    pfns = [pfn for some in file.pfns.values() for pfn in some]
+    if any(table.is_among(url, pfns) for url in urls) or is_same(item, file):
         return False
-    return any(refusal(url) is None for url in urls)
+    return any(map(table.is_known, urls))
 
 
 def is_source_rse(settings: Mapping[str, Any]) -> bool:

@@ -8,6 +8,7 @@ asset of an origin that the table lacks; it never chooses a host, a region or a 
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from enum import Enum
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -18,7 +19,7 @@ from urllib.parse import quote, unquote, urlsplit
 from stac_policy.urls import absolute, printable, refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
 
 class Kind(str, Enum):
@@ -260,15 +261,25 @@ class Origins:
                 return Place(stored, _decoded(parts.path[len(prefix) :]), parts.query)
         return Place(name, parts.path, parts.query)
 
-    def same(self, url: str, other: str) -> bool:
-        """Return whether two URLs are spellings of one object."""
-        if url == other:
+    def is_known(self, url: str) -> bool:
+        """Return whether a URL leads to a place at all, so that it can be compared."""
+        with suppress(ValueError):
+            return bool(self.place(url))
+        return False
+
+    def is_among(self, url: str, others: Collection[str]) -> bool:
+        """Return whether one of some URLs is a spelling of the same object."""
+        if url in others:
             return True
-        try:
+        with suppress(ValueError):
             place = self.place(url)
-            return place.is_object and place == self.place(other)
-        except ValueError:
-            return False
+            return place.is_object and any(self._leads_to(other, place) for other in others)
+        return False
+
+    def _leads_to(self, url: str, place: Place) -> bool:
+        with suppress(ValueError):
+            return self.place(url) == place
+        return False
 
     def access(self, href: str, item: Mapping[str, Any], asset: Mapping[str, Any]) -> Access:
         """Return how the bytes behind an href are got.
