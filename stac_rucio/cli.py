@@ -77,9 +77,7 @@ def cli() -> None:
 
 for command in (
     LazyCommand("plan", "Show what `register` would do.", "catalogue"),
-    LazyCommand(
-        "assets", "Show which assets are selected, and how their bytes are got.", "catalogue"
-    ),
+    LazyCommand("assets", "Show which assets are selected, and where from.", "catalogue"),
     LazyCommand("register", "Register assets in Rucio at their original URLs.", "catalogue"),
     LazyCommand("sync", "Register a whole catalogue, and later what is new in it.", "catalogue"),
     LazyCommand("replicate", "Ask Rucio for copies of registered assets.", "rules"),

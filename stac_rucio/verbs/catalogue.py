@@ -74,9 +74,9 @@ def assets(
     rucio: Connection,
     output: Output,
 ) -> None:
-    r"""Show which assets are selected, and how their bytes are got.
+    r"""Show which assets are selected, and where from.
 
-    Nothing is asked but what has the items: no Rucio, and no origin. The class of
+    That is how their bytes are got: by which URL, and with what. Nothing is asked but what has the items: no Rucio, and no origin. The class of
     access is open, public bucket, signed, requester pays, bearer, API key, login
     form, folder, or not to be had.
 
