@@ -76,9 +76,9 @@ def assets(
 ) -> None:
     r"""Show which assets are selected, and where from.
 
-    That is how their bytes are got: by which URL, and with what. Nothing is asked but what has the items: no Rucio, and no origin. The class of
-    access is open, public bucket, signed, requester pays, bearer, API key, login
-    form, folder, or not to be had.
+    That is how their bytes are got: by which URL, and with what. Nothing is asked but
+    what has the items: no Rucio, and no origin. The class of access is open, public
+    bucket, signed, requester pays, bearer, API key, login form, folder, or not to be had.
 
     Lines: collection, item, asset, selected, access, fetchable, URL, needs, reason.
 
