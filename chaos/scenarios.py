@@ -103,7 +103,7 @@ class Replicate(Scenario):
     def act(self) -> ReplicationRules:
         """Make the rule and follow it."""
         rules = self.stac.create_replication_rules(self.items, self.rse)
-        return self.stac.wait(rules, timeout_s=self.timeout_s, poll_s=0.5)
+        return self.stac.wait(rules, timeout_s=self.timeout_s, poll_s=0.5, through_stuck=True)
 
     def check(self, result: Any, *, whole: Any) -> None:
         """Compare Rucio with the storage."""

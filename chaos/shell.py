@@ -189,7 +189,7 @@ class ShellReplicate(Shell, Replicate):
         """Make the rule, which takes no time; without a fault it is fulfilled."""
         super().act()
         rules = self.stac.create_replication_rules(self.items, self.rse)
-        return self.stac.wait(rules, timeout_s=self.timeout_s, poll_s=0.5)
+        return self.stac.wait(rules, timeout_s=self.timeout_s, poll_s=0.5, through_stuck=True)
 
     timeout_s = 0.0
 

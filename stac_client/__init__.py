@@ -41,6 +41,7 @@ from stac_client._modifier import (
     Modifier,
     ModifierOptions,
 )
+from stac_client._new_rules import RuleWarning
 from stac_client._plan import Plan
 from stac_client._registration import MetadataWarning
 from stac_client._results import DownloadOutcome, Downloads, Outcome, Progress, Registration, State
@@ -91,6 +92,7 @@ __all__ = [
     "RequestError",
     "Rule",
     "RuleStatus",
+    "RuleWarning",
     "StacClient",
     "StacRucioError",
     "State",

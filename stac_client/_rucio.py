@@ -422,7 +422,10 @@ def _translating(doing: str) -> Iterator[None]:
         ) from error
     except exception.RucioException as error:
         kind, hint = _kind_and_hint(error)
-        text = f"{doing}: {details(error)}"
+        passing = isinstance(error, exception.ReplicationRuleCreationTemporaryFailed)
+        # Its details are a statement of the database.
+        what = "its copies are being made or deleted just now" if passing else details(error)
+        text = f"{doing}: {what}"
         raise kind(text, hint=hint, transient=_may_pass(error)) from error
     # Half an answer, or none at all: Rucio's client takes it for a whole one.
     except (JSONDecodeError, StopIteration, _WrongAnswerError) as error:
@@ -445,7 +448,8 @@ def _kind_and_hint(error: exception.RucioException) -> tuple[type[StacRucioError
     if isinstance(error, (exception.InvalidRSEExpression, exception.InsufficientTargetRSEs)):
         hint = "check the RSE expression with `rucio rse list --rses EXPRESSION`"
         return ConfigurationError, hint
-    return RequestError, ""
+    passing = isinstance(error, exception.ReplicationRuleCreationTemporaryFailed)
+    return RequestError, "try again in a few minutes" if passing else ""
 
 
 def _may_pass(error: exception.RucioException) -> bool:

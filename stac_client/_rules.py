@@ -1,29 +1,27 @@
-"""Replication rules over selected files: made, followed, deleted; and where copies are."""
+"""Replication rules as they are, followed and deleted; and where copies are."""
 
 from __future__ import annotations
 
 import hashlib
+import logging
+import time
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
-from operator import methodcaller
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from rucio.common.exception import (
-    DataIdentifierAlreadyExists,
-    DataIdentifierNotFound,
-    DuplicateRule,
-    RuleNotFound,
-)
+from rucio.common.exception import DataIdentifierNotFound, RuleNotFound
 
 from stac_client._assets import registrable
-from stac_client._rucio import batched, grouped
+from stac_client._rucio import grouped
 from stac_client._tables import Bar, Table
-from stac_client.errors import ConfigurationError, RequestError, StacRucioError
+from stac_client.errors import ConfigurationError, StacRucioError, UnreachableError
 from stac_policy.naming import DID, split_name, unescape
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from rucio.client import Client
 
@@ -85,9 +83,15 @@ def replication_availability(
     return rows
 
 
-_ASYNCHRONOUS_FROM = 1000  # files; above it Rucio may take longer than a request may
-
-_ATTACHMENTS = 20  # of up to 1,000 files each, in one request
+_LOGGER = logging.getLogger(__name__)
+_SELECTION = "stac-selection-"
+_UNKNOWN = DID("", "")
+_DONE = ("OK", "GONE")
+ENDED = ("SUSPENDED", "INCOMPLETE", "GONE")
+"""States of rules that do not change by themselves, and are not what was wanted."""
+_SUSPENDED = (
+    "Rucio has given it up: the limit of its account may be too small, or it was stuck for 14 days"
+)
 
 
 @dataclass(frozen=True)
@@ -100,18 +104,25 @@ class Rule:
     rse_expression: str
     copies: int
     state: str
-    """OK, REPLICATING, STUCK, SUSPENDED, WAITING_APPROVAL or INJECT."""
+    """As Rucio has it: OK, REPLICATING, STUCK, SUSPENDED, WAITING_APPROVAL or INJECT; but OK only
+    if all its files are where they shall be. INCOMPLETE if Rucio has lost files that it was made
+    for, or it is over none; GONE if Rucio has no such rule any more."""
     locks_ok: int
     """Files that are where they shall be."""
     locks_replicating: int
     locks_stuck: int
     error: str | None
-    """Why it is stuck, if it is."""
+    """Why it is stuck, suspended, incomplete or gone, if it is."""
+    expires_at: datetime | None = None
+    """When it ends, in UTC, if it does."""
+    files: int | None = None
+    """How many files it is over, where that was asked for."""
 
     @property
     def locks(self) -> int:
         """How many files shall be there, each as often as there shall be copies."""
-        return self.locks_ok + self.locks_replicating + self.locks_stuck
+        known = self.locks_ok + self.locks_replicating + self.locks_stuck
+        return max(known, (self.files or 0) * self.copies)
 
 
 @dataclass(frozen=True)
@@ -132,16 +143,19 @@ class ItemStatus:
 
     rule_id: str
     rule_state: str
-    """OK, REPLICATING, STUCK, SUSPENDED, WAITING_APPROVAL or INJECT."""
+    """As in `Rule`."""
     collection: str
     item: str
     """Ids of collection and item; as they are in names where they cannot be read back."""
     rse: str
+    """The RSE; of a rule without locks, the RSE expression."""
     ok: int
     """Files that are there."""
     replicating: int
     """Files that are on their way."""
     stuck: tuple[StuckFile, ...]
+    rule_error: str | None = None
+    """Why the rule is stuck, suspended or incomplete, if it is."""
 
 
 RulesLike = Rule | str | Iterable[Rule | str]
@@ -154,49 +168,6 @@ def rule_ids(rules: RulesLike) -> list[str]:
     return [rule if isinstance(rule, str) else rule.id for rule in several]
 
 
-def make_rule_over_files(
-    rucio: Rucio, files: Collection[DID], scope: str | None, options: Mapping[str, Any]
-) -> Rule:
-    """Make one rule over one dataset that holds the files.
-
-    The dataset is named from its content: the same files again, and an
-    equal rule, give the rule that is there.
-
-    Raises:
-        StacRucioError: A file is not registered, the scope is not the
-            account's, or Rucio refuses the rule.
-    """
-    dataset = DID(scope or _own_scope(rucio, files), selection_name(files))
-    _fill(rucio, dataset, files)
-    return make_rule(rucio, dataset, {**options, "asynchronous": len(files) > _ASYNCHRONOUS_FROM})
-
-
-def make_rule(rucio: Rucio, did: DID, options: Mapping[str, Any]) -> Rule:
-    """Make a rule over a DID, or return the equal one that is there.
-
-    Args:
-        rucio: Rucio.
-        did: What it shall be over.
-        options: As `Client.add_replication_rule` takes them.
-
-    Raises:
-        StacRucioError: There is no such DID, or Rucio refuses the rule.
-    """
-
-    def add(client: Client) -> str:
-        (rule_id,) = client.add_replication_rule([did._asdict()], **options)
-        return str(rule_id)
-
-    doing = f"creating a rule over {did} to {options['rse_expression']}"
-    rule_id = rucio.ask_unless(doing, add, DuplicateRule)
-    if rule_id is None:
-        return _equal(rucio, did, options)
-    if options.get("asynchronous"):  # as Rucio puts it aside for its judge-injector
-        expression, copies = options["rse_expression"], options["copies"]
-        return Rule(rule_id, did, expression, copies, "INJECT", 0, 0, 0, error=None)
-    return get_rule(rucio, rule_id)
-
-
 def get_rule(rucio: Rucio, rule_id: str) -> Rule:
     """Ask Rucio for a rule.
 
@@ -204,11 +175,111 @@ def get_rule(rucio: Rucio, rule_id: str) -> Rule:
         ConfigurationError: There is none with this id.
         StacRucioError: Rucio cannot be reached.
     """
-    doing = f"asking for rule {rule_id}"
-    rule = rucio.ask_unless(
-        doing, lambda client: _rule(client.get_replication_rule(rule_id)), RuleNotFound
-    )
-    return _known(rule, rule_id)
+    return _known(find_rule(rucio, rule_id), rule_id)
+
+
+def find_rule(rucio: Rucio, rule_id: str) -> Rule | None:
+    """Ask Rucio for a rule, with two requests if it is OK; return None if there is none.
+
+    Raises:
+        StacRucioError: Rucio cannot be reached.
+    """
+
+    def request(client: Client) -> Rule:
+        return judged(client, client.get_replication_rule(rule_id))
+
+    return rucio.ask_unless(f"asking for rule {rule_id}", request, RuleNotFound)
+
+
+def judged(client: Client, entry: Mapping[str, Any]) -> Rule:
+    """Return a rule as Rucio describes it, after a look whether one that is OK has all its files.
+
+    Rucio calls a rule OK until it has noticed that files were added, and also if some were taken
+    away, or all.
+    """
+    rule = _rule(entry)
+    if rule.state == "SUSPENDED" and not rule.error:
+        return replace(rule, error=_SUSPENDED)
+    if rule.state != "OK":
+        return rule
+    try:
+        return _confirmed(rule, [DID(f["scope"], f["name"]) for f in client.list_files(*rule.did)])
+    except DataIdentifierNotFound:
+        return _confirmed(rule, [])
+
+
+def _confirmed(rule: Rule, files: Sequence[DID]) -> Rule:
+    """Return a rule that Rucio calls OK, in the state that follows from the files it is over."""
+    rule = replace(rule, files=len(files))
+    if not files:
+        return replace(rule, state="INCOMPLETE", error=f"there are no files in {rule.did}")
+    if rule.did.name.startswith(_SELECTION) and rule.did.name != selection_name(files):
+        error = f"{rule.did} has lost files that it was made of, {len(files):,} are left"
+        return replace(rule, state="INCOMPLETE", error=error)
+    return rule if rule.locks_ok >= rule.locks else replace(rule, state="REPLICATING")
+
+
+def wait_for_rules(
+    rucio: Rucio,
+    rules: RulesLike,
+    *,
+    timeout_s: float,
+    poll_s: float,
+    through_stuck: bool,
+    on_update: Callable[[ReplicationRules], None] | None,
+) -> ReplicationRules:
+    """Follow rules as `StacClient.wait` does, which says what the arguments mean."""
+    deadline = time.monotonic() + timeout_s
+    given = [rules] if isinstance(rules, (Rule, str)) else list(rules)
+    ids = list(dict.fromkeys(rule_ids(given)))
+    latest = {rule.id: rule for rule in given if isinstance(rule, Rule)}
+    unanswered = _ask_again(rucio, ids, latest)
+    if unanswered is not None:
+        raise unanswered
+    if ids and all(rule.did == _UNKNOWN for rule in latest.values()):
+        _known(None, ids[0])
+    asked = ids
+    while True:
+        if on_update is not None and unanswered is None:
+            on_update(ReplicationRules(latest[rule_id] for rule_id in ids))
+        remaining_s = deadline - time.monotonic()
+        over = all(_is_over(latest[rule_id], through_stuck=through_stuck) for rule_id in ids)
+        if unanswered is not None and remaining_s <= 0:
+            raise unanswered
+        if unanswered is None and (over or remaining_s <= 0):
+            if len(asked) == len(ids):
+                return ReplicationRules(latest[rule_id] for rule_id in ids)
+            asked = ids  # what was OK earlier may be gone by now
+        else:
+            time.sleep(min(poll_s, remaining_s))
+            asked = ids if over else [each for each in ids if latest[each].state not in _DONE]
+        unanswered = _ask_again(rucio, asked, latest)
+
+
+def _is_over(rule: Rule, *, through_stuck: bool) -> bool:
+    return rule.state in {"OK", *ENDED} or (rule.state == "STUCK" and not through_stuck)
+
+
+def _ask_again(rucio: Rucio, ids: Iterable[str], latest: dict[str, Rule]) -> StacRucioError | None:
+    """Bring rules up to date; return the error of a server that did not answer.
+
+    Raises:
+        StacRucioError: The server refuses to answer.
+    """
+    try:
+        for rule_id in ids:
+            latest[rule_id] = find_rule(rucio, rule_id) or _gone(rule_id, latest.get(rule_id))
+    except StacRucioError as error:
+        if not error.transient and not isinstance(error, UnreachableError):
+            raise
+        _LOGGER.warning("%s", error)
+        return error
+    return None
+
+
+def _gone(rule_id: str, known: Rule | None) -> Rule:
+    rule = known or Rule(rule_id, _UNKNOWN, "", 0, "GONE", 0, 0, 0, error=None)
+    return replace(rule, state="GONE", error="Rucio has no such rule: it has ended or was deleted")
 
 
 def delete_rule(rucio: Rucio, rule_id: str, *, at_once: bool) -> None:
@@ -234,27 +305,31 @@ def delete_rule(rucio: Rucio, rule_id: str, *, at_once: bool) -> None:
 
 
 def rule_status(rucio: Rucio, rule_id: str) -> Iterator[ItemStatus]:
-    """Ask how far a rule has come, with two requests, three if it is stuck.
+    """Ask how far a rule has come, with two requests, three if it is OK or stuck.
 
     Raises:
         ConfigurationError: There is none with this id.
         StacRucioError: Rucio cannot be reached.
     """
 
-    def request(client: Client) -> tuple[str, list[dict[str, Any]], dict[_Place, StuckFile]]:
-        rule = client.get_replication_rule(rule_id)
+    def request(client: Client) -> tuple[Rule, list[dict[str, Any]], dict[_Place, StuckFile]]:
+        rule = judged(client, client.get_replication_rule(rule_id))
         locks = list(client.list_replica_locks(rule_id))
-        stuck = _stuck_files(client, rule) if rule["state"] == "STUCK" else {}
-        return rule["state"], locks, stuck
+        stuck = _stuck_files(client, rule) if rule.state == "STUCK" else {}
+        return rule, locks, stuck
 
     answers = rucio.ask_unless(f"asking for the state of rule {rule_id}", request, RuleNotFound)
-    state, locks, known = _known(answers, rule_id)
+    rule, locks, known = _known(answers, rule_id)
+    of_rule = partial(ItemStatus, rule_id=rule_id, rule_state=rule.state, rule_error=rule.error)
+    if not locks:
+        collection, item = _item(rule.did)
+        yield of_rule(
+            collection=collection, item=item, rse=rule.rse_expression, ok=0, replicating=0, stuck=()
+        )
     for ((collection, item), rse), of_item in grouped(locks, _item_and_rse).items():
         states = Counter(lock["state"] for lock in of_item)
         stuck = [_place(lock) for lock in of_item if lock["state"] == "STUCK"]
-        yield ItemStatus(
-            rule_id=rule_id,
-            rule_state=state,
+        yield of_rule(
             collection=collection,
             item=item,
             rse=rse,
@@ -273,62 +348,13 @@ def _known(answer: T | None, rule_id: str) -> T:
     return answer
 
 
-def _own_scope(rucio: Rucio, files: Collection[DID]) -> str:
-    """The scope for a dataset of the account's own: by Rucio's convention `user.ACCOUNT`."""
-    account = rucio.account
-    scopes = rucio.ask(
-        f"asking for the scopes of account {account}",
-        lambda client: set(client.list_scopes_for_account(account)),
-    )
-    personal = f"user.{account}"
-    return personal if personal in scopes else min(files).scope
-
-
-def _fill(rucio: Rucio, dataset: DID, files: Collection[DID]) -> None:
-    """Make a dataset with these files, or see to it that the one that is there has them."""
-    first, *others = ([did._asdict() for did in batch] for batch in batched(sorted(files)))
-
-    def add(client: Client) -> bool:
-        client.add_dataset(dataset.scope, dataset.name, files=first)
-        return True
-
-    try:
-        if not rucio.ask_unless(f"making the dataset {dataset}", add, DataIdentifierAlreadyExists):
-            others = [first, *others]
-        attachments = [{**dataset._asdict(), "dids": batch} for batch in others]
-        for several in batched(attachments, _ATTACHMENTS):
-            attach = methodcaller("attach_dids_to_dids", several, ignore_duplicate=True)
-            rucio.ask(f"attaching files to {dataset}", attach)
-    except StacRucioError as error:
-        if isinstance(error.__cause__, DataIdentifierNotFound):
-            error.hint = "register the assets first, with create_replicas"
-        else:
-            error.hint = f"{error.hint}; dataset_scope= chooses another scope".lstrip("; ")
-        raise
-
-
-def _equal(rucio: Rucio, did: DID, options: Mapping[str, Any]) -> Rule:
-    """Return the rule of the account over a DID that has these options."""
-    entries = rucio.ask(
-        f"asking for the rules over {did}",
-        lambda client: list(client.list_did_rules(did.scope, did.name)),
-    )
-    wanted = {name: options[name] for name in ("rse_expression", "copies")}
-    for entry in entries:
-        if entry.items() >= {"account": rucio.account, **wanted}.items():
-            return _rule(entry)
-    raise RequestError(
-        f"the rule over {did} to {wanted['rse_expression']} has just gone", hint="try again"
-    )
-
-
-def selection_name(files: Collection[DID]) -> str:
+def selection_name(files: Iterable[DID]) -> str:
     """Name a dataset from the files that it holds, in any order."""
     digest = hashlib.sha256("\n".join(sorted(map(str, files))).encode())
-    return f"stac-selection-{digest.hexdigest()[:32]}"
+    return f"{_SELECTION}{digest.hexdigest()[:32]}"
 
 
-def _rule(entry: dict[str, Any]) -> Rule:
+def _rule(entry: Mapping[str, Any]) -> Rule:
     return Rule(
         id=entry["id"],
         did=DID(entry["scope"], entry["name"]),
@@ -339,14 +365,24 @@ def _rule(entry: dict[str, Any]) -> Rule:
         locks_replicating=entry["locks_replicating_cnt"],
         locks_stuck=entry["locks_stuck_cnt"],
         error=entry["error"],
+        expires_at=ends_at(entry),
     )
 
 
-def _item_and_rse(lock: dict[str, Any]) -> tuple[tuple[str, str], str]:
-    collection, *rest = split_name(lock["name"])
-    if not rest:
-        return (lock["scope"], lock["name"]), lock["rse"]  # a rule over other files too
-    return (readable(collection), readable(rest[0])), lock["rse"]
+def ends_at(entry: Mapping[str, Any]) -> datetime | None:
+    """Return when a rule ends, in UTC, as Rucio describes it; None if it does not."""
+    time = entry["expires_at"]
+    return time.replace(tzinfo=timezone.utc) if isinstance(time, datetime) else None
+
+
+def _item_and_rse(lock: Mapping[str, Any]) -> tuple[tuple[str, str], str]:
+    return _item(DID(lock["scope"], lock["name"])), lock["rse"]
+
+
+def _item(did: DID) -> tuple[str, str]:
+    """Return collection and item of a name, or scope and name of one that has none."""
+    parts = split_name(did.name)
+    return (readable(parts[0]), readable(parts[1])) if len(parts) > 1 else did
 
 
 def readable(part: str) -> str:
@@ -362,19 +398,22 @@ def _place(entry: Mapping[str, Any]) -> _Place:
     return DID(entry["scope"], entry["name"]), entry["rse"]
 
 
-def _stuck_files(client: Client, rule: Mapping[str, Any]) -> dict[_Place, StuckFile]:
+def _stuck_files(client: Client, rule: Rule) -> dict[_Place, StuckFile]:
     files = {}
-    for transfer in client.examine_replication_rule(rule["id"])["transfers"]:
+    for transfer in client.examine_replication_rule(rule.id)["transfers"]:
         last = str(transfer["last_error"]).rpartition(".")[2]
         source = f" from {transfer['last_source']}" if transfer["last_source"] else ""
-        reason = f"{rule['error'] or 'no reason given'} (last transfer{source}: {last})"
+        reason = f"{rule.error or 'no reason given'} (last transfer{source}: {last})"
         place = _place(transfer)
         files[place] = StuckFile(*place, transfer["attempts"], reason)
     return files
 
 
 _ID_SHOWN = 8  # characters of a rule's id that tell it from others
-_STATES = ("STUCK", "REPLICATING", "SUSPENDED", "WAITING_APPROVAL", "INJECT", "OK")
+_STATES = (
+    *("GONE", "INCOMPLETE", "STUCK", "REPLICATING", "SUSPENDED", "WAITING_APPROVAL", "INJECT"),
+    "OK",
+)
 """Of rules, the one to look at first before the others."""
 
 
@@ -399,6 +438,7 @@ class ReplicationRules(Table[Rule]):
                 "stuck": rule.locks_stuck or None,
                 "at": rule.rse_expression,
                 "of": rule.did,
+                "ends": rule.expires_at,
                 "because": rule.error,
             }
             for rule in self
@@ -428,7 +468,8 @@ class RuleStatus(Table[ItemStatus]):
                 "there": row.ok,
                 "on their way": row.replicating,
                 "stuck": len(row.stuck),
-                "because": "; ".join(dict.fromkeys(file.reason for file in row.stuck)),
+                "because": "; ".join(dict.fromkeys(file.reason for file in row.stuck))
+                or row.rule_error,
                 "rule": f"{row.rule_id[:_ID_SHOWN]}…",
             }
             for row in ordered

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ from stac_client._assets import registrable
 from stac_client._journal import Journal, registration_purpose
 from stac_client._lookup import Probe
 from stac_client._modifier import Modifier, patch_url
+from stac_client._new_rules import make_rule, make_rule_over_files
 from stac_client._plan import Plan, make_plan
 from stac_client._registration import Registrar, deregister, sync
 from stac_client._results import Registration
@@ -20,16 +20,15 @@ from stac_client._rules import (
     RuleStatus,
     delete_rule,
     get_rule,
-    make_rule,
-    make_rule_over_files,
     replication_availability,
     rule_ids,
     rule_status,
+    wait_for_rules,
 )
 from stac_client.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
     from pathlib import Path
 
     from rucio.client import Client
@@ -256,7 +255,10 @@ class StacClient:
         """Ask Rucio for copies of registered assets.
 
         One rule is made over one dataset that holds the selected files, or one
-        rule over the dataset of each item. Asking again returns the same rules.
+        rule over the dataset of each item. Asking again returns the same rules; one that
+        would end too early is extended, one with another activity or comment changed. One
+        that will stay for longer than asked for stays, with a `RuleWarning`. Any other
+        difference, and a rule that is SUSPENDED, is an error that says so.
 
         Args:
             items: The items, or what `create_replicas` returned: then the assets
@@ -276,7 +278,8 @@ class StacClient:
             The rules, as they are now.
 
         Raises:
-            StacRucioError: An asset is not registered, or Rucio refuses a rule.
+            StacRucioError: An asset is not registered, Rucio refuses a rule, the account's
+                limits are too small, or an equal rule differs from what is wanted.
         """
         options = {
             "rse_expression": rse_expression,
@@ -293,12 +296,12 @@ class StacClient:
                     "dataset_scope"
                 )
             datasets = dict.fromkeys(dataset for _, dataset in self._dids(items, None))
+            _require(datasets)
             return ReplicationRules(
                 make_rule(self._rucio, dataset, options) for dataset in datasets
             )
         files = {did for did, _ in self._dids(items, assets)}
-        if not files:
-            raise ConfigurationError("no assets are selected, so there is nothing to replicate")
+        _require(files)
         return ReplicationRules([make_rule_over_files(self._rucio, files, dataset_scope, options)])
 
     def replication_availability(
@@ -358,35 +361,39 @@ class StacClient:
         *,
         timeout_s: float = DAY_S,
         poll_s: float = 5.0,
+        through_stuck: bool = False,
         on_update: Callable[[ReplicationRules], None] | None = None,
     ) -> ReplicationRules:
-        """Follow rules until all are OK, or until the time is over.
+        """Follow rules until none will change by itself any more, or until the time is over.
+
+        A rule is OK if Rucio has just said so, and each of its files is where it shall be. It
+        will not change if it is OK, STUCK, SUSPENDED, INCOMPLETE or GONE (`Rule` says what that
+        is); one that ends does not end the wait for the others. While Rucio does not answer,
+        waiting goes on.
 
         Args:
             rules: The rules, or their ids.
             timeout_s: How long to follow them, in seconds.
             poll_s: How long to wait before asking again, in seconds.
+            through_stuck: Wait also for rules that are STUCK: Rucio tries to repair them for
+                14 days.
             on_update: Called with the rules each time Rucio was asked.
 
         Returns:
             The rules as they were in the end; look at their `state`.
 
         Raises:
-            ConfigurationError: There is no rule with one of these ids, or none any more.
-            StacRucioError: Rucio does not answer.
+            ConfigurationError: There is no rule with any of these ids.
+            StacRucioError: Rucio does not answer at first, or when the time is over.
         """
-        deadline = time.monotonic() + timeout_s
-        latest = self.replication_rules(rules)
-        while True:
-            if on_update is not None:
-                on_update(latest)
-            remaining_s = deadline - time.monotonic()
-            if all(rule.state == "OK" for rule in latest) or remaining_s <= 0:
-                return latest
-            time.sleep(min(poll_s, remaining_s))
-            latest = ReplicationRules(
-                rule if rule.state == "OK" else get_rule(self._rucio, rule.id) for rule in latest
-            )
+        return wait_for_rules(
+            self._rucio,
+            rules,
+            timeout_s=timeout_s,
+            poll_s=poll_s,
+            through_stuck=through_stuck,
+            on_update=on_update,
+        )
 
     def delete_replication_rules(self, rules: RulesLike, *, at_once: bool = False) -> None:
         """Delete rules; Rucio then deletes the copies that no other rule wants.
@@ -457,6 +464,11 @@ class StacClient:
             return
         for asset in registrable(items, selection, self._scope):
             yield asset.did, asset.dataset
+
+
+def _require(selected: Collection[DID]) -> None:
+    if not selected:
+        raise ConfigurationError("no assets are selected, so there is nothing to replicate")
 
 
 def _probe(value: Probe | str) -> Probe:

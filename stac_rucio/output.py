@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _TITLES = {
     "did": "DID",
     "example": "for example",
+    "expires_at": "ends",
     "files_ok": "files OK",
     "id": "rule",
     "key": "asset",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from contextlib import suppress
 from itertools import chain, groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -34,10 +34,9 @@ _PLANNED = {
     "not_registered": "not registered yet",
 }
 _RULE = ("id", "state", "rse_expression", "copies")
-_RULES = (*_RULE, "locks_ok", "locks_replicating", "locks_stuck", "did", "error")
+_RULES = (*_RULE, "locks_ok", "locks_replicating", "locks_stuck", "did", "error", "expires_at")
 _AVAILABILITY = ("collection", "item", "rse", "available", "coming", "assets")
 _OF_RULE = ("collection", "item", "rse", "ok", "replicating", "stuck_files")
-_STOPPED = frozenset({"OK", "STUCK", "SUSPENDED"})
 
 
 @verb(
@@ -68,7 +67,8 @@ def replicate(
     r"""Ask Rucio for copies of registered assets.
 
     One replication rule is made, over one dataset that holds the files of all items; or one
-    for each item with --per-item. Asking again gives the same rules.
+    for each item with --per-item. Asking again gives the same rules; those that would end
+    too early are extended.
 
     Lines: the ids of the rules, which `wait`, `status` and `rules delete` take.
 
@@ -134,7 +134,7 @@ def _show_rules(output: Output, rules: ReplicationRules) -> None:
     for row, rule in zip(rows, rules, strict=True):
         row["files_ok"] = f"{rule.locks_ok:,} of {rule.locks:,}"
         row["locks_stuck"] = rule.locks_stuck or None
-    output.rows((*_RULE, "files_ok", "locks_stuck"), rows)
+    output.rows((*_RULE, "files_ok", "locks_stuck", "expires_at"), rows)
     for rule in rules:
         if rule.error:
             say(f" rule {rule.id}: {rule.error}")
@@ -198,7 +198,7 @@ def delete(
 
     With - ids come from standard input, as `replicate` prints them.
 
-    Lines: id, state, RSE expression, copies, files OK, replicating, stuck, DID, error
+    Lines: id, state, RSE expression, copies, files OK, replicating, stuck, DID, error, end
     of the deleted rules.
 
     Examples:
@@ -228,9 +228,9 @@ def status(*, items: ItemSource, assets: AssetSelection, rucio: Connection, outp
     """Show how far rules are, or where the assets of items are.
 
     Of rules, given by their ids, the lines are: rule, its state, collection, item,
-    RSE, files OK, replicating and stuck there, and why they are stuck. Of items the
-    lines are: collection, item, RSE, assets available there, assets on their way,
-    all assets.
+    RSE, files OK, replicating and stuck there, and why they are stuck; it ends with exit
+    code 6 if one is SUSPENDED or INCOMPLETE. Of items the lines are: collection, item, RSE,
+    assets available there, assets on their way, all assets.
 
     Examples:
         stac-rucio status 9f86d081884c7d659a2feaa0c55ad015
@@ -263,17 +263,33 @@ def _show_status(found: RuleStatus, output: Output) -> None:
     rows = found.to_dicts()
     for row in rows:
         reasons = dict.fromkeys(file["reason"] for file in row["stuck"])
-        row |= {"stuck_files": len(row["stuck"]), "reason": "; ".join(reasons) or None}
+        row |= {"stuck_files": len(row["stuck"])}
+        row |= {"reason": "; ".join(reasons) or row["rule_error"]}
     if not output.for_people:
         output.rows(("rule_id", "rule_state", *_OF_RULE, "reason"), rows)
-        return
-    for (rule, state), group in groupby(rows, lambda row: (row["rule_id"], row["rule_state"])):
+    else:
+        _show_status_to_people(rows, output)
+    _require_unended({row.rule_id: row.rule_state for row in found})
+
+
+def _show_status_to_people(rows: Iterable[Mapping[str, Any]], output: Output) -> None:
+    for rule, group in groupby(rows, itemgetter("rule_id")):
         of_rule = [*group]
-        click.echo(f" rule {rule} {state}")
+        click.echo(f" rule {rule} {of_rule[0]['rule_state']}")
         output.rows(_OF_RULE, of_rule)
         stuck = Counter((file["rse"], file["reason"]) for row in of_rule for file in row["stuck"])
         for (rse, reason), count in stuck.most_common():
             say(f" {counted(count, 'file')} stuck on the way to {rse}: {reason}")
+        if not stuck and of_rule[0]["rule_error"]:
+            say(f" {of_rule[0]['rule_error']}")
+
+
+def _require_unended(states: Mapping[str, str]) -> None:
+    from stac_client._rules import ENDED
+
+    if ended := [state for state in states.values() if state in ENDED]:
+        text = f"{len(ended):,} of {counted(len(states), 'rule')} {', '.join(sorted({*ended}))}"
+        raise Failure(text, ExitCode.UNFINISHED)
 
 
 @verb(
@@ -287,40 +303,33 @@ def _show_status(found: RuleStatus, output: Output) -> None:
         least=0.1,
         default=5.0,
     ),
+    flag("--through-stuck", "Wait for STUCK rules, too, which Rucio tries to repair for 14 days."),
     ACCOUNT,
 )
-def wait(*, ids: Sequence[str], rucio: Connection, output: Output, **limits: float) -> None:
+def wait(*, ids: Sequence[str], rucio: Connection, output: Output, **options: Any) -> None:
     """Wait until rules are OK.
 
     Then all their copies are where they shall be. With - ids come from standard
     input, as `replicate` prints them. It ends with exit code 6 when the time is
-    over, or when all rules that are not OK are STUCK or SUSPENDED, so that nobody
-    waits for what may never come.
+    over, or when all rules that are not OK are STUCK, SUSPENDED, INCOMPLETE (files that
+    they were made for are gone) or GONE, so that nobody waits for what may never come.
 
-    Lines: id, state, RSE expression, copies, files OK, replicating, stuck, DID, error.
+    Lines: id, state, RSE expression, copies, files OK, replicating, stuck, DID, error, end.
 
     Examples:
         stac-rucio wait 9f86d081884c7d659a2feaa0c55ad015 --timeout 3600
         stac-rucio replicate items.json --rses tier=disk | stac-rucio wait -
     """
-    from stac_client import ReplicationRules
-
     wanted = rule_ids(ids)
     resumable("The rules go on without you; the same command waits for them again.")
-    latest = ReplicationRules(())
     with progress() as show:
 
         def on_update(now: ReplicationRules) -> None:
-            nonlocal latest
-            latest = now
             for rule in now:
                 said = f"{rule.locks_ok:,} of {rule.locks:,} files {rule.state}"
                 show(f"rule {rule.id[:8]}", rule.locks_ok, rule.locks or None, said)
-            if all(rule.state in _STOPPED for rule in now):
-                raise _StoppedError
 
-        with suppress(_StoppedError):
-            rucio.stac.wait(wanted, on_update=on_update, **limits)
+        latest = rucio.stac.wait(wanted, on_update=on_update, **options)
     _show_rules(output, latest)
     unfinished = [rule for rule in latest if rule.state != "OK"]
     if unfinished:
@@ -330,7 +339,3 @@ def wait(*, ids: Sequence[str], rucio: Connection, output: Output, **limits: flo
             f"`stac-rucio status {unfinished[0].id}` says more",
             ExitCode.UNFINISHED,
         )
-
-
-class _StoppedError(Exception):
-    """No rule will change by itself."""

@@ -160,6 +160,14 @@ def test_waiting_ends_with_what_is_suspended(
     result = run("wait", "-", "--timeout", 3600, stdin=replicated.stdout)
     assert result.exit_code == 6
     assert "not OK but SUSPENDED" in result.stderr
+    status = run("status", "-", stdin=replicated.stdout)
+    assert status.exit_code == 6
+    assert "1 of 1 rule SUSPENDED" in status.stderr
+    assert rows(status)[0][1] == "SUSPENDED"
+    assert "may be too small" in rows(status)[0][-1]
+    again = run("replicate", file, "--rses", "DISK-A")
+    assert (again.exit_code, again.stdout) == (1, "")
+    assert replicated.stdout.strip() in again.stderr
 
 
 def test_unregistered_assets_are_not_replicated(

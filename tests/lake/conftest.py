@@ -10,6 +10,9 @@ import pystac_client
 import pytest
 
 from stac_client import StacClient
+from stac_testbed.layout import ORIGINS
+
+from .scene import KEYS, Scene
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,6 +51,18 @@ def collection(rucio: Client) -> str:
     name = f"test-{next(_numbers)}"
     rucio.add_scope("root", name)
     return name
+
+
+@pytest.fixture
+def scene(stac_lake: Lake, client: StacClient, rucio: Client, collection: str) -> Iterator[Scene]:
+    """A scene; in the end its originals are there, and origins were asked to read alone."""
+    scene = Scene(stac_lake, client, rucio, collection)
+    yield scene
+    for key in KEYS:
+        assert (scene.originals / f"{key}.tif").read_bytes() == scene.content(key)
+    for origin in ORIGINS:
+        for line in stac_lake.layout.access_log(origin).read_text().splitlines():
+            assert line.split('"')[1].split()[0] in {"GET", "HEAD"}, line
 
 
 @dataclass

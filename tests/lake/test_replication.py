@@ -159,8 +159,8 @@ def test_the_same_selection_gives_the_same_rule(
     rules = client.create_replication_rules(replicated, STORAGE_EXPRESSION, **wanted)
     again = client.create_replication_rules([*replicated][::-1], STORAGE_EXPRESSION, **wanted)
     assert [rule.id for rule in again] == [rule.id for rule in rules]
-    # The dataset and the rule are tried, found to be there, and the rule is asked for.
-    assert len(requests_sent) == 2 * 5, requests_sent.sent
+    # The dataset and the rule are tried, found to be there, and the rule and its files asked for.
+    assert len(requests_sent) == 2 * 6, requests_sent.sent
 
 
 def test_requests_for_a_rule(client: StacClient, collection: str, requests_sent: Requests) -> None:
@@ -175,11 +175,11 @@ def test_requests_for_a_rule(client: StacClient, collection: str, requests_sent:
 def test_requests_for_a_large_rule(
     client: StacClient, collection: str, rucio: Client, requests_sent: Requests
 ) -> None:
-    """So does one over more files than one request can name; Rucio then works on it by itself."""
+    """Over more files than one request can name, Rucio works on it by itself: limits come first."""
     registration = client.create_replicas(many_items(collection, 300, 4), "STAC")
     requests_sent.sent.clear()
     (rule,) = client.create_replication_rules(registration, DISKS[0])
-    assert len(requests_sent) == 4, requests_sent.sent
+    assert len(requests_sent) == 4 + 5, requests_sent.sent
     assert (rule.state, rule.locks_ok, rule.copies) == ("INJECT", 0, 1)
     files = {DID(file["scope"], file["name"]) for file in rucio.list_files(*rule.did)}
     assert files == set(registration.dids)
@@ -205,8 +205,10 @@ def test_deleting_rules(client: StacClient, collection: str, rucio: Client) -> N
     client.delete_replication_rules(rules)  # Rucio's way: with an hour for a change of mind
     assert rucio.get_replication_rule(rules[0].id)["expires_at"]
     client.delete_replication_rules(rules, at_once=True)
+    (rule,) = client.wait(rules, timeout_s=180, poll_s=0.5)
+    assert rule.state == "GONE"
     with pytest.raises(ConfigurationError, match=rules[0].id):
-        client.wait(rules, timeout_s=180, poll_s=0.5)
+        client.replication_rules(rules)
     client.delete_replication_rules(rules)
 
 

@@ -1,0 +1,249 @@
+"""Rules that are there when they are asked for again, and waiting for them, on a real lake."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+
+from stac_client import (
+    AccessError,
+    ConfigurationError,
+    ReplicationRules,
+    RequestError,
+    RuleWarning,
+    StacClient,
+    UnreachableError,
+)
+from tests.items import many_items
+from tests.testbed.support import wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rucio.client import Client
+
+    from stac_client import Rule
+    from stac_testbed.lake import Lake
+    from tests.lake.scene import Scene
+
+DAY_S = 86_400
+
+
+@pytest.fixture
+def files(client: StacClient, collection: str) -> Any:
+    """Two registered files of a host that is not there."""
+    registration = client.create_replicas(many_items(collection, 1, 2), "STAC")
+    registration.raise_for_failed()
+    return registration
+
+
+@pytest.fixture
+def alice(stac_lake: Lake) -> StacClient:
+    """A StacClient of an ordinary account."""
+    rucio = stac_lake.client("alice")
+    assert rucio.whoami()["account"] == "alice"
+    return StacClient(rucio)
+
+
+def ask(client: StacClient, files: Any, **options: Any) -> Rule:
+    """Ask for a copy."""
+    (rule,) = client.create_replication_rules(files, "DISK-A", **options)
+    return rule
+
+
+def days_left(rule: Rule) -> float:
+    """In how many days a rule ends."""
+    assert rule.expires_at is not None
+    return (rule.expires_at - datetime.now(timezone.utc)) / timedelta(days=1)
+
+
+def test_a_rule_that_would_end_too_early_is_extended(client: StacClient, files: Any) -> None:
+    """It is the same rule; one that would end later stays, and that is said."""
+    rule = ask(client, files, lifetime_s=3600)
+    assert days_left(rule) == pytest.approx(1 / 24, abs=0.01)
+    longer = ask(client, files, lifetime_s=30 * DAY_S)
+    assert longer.id == rule.id
+    assert days_left(longer) == pytest.approx(30, abs=0.1)
+    with pytest.warns(RuleWarning, match="its end is 20"):
+        assert days_left(ask(client, files, lifetime_s=DAY_S)) == pytest.approx(30, abs=0.1)
+    endless = ask(client, files)
+    assert (endless.id, endless.expires_at) == (rule.id, None)
+    with pytest.warns(RuleWarning, match="its end is never"):
+        assert ask(client, files, lifetime_s=DAY_S).expires_at is None
+
+
+def test_a_deleted_rule_is_revived_in_its_hour_of_grace(client: StacClient, files: Any) -> None:
+    """What is asked for again shall not end within the hour."""
+    rule = ask(client, files)
+    client.delete_replication_rules(rule)
+    (dying,) = client.replication_rules(rule)
+    assert 0 < days_left(dying) < 0.05
+    again = ask(client, files)
+    assert (again.id, again.expires_at) == (rule.id, None)
+
+
+def test_a_rule_that_has_ended_is_made_anew(rucio: Client, files: Any) -> None:
+    """One that the judge-cleaner has not removed yet is waited for, and is never the answer."""
+    client = StacClient(rucio, retry_s=120)
+    rule = ask(client, files)
+    client.delete_replication_rules(rule, at_once=True)
+    again = ask(client, files)
+    assert again.id != rule.id
+    assert again.expires_at is None
+    (found,) = client.replication_rules(again)
+    assert found.id == again.id
+
+
+def test_activity_and_comment_are_changed(client: StacClient, rucio: Client, files: Any) -> None:
+    """What a rule can be changed in is changed; nothing is where nothing is wanted."""
+    rule = ask(client, files, comment="a")
+    again = ask(client, files, comment="b", activity="Express")
+    assert again.id == rule.id == ask(client, files).id
+    found = rucio.get_replication_rule(rule.id)
+    assert (found["comments"], found["activity"]) == ("b", "Express")
+
+
+def test_what_cannot_be_changed_is_said(client: StacClient, files: Any) -> None:
+    """Rucio does not change the grouping of a rule."""
+    rule = ask(client, files)
+    with pytest.raises(RequestError, match=rf"{rule.id}.*grouping is DATASET \(wanted: NONE\)"):
+        ask(client, files, grouping="NONE")
+
+
+def test_a_suspended_rule_is_not_the_wanted_one(
+    client: StacClient, rucio: Client, files: Any
+) -> None:
+    """Asking again says that it is suspended, and so does its status, though it has no copies."""
+    rule = ask(client, files)
+    rucio.update_replication_rule(rule.id, {"state": "SUSPENDED"})
+    with pytest.raises(RequestError, match=f"{rule.id} .*SUSPENDED.*deleted"):
+        ask(client, files)
+    (waited,) = client.wait(rule, timeout_s=60, poll_s=1)
+    assert (waited.state, waited.error is None) == ("SUSPENDED", False)
+    assert {row.rule_state for row in client.rule_status(rule)} == {"SUSPENDED"}
+
+
+def test_who_may_not_change_a_rule(alice: StacClient, files: Any) -> None:
+    """Rucio lets an ordinary account make rules and not change them: that is said, with both."""
+    rule = ask(alice, files, lifetime_s=3600)
+    assert ask(alice, files, lifetime_s=3600).id == rule.id
+    with pytest.raises(AccessError, match=f"{rule.id}.*wanted: never.*alice may not change it"):
+        ask(alice, files)
+
+
+@pytest.fixture
+def poor(rucio: Client, stac_lake: Lake) -> Iterator[StacClient]:
+    """An account without rules that may have five bytes at DISK-A."""
+    rucio.set_local_account_limit("registrar", "DISK-A", 5)
+    yield StacClient(stac_lake.client("registrar"))
+    rucio.set_local_account_limit("registrar", "DISK-A", -1)
+
+
+def test_a_rule_beyond_the_limits_of_an_account(
+    poor: StacClient, files: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is refused with what it needs and what is left, also where Rucio would suspend it."""
+    for asynchronous_from in (1000, 1):
+        monkeypatch.setattr("stac_client._new_rules._ASYNCHRONOUS_FROM", asynchronous_from)
+        with pytest.raises(
+            AccessError, match=r"needs 20 bytes .*registrar has left: 5 bytes at DISK-A"
+        ):
+            ask(poor, files)
+    rules = poor._rucio.client.list_account_rules("registrar")
+    assert [rule for rule in rules if rule["scope"] == files[0].did.scope] == []
+
+
+def test_a_rule_that_the_injector_suspends(poor: StacClient, files: Any) -> None:
+    """Its status is a row that says so, though it has no locks."""
+    did, rucio = files[0].did, poor._rucio.client
+    (rule_id,) = rucio.add_replication_rule([did._asdict()], 1, "DISK-A", asynchronous=True)
+    (rule,) = poor.wait(rule_id, timeout_s=60, poll_s=0.5)
+    assert rule.state == "SUSPENDED"
+    (row,) = poor.rule_status(rule_id)
+    assert (row.rule_state, row.rse, row.ok) == ("SUSPENDED", "DISK-A", 0)
+    assert "limit of its account" in str(row.rule_error)
+
+
+def test_a_rule_over_other_files_has_a_status(
+    client: StacClient, rucio: Client, collection: str
+) -> None:
+    """Its rows name scope and name where others name collection and item."""
+    file = {"scope": collection, "name": "run1.root", "bytes": 1, "adler32": "00000001"}
+    rucio.add_replicas("DISK-B", [file])
+    did = {"scope": collection, "name": "run1.root"}
+    (rule_id,) = rucio.add_replication_rule([did], 1, "DISK-B")
+    (row,) = client.rule_status(rule_id)
+    assert (row.collection, row.item, row.rse, row.ok) == (collection, "run1.root", "DISK-B", 1)
+    assert [rule.state for rule in client.wait(rule_id, timeout_s=60)] == ["OK"]
+
+
+def test_a_rule_over_an_item_that_has_grown(scene: Scene, client: StacClient) -> None:
+    """It is not OK before the new asset is there, too."""
+    (rule,) = client.create_replication_rules(scene.item, "DISK-A", per_item=True)
+    client.wait(rule, timeout_s=120, poll_s=0.5)
+    scene.add("blue")
+    (again,) = client.create_replication_rules(scene.item, "DISK-A", per_item=True)
+    assert again.id == rule.id
+    (waited,) = client.wait(again, timeout_s=120, poll_s=0.5)
+    assert (waited.state, waited.locks_ok, waited.files) == ("OK", 3, 3)
+
+
+def test_a_rule_over_nothing_is_not_ok(scene: Scene, client: StacClient, rucio: Client) -> None:
+    """Rucio calls it OK; nobody's files are there."""
+    (rule,) = client.create_replication_rules(scene.item, "DISK-A", per_item=True)
+    client.wait(rule, timeout_s=120, poll_s=0.5)
+    rucio.detach_dids(*rule.did, [scene.red._asdict(), scene.nir._asdict()])
+    assert wait_for(lambda: rucio.get_replication_rule(rule.id)["locks_ok_cnt"] == 0)
+    (waited,) = client.wait(rule, timeout_s=60, poll_s=0.5)
+    assert (waited.state, waited.files) == ("INCOMPLETE", 0)
+    (row,) = client.rule_status(rule)
+    assert (row.rule_state, row.rse) == ("INCOMPLETE", "DISK-A")
+
+
+def test_a_rule_that_vanishes_does_not_end_the_wait(
+    scene: Scene, client: StacClient, files: Any
+) -> None:
+    """It is reported as gone, and the others are waited for; so is one that was OK before."""
+    (gone,) = client.create_replication_rules(scene.item, "DISK-B", assets=["nir"])
+    scene.end(gone)
+    (rule,) = client.create_replication_rules(scene.item, "DISK-A")
+    (other,) = client.create_replication_rules(scene.item, "DISK-B", assets=["red"])
+    never = ask(client, files)
+
+    def end(rules: ReplicationRules) -> None:
+        if [each.state for each in rules[1:3]] == ["OK", "OK"] and not scene.gone(rule):
+            scene.end(rule)
+            scene.end(never)
+
+    wanted: list[Rule | str] = [gone, rule, other.id, never]
+    waited = client.wait(wanted, timeout_s=120, poll_s=0.5, on_update=end)
+    assert [each.state for each in waited] == ["GONE", "GONE", "OK", "GONE"]
+    with pytest.raises(ConfigurationError, match=gone.id):
+        client.wait(gone.id)
+
+
+def test_waiting_outlives_a_server_that_does_not_answer(
+    scene: Scene, rucio: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But not the time that it was given."""
+    client = StacClient(rucio, retry_s=0)
+    rules = client.create_replication_rules(scene.item, "DISK-A")
+    answer, fails = rucio.get_replication_rule, [False, True, True, True]
+
+    def get(rule_id: str) -> Any:
+        if fails and fails.pop(0):
+            raise requests.ConnectionError
+        return answer(rule_id)
+
+    monkeypatch.setattr(rucio, "get_replication_rule", get)
+    (rule,) = client.wait(rules, timeout_s=120, poll_s=0.2)
+    assert (rule.state, fails) == ("OK", [])
+    fails += [True] * 1000
+    with pytest.raises(UnreachableError):
+        client.wait(rules, timeout_s=60)
+    fails[0] = False
+    (other,) = client.replication_rules(rules)
+    assert other.state == "OK"
