@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pystac
 
+from stac_client._pfns import Replica, replicas_by_key
 from stac_client._replicas import (
     STORAGE_EXTENSION,
     STORAGE_SCHEMES,
-    Replica,
-    replicas_by_key,
     uses_another_version,
     with_schemes,
 )
@@ -38,7 +37,10 @@ LOCAL = "local"
 
 LOCAL_PATH = "file:local_path"
 
-_LOCATION_FIELDS = ("storage:", "auth:")
+PFN = "rucio:pfn"
+"""The field with the PFN of a replica whose href is another URL, which tools read."""
+
+_LOCATION_FIELDS = (PFN, "storage:", "auth:")
 """Prefixes of fields that say where an href leads and who may go there, not what is there."""
 _FILE = "https://stac-extensions.github.io/file/v2.1.0/schema.json"
 # `dict` first: asking whether something is a Mapping takes several times longer.
@@ -202,9 +204,11 @@ def with_alternates(
             name = key
         if shown is None or replica.rse in shown:
             there: dict[str, Any] = {"href": url, NAME: key}
+            if url != replica.pfn:
+                there[PFN] = replica.pfn
             if refs and replica.rse in refs:
                 there["storage:refs"] = [refs[replica.rse]]
-            alternates[key] = {**_fields(alternates[key]), **there} if key in alternates else there
+            alternates[key] = {**_kept(alternates[key]), **there} if key in alternates else there
     if chosen is not None and chosen.url != href:
         key = _free_key(alternates, name or ORIGINAL, href)
         moved = {field: fields.pop(field) for field in _location_fields(fields)}
@@ -233,6 +237,11 @@ def _free_key(alternates: Mapping[str, Any], key: str, href: str) -> str:
     return key
 
 
+def _kept(alternate: object) -> dict[str, Any]:
+    """The fields of an alternate that it keeps with another URL."""
+    return {field: value for field, value in _fields(alternate).items() if field != PFN}
+
+
 def _fields(value: object) -> dict[str, Any]:
     return dict(value) if value and isinstance(value, (dict, Mapping)) else {}
 
@@ -241,10 +250,16 @@ def _hrefs(alternates: object) -> dict[str, str]:
     """The hrefs of alternates by their keys, without what is none."""
     found = alternates.items() if isinstance(alternates, (dict, Mapping)) else ()
     return {
-        key: each["href"]
+        key: href
         for key, each in found
-        if isinstance(each, (dict, Mapping)) and isinstance(each.get("href"), str)
+        if isinstance(each, (dict, Mapping)) and (href := _href(each)) is not None
     }
+
+
+def _href(fields: Mapping[str, Any]) -> str | None:
+    """The href of an asset or an alternate, or the PFN that it stands for."""
+    href = fields.get(PFN, fields.get("href"))
+    return href if isinstance(href, str) else None
 
 
 # The catalogue's own URL of an asset whose href is that of a replica; pure.
@@ -287,14 +302,14 @@ def catalogue_href(fields: Mapping[str, Any], source_rse: str | None = None) -> 
     of the source RSE, unless the catalogue has that URL among its own alternates: then another
     was the asset's own, and the replica ends as that did.
     """
-    href = fields.get("href")
+    href = _href(fields)
     hrefs = _hrefs(fields["alternate"]) if fields.get(NAME) and "alternate" in fields else {}
-    if hrefs and isinstance(href, str):
+    if hrefs and href is not None:
         registered = hrefs.get(str(source_rse), href)
         others = [each for key, each in hrefs.items() if key != source_rse]
         own = registered if fields[NAME] != source_rse and registered not in others else href
         href = hrefs.get(ORIGINAL, own)
-    return href if isinstance(href, str) else None
+    return href
 
 
 def name_in_rucio(item: Mapping[str, Any], key: str, source_rse: str | None = None) -> str:
@@ -326,7 +341,7 @@ def _original(
         return source_rse
     if ORIGINAL in hrefs and not _has_other_scheme(hrefs[ORIGINAL]):
         return ORIGINAL
-    if fields.get(NAME) != LOCAL and not _has_other_scheme(fields.get("href")):
+    if fields.get(NAME) != LOCAL and not _has_other_scheme(_href(fields)):
         return None
     names = {asset_name("-", "-", "-", href) for href in http.values()}
     alike = len(names) == 1 and (source_rse is None or len(http) == 1)
@@ -399,9 +414,9 @@ def _names(item: ItemView, key: str) -> Iterable[str]:
 
 
 def all_hrefs(asset: Mapping[str, Any]) -> list[str]:
-    """Return the href of an asset, and those of its alternates."""
+    """Return the href of an asset, and those of its alternates, or the PFNs they stand for."""
     alternates = _hrefs(asset["alternate"]).values() if "alternate" in asset else ()
-    return [asset["href"], *alternates]
+    return [each for each in (_href(asset), *alternates) if each is not None]
 
 
 def make_edits(

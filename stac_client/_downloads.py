@@ -18,14 +18,17 @@ from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
+from itertools import chain
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any
 
+from stac_client._alternates import all_hrefs, is_http
 from stac_client._assets import Asset, select_assets
 from stac_client._checksums import Checksums, Digester, multihash_of_md5
 from stac_client._items import iter_items
 from stac_client._local_catalogue import LocalCatalogue, Places
 from stac_client._lookup import threads
+from stac_client._pfns import MOUNTED, Mounts, replicas_by_key
 from stac_client._registration import item_batches
 from stac_client._replicas import difference, is_source_rse
 from stac_client._results import DownloadOutcome, Downloads, State, Tally
@@ -44,6 +47,7 @@ if TYPE_CHECKING:
     import requests
 
     from stac_client._items import ItemDict, ItemsLike
+    from stac_client._pfns import Prefixes, Replica
     from stac_client._results import FileTally, Outcome, Progress
     from stac_client._rucio import Rucio, RucioFile
     from stac_client._selection import AssetSelection
@@ -60,6 +64,7 @@ def download(
     scope: str | None = None,
     only_available: bool = False,
     workers: int = 8,
+    mounts: Prefixes | None = None,
     on_progress: Callable[[Progress], None] = lambda _: None,
 ) -> Downloads:
     """Download the assets of items, each from the best replica that gives it.
@@ -68,7 +73,7 @@ def download(
     those derived from the collections. What is there before an error is recognised when it is
     tried again.
     """
-    sources = Sources(rucio, rse)
+    sources = Sources(rucio, rse, mounts)
     # Resolved, so that nothing in it that is a link goes unseen.
     folder = Path(folder).resolve()
     absent = State.SKIPPED if only_available else State.FAILED
@@ -195,10 +200,9 @@ class Part:
         self._note.unlink(missing_ok=True)
 
 
-# The replicas of a file: the best first; over HTTP, or by Rucio's own download client.
+# The replicas of a file: the best first; at a mount, over HTTP, or by Rucio's own client.
 
 
-_SCHEMES = {"https": "https", "http": "http", "davs": "https", "dav": "http"}
 _PATIENCE = 3  # failures in a row
 _DONE = frozenset({"DONE", "ALREADY_DONE"})
 _LEAST_TIMEOUT_S = 360  # Rucio's own
@@ -208,38 +212,26 @@ _LOGGER = logging.getLogger(__name__)
 _LOGGER.addHandler(logging.NullHandler())  # Rucio's client would write to the terminal
 
 
-def http_url(pfn: str) -> str | None:
-    """Return the URL that HTTP knows a PFN by (`davs` is `https`), or None for other protocols."""
-    scheme, separator, rest = pfn.partition("://")
-    known = _SCHEMES.get(scheme.lower())
-    return f"{known}://{rest}" if known and separator else None
-
-
-class Source(NamedTuple):
-    """A replica of a file."""
-
-    rse: str
-    pfn: str
-
-
 class Sources:
     """Knows the replicas that are wanted, and which of them are the best.
 
     First come disks, then source RSEs (which stand for the catalogue's own
     servers, that copies exist to spare), then tapes and RSEs that cannot be
     read. Among equals, that is first whose URL the item gives (as a modifier
-    with `prefer` makes it), and HTTP before protocols that cannot be continued.
+    with `prefer` makes it), and what is mounted here, and HTTP, before protocols that
+    cannot be continued.
     An RSE that failed several times in a row comes after all others.
     """
 
-    def __init__(self, rucio: Rucio, rse: str | None) -> None:
-        """Take replicas from one RSE or from all.
+    def __init__(self, rucio: Rucio, rse: str | None, mounts: Prefixes | None) -> None:
+        """Take replicas from one RSE or from all, as they are reached from here.
 
         Raises:
             StacRucioError: The RSE does not exist, or Rucio cannot be reached.
         """
         self._rucio = rucio
         self._only = rse
+        self._mounts = Mounts(mounts)
         self._ranks: dict[str, int] = {}
         self._source_rses: set[str] = set()
         self.failures: Counter[str] = Counter()
@@ -262,20 +254,21 @@ class Sources:
         """Return those of some RSEs that are source RSEs."""
         return self._source_rses.intersection(rses)
 
-    def of(self, file: RucioFile, url: str) -> list[Source]:
+    def of(self, file: RucioFile, url: str) -> list[Replica]:
         """Return the available replicas of a file whose item has this URL, the best first."""
+        available = {
+            rse: pfns
+            for rse, pfns in file.pfns.items()
+            if self._only in (None, rse) and file.states.get(rse, "AVAILABLE") == "AVAILABLE"
+        }
         return sorted(
-            (
-                Source(rse, pfn)
-                for rse, pfns in file.pfns.items()
-                if self._only in (None, rse) and file.states.get(rse, "AVAILABLE") == "AVAILABLE"
-                for pfn in pfns
-            ),
-            key=lambda source: (
-                self.failures[source.rse] >= _PATIENCE,
-                self._ranks.get(source.rse, 0),
-                source.pfn != url,
-                http_url(source.pfn) is None,
+            replicas_by_key(available, self._mounts).values(),
+            key=lambda replica: (
+                self.failures[replica.rse] >= _PATIENCE,
+                self._ranks.get(replica.rse, 0),
+                replica.url != url,
+                not is_http(replica.url) and replica.scheme != MOUNTED,
+                replica.scheme != MOUNTED,
             ),
         )
 
@@ -301,6 +294,8 @@ class _Wanted:
     """An asset that shall be downloaded."""
 
     asset: Asset
+    urls: list[str]
+    """Its URL, and those that its item gives besides."""
     file: RucioFile
     tally: FileTally
 
@@ -366,10 +361,12 @@ class _Run:
     ) -> list[DownloadOutcome]:
         """Download the selected assets of some items side by side, and write the items."""
         new: dict[DID, Asset] = {}  # that come for the first time; pages may overlap
-        for _, selected in batch:
+        urls: dict[DID, list[str]] = {}
+        for item, selected in batch:
             for found in selected:
                 if isinstance(found, Asset) and found.did not in self.seen:
                     new.setdefault(found.did, found)
+                    urls.setdefault(found.did, [found.url, *all_hrefs(item["assets"][found.key])])
         self.seen.update(new)
         files: dict[DID, RucioFile] = {}
         unknown = self.absent, "not in Rucio; register it with create_replicas"
@@ -380,10 +377,11 @@ class _Run:
         self.sources.learn(rse for file in files.values() for rse in file.pfns)
         futures = {
             did: self.executor.submit(
-                self._work, _Wanted(asset, files[did], self.tally.expect(files[did].size_bytes))
+                self._work,
+                _Wanted(asset, urls[did], file, self.tally.expect(file.size_bytes)),
             )
             for did, asset in new.items()
-            if did in files
+            if (file := files.get(did))
         }
         self.tally.wait(futures.values())
 
@@ -433,7 +431,7 @@ class _Run:
     def _download(self, wanted: _Wanted, part: Part) -> DownloadOutcome:
         asset, target = wanted.asset, part.target
         rses = self.sources.source_rses
-        if other := difference(asset.did, (asset.url,), asset, wanted.file, rses):
+        if other := difference(asset.did, wanted.urls, asset, wanted.file, rses):
             self.wrong.add(asset.did)
             return _outcome(asset, State.FAILED, other)
         if not target.is_file():
@@ -461,12 +459,12 @@ class _Run:
             reason = f"{missing_bytes:,} bytes do not fit into {folder} ({free_bytes:,} free)"
             return _outcome(wanted.asset, State.FAILED, reason)
         if begun := part.source():
-            sources.sort(key=lambda source: http_url(source.pfn) != begun[0])
+            sources.sort(key=lambda source: source.url != begun[0])
         return self._try(wanted, sources, part)
 
-    def _try(self, wanted: _Wanted, sources: list[Source], part: Part) -> DownloadOutcome:
+    def _try(self, wanted: _Wanted, sources: list[Replica], part: Part) -> DownloadOutcome:
         """Try all replicas, and those whose failure may pass again and again."""
-        reasons: dict[Source, FetchError] = {}
+        reasons: dict[Replica, FetchError] = {}
         attempts = Attempts(stop=self.stop)
         while sources:
             for source in sources:
@@ -488,17 +486,18 @@ class _Run:
                 break
         if part.source() is None:
             part.remove()
-        said = (f"{rse} {redact(pfn)}: {why}" for (rse, pfn), why in reasons.items())
+        said = (f"{each.rse} {redact(each.pfn)}: {why}" for each, why in reasons.items())
         return _outcome(wanted.asset, State.FAILED, "; ".join(said))
 
-    def _fetch(self, wanted: _Wanted, source: Source, part: Part) -> Checksums:
+    def _fetch(self, wanted: _Wanted, source: Replica, part: Part) -> Checksums:
         """Download a replica into the part, and return its checksums."""
-        url = http_url(source.pfn)
-        went_on = url is not None and part.begun(url)[0] > 0
-        if url is None:
-            self._fetch_by_rucio(wanted, source, part)
+        went_on = part.begun(source.url)[0] > 0
+        if source.scheme == MOUNTED:
+            self._copy(wanted, Path(source.url), part)
+        elif is_http(source.url):
+            self._fetch_url(wanted, source.url, part)
         else:
-            self._fetch_url(wanted, url, part)
+            self._fetch_by_rucio(wanted, source, part)
         try:
             return wanted.verify(part.path, self.stop)
         except MismatchError:
@@ -528,7 +527,25 @@ class _Run:
         finally:
             part.close()
 
-    def _fetch_by_rucio(self, wanted: _Wanted, source: Source, part: Part) -> None:
+    def _copy(self, wanted: _Wanted, path: Path, part: Part) -> None:
+        """Copy a replica from where its RSE is mounted; no more of it than the file has."""
+        pieces = _pieces_of(path)
+        first = next(pieces, b"")  # if it is not there, what another source gave is kept
+        part.restart(str(path), None)
+        seen_bytes = 0
+        try:
+            for piece in chain((first,), pieces):
+                part.write(piece)
+                seen_bytes += len(piece)
+                wanted.tally.reached(seen_bytes)
+                if self.stop.is_set():
+                    raise CancelledError
+                if seen_bytes > wanted.file.size_bytes:
+                    break
+        finally:
+            part.close()
+
+    def _fetch_by_rucio(self, wanted: _Wanted, source: Replica, part: Part) -> None:
         """Download a replica by any protocol that Rucio knows (root, srm, …)."""
         did, size_bytes = wanted.asset.did, wanted.file.size_bytes
         # Rucio's client makes no folders for a file whose name has several parts.
@@ -570,3 +587,12 @@ class _Run:
         from rucio.client.downloadclient import DownloadClient
 
         return DownloadClient(client=self.rucio.client, logger=_LOGGER.log)
+
+
+def _pieces_of(path: Path) -> Iterator[bytes]:
+    try:
+        with path.open("rb") as file:
+            while piece := file.read(_CHUNK_BYTES):
+                yield piece
+    except OSError as error:
+        raise FetchError(f"{path} cannot be read ({error.strerror})") from error

@@ -39,7 +39,8 @@ if TYPE_CHECKING:
 
     from stac_client._alternates import AssetView
     from stac_client._items import ItemsLike
-    from stac_client._preference import Choice, Prefer, Preference, Prefixes, RSEs
+    from stac_client._pfns import Prefixes
+    from stac_client._preference import Choice, Prefer, Preference, RSEs
     from stac_policy.naming import DID
 
 Modifiable = pystac.STACObject | pystac.ItemCollection | MutableMapping[str, Any]
@@ -159,9 +160,9 @@ class ModifierOptions:
     exclude: RSEs = ()
     """RSEs and RSE expressions whose replicas are left out."""
     mounts: Prefixes | None = None
-    """Where storages are mounted here, by the beginning of their PFNs:
-    `{"davs://host:443/rucio/": "/eos/rucio/"}`. The paths become further alternates,
-    and come first where their RSE is preferred."""
+    """Where storages are mounted here, or a gateway serves them, by the beginning of their PFNs:
+    `{"davs://host:443/rucio/": "/eos/rucio/", "root://host//": "https://host/"}`. The paths
+    become further alternates, and come first where their RSE is preferred."""
     protocols: bool = False
     """Whether to ask for every protocol of each RSE, not for the best one only; the
     further ones get further keys (`DISK-A-root`). Rucio takes longer then. It is so in

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import unquote
 
-from stac_client._replicas import MOUNTED, SCHEMES, replicas_by_key
+from stac_client._pfns import MOUNTED, SCHEMES, Mounts, replicas_by_key
 from stac_client._rucio import grouped
 from stac_client.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from stac_client._replicas import Replica
+    from stac_client._pfns import Prefixes, Replica
 
 Chooser = Callable[[Mapping[str, Sequence[str]]], str | None]
 """Given the URLs of an asset's replicas by RSE, returns the RSE of the wanted one, or None."""
@@ -24,64 +22,10 @@ Preference = str | Chooser
 """An RSE, an RSE expression, a URL scheme (`davs`; `file` is what is mounted), or a chooser."""
 Prefer = Preference | Sequence[Preference]
 RSEs = str | Sequence[str]
-Prefixes = Mapping[str, "str | os.PathLike[str]"]
 Resolved = Mapping[str, "Collection[str]"]
 """The RSEs of each RSE expression."""
 
 _WORD = re.compile(r"[A-Za-z0-9_.+-]+")
-_PREFIX = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#]+/[^?#]*", re.IGNORECASE)
-_PERCENT_ENCODED = ("http://", "https://", "dav://", "davs://")
-"""In URLs of these schemes, `%20` in the path stands for a space."""
-_NO_FILE = re.compile(r"[?#]|/\Z")
-_NO_NAME = re.compile(r"\A\.\.?\Z|[/\\\0]")
-
-
-class Mounts:
-    """The local paths of PFNs that lie below mounted prefixes.
-
-    No PFN leads out of the folder that its prefix is mounted at: one with `..`,
-    plainly or percent-encoded, has no path here. (What symbolic links in that
-    folder lead to is up to who made them.)
-    """
-
-    def __init__(self, prefixes: Prefixes) -> None:
-        """Take the folder of each prefix: `davs://host:443/rucio/` -> `/eos/rucio/`.
-
-        Raises:
-            ConfigurationError: A prefix is no URL with a host and a path, or a
-                folder is no absolute path.
-        """
-        self._folders = {}
-        # The longest prefix is the closest.
-        for prefix, folder in sorted(prefixes.items(), key=lambda each: -len(_ended(each[0]))):
-            path = os.fspath(folder)
-            if not _PREFIX.fullmatch(_ended(prefix)):
-                raise ConfigurationError(
-                    f"mounts: {prefix!r} is not the beginning of a URL (davs://host:443/rucio/ is)"
-                )
-            if not path.startswith("/") or ".." in path.split("/"):
-                raise ConfigurationError(f"mounts: {path!r} is not the absolute path of a folder")
-            self._folders[_ended(prefix)] = _ended(path)
-
-    def path(self, pfn: str) -> str | None:
-        """Return the local path of a PFN, or None if it has none."""
-        prefix = next((each for each in self._folders if pfn.startswith(each)), None)
-        if prefix is None:
-            return None
-        below = pfn[len(prefix) :]
-        parts = [part for part in below.split("/") if part]
-        if prefix.lower().startswith(_PERCENT_ENCODED):
-            try:
-                parts = [unquote(part, errors="strict") for part in parts]
-            except UnicodeDecodeError:
-                return None
-        if not parts or _NO_FILE.search(below) or any(map(_NO_NAME.search, parts)):
-            return None
-        return self._folders[prefix] + "/".join(parts)
-
-
-def _ended(prefix: str) -> str:
-    return prefix if prefix.endswith("/") else f"{prefix}/"
 
 
 class Choice(NamedTuple):
@@ -106,7 +50,7 @@ class Selector:
         self.prefer = (prefer,) if callable(prefer) else _terms("prefer", prefer)
         self._only = _terms("only", only)
         self._exclude = _terms("exclude", exclude)
-        self._path_of = Mounts(mounts).path if mounts else None
+        self._mounts = Mounts(mounts)
         texts = [each for each in self.prefer if isinstance(each, str)]
         self.expressions = [
             each for each in (*texts, *self._only, *self._exclude) if is_expression(each)
@@ -116,8 +60,8 @@ class Selector:
         """Whether the best PFN of each RSE does not suffice."""
 
     def replicas(self, pfns: Mapping[str, Sequence[str]]) -> dict[str, Replica]:
-        """Return the replicas with these PFNs by RSE, and the paths where they are mounted."""
-        return replicas_by_key(pfns, self._path_of)
+        """Return the replicas with these PFNs by RSE, as they are reached from here."""
+        return replicas_by_key(pfns, self._mounts)
 
     def shown(self, rses: Collection[str], resolved: Resolved) -> list[str]:
         """Return the RSEs that are in one of `only`, if there are any, and in none of `exclude`.
@@ -168,7 +112,7 @@ def is_expression(text: str) -> bool:
 def _meets(replica: Replica, preference: str, resolved: Resolved) -> bool:
     if preference in resolved:
         return replica.rse in resolved[preference]
-    return preference in (replica.rse, replica.scheme)
+    return preference == replica.rse or preference in replica.schemes
 
 
 def _chosen(ordered: Sequence[Replica], chooser: Chooser) -> Iterator[Replica]:

@@ -11,86 +11,21 @@ from copy import copy
 from functools import cache, partial
 from itertools import count
 from time import monotonic
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from stac_client._checksums import in_common, is_same
+from stac_client._pfns import SCHEMES
 from stac_client._rucio import REQUEST_DIDS, Rucio, batched
 from stac_client.errors import ConfigurationError, RequestError, StacRucioError, UnreachableError
 from stac_policy.settings import SOURCE_PROTOCOL, known_origins
 from stac_policy.urls import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Container, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from stac_client._checksums import Described
     from stac_client._rucio import RucioFile
     from stac_policy.naming import DID
-
-MOUNTED = "file"
-"""The scheme of a path below which an RSE is mounted."""
-
-# fmt: off
-SCHEMES = (
-    "davs", "https", "root", "http", "dav", "s3s", "s3", "gs", "gsiftp", "srm", "srm+https",
-    "file", "storm", "scp", "rsync", "rclone",
-)
-# fmt: on
-"""The schemes of the protocols that RSEs have."""
-
-
-class Replica(NamedTuple):
-    """A replica of a file, at one of the URLs by which it can be read."""
-
-    key: str
-    """Its key among alternates: the RSE, with the scheme where the RSE has several URLs."""
-    rse: str
-    pfn: str
-    path: str | None = None
-    """The path of the file, where the RSE is mounted."""
-
-    @property
-    def url(self) -> str:
-        """What tools read; this is where a PFN becomes such a URL."""
-        return self.path or self.pfn
-
-    @property
-    def scheme(self) -> str:
-        """The scheme of the URL; `file` for a path."""
-        scheme, separator, _ = self.url.partition("://")
-        return scheme if separator else MOUNTED
-
-
-def replicas_by_key(
-    pfns: Mapping[str, Sequence[str]], path_of: Callable[[str], str | None] | None = None
-) -> dict[str, Replica]:
-    """Return the replicas of a file, each URL under a key of its own.
-
-    The best PFN of an RSE has the RSE's name as its key, a further one that of
-    its scheme besides (`DISK-A-root`, `DISK-A-root-2`), and the path where the
-    RSE is mounted that of `file` (`DISK-A-file`).
-
-    Args:
-        pfns: The PFNs of the available replicas by RSE, the best first.
-        path_of: Returns the local path of a PFN, if there is one.
-    """
-    found = {rse: Replica(rse, rse, some[0]) for rse, some in sorted(pfns.items()) if some}
-    for rse, best in tuple(found.items()):
-        further = [Replica(rse, rse, pfn) for pfn in pfns[rse][1:]]
-        if path_of:
-            further += [Replica(rse, rse, pfn, path_of(pfn)) for pfn in pfns[rse]]
-        for url, replica in {each.url: each for each in further}.items():
-            if url != best.url:
-                key = _free_key(found, f"{rse}-{replica.scheme}")
-                found[key] = replica._replace(key=key)
-    return found
-
-
-def _free_key(taken: Container[str], wanted: str) -> str:
-    key, number = wanted, 1
-    while key in taken:
-        number += 1
-        key = f"{wanted}-{number}"
-    return key
 
 
 # An asset and the file in Rucio that has its DID: whether they are the same.

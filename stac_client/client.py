@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from rucio.client import Client
 
     from stac_client._items import ItemsLike
+    from stac_client._pfns import Prefixes
     from stac_client._preference import Prefer
     from stac_client._results import Downloads, Outcome, Progress
     from stac_client._rules import RulesLike
@@ -417,6 +418,7 @@ class StacClient:
         assets: AssetSelection = None,
         only_available: bool = False,
         workers: int = 8,
+        mounts: Prefixes | None = None,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> Downloads:
         """Download assets to `FOLDER/COLLECTION/ITEM/ASSET`, verified, as a catalogue of their own.
@@ -432,6 +434,8 @@ class StacClient:
             only_available: Take what is there: an asset without a replica is
                 skipped, and has not failed.
             workers: How many files are downloaded at the same time.
+            mounts: Where storages are mounted here, or a gateway serves them, as in
+                `ModifierOptions`; files are copied from there first.
             on_progress: Called in this thread, a few times a second.
 
         Returns:
@@ -452,6 +456,7 @@ class StacClient:
             scope=self._scope,
             only_available=only_available,
             workers=workers,
+            mounts=mounts,
             on_progress=on_progress or (lambda _: None),
         )
 

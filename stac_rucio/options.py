@@ -217,6 +217,22 @@ _ASSETS = Group(
 )
 """`assets`, as `StacClient` takes them."""
 
+
+def _pairs(_: click.Context, __: click.Parameter, value: Sequence[str]) -> dict[str, str]:
+    parts = [text.partition("=") for text in value]
+    if not all(name and equals for name, equals, _ in parts):
+        raise click.BadParameter("each is written NAME=VALUE")  # repeats no credentials
+    return {name: content for name, _, content in parts}
+
+
+MOUNTS = option(
+    "--mounts",
+    "Folder where a storage is mounted here, or a gateway to it, by the beginning of its URLs.",
+    "URL=PLACE",
+    multiple=True,
+    callback=_pairs,
+)
+
 _REPLICAS = Group(
     "replicas",
     dict,
@@ -228,6 +244,7 @@ _REPLICAS = Group(
         ),
         words("--only", "Only the copies at these RSEs.", "RSES"),
         words("--exclude", "No copies at these RSEs.", "RSES"),
+        MOUNTS,
     ],
 )
 """`replicas`, options of `StacClient.modifier`."""
@@ -519,13 +536,6 @@ def _intersects(_: click.Context, __: click.Parameter, value: str | None) -> Any
         raise click.BadParameter(f"neither GeoJSON nor a file of it ({error})") from error
 
 
-def _headers(_: click.Context, __: click.Parameter, value: Sequence[str]) -> dict[str, str]:
-    parts = [text.partition("=") for text in value]
-    if not all(name and equals for name, equals, _ in parts):
-        raise click.BadParameter("a header is written NAME=VALUE")  # repeats no credentials
-    return {name: content for name, _, content in parts}
-
-
 _SEARCH = (
     option("--api", "STAC API to search for the items.", "URL"),
     words("-c --collections", "Ids of collections.", "ID"),
@@ -547,9 +557,7 @@ _SEARCH = (
     number("--max-items", "The most items to take."),
     number("--limit", "Items on a page of answers."),
     choice("--method", "HTTP method; POST by default.", ["GET", "POST"]),
-    option(
-        "--headers", "Headers for the STAC API.", "NAME=VALUE", multiple=True, callback=_headers
-    ),
+    option("--headers", "Headers for the STAC API.", "NAME=VALUE", multiple=True, callback=_pairs),
 )
 LISTS = frozenset(name for each in _SEARCH if each.multiple for name in each.opts)
 """Options that take several values: `-c alps dolomites` and `-c alps -c dolomites`."""

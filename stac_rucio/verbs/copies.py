@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stac_rucio.errors import ExitCode, Failure, resumable
-from stac_rucio.options import VERBOSE, flag, number, option, verb, words
+from stac_rucio.options import MOUNTS, VERBOSE, flag, number, option, verb, words
 from stac_rucio.output import DOWNLOADED, progress, report, write_line
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ def completion(*, shell: str) -> None:
     option("--rse", "The only RSE to download from; by default the best has it.", "RSE"),
     flag("--only-available", "An asset without a replica is skipped, not failed."),
     number("--workers", "Files that are downloaded at the same time.", default=8),
+    MOUNTS,
 )
 def download(
     *,

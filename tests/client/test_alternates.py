@@ -13,12 +13,13 @@ from stac_client import Outcome
 from stac_client._alternates import (
     EXTENSION,
     ORIGINAL,
+    PFN,
     restore_original_href,
     with_alternates,
     with_replicas,
 )
 from stac_client._assets import select_assets
-from stac_client._replicas import replicas_by_key
+from stac_client._pfns import Mounts, replicas_by_key
 from tests.items import HREF, make_item
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ ASSETS = st.fixed_dictionaries(
     },
 )
 PFNS = st.dictionaries(RSES, st.lists(URLS, max_size=2, unique=True), max_size=4)
+MOUNTS = Mounts({"root://a:1094//": "https://gate.example.org/eos"})
 PREFER = st.lists(RSES | st.just("NOWHERE"), max_size=3)
 
 
@@ -219,7 +221,7 @@ def test_further_protocols() -> None:
         ],
         "A-davs": ["https://c.org/x"],
     }
-    assert {key: (way.rse, way.url) for key, way in replicas_by_key(pfns).items()} == {
+    assert {key: (way.rse, way.pfn) for key, way in replicas_by_key(pfns).items()} == {
         "A": ("A", "davs://a.org:443/x"),
         "A-davs": ("A-davs", "https://c.org/x"),
         "A-root": ("A", "root://a.org:1094//x"),
@@ -230,12 +232,43 @@ def test_further_protocols() -> None:
 
 def test_mounted() -> None:
     """The path where an RSE is mounted is one more way to it; its URL keeps its key."""
-    found = replicas_by_key({"A": [A], "B": [B]}, {A: "/eos/x.tif"}.get)
+    pfns = {"A": ["https://a.org/eos/x.tif"], "B": [B]}
+    found = replicas_by_key(pfns, Mounts({"https://a.org/eos/": "/eos"}))
     assert {key: (way.rse, way.scheme, way.url) for key, way in found.items()} == {
-        "A": ("A", "https", A),
+        "A": ("A", "https", "https://a.org/eos/x.tif"),
         "B": ("B", "https", B),
         "A-file": ("A", "file", "/eos/x.tif"),
     }
+
+
+@pytest.mark.parametrize(
+    ("pfn", "url"),
+    [
+        ("davs://a:443/x?y", "https://a:443/x?y"),
+        ("DAV://a/x", "http://a/x"),
+        ("root://a:1094//x y/%20.tif", "https://gate.example.org/eos/x%20y/%2520.tif"),
+    ],
+)
+def test_what_tools_read(pfn: str, url: str) -> None:
+    """A copy has the URL that tools read as its href, and its PFN in a field of its own."""
+    asset: Any = {"href": HREF, "alternate": {"A": {"href": "x", PFN: "davs://old/x"}}}
+    for prefer in ("A", "STAC"):
+        replicas = replicas_by_key({"A": [pfn], "STAC": [HREF]}, MOUNTS)
+        asset = with_alternates(asset, replicas, replicas[prefer])
+    assert asset == {
+        "href": HREF,
+        "alternate:name": "STAC",
+        "alternate": {"A": {"href": url, "alternate:name": "A", PFN: pfn}},
+    }
+    preferred = with_alternates(asset, replicas, replicas["A"])
+    assert (preferred["href"], preferred[PFN]) == (url, pfn)
+    assert preferred["alternate"] == {"STAC": {"href": HREF, "alternate:name": "STAC"}}
+    # As registration and downloads see it, though all is HTTP now.
+    assert restore_original_href(preferred)["href"] == HREF
+    assert restore_original_href(preferred, "STAC")["href"] == HREF
+    moved = {**asset, "alternate": {**asset["alternate"], "A": {"href": "x", PFN: pfn}}}
+    stored = with_alternates(moved, replicas_by_key({"A": ["https://new.org/x"]}))
+    assert stored["alternate"]["A"] == {"href": "https://new.org/x", "alternate:name": "A"}
 
 
 @given(PFNS)

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from stac_client._downloads import http_url
+from stac_client._pfns import Mounts
 from tests.fake_rucio import FakeRucio
 from tests.origin import chunked
 
-from .downloading import BODY, DOWNLOADED, FAILED, download, files_in
+from .downloading import BODY, DOWNLOADED, FAILED, OTHER, download, files_in
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from stac_client._results import State
     from tests.origin import Origin
 
 
@@ -29,14 +30,54 @@ pytestmark = pytest.mark.usefixtures("_no_pauses")
         ("dav://a/x", "http://a/x"),
         ("https://a/x", "https://a/x"),
         ("HTTP://a/x", "http://a/x"),
-        ("root://a//x", None),
-        ("/local/path", None),
-        ("http:x", None),
+        ("root://a//x", "root://a//x"),
+        ("/local/path", "/local/path"),
+        ("http:x", "http:x"),
     ],
 )
-def test_protocols(pfn: str, url: str | None) -> None:
-    """WebDAV is HTTP; what is not is left to Rucio's own client."""
-    assert http_url(pfn) == url
+def test_protocols(pfn: str, url: str) -> None:
+    """WebDAV is HTTP; what is not stays as it is, and is left to Rucio's own client."""
+    assert Mounts().url(pfn) == url
+
+
+@pytest.mark.parametrize(
+    ("there", "state"), [(BODY, DOWNLOADED), (OTHER, FAILED), (BODY + b"x", FAILED), (None, FAILED)]
+)
+def test_a_mounted_storage(
+    rucio: FakeRucio, tmp_path: Path, there: bytes | None, state: State
+) -> None:
+    """What is mounted here is copied from there, and verified as everything is."""
+    rucio.add(BODY, {"A": "root://127.0.0.1:1//eos/f"})
+    (tmp_path / "eos").mkdir()
+    if there is not None:
+        (tmp_path / "eos/f").write_bytes(there)
+    mounts = {"root://127.0.0.1:1//eos/": tmp_path / "eos"}
+    (outcome,) = download(rucio, tmp_path / "here", mounts=mounts)
+    assert outcome.state is state
+    assert files_in(tmp_path / "here") == ["alps/i/red.tif"] * (state is DOWNLOADED)
+    assert (outcome.url == "root://127.0.0.1:1//eos/f") == (state is DOWNLOADED)
+
+
+def test_a_mount_comes_first(rucio: FakeRucio, storage: Origin, tmp_path: Path) -> None:
+    """A mounted storage is not asked over the network, unless the file is not there."""
+    pfn = storage.add("/eos/f", BODY)
+    rucio.add(BODY, {"A": pfn})
+    mounts = {f"{storage.url}/eos/": tmp_path}
+    (tmp_path / "f").write_bytes(BODY)
+    for seen in (0, 1):
+        (outcome,) = download(rucio, tmp_path / str(seen), mounts=mounts)
+        assert outcome.state is DOWNLOADED
+        assert len(storage.seen) == seen
+        (tmp_path / "f").unlink(missing_ok=True)
+
+
+def test_a_gateway(rucio: FakeRucio, storage: Origin, tmp_path: Path) -> None:
+    """What a gateway serves is downloaded from it; the outcome names the PFN."""
+    storage.add("/gate/f", BODY)
+    rucio.add(BODY, {"A": "root://127.0.0.1:1//eos/f"})
+    mounts = {"root://127.0.0.1:1//eos": f"{storage.url}/gate"}
+    (outcome,) = download(rucio, tmp_path, mounts=mounts)
+    assert (outcome.state, outcome.url) == (DOWNLOADED, "root://127.0.0.1:1//eos/f")
 
 
 def test_a_webdav_pfn(rucio: FakeRucio, storage: Origin, tmp_path: Path) -> None:

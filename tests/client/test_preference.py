@@ -5,15 +5,15 @@ from __future__ import annotations
 import posixpath
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from stac_client import ConfigurationError, Modifier
-from stac_client._preference import Mounts, Selector, is_expression
-from stac_client._replicas import replicas_by_key
+from stac_client._pfns import Mounts, replicas_by_key
+from stac_client._preference import Selector, is_expression
 from stac_policy.naming import DID
 from tests.fake_rucio import FakeRucio
 from tests.items import HREF, make_item
@@ -60,6 +60,7 @@ def none(_: Any) -> None:
         (["tier=none", "tier=tape"], "TAPE"),
         (["unknown=x", "STAC"], "STAC"),
         (["davs"], "DISK-A-davs"),
+        (["https"], "DISK-A-davs"),
         (["s3", "srm"], "TAPE"),
         ([lambda _: None, "DISK-B"], "DISK-B"),
         ([max], "TAPE"),
@@ -76,7 +77,7 @@ def test_what_a_chooser_gets() -> None:
     """A function gets every allowed RSE with its hrefs, the best first."""
     given: list[Any] = []
     assert modified(prefer=given.append, only=["DISK-A", "TAPE"])["href"] == HREF
-    assert given[0] == {"DISK-A": PFNS["DISK-A"], "TAPE": PFNS["TAPE"]}
+    assert given[0] == {"DISK-A": [PFNS["DISK-A"][0], "https://a.org:443/x"], "TAPE": PFNS["TAPE"]}
 
 
 def test_a_chooser_names_an_rse_without_a_copy() -> None:
@@ -98,7 +99,7 @@ def test_the_order_is_respected(pfns: Any, prefer: list[Any]) -> None:
     chosen_at = prefer.index(choice.preference) if choice else len(prefer)
     for replica in replicas_by_key(pfns).values():
         for earlier in prefer[:chosen_at]:
-            assert earlier not in {replica.rse, replica.scheme}
+            assert earlier not in {replica.rse, *replica.schemes}
             assert replica.rse not in RESOLVED.get(earlier, ())
     assert choice is None or choice.replica.rse in pfns
 
@@ -172,12 +173,15 @@ def test_a_single_preference_needs_no_list() -> None:
     assert modified(prefer=smallest)["alternate:name"] == "TAPE"
 
 
+OF_DISK_B = {"href": "https://b.org:443/x", "rucio:pfn": "davs://b.org:443/x"}
+
+
 def test_only_writes_no_others() -> None:
     """With `only`, an asset shows the copies there; its own URL keeps its RSE's name."""
     assert modified(only="DISK-B") == {
         "href": HREF,
         "alternate:name": "STAC",
-        "alternate": {"DISK-B": {"href": PFNS["DISK-B"][0], "alternate:name": "DISK-B"}},
+        "alternate": {"DISK-B": {**OF_DISK_B, "alternate:name": "DISK-B"}},
     }
 
 
@@ -185,7 +189,7 @@ def test_prefer_within_only() -> None:
     """What is left out is not chosen, and the original is kept under its RSE's name."""
     asset = modified(prefer=["DISK-A", "DISK-B"], only="DISK-B")
     assert asset == {
-        "href": PFNS["DISK-B"][0],
+        **OF_DISK_B,
         "alternate:name": "DISK-B",
         "alternate": {"STAC": {"href": HREF, "alternate:name": "STAC"}},
     }
@@ -202,10 +206,10 @@ def test_nothing_is_left() -> None:
 PREFERRED = """\
 i/a (c:/c/i/a.tif): DISK-A-davs becomes the href, because its scheme davs is preferred
     DISK-A  root://a.org:1094//x
-    DISK-B  davs://b.org:443/x  (left out by only or exclude)
+    DISK-B  https://b.org:443/x  (left out by only or exclude)
     STAC  https://data.example.org/x.tif
     TAPE  srm://t.org/x
-  * DISK-A-davs  davs://a.org:443/x"""
+  * DISK-A-davs  https://a.org:443/x"""
 
 
 def explained(assets: Any = None, **options: Any) -> Explanation:
@@ -353,6 +357,18 @@ def test_escaping_is_undone(parts: list[Any]) -> None:
         assert MOUNTS.path(url) is None
 
 
+@given(st.sampled_from([DAVS, ROOT]), st.lists(PARTS.map("".join), max_size=6).map("/".join))
+def test_nothing_escapes_a_gateway(prefix: Any, rest: Any) -> None:
+    """Whatever a storage says, no URL leads to another path of a gateway than the one below."""
+    gateway = "https://gate.example.org/eos/"
+    url = Mounts({prefix: gateway}).url(prefix + rest)
+    if url.startswith(gateway):
+        assert not {"", ".", ".."} & {*map(unquote, url[len(gateway) :].split("/"))}
+        assert not set(url) & set("?# \\\0")
+    else:
+        assert MOUNTS.path(prefix + rest) is None
+
+
 def test_the_closest_prefix() -> None:
     """Of several prefixes the longest counts, with or without a slash at its end."""
     mounts = Mounts({"davs://h/a": "/a", "davs://h/a/b": PurePosixPath("/b"), "davs://h": "/h"})
@@ -371,6 +387,9 @@ def test_the_closest_prefix() -> None:
         ("davs:///rucio/", "/eos"),
         ("davs://host/?x", "/eos"),
         ("", "/eos"),
+        (DAVS, "ftp://gate.example.org/"),
+        (DAVS, "https://gate.example.org/?sig=x"),
+        (DAVS, "https://user:password@gate.example.org/"),
     ],
 )
 def test_wrong_mounts(prefix: str, folder: str) -> None:
@@ -388,7 +407,8 @@ def test_modifier_with_mounts() -> None:
     modifier(found)
     ways = {key: each["href"] for key, each in found["assets"]["a"]["alternate"].items()}
     assert found["assets"]["a"]["href"] == href
-    assert ways == {"DISK": pfn, "DISK-file": "/eos/rucio/c/i/a.tif"}
+    url = pfn.replace("davs", "https")
+    assert ways == {"DISK": url, "DISK-file": "/eos/rucio/c/i/a.tif"}
     for prefer in ("DISK", "file"):
         other = make_item(assets={"a": {"href": href}})
         for _ in range(2):
@@ -397,5 +417,5 @@ def test_modifier_with_mounts() -> None:
             assert (asset["href"], asset["alternate:name"]) == (ways["DISK-file"], "DISK-file")
             assert {key: each["href"] for key, each in asset["alternate"].items()} == {
                 "STAC": href,
-                "DISK": pfn,
+                "DISK": url,
             }

@@ -13,7 +13,7 @@ from stac_client._downloads import Part
 from stac_client._items import iter_items
 from stac_client._journal import Journal, entry_of
 from stac_client._local_catalogue import Places
-from stac_client._preference import Mounts
+from stac_client._pfns import Mounts
 from stac_client.errors import ConfigurationError, RequestError
 from stac_policy.naming import DID, asset_name
 from stac_policy.urls import refusal

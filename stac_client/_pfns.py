@@ -1,0 +1,168 @@
+"""From the PFN of a replica to what tools read: a URL of HTTP, a gateway, a mounted path; pure."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import quote, unquote
+
+from stac_client.errors import ConfigurationError
+from stac_policy.urls import refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Sequence
+
+Prefixes = Mapping[str, "str | os.PathLike[str]"]
+
+MOUNTED = "file"
+"""The scheme of a path below which an RSE is mounted."""
+
+# fmt: off
+SCHEMES = (
+    "davs", "https", "root", "http", "dav", "s3s", "s3", "gs", "gsiftp", "srm", "srm+https",
+    "file", "storm", "scp", "rsync", "rclone",
+)
+# fmt: on
+"""The schemes of the protocols that RSEs have."""
+
+_TOOLS = {"davs": "https", "dav": "http", "https": "https", "http": "http"}
+"""The schemes of HTTP, and what tools that are not of grids call them."""
+_PREFIX = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#]+/[^?#]*", re.IGNORECASE)
+_NO_FILE = re.compile(r"[?#]|/\Z")
+_NO_NAME = re.compile(r"\A\.\.?\Z|[/\\\0]")
+_KEPT_IN_URLS = "!$&'()*+,;=:@"  # RFC 3986: what a part of a path has besides what quote keeps
+
+
+class Replica(NamedTuple):
+    """A replica of a file, at one of the URLs by which it can be read."""
+
+    key: str
+    """Its key among alternates: the RSE, with the scheme where the RSE has several URLs."""
+    rse: str
+    pfn: str
+    url: str
+    """What tools read: a URL, or the path of the file where the RSE is mounted."""
+
+    @property
+    def scheme(self) -> str:
+        """The scheme of the PFN; `file` for a path."""
+        return MOUNTED if self.url.startswith("/") else _scheme(self.pfn)
+
+    @property
+    def schemes(self) -> tuple[str, str]:
+        """The scheme of the PFN, and that of what tools read."""
+        return self.scheme, _scheme(self.url)
+
+
+def _scheme(url: str) -> str:
+    scheme, separator, _ = url.partition("://")
+    return scheme if separator else MOUNTED
+
+
+class Mounts:
+    """How storages are reached from here: at mounted folders, by gateways, or as they are.
+
+    No PFN leads out of the folder that its prefix is mounted at, nor of what a gateway serves
+    there: one with `..`, plainly or percent-encoded, has no path here. (What symbolic links in
+    that folder lead to is up to who made them.)
+    """
+
+    def __init__(self, prefixes: Prefixes | None = None) -> None:
+        """Take the folder, or the gateway's URL, of each prefix.
+
+        `davs://host:443/rucio/` -> `/eos/rucio/`; `root://host//eos/` -> `https://host/eos/`.
+
+        Raises:
+            ConfigurationError: A prefix is no URL with a host and a path, or what it stands for
+                is neither an absolute path nor a URL of HTTP without secrets.
+        """
+        self._folders: dict[str, str] = {}
+        self._gateways: dict[str, str] = {}
+        # The longest prefix is the closest.
+        for given, target in sorted((prefixes or {}).items(), key=lambda each: -len(each[0])):
+            prefix, place = _ended(given), os.fspath(target)
+            if not _PREFIX.fullmatch(prefix):
+                raise ConfigurationError(
+                    f"mounts: {given!r} is not the beginning of a URL (davs://host:443/rucio/ is)"
+                )
+            if place.startswith("/") and ".." not in place.split("/"):
+                self._folders[prefix] = _ended(place)
+            elif place.startswith(("http://", "https://")) and not refusal(place):
+                self._gateways[prefix] = _ended(place)
+            else:
+                raise ConfigurationError(
+                    f"mounts: what {given!r} stands for is not the absolute path of a folder, "
+                    "nor the URL of a gateway"
+                )
+
+    def path(self, pfn: str) -> str | None:
+        """Return the local path of a PFN, or None if it has none."""
+        found = _below(pfn, self._folders)
+        return None if found is None else found[0] + "/".join(found[1])
+
+    def url(self, pfn: str) -> str:
+        """Return the URL by which tools read a PFN: of HTTP wherever that is possible."""
+        if found := _below(pfn, self._gateways):
+            return found[0] + "/".join(quote(part, safe=_KEPT_IN_URLS) for part in found[1])
+        scheme, separator, rest = pfn.partition("://")
+        known = _TOOLS.get(scheme.lower())
+        return f"{known}://{rest}" if known and separator else pfn
+
+
+_NO_MOUNTS = Mounts()
+
+
+def _ended(prefix: str) -> str:
+    return prefix if prefix.endswith("/") else f"{prefix}/"
+
+
+def _below(pfn: str, places: Mapping[str, str]) -> tuple[str, list[str]] | None:
+    """The place of the prefix that a PFN begins with, and the parts of the path below it."""
+    prefix = next((each for each in places if pfn.startswith(each)), None)
+    if prefix is None:
+        return None
+    below = pfn[len(prefix) :]
+    parts = [part for part in below.split("/") if part]
+    if _scheme(prefix).lower() in _TOOLS:  # in these URLs, `%20` in the path stands for a space
+        try:
+            parts = [unquote(part, errors="strict") for part in parts]
+        except UnicodeDecodeError:
+            return None
+    if not parts or _NO_FILE.search(below) or any(map(_NO_NAME.search, parts)):
+        return None
+    return places[prefix], parts
+
+
+def replicas_by_key(
+    pfns: Mapping[str, Sequence[str]], mounts: Mounts = _NO_MOUNTS
+) -> dict[str, Replica]:
+    """Return the replicas of a file, each PFN under a key of its own.
+
+    The best PFN of an RSE has the RSE's name as its key, a further one that of
+    its scheme besides (`DISK-A-root`, `DISK-A-root-2`), and the path where the
+    RSE is mounted that of `file` (`DISK-A-file`).
+
+    Args:
+        pfns: The PFNs of the available replicas by RSE, the best first.
+        mounts: How they are reached from here.
+    """
+    there = ((rse, some[0]) for rse, some in sorted(pfns.items()) if some)
+    found = {rse: Replica(rse, rse, pfn, mounts.url(pfn)) for rse, pfn in there}
+    for rse, best in tuple(found.items()):
+        further = {pfn: mounts.url(pfn) for pfn in pfns[rse] if pfn != best.pfn}
+        paths = {path: pfn for pfn in pfns[rse] if (path := mounts.path(pfn)) is not None}
+        for pfn, url in (*further.items(), *((pfn, path) for path, pfn in paths.items())):
+            replica = Replica(rse, rse, pfn, url)
+            key = _free_key(found, f"{rse}-{replica.scheme}")
+            found[key] = replica._replace(key=key)
+    return found
+
+
+def _free_key(taken: Container[str], wanted: str) -> str:
+    key, number = wanted, 1
+    while key in taken:
+        number += 1
+        key = f"{wanted}-{number}"
+    return key
