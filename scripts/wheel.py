@@ -78,6 +78,9 @@ def check_client_extra(wheel: Path, folder: Path) -> None:
     python = environment(folder / "client", f"{wheel}[client]")
     run(python, "-W", "error", "-c", "from stac_client import StacClient")
     run(python, "-W", "error", "-m", "stac_rucio", "--help")
+    cfg = folder / "rucio.cfg"
+    cfg.write_text("[client]\n[policy]\npackage = stac_policy\n")
+    run("env", f"RUCIO_CONFIG={cfg}", python, "-m", "stac_policy")
     check_versions(python)
     check_hint("serve", python, "-c", "import stac_rucio.serve")
     check_refusal("pip install -e . -e testbed", python, "-m", "stac_rucio", "demo")

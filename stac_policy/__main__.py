@@ -1,28 +1,43 @@
 """Shows what of this package is active in this Rucio: `python -m stac_policy`.
 
-To be run where and as the Rucio server or daemon runs, with its rucio.cfg. A
-table on a terminal and JSON elsewhere; exit code 1 if anything is wrong.
+To be run where and as the Rucio server, a daemon or a client runs, with its rucio.cfg.
+A table on a terminal and JSON elsewhere; exit code 1 if anything is wrong.
 
-Rucio ignores a policy package, or parts of it, that it cannot import. So the
-question is put to Rucio's own loader, and what it says nothing about is tried
-again in the open. To be asked in a fresh process: Rucio remembers its answers.
+Rucio ignores a policy package, or parts of it, that it cannot import. So the question is
+put to Rucio's own loader, and what it has loaded is ours, or is tried: a site's own policy
+package may ask ours. To be asked in a fresh process: Rucio remembers its answers.
 """
 
 from __future__ import annotations
 
 import importlib
 import json
-import os
+import re
 import sys
+from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from rucio.common.config import is_client
 
 from stac_policy import installed_rucios
 from stac_policy.algorithms import named
-from stac_policy.settings import PACKAGE, configured_options, options_of, parse, vos
+from stac_policy.naming import DID, SAMPLES, item_name
+from stac_policy.settings import (
+    PACKAGE,
+    SOURCE_PROTOCOL,
+    configured_options,
+    parse,
+    policy_packages,
+    vos,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+_ITEM = DID("stac-rucio", item_name("stac-rucio", "doctor"))  # that nobody has
+_URL = "https://data.example.org/x.tif"
+_HOW = "see docs/algorithms.md, In a policy package of your own"
 
 
 class Finding(NamedTuple):
@@ -53,62 +68,73 @@ def main() -> int:
 
 
 def findings() -> Iterator[Finding]:
-    """Yield what is active: package, version, modules, algorithms and settings."""
-    for what, look in _looks():
-        try:
-            yield Finding(what, ok=True, found=look())
-        except _WrongError as error:
-            yield Finding(what, ok=False, found=str(error))
-        except Exception as error:  # noqa: BLE001 - what Rucio would swallow is shown
-            yield Finding(what, ok=False, found=f"{type(error).__name__}: {error}")
-
-
-def _looks() -> Iterator[tuple[str, Callable[[], str]]]:
-    from rucio.common.config import is_client
-
-    yield "policy package", _package
-    yield "Rucio's version", _version
-    yield "Rucio's distribution", _distribution
-    for module in ("permission", "schema"):
-        yield f"module {module}", partial(_module, module)
-    # Whatever their VO is, Rucio's clients do not name it when they ask for a default.
-    for vo in ("",) if is_client() else vos() or ("",):
-        for kind in ("non_deterministic_pfn", "scope"):
-            of_vo = f" of VO {vo}" if vo else ""
-            yield f"default {kind}{of_vo}", partial(_default, kind, vo)
-    for kind, algorithms in named().items():
-        for name in algorithms:
-            yield f"{kind} {name}", partial(_named, kind, name)
-    yield "settings", _settings
-
-
-def _package() -> str:
-    from rucio.common.config import is_client
-
-    where = str(importlib.import_module(PACKAGE).__file__)
-    sharing = None if is_client() else vos()
-    if sharing:
-        return f"{where} for VO {', '.join(sharing)}"
-    packages = {
-        option: package
-        for option, package in options_of("policy").items()
-        if option.partition("-")[0] == "package"
+    """Yield what is active: package, version, protocol, modules, algorithms and settings."""
+    packages = _packages()
+    parts = {vo: [_look(*part) for part in _parts(vo)] for vo in packages}
+    # A VO may have a package that has nothing to do with STAC.
+    ours = {
+        vo: package
+        for vo, package in packages.items()
+        if package == PACKAGE or any(part.ok for part in parts[vo])
     }
-    variable = os.environ.get("RUCIO_POLICY_PACKAGE")
-    if sharing is not None:
-        raise _WrongError(f"[policy] names {packages or 'no package'}, not package-VO = {PACKAGE}")
-    if variable and variable != PACKAGE:
-        raise _WrongError(f"the environment variable RUCIO_POLICY_PACKAGE says {variable}")
-    if PACKAGE not in packages.values() and not variable:
-        raise _WrongError(f"[policy] names {packages or 'no package'}, not {PACKAGE}")
-    return where
+    yield _look("policy package", partial(_package, ours))
+    yield _look("Rucio's version", partial(_version, sorted({PACKAGE, *ours.values()})))
+    yield _look("Rucio's distribution", _distribution)
+    yield _look("protocol", _protocol)
+    for vo in ours or packages:
+        yield from parts[vo]
+    for kind, name in _algorithms(packages):
+        yield _look(f"{kind} {name}", partial(_named, kind, name))
+    yield _look("settings", _settings)
 
 
-def _version() -> str:
+def _look(what: str, look: Callable[[], str]) -> Finding:
+    try:
+        return Finding(what, ok=True, found=look())
+    except _WrongError as error:
+        return Finding(what, ok=False, found=str(error))
+    except Exception as error:  # noqa: BLE001 - what Rucio would swallow is shown
+        return Finding(what, ok=False, found=f"{type(error).__name__}: {error}")
+
+
+def _packages() -> dict[str, str]:
+    """Return the policy packages that Rucio looks into here, by VO; '' if it does not say."""
+    found = policy_packages()
+    if is_client():
+        # Whatever their VO is, Rucio's clients do not name it when they ask for a default.
+        return {"": found.get("") or next(iter(found.values()), "")}
+    multi_vo = vos() is not None
+    return {vo: package for vo, package in found.items() if bool(vo) is multi_vo}
+
+
+def _parts(vo: str) -> Iterator[tuple[str, Callable[[], str]]]:
+    of_vo = f" of VO {vo}" if vo else ""
+    if not is_client():  # Rucio's clients have neither
+        yield f"permission{of_vo}", partial(_permission, vo)
+        yield f"schema{of_vo}", partial(_schema, vo)
+    for kind in ("non_deterministic_pfn", "scope"):
+        yield f"default {kind}{of_vo}", partial(_default, kind, vo)
+
+
+def _package(packages: dict[str, str]) -> str:
+    if not packages:
+        wanted = "package" if vos() is None or is_client() else "package-VO"
+        raise _WrongError(
+            f"[policy], or the environment variable RUCIO_POLICY_PACKAGE, names "
+            f"{policy_packages() or 'no package'}, not {wanted} = {PACKAGE} or one that asks it"
+        )
+    return ", ".join(
+        str(importlib.import_module(package).__file__) + (f" for VO {vo}" if vo else "")
+        for vo, package in packages.items()
+    )
+
+
+def _version(packages: list[str]) -> str:
     from rucio.common.plugins import check_policy_module_version
     from rucio.version import current_version
 
-    check_policy_module_version(importlib.import_module(PACKAGE))
+    for package in filter(None, packages):
+        check_policy_module_version(importlib.import_module(package))
     return str(current_version())
 
 
@@ -119,19 +145,69 @@ def _distribution() -> str:
     return found or "installed without a package manager of Python"
 
 
-def _module(name: str) -> str:
-    return str(importlib.import_module(f"{PACKAGE}.{name}").__file__)
+def _protocol() -> str:
+    module, _, name = SOURCE_PROTOCOL.rpartition(".")
+    getattr(importlib.import_module(module), name)
+    return SOURCE_PROTOCOL
+
+
+def _permission(vo: str) -> str:
+    from rucio.common.constants import DEFAULT_VO
+    from rucio.common.types import InternalAccount, InternalScope
+    from rucio.core import permission
+    from rucio.db.sqla.constants import DatabaseOperationType
+    from rucio.db.sqla.session import db_session
+
+    vo = vo or DEFAULT_VO
+    if vo not in permission.permission_modules:
+        permission.load_permission_for_vo(vo)
+    asked = permission.permission_modules[vo]
+    account, scope = InternalAccount("stac-rucio", vo=vo), InternalScope(_ITEM.scope, vo=vo)
+    item = {"scope": scope, "name": _ITEM.name, "type": "DATASET"}
+    read = db_session(DatabaseOperationType.READ)
+    with read as session, _instead("permission", "is_registrar", lambda *_: True):
+        may = asked.has_permission(account, "add_dids", {"dids": [item]}, session=session)
+    if not may:
+        raise _WrongError(f"{asked.__name__} keeps registrars from registering: {_HOW}")
+    return str(asked.__name__)
+
+
+def _schema(vo: str) -> str:
+    from rucio.common import schema
+    from rucio.common.constants import DEFAULT_VO
+
+    vo = vo or DEFAULT_VO
+    for name in SAMPLES:
+        schema.validate_schema("name", name, vo)
+    parts = re.match(
+        schema.get_schema_value("SCOPE_NAME_REGEXP", vo), f"/{_ITEM.scope}/{SAMPLES[0]}"
+    )
+    where = str(schema.schema_modules[vo].__name__)
+    if not parts or parts.groups() != (_ITEM.scope, SAMPLES[0]):
+        raise _WrongError(f"SCOPE_NAME_REGEXP of {where} finds no names with slashes: {_HOW}")
+    return where
 
 
 def _default(kind: str, vo: str) -> str:
     from rucio.common.plugins import PolicyPackageAlgorithms
 
-    return _ours(PolicyPackageAlgorithms._get_default_algorithm(kind, vo))  # noqa: SLF001 - Rucio's loader
+    active = PolicyPackageAlgorithms._get_default_algorithm(kind, vo)  # noqa: SLF001 - Rucio's loader
+    if active is None:
+        raise _WrongError("Rucio has not loaded it")
+    where = f"{active.__module__}.{active.__qualname__}"
+    with _instead("non_deterministic_pfn", "original_url", lambda _: _URL):
+        if kind == "scope":
+            asks = tuple(active(_ITEM.name, None)) == _ITEM
+        else:
+            asks = active("dataset", _ITEM.scope, SAMPLES[0]) == _URL
+    if not asks:
+        raise _WrongError(f"Rucio uses {where}, which does not ask {PACKAGE}: {_HOW}")
+    return where
 
 
-def _named(kind: str, name: str) -> str:
+def _algorithms(packages: dict[str, str]) -> list[tuple[str, str]]:
+    """Return types and names of our algorithms: those there must be, and those that are there."""
     import rucio.common.utils
-    from rucio.common.config import is_client
     from rucio.common.plugins import PolicyPackageAlgorithms
 
     if not is_client():
@@ -139,7 +215,29 @@ def _named(kind: str, name: str) -> str:
         import rucio.rse.translation
         import rucio.transfertool.fts3_plugins  # noqa: F401 - they register Rucio's own
     PolicyPackageAlgorithms()
-    return _ours(PolicyPackageAlgorithms._get_algorithms(kind).get(name))  # noqa: SLF001 - Rucio's loader
+    wanted = named() if PACKAGE in packages.values() else {}
+    found = {(kind, name): None for kind, algorithms in wanted.items() for name in algorithms}
+    for kind, algorithms in PolicyPackageAlgorithms._ALGORITHMS.items():  # noqa: SLF001
+        for name, algorithm in algorithms.items():
+            if _is_ours(algorithm):
+                found[kind, name] = None
+    return list(found)
+
+
+def _named(kind: str, name: str) -> str:
+    from rucio.common.plugins import PolicyPackageAlgorithms
+
+    active = PolicyPackageAlgorithms._ALGORITHMS.get(kind, {}).get(name)  # noqa: SLF001 - Rucio's loader
+    if active is None:
+        raise _WrongError("Rucio has not loaded it")
+    where = f"{active.__module__}.{active.__qualname__}"
+    if not _is_ours(active):
+        raise _WrongError(f"Rucio uses {where}")
+    return where
+
+
+def _is_ours(algorithm: Any) -> bool:
+    return str(algorithm.__module__).partition(".")[0] == PACKAGE
 
 
 def _settings() -> str:
@@ -150,13 +248,16 @@ def _settings() -> str:
     return ", ".join(options) or "all have their defaults"
 
 
-def _ours(active: Callable[..., object] | None) -> str:
-    if active is None:
-        raise _WrongError("Rucio has not loaded it")
-    where = f"{active.__module__}.{active.__qualname__}"
-    if not where.startswith(f"{PACKAGE}."):
-        raise _WrongError(f"Rucio uses {where}")
-    return where
+@contextmanager
+def _instead(module: str, name: str, stand_in: object) -> Iterator[None]:
+    """Let a function of ours be another one: what asks it has the answer of that."""
+    asked = importlib.import_module(f"{PACKAGE}.{module}")
+    ours = getattr(asked, name)
+    setattr(asked, name, stand_in)
+    try:
+        yield
+    finally:
+        setattr(asked, name, ours)
 
 
 if __name__ == "__main__":

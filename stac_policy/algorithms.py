@@ -14,7 +14,7 @@ from stac_policy.naming import ASSET_PARTS, DID
 from stac_policy.non_deterministic_pfn import non_deterministic_pfn, rucio_default
 from stac_policy.permission import is_registrar
 from stac_policy.scope import scope
-from stac_policy.settings import settings, vos
+from stac_policy.settings import PACKAGE, settings, vos
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -225,15 +225,17 @@ BY_TYPE: dict[str, dict[str, Callable[..., Any]]] = {
 }
 
 
-def named() -> dict[str, dict[str, Callable[..., Any]]]:
+def named(package: str = PACKAGE) -> dict[str, dict[str, Callable[..., Any]]]:
     """Return the algorithms by the names that this server knows them by.
 
     On a multi-VO server the names begin with that of the VO (`VO_stac`). Rucio
     does not say for which VO it asks, so a package that several VOs share can
-    give them none: they have the defaults alone, or a package of their own that
-    passes on `of_vo`.
+    give them none: they have the defaults alone, or each a package of its own.
+
+    Args:
+        package: The policy package that returns them from its `get_algorithms`.
     """
-    sharing = vos()
+    sharing = vos(package)
     if sharing is None:
         return {kind: dict(algorithms) for kind, algorithms in BY_TYPE.items()}
     return of_vo(sharing[0]) if len(sharing) == 1 else {}

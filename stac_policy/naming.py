@@ -27,6 +27,9 @@ COLLECTION_PARTS, ITEM_PARTS, ASSET_PARTS = 1, 2, 3  # of names, as `split_name`
 NAME_LENGTH = 250  # characters; rucio.common.schema.generic.NAME_LENGTH
 SCOPE_LENGTH = 25  # characters; rucio.common.schema.generic.SCOPE_LENGTH
 
+SAMPLES = ("/stac-rucio/doctor/none.tif", "/-.2Estac-rucio/doctor/none-.20.tif")
+"""Names that no asset has, one with escapes: what takes both takes every name."""
+
 _PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 _PLAIN_NAME = re.compile(r"(?:/(?!\.)[A-Za-z0-9._-]+){1,3}")
 _NOT_LITERAL = re.compile(rb"[^A-Za-z0-9._-]|\A\.|-(?=\.)", re.DOTALL)

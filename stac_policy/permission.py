@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     Check = Callable[[Mapping[str, Any], Any], bool]
 
-__all__ = ["has_permission", "may_register"]
+__all__ = ["has_permission", "may_register", "rucios_own"]
 
 _PARTS = {"CONTAINER": COLLECTION_PARTS, "DATASET": ITEM_PARTS, "FILE": ASSET_PARTS}
 _CHILD_FIELDS = frozenset({"scope", "name"})
@@ -43,13 +43,23 @@ def has_permission(
         session: The session of Rucio's database.
 
     Returns:
-        True if a registrar may, and None for Rucio to decide.
+        True if a registrar may; of all else what Rucio says, or None for it to decide.
     """
     if may_register(issuer, action, kwargs, session=session):
         return True
+    return rucios_own(issuer, action, kwargs, session=session)
+
+
+def rucios_own(
+    issuer: Any, action: str, kwargs: Mapping[str, Any], *, session: Any = None
+) -> bool | None:
+    """Return what Rucio says without a policy package, or None for Rucio to say it.
+
+    For policy packages that have permissions of their own: asked for None by the package
+    of a VO, Rucio would take the rules of a server with a single VO.
+    """
     if vos() is None:
         return None
-    # By itself Rucio would take the rules of a server with a single VO.
     from rucio.core.permission import generic_multi_vo
 
     return bool(generic_multi_vo.has_permission(issuer, action, kwargs, session=session))

@@ -8,4 +8,10 @@ multi-VO servers finds no DID whose name holds a slash.
 
 from rucio.common.schema.generic import SCOPE_NAME_REGEXP
 
-__all__ = ["SCOPE_NAME_REGEXP"]
+__all__ = ["NAME_PATTERN", "SCOPE_NAME_REGEXP"]
+
+NAME_PATTERN = r"^(?=.{1,250}$)(/[A-Za-z0-9_-][A-Za-z0-9._-]*){1,3}$"
+"""The names of STAC's DIDs, for packages whose own `NAME` takes others: `f"{OWN}|{NAME_PATTERN}"`.
+
+Rucio's generic schema takes them anyway.
+"""

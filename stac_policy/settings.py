@@ -26,8 +26,8 @@ SOURCE_PROTOCOL = "stac_policy.protocol.Default"
 
 _LOGGER = logging.getLogger(__name__)
 PACKAGE = __name__.partition(".")[0]
-_VARIABLE = "RUCIO_POLICY_PACKAGE_"
-"""With the name of a VO behind it, Rucio prefers it to the option `package-VO`."""
+_VARIABLE = "RUCIO_POLICY_PACKAGE"
+"""Rucio prefers it to the option `package`, and with `_VO` behind it to `package-VO`."""
 _NUMBER = re.compile("[0-9]{1,16}")
 _MOST = 10**15  # memory, clocks and databases know no larger numbers
 _DAY_S = 86_400
@@ -215,19 +215,24 @@ def _config_table() -> dict[str, str]:
 
 
 @cache
-def vos() -> tuple[str, ...] | None:
-    """Return the VOs whose policy package this is; None on a server that has but one."""
+def vos(package: str = PACKAGE) -> tuple[str, ...] | None:
+    """Return the VOs that have a policy package; None on a server that has but one VO."""
     from rucio.common.config import config_get_bool
 
     # Not from the config table: this is asked while Rucio's own modules are being imported.
     if not config_get_bool("common", "multi_vo", False, False, check_config_table=False):  # noqa: FBT003 - Rucio's overloads
         return None
+    return tuple(vo for vo, named in policy_packages().items() if vo and named == package)
+
+
+def policy_packages() -> dict[str, str]:
+    """Return the policy package of each VO that has one; of a server with but one VO for ''."""
     packages = {
-        option.removeprefix("package-"): package
+        option.removeprefix("package").removeprefix("-"): package
         for option, package in options_of("policy").items()
-        if option.startswith("package-")
+        if option.partition("-")[0] == "package"
     }
     for variable, package in os.environ.items():
         if variable.startswith(_VARIABLE) and package:
-            packages[variable.removeprefix(_VARIABLE).lower()] = package
-    return tuple(vo for vo, package in packages.items() if package == PACKAGE)
+            packages[variable.removeprefix(_VARIABLE).removeprefix("_").lower()] = package
+    return packages

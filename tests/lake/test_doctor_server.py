@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import configparser
-import sys
+from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +12,13 @@ import pytest
 from stac_client import StacClient, summarise_catalogue
 from stac_client._checks import server
 from stac_client.admin import Level, examine
-from stac_testbed import processes
 from tests.items import make_asset, make_item
+from tests.servers import running_server
+
+from .clients import rucio_client
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from stac_testbed.lake import Lake
 
@@ -36,29 +37,6 @@ def findings(connect: partial[Any], rse: str = "STAC", **options: Any) -> list[A
     """What the doctor finds, and is not as it should be."""
     found = examine(connect, rse, destinations="tier=disk", **options)
     return [finding for finding in found if finding.level is not Level.OK]
-
-
-def rucio_client(lake: Any, **changes: Any) -> Any:
-    """Make a client of the account root, with other arguments."""
-    from rucio.client import Client
-
-    password = lake.layout.passwords["root"]
-    arguments = {
-        "rucio_host": lake.rucio_url,
-        "auth_host": lake.rucio_url,
-        "account": "root",
-        "auth_type": "userpass",
-        "creds": {"username": "root", "password": password},
-    }
-    return Client(**(arguments | changes))
-
-
-@pytest.fixture(autouse=True)
-def _own_tokens(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No token of another client is used, or left for it."""
-    from rucio.client.baseclient import BaseClient
-
-    monkeypatch.setattr(BaseClient, "TOKEN_PATH_PREFIX", f"{tmp_path}/")
 
 
 def test_a_server_that_does_not_answer(stac_lake: Lake) -> None:
@@ -124,36 +102,17 @@ def other_servers(
         config.remove_section(section)
     with (folder / "server.cfg").open("w") as file:
         config.write(file)
-    logs = folder / "logs"
-    logs.mkdir()
-    unnamed = {"RUCIO_CONFIG": str(folder / "server.cfg")}
-    slashes = {
-        "RUCIO_CONFIG": str(stac_lake.layout.server_cfg),
-        "RUCIO_HTTPD_ENCODED_SLASHES_NO_DECODE": "True",
-    }
-    lakes = "stac_testbed.rucio_server:create_app()"
+    cfg = stac_lake.layout.server_cfg
+    no_decode = {"RUCIO_HTTPD_ENCODED_SLASHES_NO_DECODE": "True"}
     servers = {
-        "policy-not-installed": ("without:application", unnamed),
-        "policy-not-named": (lakes, unnamed),
-        "encoded-slashes": (lakes, slashes),
+        "policy-not-installed": running_server(
+            folder, folder / "server.cfg", folder, application="without:application"
+        ),
+        "policy-not-named": running_server(folder, folder / "server.cfg"),
+        "encoded-slashes": running_server(folder, cfg, **no_decode),
     }
-    services = []
-    ports = processes.free_ports(len(servers))
-    for (application, environment), port in zip(servers.values(), ports, strict=True):
-        url = f"http://127.0.0.1:{port}"
-        command = (
-            *(sys.executable, "-m", "gunicorn", "--no-control-socket", "--threads", "2"),
-            *("--pythonpath", str(folder), "--bind", f"127.0.0.1:{port}", application),
-        )
-        services.append(processes.Service(str(port), command, f"{url}/ping", environment))
-    running = [processes.start(service, logs) for service in services]
-    try:
-        for service, process in zip(services, running, strict=True):
-            processes.wait_until_ready(service, process, logs, timeout_s=60)
-        urls = [str(service.url).removesuffix("/ping") for service in services]
-        yield dict(zip(servers, urls, strict=True))
-    finally:
-        processes.stop(running)
+    with ExitStack() as stack:
+        yield {code: stack.enter_context(server) for code, server in servers.items()}
 
 
 @pytest.mark.parametrize("code", ["policy-not-installed", "policy-not-named"])

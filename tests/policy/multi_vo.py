@@ -1,4 +1,4 @@
-"""A real Rucio server with three VOs: `eoc` has the policy package, `abc` and `def` have none."""
+"""A real Rucio server with three VOs: `eoc` has the policy package, `met` and `def` have none."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-OURS, OTHER, BASE = VOS = ("eoc", "abc", "def")
+OURS, OTHER, BASE = VOS = ("eoc", "met", "def")
 POLICY = {f"package-{OURS}": "stac_policy"}
 SCOPE = "c"
 SOURCE_RSE = "STAC"
@@ -33,8 +33,14 @@ class Server:
 
     layout: Layout
 
-    def client(self, vo: str, account: str = "root") -> Any:
-        """Make a client of an account: `root`, `alice`, `registrar` or `manager`, an admin."""
+    def client(self, vo: str, account: str = "root", url: str = "") -> Any:
+        """Make a client of an account: `root`, `alice`, `registrar` or `manager`, an admin.
+
+        Args:
+            vo: Its VO.
+            account: The account.
+            url: Another server on the same database.
+        """
         if vo == BASE:
             account = identity = "super_root"
         else:
@@ -47,8 +53,8 @@ class Server:
             TOKEN_PATH_PREFIX = tokens
 
         return ServerClient(
-            rucio_host=self.url,
-            auth_host=self.url,
+            rucio_host=url or self.url,
+            auth_host=url or self.url,
             account=account,
             auth_type="userpass",
             creds={"username": identity, "password": "password"},

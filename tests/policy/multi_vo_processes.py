@@ -53,7 +53,7 @@ def decisions(ask, vo, session):
 with db_session(DatabaseOperationType.READ) as session:
     print(json.dumps({
         "ours": decisions(has_permission, "eoc", session),
-        "other": decisions(has_permission, "abc", session),
+        "other": decisions(has_permission, "met", session),
         "single": decisions(generic.has_permission, "eoc", session),
     }))
 """
@@ -107,7 +107,7 @@ answer["named"] = {
     if (ours := sorted(n for n, a in algorithms.items() if a.__module__.startswith("stac_policy")))
 }
 with db_session(DatabaseOperationType.READ) as session:
-    answer |= {vo: of_vo(vo, session) for vo in ("eoc", "abc")}
+    answer |= {vo: of_vo(vo, session) for vo in ("eoc", "met")}
 print(json.dumps(answer))
 """
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import configparser
+import shutil
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,6 +12,8 @@ from rucio.common.exception import AccessDenied, DataIdentifierNotFound
 
 from stac_policy.algorithms import BY_TYPE
 from stac_policy.settings import vos
+from tests import site_package
+from tests.servers import running_server
 
 from . import multi_vo
 from .multi_vo import BASE, DISK, OTHER, OURS, SCOPE, SOURCE_RSE, name_of, replica
@@ -214,35 +218,75 @@ def test_vos_that_share_the_package(server: multi_vo.Server, tmp_path: Path) -> 
     assert shared[OTHER] == shared[OURS]
 
 
-def test_a_package_that_passes_ours_on(server: multi_vo.Server, tmp_path: Path) -> None:
-    """A VO's own package of a few lines has our defaults and permissions, and names of its own."""
-    package = tmp_path / "abc_policy"
-    package.mkdir()
-    for module, line in {
-        "__init__": "from stac_policy import SUPPORTED_VERSION\n"
-        "from stac_policy.algorithms import of_vo\n"
-        "def get_algorithms(): return of_vo('abc')\n",
-        "permission": "from stac_policy.permission import has_permission\n",
-        "schema": "from stac_policy.schema import SCOPE_NAME_REGEXP\n",
-        "scope": "from stac_policy.scope import scope\n",
-        "non_deterministic_pfn": "from stac_policy.non_deterministic_pfn import "
-        "non_deterministic_pfn\n",
-    }.items():
-        (package / f"{module}.py").write_text(line)
-    policy = {**multi_vo.POLICY, f"package-{OTHER}": package.name}
+@pytest.fixture
+def met_cfg(server: multi_vo.Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A rucio.cfg in which the other VO has a site's own package, which Python finds."""
+    monkeypatch.setenv("PYTHONPATH", str(site_package.FOLDER))
+    policy = {**multi_vo.POLICY, f"package-{OTHER}": site_package.PACKAGE}
+    return server.write_cfg(tmp_path / "met.cfg", policy=policy)
+
+
+def test_a_site_with_rules_of_its_own(
+    server: multi_vo.Server, met_cfg: Path, tmp_path: Path
+) -> None:
+    """Its rules, those of registrars and those of a VO hold together, and each VO has its own."""
+    with running_server(tmp_path, met_cfg, site_package.FOLDER) as url:
+        client = partial(server.client, OTHER, url=url)
+        site_package.check(client, SCOPE, SOURCE_RSE, DISK)
+        root = client("root")
+        assert multi_vo.refusal_of(root, "GET", "/vos/") == "AccessDenied"
+        server.client(OURS, url=url).add_dataset(SCOPE, "RUN-1")
+        with pytest.raises(AccessDenied):
+            server.client(OURS, "alice", url=url).add_scope("alice", "met-forecast")
+
+
+def test_algorithms_of_a_site(server: multi_vo.Server, met_cfg: Path, tmp_path: Path) -> None:
+    """It has our defaults, and our algorithms beside its own by names that begin with its VO's."""
+    policy = {**multi_vo.POLICY, f"package-{OTHER}": site_package.PACKAGE}
     answer = ask_algorithms(server, tmp_path, policy)
     assert answer["wrong"] == []
     assert answer["named"] == names_of(OURS, OTHER)
-    assert answer[OTHER].pop("permission") == f"{package.name}.permission"
+    assert answer[OTHER].pop("permission") == f"{site_package.PACKAGE}.permission"
     assert answer[OURS].pop("permission") == "stac_policy.permission"
     assert answer[OTHER] == answer[OURS]
     assert is_ours(answer[OTHER])
+    code, found = run_module(met_cfg)
+    assert code == 0
+    assert {f"permission of VO {vo}" for vo in (OURS, OTHER)} < {each["what"] for each in found}
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        ("permission", "def has_permission(*_, **__): return False", "permission"),
+        ("schema", "SCOPE_NAME_REGEXP = '/(.*)/(.*)'", "schema"),
+        ("schema", "NAME = {'type': 'string', 'pattern': '^[a-z]+$'}", "schema"),
+        ("scope", "def scope(did, scopes): return 'met', did", "default scope"),
+        ("non_deterministic_pfn", "", "default non_deterministic_pfn"),
+    ],
+)
+def test_a_site_that_forgets_a_line(
+    server: multi_vo.Server,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    odd: tuple[str, str, str],
+) -> None:
+    """The self-check names the part of a site's package that does not ask ours."""
+    module, text, wrong = odd
+    package = tmp_path / "odd_policy"
+    shutil.copytree(site_package.FOLDER / site_package.PACKAGE, package)
+    (package / f"{module}.py").write_text(text)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    cfg = server.write_cfg(tmp_path / "odd.cfg", policy={f"package-{OTHER}": package.name})
+    code, found = run_module(cfg)
+    assert code == 1
+    assert [each["what"] for each in found if not each["ok"]] == [f"{wrong} of VO {OTHER}"]
 
 
 @pytest.mark.parametrize(
     ("options", "variables", "expected"),
     [
-        ({"package-eoc": "stac_policy", "package-abc": "other"}, {}, ("eoc",)),
+        ({"package-eoc": "stac_policy", "package-met": "other"}, {}, ("eoc",)),
         ({"package-eoc": "stac_policy"}, {"RUCIO_POLICY_PACKAGE_EOC": "other"}, ()),
         (None, {"RUCIO_POLICY_PACKAGE_EOC": "stac_policy"}, ("eoc",)),
         (None, {}, ()),
