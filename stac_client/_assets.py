@@ -67,9 +67,8 @@ def select_assets(
 
     Args:
         item: The item as a dict.
-        selection: The assets that are wanted. By default those with the role `data`
-            where an item has any, and otherwise all that are files; the others are
-            then given with the reason.
+        selection: The assets that are wanted. By default those that are data; the
+            others are then given with the reason.
         scope: A fixed scope instead of the one derived from the collection.
         source_rse: Where the originals are registered, if that matters: where a
             modifier has put a copy in the place of an original, its alternates
@@ -84,7 +83,7 @@ def select_assets(
         return
     assets = _assets(item, source_rse)
     dataset = _dataset(item, scope)
-    for key, unwanted in _selected(assets, selection):
+    for key, unwanted in _selected(item, assets, selection):
         if unwanted is not None and selection is not None:
             continue
         found = unwanted or _asset(item, assets, key, dataset, source_rse)
@@ -142,7 +141,7 @@ def survey(
     """
     assets = _assets(item, source_rse)
     dataset = _dataset(item, scope)
-    for key, unwanted in _selected(assets, selection):
+    for key, unwanted in _selected(item, assets, selection):
         access = _access(item, assets[key])
         found = _asset(item, assets, key, dataset, source_rse)
         obstacle = found if isinstance(found, str) else access.reason
@@ -161,12 +160,12 @@ def survey(
 
 
 def _selected(
-    assets: Mapping[str, Mapping[str, Any]], selection: AssetSelection
+    item: ItemDict, assets: Mapping[str, Mapping[str, Any]], selection: AssetSelection
 ) -> Iterator[tuple[str, str | None]]:
     """Yield the key of each asset, and why it is not selected, if it is not."""
     keys = named_keys(selection)
     if selection is None:
-        unwanted = unwanted_by_default(assets)
+        unwanted = unwanted_by_default(id_text(item.get("id")), assets)
         yield from ((key, unwanted.get(key)) for key in assets)
         return
     for key, asset in assets.items():

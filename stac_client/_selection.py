@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping
-from typing import TYPE_CHECKING, Any
+from enum import IntEnum
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qs
 
 from stac_client._results import Outcome, State
 from stac_client.errors import ConfigurationError
+from stac_policy.urls import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -16,10 +20,7 @@ AssetPredicate = Callable[[str, Mapping[str, Any]], bool]
 """Takes the key and the fields of an asset, and returns whether it is meant."""
 
 AssetSelection = str | Collection[str] | AssetPredicate | None
-"""Key or keys of assets, a predicate, or None for those with the role `data` where
-an item has any, and otherwise all that are files."""
-
-_API_ENDPOINTS = frozenset({"rendered_preview", "tilejson"})
+"""Key or keys of assets, a predicate, or None for those that are data."""
 
 
 def named_keys(selection: AssetSelection) -> set[str]:
@@ -57,34 +58,28 @@ def by_role(*roles: str) -> AssetPredicate:
 
 
 def by_media_type(*media_types: str) -> AssetPredicate:
-    """Select the assets of one of these media types, whatever their parameters.
+    """Select the assets of one of these media types, with the parameters that are given.
 
-    `by_media_type("image/tiff")` selects
-    `image/tiff; application=geotiff; profile=cloud-optimized` too.
+    `by_media_type("image/tiff")` selects `image/tiff; application=geotiff` too, and
+    `by_media_type(pystac.MediaType.COG)` whatever has its two parameters.
 
     Raises:
         ConfigurationError: No media type is given, or something that is none.
     """
     _check(media_types, "by_media_type", "image/tiff")
-    wanted = {media_type.lower() for media_type in media_types}
+    wanted = [_media_type(media_type) for media_type in media_types]
 
     def is_of_type(_: str, asset: Mapping[str, Any]) -> bool:
-        return str(asset.get("type") or "").partition(";")[0].strip().lower() in wanted
+        name, parameters = _media_type(str(asset.get("type") or ""))
+        return any(name == of and parameters >= given for of, given in wanted)
 
     return is_of_type
 
 
-def unwanted_by_default(assets: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    """The assets that are not registered unless they are asked for, each with the reason."""
-    any_data = any("data" in _roles(asset) for asset in assets.values())
-    unwanted = {}
-    for key, asset in assets.items():
-        roles = _roles(asset)
-        if any_data and "data" not in roles:
-            unwanted[key] = "its role is not data, as that of other assets is"
-        elif key in _API_ENDPOINTS or "tiles" in roles or _renders_an_item(asset):
-            unwanted[key] = "an API endpoint, not a file"
-    return unwanted
+def _media_type(text: str) -> tuple[str, set[str]]:
+    """A media type's name and its parameters."""
+    name, *parameters = (part.strip() for part in text.lower().split(";"))
+    return name, {"".join(parameter.split()) for parameter in parameters} - {""}
 
 
 def _check(given: tuple[object, ...], function: str, example: str) -> None:
@@ -92,14 +87,226 @@ def _check(given: tuple[object, ...], function: str, example: str) -> None:
         raise ConfigurationError(f"{function} needs one or more texts: {function}({example!r})")
 
 
-def _renders_an_item(asset: Mapping[str, Any]) -> bool:
-    """Return whether an asset is an endpoint that renders the item, by its URL."""
-    href = asset.get("href")
-    if not isinstance(href, str) or "?" not in href:
-        return False
-    return {"collection", "item"} <= {*parse_qs(href.partition("?")[2])}
+# What is meant by default. docs/catalogues.md has the same rules, in the same order.
+
+
+def unwanted_by_default(item_id: str, assets: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Return the assets that are not registered unless they are asked for, each with the reason."""
+    readings = {key: _read(item_id, key, asset) for key, asset in assets.items()}
+    least = min((reading.rank for reading in readings.values()), default=_Rank.NEVER)
+    wanted, unwanted = {}, {}
+    for key, reading in readings.items():
+        if reading.rank > least or reading.rank is _Rank.NEVER:
+            unwanted[key] = reading.reason
+        else:
+            wanted[key] = reading.file
+    if len({file.suffix for file in wanted.values()}) > 1:
+        unwanted |= _second_formats(wanted)
+    return unwanted
+
+
+class _Rank(IntEnum):
+    """How much an asset is data. Of an item those of the least rank are meant."""
+
+    DATA = 0
+    ARCHIVE = 1
+    PICTURE = 2
+    DOCUMENT = 3
+    NEVER = 4
+
+
+class _File(NamedTuple):
+    """What the rules look at."""
+
+    item_id: str
+    key: str
+    href: str
+    path: str
+    """The href without query and fragment."""
+    name: str
+    """The last part of it, in lower case."""
+    suffix: str
+    kind: str
+    roles: list[str]
+
+
+class _Reading(NamedTuple):
+    """What an asset is taken for."""
+
+    rank: _Rank
+    reason: str
+    """Why it is not meant, where others are."""
+    file: _File
+
+
+def _read(item_id: str, key: str, asset: Mapping[str, Any]) -> _Reading:
+    href, media_type, roles = asset.get("href"), asset.get("type"), _roles(asset)
+    href = href if isinstance(href, str) else ""
+    path = href.partition("#")[0].partition("?")[0]
+    name = path.rpartition("/")[2].lower()
+    suffix = _suffix(name) or _suffix(key.lower())
+    kind = _kind(media_type[:_TYPE_LENGTH] if isinstance(media_type, str) else "", suffix)
+    file = _File(item_id, key, href, path, name, suffix, kind, roles)
+    for rule in (_by_service, _by_role, _by_name, _by_kind):
+        if found := rule(file):
+            return _Reading(*found, file)
+    return _Reading(_Rank.DATA, "", file)
+
+
+_Found = tuple[_Rank, str] | None
+
+_SERVICES = {"opendap", "rendered_preview", "tilejson", "tiles", "wcs", "wfs", "wms", "wmts", "xyz"}
+_CAPABILITIES = {"tilejson.json", "wmtscapabilities.xml"}
+_TILE = re.compile(r"\{-?[xyz]\}|\{TileMatrix\}")
+
+
+def _by_service(file: _File) -> _Found:
+    """Neither endpoints nor web pages are files, whatever is said of them."""
+    if file.kind == "page":
+        return _Rank.NEVER, "a web page, not a file"
+    if (
+        file.kind == "service"
+        or file.key in _SERVICES
+        or file.name in _CAPABILITIES
+        or not _SERVICES.isdisjoint(file.roles)
+        or ("?" in file.href and _is_service(file.href.partition("?")[2]))
+        or ("{" in file.href and _TILE.search(file.href))
+    ):
+        return _Rank.NEVER, "an API endpoint, not a file"
+    return None
+
+
+def _is_service(query: str) -> bool:
+    """Return whether a query is for a map, or for an item to be rendered."""
+    values = {name.lower(): values for name, values in parse_qs(query).items()}
+    services = {service.lower() for service in values.get("service", ())}
+    return {"collection", "item"} <= values.keys() or not _SERVICES.isdisjoint(services)
+
+
+_WORD = re.compile(r"[a-z0-9]+")
+# Words of roles, keys and file names.
+_PREVIEW = re.compile(
+    r"thumb(?:nail)?|preview|quick[-_]?look|browse|overview|(?<![a-z])(?:pvi|ql)(?![a-z])"
+)
+_ABOUT = re.compile(
+    r"checksum|citation|documentation|footprint|inspire|licen[cs]e|manifest|metadata|provenance"
+    r"|readme|(?<![a-z])(?:code|icon|index|info|legend|logo|md5|mtd|mtl|report|sha1|sha256|style)"
+    r"(?![a-z])"
+)
+_WHOLE = {"archive", "bundle", "data", "package", "product", "safe", "zip", "zipped"}
+
+
+def _by_role(file: _File) -> _Found:
+    """Roles say what is a preview, what is about data, and what is data."""
+    is_data = "data" in file.roles
+    for role in file.roles:
+        # A raster that is about another, such as its quality, is data too.
+        is_about = not is_data and file.kind != "raster"
+        if word := _PREVIEW.search(role) or (_ABOUT.search(role) if is_about else None):
+            return _Rank.NEVER, f"not data: its role is {word[0]}"
+    if file.kind == "archive" and _is_whole(file):
+        return _Rank.ARCHIVE, "an archive of what stands beside it"
+    return (_Rank.DATA, "") if is_data else None
+
+
+def _is_whole(archive: _File) -> bool:
+    """Return whether an archive is of the whole item, by the item's id or by its own key."""
+    if archive.name.startswith(f"{archive.item_id.lower()}."):
+        return True
+    words = _WORD.findall(archive.key.lower())
+    return bool(words) and _WHOLE.issuperset(words)
+
+
+def _by_name(file: _File) -> _Found:
+    """Keys and file names say so where roles do not."""
+    key = file.key.lower()
+    word = _PREVIEW.search(key) or _PREVIEW.search(file.name)
+    if not word and file.kind not in _DATA:
+        word = _ABOUT.search(key)
+    return (_Rank.NEVER, f"not data: it is called {word[0]}") if word else None
+
+
+def _by_kind(file: _File) -> _Found:
+    """Pictures and documents are meant where an item has nothing else."""
+    if file.kind == "picture":
+        return _Rank.PICTURE, "a picture beside data"
+    if file.kind == "document":
+        return _Rank.DOCUMENT, "a document beside data"
+    return None
+
+
+def _second_formats(files: Mapping[str, _File]) -> dict[str, str]:
+    """The assets that are others in another format, by URL (`a.tif`, `a.nc`) or key (`a-jp2`)."""
+    groups: dict[object, list[str]] = {}
+    firsts: dict[tuple[str, str], str] = {}
+    for key, file in files.items():
+        if file.suffix in _SUFFIXES and file.kind in _DATA:
+            base = key[: -len(file.suffix) - 1]
+            is_named = base in files and key.lower() == f"{base}-{file.suffix}".lower()
+            stem = file.path[: -len(file.name)] + file.name.partition(f".{file.suffix}")[0]
+            first = base if is_named else firsts.setdefault((file.kind, stem), key)
+            groups.setdefault(first, []).append(key)
+    unwanted = {}
+    for keys in groups.values():
+        best = min(keys, key=lambda key: _SUFFIXES[files[key].suffix][1])
+        preferred = files[best].suffix
+        for key in keys:
+            if (suffix := files[key].suffix) != preferred:
+                unwanted[key] = f"the same as {printable(best)}: {preferred} goes before {suffix}"
+    return unwanted
+
+
+_DATA = {"raster", "vector", "points", "archive"}
+# Kinds of files by words of their media types, in the order in which they are looked for, and by
+# suffixes. Of two formats of a kind the one whose suffix comes first is taken: those that are
+# read in parts over HTTP go first.
+_KINDS = {
+    "raster": (
+        "tif tiff geotiff jp2 jpx jpeg2000 netcdf netcdf4 hdf hdf5 grib grib2 zarr nitf",
+        "tif tiff nc nc4 h5 he5 hdf5 hdf grib2 grb2 grib grb jp2 j2k img asc nitf ntf zarr vrt",
+    ),
+    "vector": (
+        "parquet geopackage flatgeobuf geo geojson gml csv shapefile",
+        "parquet geoparquet fgb gpkg geojson geojsonl gdb shp gml csv",
+    ),
+    "points": ("laszip copc las laz e57", "laz las ept e57 ply"),
+    "picture": ("png jpeg jpg gif webp svg bmp", "png jpg jpeg gif webp svg bmp"),
+    "page": ("html xhtml", "html htm xhtml php asp aspx jsp"),
+    "service": ("wms wmts wfs wcs mapbox tilejson", ""),
+    "archive": ("zip gzip tar gtar 7z rar", "zip tar tgz 7z rar gz bz2 xz zst"),
+    "document": (
+        "json ndjson xml yaml pdf text",
+        "xml json ndjson txt md pdf yaml yml kml kmz log py idx index md5 sha1 sha256 tfw wld ovr",
+    ),
+}
+_SUFFIXES = {
+    suffix: (kind, place)
+    for kind, (_, suffixes) in _KINDS.items()
+    for place, suffix in enumerate(suffixes.split())
+}
+_TYPE_LENGTH = 100  # characters of a media type that are looked at
+
+
+@lru_cache(maxsize=1024)
+def _kind(media_type: str, suffix: str) -> str:
+    """The kind of a file by its media type, or by its suffix where that says more."""
+    words = {*_WORD.findall(media_type.partition(";")[0].lower())}
+    by_type = next((kind for kind, (of, _) in _KINDS.items() if words & {*of.split()}), "")
+    by_suffix = _SUFFIXES.get(suffix, ("", 0))[0]
+    return by_suffix or by_type if by_type in {"", "archive", "document"} else by_type
+
+
+def _suffix(name: str) -> str:
+    """The suffix of a file name: of what is in it, where that is compressed."""
+    if name == "ept.json":  # the index of a point cloud that is a folder
+        return "ept"
+    stem, dot, suffix = name.rpartition(".")
+    inner = stem.rpartition(".")[2]
+    is_compressed = inner != stem and _SUFFIXES.get(suffix, ("",))[0] == "archive"
+    return inner if is_compressed and inner in _SUFFIXES else suffix if dot and stem else ""
 
 
 def _roles(asset: Mapping[str, Any]) -> list[str]:
     roles = asset.get("roles")
-    return roles if isinstance(roles, list) else []
+    named = [roles] if isinstance(roles, str) else roles if isinstance(roles, list) else []
+    return [role.lower() for role in named if isinstance(role, str)]

@@ -151,8 +151,7 @@ class StacClient:
             items: The items.
             rse: The source RSE.
             assets: Key or keys of the assets, or a predicate (`by_role`,
-                `by_media_type`). By default those with the role `data` where an
-                item has any, and otherwise all that are files.
+                `by_media_type`). By default those that are data.
             probe: How far to go for sizes and checksums: `item`, `head` or
                 `download`, each only where those before it left something open.
             containers: Put the items' datasets into a container for each

@@ -202,14 +202,13 @@ _ASSETS = Group(
     [
         words(
             "--assets",
-            "Keys of the assets, as in red,nir. By default those with the role data where an item "
-            "has any, and otherwise all that are files.",
+            "Keys of the assets, as in red,nir. By default those that are data.",
             "KEYS",
         ),
         words("--role", "Only assets with one of these roles.", "ROLE"),
         words(
             "--media-type",
-            "Only assets of one of these media types, whatever their parameters.",
+            "Only assets of one of these media types, with the parameters that are given.",
             "TYPE",
         ),
     ],

@@ -15,7 +15,10 @@ from .items import make_item
 SHA256 = "1220" + hashlib.sha256(b"B04").hexdigest()
 SHA512 = "1340" + hashlib.sha512(b"SR_B2").hexdigest()
 
-ROLE = "its role is not data, as that of other assets is"
+ROLE = "not data: its role is"
+CALLED = "not data: it is called"
+DOCUMENT = "a document beside data"
+SECOND = "the same as red: tif goes before jp2"
 ENDPOINT = "an API endpoint, not a file"
 
 
@@ -127,12 +130,12 @@ _EARTH_SEARCH = [
             },
         ),
         "sentinel-2-l2a:/sentinel-2-l2a/S2B_32TPS_20250731_0_L2A",
-        {"red": "red.tif", "scl": "scl.tif", "cloud": "cloud.jp2", "red-jp2": "red-jp2.jp2"},
-        {"visual": ROLE, "granule_metadata": ROLE, "product_metadata": ROLE},
+        {"red": "red.tif", "scl": "scl.tif", "cloud": "cloud.jp2", "visual": "visual.tif"},
+        {"granule_metadata": ROLE, "product_metadata": ROLE, "red-jp2": SECOND},
         {
-            "visual": "visual.tif",
             "granule_metadata": "granule_metadata.xml",
             "product_metadata": "product_metadata.xml",
+            "red-jp2": "red-jp2.jp2",
         },
     ),
     Scene(
@@ -224,7 +227,8 @@ _PLANETARY_COMPUTER = [
         ),
         f"sentinel-2-l2a:/sentinel-2-l2a/{_PC_S2}",
         {"B04": "B04.tif", "visual": "visual.tif"},
-        dict.fromkeys(("preview", "safe-manifest", "tilejson", "rendered_preview"), ROLE),
+        dict.fromkeys(("preview", "safe-manifest"), ROLE)
+        | dict.fromkeys(("tilejson", "rendered_preview"), ENDPOINT),
         {
             "preview": "preview.tif",
             "safe-manifest": "safe-manifest.safe",
@@ -385,6 +389,8 @@ _OTHERS = [
         "DEA: a key with a colon",
         _one("ga_ls8c_ard_3", _DEA_ID, "thumbnail:nbart", f"{_DEA}/nbart_thumbnail.jpg"),
         f"ga_ls8c_ard_3:/ga_ls8c_ard_3/{_DEA_ID}",
+        {},
+        {"thumbnail:nbart": CALLED},
         {"thumbnail:nbart": "thumbnail-.3Anbart.jpg"},
     ),
     Scene(
@@ -408,7 +414,6 @@ _OTHERS = [
         "-.2CMTI1-.2BFCI-1C-RRAD-FDHSI-FD--x-x---x_C_EUMT_20250801121925_IDPFI_OPE_20250801121700"
         "_20250801121725_N__O_0074_0000",
         {
-            "EOPMetadata.xml": "EOPMetadata.xml",
             _EUMETSAT_ENTRY: (
                 "W_XX-EUMETSAT-Darmstadt-.2CIMG-.2BSAT-.2CMTI1-.H774a2b501ee0245f.nc"
             ),
@@ -416,6 +421,8 @@ _OTHERS = [
                 "W_XX-EUMETSAT-Darmstadt-.2CIMG-.2BSAT-.2CMTI1-.H23e5ea4cb3be5eaa.nc"
             ),
         },
+        {"EOPMetadata.xml": CALLED},
+        {"EOPMetadata.xml": "EOPMetadata.xml"},
     ),
     Scene(
         "CDSE: s3, and as an alternate https with parentheses and a dollar in the URL",
@@ -462,11 +469,12 @@ _OTHERS = [
             links=[],
         ),
         "MUSCATE_S2_L2A:/MUSCATE_S2_L2A/S2A_T31TCJ",
+        {},
+        {_GEODES_KEY: CALLED, "absent": "no scheme"},
         {
             _GEODES_KEY: "2025-.2F04-.2F02-.2FS2A-.2F"
             "SENTINEL2A_20250402-105852-111_L2A_T31TCJ_C_V3-1_quicklook.jpg"
         },
-        {"absent": "no scheme"},
     ),
     Scene(
         "Umbra: a key that is a file name, and odd characters in the URL",
@@ -506,7 +514,7 @@ _OTHERS = [
         ),
         "HLSL30:/HLSL30/G1994512890-LPCLOUD",
         {"B04": "B04.tif", "003": "003"},
-        {"browse": "fragment"},
+        {"browse": CALLED},
     ),
     Scene(
         "Planet: a collection id with a colon and a space",
@@ -549,7 +557,9 @@ _OTHERS = [
             ],
         ),
         f"kompsat:/kompsat/{_KOMPSAT}",
-        {"pan": "pan.tif", "thumb": "thumb"},
+        {"pan": "pan.tif"},
+        {"thumb": CALLED},
+        {"thumb": "thumb"},
         urls={
             "pan": f"https://data.example.org/kompsat/{_KOMPSAT}/{_KOMPSAT}_P.tif",
             "thumb": "https://data.example.org/kompsat/thumbs.d/K3_br",
@@ -566,7 +576,7 @@ _OTHERS = [
             ),
             f"kompsat:/kompsat/{item_id}",
             {},
-            {"pan": "no scheme", "aux": "no scheme"},
+            {"pan": "no scheme", "aux": DOCUMENT},
         )
         for item_id, where, links in (
             ("K3-1", "an item that names no URL of its own", []),

@@ -18,25 +18,28 @@ IS_GIVEN = bool(os.environ.get("STAC_CORPUS"))
 ABSENT = "the tests over real items did not run: STAC_CORPUS names no folder of them"
 
 
-def real_items() -> list[dict[str, Any]]:
-    """Return all items of the corpus."""
+def real_catalogues() -> dict[str, list[dict[str, Any]]]:
+    """Return all items of the corpus, by their catalogue."""
     folder = Path(os.environ["STAC_CORPUS"])
-    lines = [
-        line
-        for path in sorted(folder.glob("providers/*.ndjson"))
-        for line in path.read_text().splitlines()
-        if line.strip()
-    ]
     try:
-        collections = [
-            json.loads((folder / name).read_text())
+        catalogues = {
+            name: json.loads((folder / name).read_text())["features"]
             for name in ("earth-search.json", "planetary-computer.json")
-        ]
+        }
     except OSError as error:
         pytest.fail(f"STAC_CORPUS does not name a folder of items: {error}")
-    if not lines:
+    providers = {
+        path.stem: [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
+        for path in sorted(folder.glob("providers/*.ndjson"))
+    }
+    if not any(providers.values()):
         pytest.fail(f"STAC_CORPUS: there is no item in {folder}/providers/*.ndjson")
-    return [item for each in collections for item in each["features"]] + [*map(json.loads, lines)]
+    return catalogues | providers
+
+
+def real_items() -> list[dict[str, Any]]:
+    """Return all items of the corpus."""
+    return [item for items in real_catalogues().values() for item in items]
 
 
 def needs_corpus(test: pytest.Item) -> bool:

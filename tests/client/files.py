@@ -37,8 +37,8 @@ ITEM, HEAD, DOWNLOAD = Probe.ITEM, Probe.HEAD, Probe.DOWNLOAD
 
 
 def only(asset: dict[Any, Any], **fields: Any) -> Asset | Outcome:
-    """What becomes of the only asset of an item, with other fields of it changed."""
-    (found,) = select_assets(make_item(assets={"a": asset}) | fields)
+    """What becomes of an item's only asset that is asked for, with other fields of it changed."""
+    (found,) = select_assets(make_item(assets={"a": asset}) | fields, ["a"])
     return found
 
 
