@@ -32,6 +32,7 @@ except ModuleNotFoundError as error:
 from stac_client._alternates import EXTENSION as ALTERNATE_ASSETS
 from stac_client._alternates import write_back
 from stac_client._history import History, to_geodataframe
+from stac_client._in_rucio import LostFileWarning
 from stac_client._items import ItemsWarning
 from stac_client._lookup import Probe
 from stac_client._modifier import (
@@ -79,6 +80,7 @@ __all__ = [
     "History",
     "ItemStatus",
     "ItemsWarning",
+    "LostFileWarning",
     "MetadataWarning",
     "Modifier",
     "ModifierOptions",

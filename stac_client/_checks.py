@@ -21,6 +21,7 @@ from packaging.specifiers import SpecifierSet
 from rucio.common import exception
 
 from stac_client._assets import Asset, select_assets
+from stac_client._in_rucio import ailment, look
 from stac_client._items import iter_items
 from stac_client._results import Outcome
 from stac_client._rucio import LIST_RSES, Rucio
@@ -117,6 +118,7 @@ WARNINGS = {
     "limit-reached": "Rucio refuses its rules there",
     "settings": "the option has its default",
     "fts-unreachable": "daemons hand it all transfers; they may run where it can be reached",
+    "file-not-good": "no transfer reads it, and rules over it are stuck",
     "resolution-differs": "transfers read the URL that was registered; a DID never gets another",
 }
 """The same of what only keeps some things from working."""
@@ -746,7 +748,14 @@ def resolution(rucio: Rucio, source: RSE, assets: Sequence[Asset]) -> Iterator[C
     if not assets:
         return
     assets = assets[:_LOOKED_UP]
-    files = rucio.files(asset.did for asset in assets)
+    files = look(rucio, assets, source.name).files
+    ailing = [
+        ails for did, file in files.items() if (ails := ailment(did, file, source.name)) is not None
+    ]
+    if ailing:
+        more = f" ({len(ailing):,} of the {len(assets):,} looked up)" if len(ailing) > 1 else ""
+        fix = shlex.join(["stac-rucio", "deregister", "ITEMS", "--rse", source.name, "--bad"])
+        yield wrong("file-not-good", f"{ailing[0]}{more}", f"{fix}  # then register them again")
     for asset in assets:
         file = files.get(asset.did)
         if file is not None and source.name in file.pfns:

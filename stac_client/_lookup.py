@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+import time
+from concurrent.futures import CancelledError, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -18,6 +19,7 @@ from stac_policy.urls import redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from concurrent.futures import Future
 
     import requests
 
@@ -25,10 +27,13 @@ if TYPE_CHECKING:
     from stac_client._results import FileTally, Outcome
     from stac_policy.naming import DID
 
+    Pending = dict[Future[Asset | Outcome], Asset]
+
 _NO_HEAD = frozenset({HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED})
 # What servers say of files that they know no type of, and items of files that have none.
 _ANY_TYPE = frozenset({"", "application/octet-stream", "text/plain"})
 _AT_A_TIME, _OF_HOST = 16, 4  # look-ups in all, and for each host
+_PART_S, _POLL_S = 5.0, 0.1  # between two parts of what was found, between two looks for it
 _ADVICE = "try again later, or put its size and a checksum into its item"
 
 
@@ -53,14 +58,36 @@ class Lookups:
     stop: Event | None = None
     """Set when nobody wants to know any more."""
 
-    def complete(
-        self, assets: Iterable[Asset], tallies: Mapping[DID, FileTally]
-    ) -> Iterator[Asset | Outcome]:
-        """Return each asset with what was found, or why it cannot be registered, in their order.
+    @property
+    def is_over(self) -> bool:
+        """Whether nobody wants to know any more."""
+        return self.stop is not None and self.stop.is_set()
 
-        Their shares in the progress are in `tallies`.
+    def end(self) -> None:
+        """Give up what has not been found yet."""
+        if self.stop is not None:
+            self.stop.set()
+
+    def begin(self, assets: Iterable[Asset], tallies: Mapping[DID, FileTally]) -> Pending:
+        """Begin to look up assets, whose shares in the progress are in `tallies`."""
+        return {
+            self.executor.submit(self._outcome, asset, tallies[asset.did]): asset
+            for asset in assets
+        }
+
+    def found(self, pending: Pending) -> Iterator[list[Asset | Outcome]]:
+        """Yield each asset with what was found, or why it cannot be registered.
+
+        They come as they are found, in lists, so that what ends the others loses none of them.
         """
-        return self.executor.map(lambda asset: self._outcome(asset, tallies[asset.did]), assets)
+        while pending:
+            until_s = time.monotonic() + _PART_S
+            while time.monotonic() < until_s and not self.is_over:
+                if not wait(pending, _POLL_S).not_done:
+                    break
+            done = [future for future in pending if self.is_over or future.done()]
+            if done:
+                yield [_result(future, pending.pop(future)) for future in done]
 
     def _outcome(self, asset: Asset, tally: FileTally) -> Asset | Outcome:
         try:
@@ -133,6 +160,15 @@ class Lookups:
         if wrong := digester.contradiction():
             raise FetchError(f"it has another {wrong} than its item or a HEAD request says")
         return replace(asset, size_bytes=digester.size_bytes, checksums=digester.checksums())
+
+
+def _result(future: Future[Asset | Outcome], asset: Asset) -> Asset | Outcome:
+    try:
+        if future.done():
+            return future.result()
+    except CancelledError:
+        pass
+    return asset.outcome(State.FAILED, "interrupted before it was looked up")
 
 
 def _require_type(asset: Asset, response: requests.Response) -> None:

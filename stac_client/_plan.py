@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from rich.filesize import decimal
 
+from stac_client._in_rucio import compare, held, kept, look
 from stac_client._items import iter_items
-from stac_client._registration import compare, held, kept, selector
+from stac_client._registration import selector
 from stac_client._rucio import batched
 from stac_client._tables import to_html, to_text
 
@@ -102,11 +103,15 @@ def make_plan(
     Raises:
         StacRucioError: There is no such RSE, or Rucio or the STAC API cannot be reached.
     """
-    select = selector(rucio, "planning a registration", rse, assets, scope)
+    select, permits = selector(rucio, "planning a registration", rse, assets, scope)
     plan = Plan()
     for batch in batched(_registrable(items, plan, select)):
-        files = rucio.files(asset.did for asset in batch)
-        plan.add([*kept(compare(batch, files, rse), plan.reject)], held(files, rse))
+        files = look(rucio, batch, rse).files
+        there = held(files, rse)
+        same = [*kept(compare(batch, files, rse), plan.reject)]
+        new = permits.require(asset for asset in same if asset.did not in there)
+        known = [asset for asset in same if asset.did in there]
+        plan.add([*known, *kept(new, plan.reject)], there)
     return plan
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import warnings
 from collections import Counter
@@ -19,10 +20,11 @@ from rucio.common.exception import (
 )
 
 from stac_client._assets import registrable, select_assets
+from stac_client._in_rucio import Permits, compare, held, kept, look, problem, registered
+from stac_client._item_metadata import item_metadata
 from stac_client._items import iter_items
 from stac_client._journal import entry_of
 from stac_client._lookup import Probe, lookups, threads
-from stac_client._replicas import other_bytes, other_url
 from stac_client._results import Outcome, State, Tally
 from stac_client._rucio import REQUEST_DIDS, batched, grouped
 from stac_client._selection import missing, named_keys
@@ -30,7 +32,7 @@ from stac_client._source_rse import with_pfn
 from stac_client.errors import AccessError, StacRucioError
 from stac_policy.naming import DID, collection_name
 from stac_policy.settings import known_origins
-from stac_policy.urls import link_href, redact, refusal
+from stac_policy.urls import redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator, Mapping
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from rucio.client import Client
 
     from stac_client._assets import Asset
+    from stac_client._in_rucio import Known
     from stac_client._items import ItemDict, ItemsLike
     from stac_client._journal import Entry, Journal
     from stac_client._lookup import Lookups
@@ -52,6 +55,10 @@ if TYPE_CHECKING:
 
 FoundT = TypeVar("FoundT")
 
+_LOGGER = logging.getLogger(__name__)
+_INTERRUPTED = (
+    "Interrupted: what has been looked up is being registered. Interrupt again to leave at once."
+)
 _BATCHES = 4
 """On their way to Rucio at a time; with one that is being read, all that is held in memory."""
 
@@ -83,9 +90,23 @@ def sync(items: ItemsLike, journal: Journal, registrar: Registrar) -> Iterator[O
 
 
 def deregister(
-    rucio: Rucio, items: ItemsLike, rse: str, selection: AssetSelection, scope: str | None
+    rucio: Rucio,
+    items: ItemsLike,
+    rse: str,
+    selection: AssetSelection,
+    scope: str | None,
+    *,
+    only_bad: bool = False,
 ) -> Iterator[Outcome]:
     """Delete the replicas of assets at an RSE; copies elsewhere stay.
+
+    Args:
+        rucio: Rucio.
+        items: The items.
+        rse: The RSE.
+        selection: The assets.
+        scope: A fixed scope instead of those derived from the collections.
+        only_bad: Only what is not available there.
 
     Raises:
         StacRucioError: The RSE does not exist, or Rucio or the STAC API cannot
@@ -100,12 +121,15 @@ def deregister(
     selected = {asset.did: asset for asset in registrable(items, selection, scope, rse)}
     for batch in batched(selected.values()):
         files = rucio.files(asset.did for asset in batch)
-        registered = held(files, rse)
-        there = [asset for asset in batch if asset.did in registered]
-        refused = {asset.did: str(error) for asset, error in rucio.send(doing, there, delete)}
+        good = held(files, rse) if only_bad else set()
+        there = {asset.did: asset for asset in batch if registered(files.get(asset.did), rse)}
+        doomed = [asset for did, asset in there.items() if did not in good]
+        refused = {asset.did: str(error) for asset, error in rucio.send(doing, doomed, delete)}
         for asset in batch:
-            if asset.did not in registered:
+            if asset.did not in there:
                 yield asset.outcome(State.SKIPPED, f"not registered at {rse}")
+            elif asset.did in good:
+                yield asset.outcome(State.SKIPPED, f"available at {rse}")
             elif asset.did in refused:
                 yield asset.outcome(State.FAILED, refused[asset.did])
             else:
@@ -152,6 +176,8 @@ class _Batch:
     """The share in the progress of each asset to register."""
     metadata: dict[DID, dict[str, Any]] = field(default_factory=dict)
     """That of the items' datasets, if it is wanted."""
+    presumed: set[DID] = field(default_factory=set)
+    """Datasets that Rucio seems to have."""
 
     @property
     def datasets(self) -> set[DID]:
@@ -163,9 +189,9 @@ class _Batch:
 class Registrar:
     """Registers assets at one source RSE.
 
-    For each 1,000 assets it sends one request that asks what is there, one for
-    each scope and scheme that registers what is not, two for the datasets, and
-    one for metadata if that is wanted.
+    For each 1,000 assets it sends one request that asks what is there, and of what is
+    another one; one for each scope and scheme that registers what is not, and one that
+    asks what became of it; two for the datasets, and one for metadata if that is wanted.
     """
 
     rucio: Rucio
@@ -223,8 +249,11 @@ class Registrar:
                         yield from self._ended()
                     self._under_way[executor.submit(self._outcomes, batch, looking_up)] = batch
                     self._tally.report()
-            except StacRucioError:
+            except (StacRucioError, KeyboardInterrupt) as error:
                 # The items end too early; what is on its way is told all the same.
+                if isinstance(error, KeyboardInterrupt):
+                    looking_up.end()
+                    _LOGGER.warning(_INTERRUPTED)
                 yield from self._rest()
                 raise
             yield from self._rest()
@@ -251,7 +280,8 @@ class Registrar:
             yield from (item for item, _ in self._new(group, journal)[1])
 
     def _selector(self, doing: str) -> _Select:
-        return selector(self.rucio, doing, self.rse, self.assets, self.scope)
+        select, self._permits = selector(self.rucio, doing, self.rse, self.assets, self.scope)
+        return select
 
     def _new(self, group: _Group, journal: Journal) -> tuple[list[Entry], _Group]:
         """Leave out the items that the journal has, and whose files are still at the RSE."""
@@ -311,41 +341,73 @@ class Registrar:
 
     def _outcomes(self, batch: _Batch, looking_up: Lookups) -> list[Outcome]:
         """Register a batch; whatever happens, each of its assets has an outcome."""
+        outcomes: list[Outcome] = []
         try:
-            registered = self._register(batch, looking_up) if batch.assets else []
+            outcomes.extend(self._register(batch, looking_up))
         except Exception as error:  # noqa: BLE001 - one batch must not stop the others
             known = isinstance(error, StacRucioError)
             reason = str(error) if known else f"unexpected {type(error).__name__}: {error}"
-            registered = [asset.outcome(State.FAILED, reason) for asset in batch.assets.values()]
+            told = {outcome.did for outcome in outcomes}
+            left = [asset for did, asset in batch.assets.items() if did not in told]
+            outcomes += [asset.outcome(State.FAILED, reason) for asset in left]
         for tally in batch.tallies.values():
             tally.done(there=True)
-        return [*batch.outcomes, *registered]
+        return [*batch.outcomes, *outcomes]
 
-    def _register(self, batch: _Batch, looking_up: Lookups) -> list[Outcome]:
-        files = self.rucio.files(batch.assets)
-        at_rse = held(files, self.rse)
-        outcomes: list[Outcome] = []
-        same = [*kept(compare(batch.assets.values(), files, self.rse), outcomes.append)]
-        there = [_as_in(asset, files[asset.did]) for asset in same if asset.did in at_rse]
-        new = [asset for asset in same if asset.did not in at_rse]
-        found = [asset for asset in new if asset.is_complete]
-        incomplete = (asset for asset in new if not asset.is_complete)
-        found += kept(looking_up.complete(incomplete, batch.tallies), outcomes.append)
-        # What was found may differ from what Rucio has of the same file from another RSE.
-        found = [*kept(compare(found, files, self.rse), outcomes.append)]
-        refused = self._add(found)
-        in_rucio = [*there, *(asset for asset in found if asset.did not in refused)]
-        # The dataset of a file that Rucio has is most often there, others most often are not.
-        presumed = {asset.dataset for asset in in_rucio if asset.did in files}
-        failed = refused | self._attach(in_rucio, presumed)
+    def _register(self, batch: _Batch, looking_up: Lookups) -> Iterator[Outcome]:
+        if not batch.assets:
+            return
+        known = look(self.rucio, batch.assets.values(), self.rse)
+        failed: list[Outcome] = []
+        same = [*kept(compare(batch.assets.values(), known.files, self.rse), failed.append)]
+        at_rse = held(known.files, self.rse)
+        ready: list[Asset] = []
+        unknown: list[Asset] = []
+        for each in same:
+            (ready if each.is_complete or each.did in at_rse else unknown).append(each)
+        permitted = [*kept(self._permits.require(unknown), failed.append)]
+        yield from failed
+        pending = looking_up.begin(permitted, batch.tallies)
+        yield from self._enter(ready, batch, known)
+        for part in looking_up.found(pending):
+            failed = []
+            # What was found may differ from what Rucio has of the same file from another RSE.
+            found = compare(kept(part, failed.append), known.files, self.rse)
+            yield from self._enter([*kept(found, failed.append)], batch, known)
+            yield from failed
+
+    def _enter(self, assets: list[Asset], batch: _Batch, known: Known) -> Iterator[Outcome]:
+        """Add assets that are not at the RSE yet, and attach all that are loose.
+
+        Yields:
+            What became of each, with what Rucio has of it then.
+        """
+        at_rse = held(known.files, self.rse)
+        failed = self._add([asset for asset in assets if asset.did not in at_rse])
+        added = [each.did for each in assets if not (each.did in at_rse or each.did in failed)]
+        # Where another registrar was faster, Rucio keeps what that one said, without a word.
+        files = {**known.files, **self.rucio.files(added, self.rse)}
+        in_rucio = []
+        for asset in assets:
+            if asset.did in failed:
+                continue
+            file = files.get(asset.did)
+            wrong: str | None
+            if file is None or not registered(file, self.rse):
+                wrong = f"it was registered at {self.rse}, and is gone already; try again"
+            else:
+                wrong = problem(asset, file, self.rse)
+                in_rucio += [] if wrong else [_as_in(asset, file)]
+            if wrong:
+                failed[asset.did] = asset.outcome(State.FAILED, wrong)
+        failed |= self._attach(in_rucio, batch, known)
+        attached = [asset for asset in in_rucio if asset.did not in failed]
         if self.metadata:
-            attached = [asset for asset in in_rucio if asset.did not in failed]
             self._write_metadata(attached, batch.metadata)
-        return [
-            *outcomes,
-            *(failed.get(asset.did) or _in_rucio(asset, State.ALREADY_THERE) for asset in there),
-            *(failed.get(asset.did) or _in_rucio(asset, State.REGISTERED) for asset in found),
-        ]
+        yield from failed.values()
+        for asset in attached:
+            is_old = asset.did in at_rse
+            yield _in_rucio(asset, State.ALREADY_THERE if is_old else State.REGISTERED)
 
     def _add(self, assets: list[Asset]) -> dict[DID, Outcome]:
         """Add replicas, and return what failed."""
@@ -363,28 +425,35 @@ class Registrar:
                 failed[asset.did] = asset.outcome(State.FAILED, str(error))
         return failed
 
-    def _attach(self, assets: Iterable[Asset], presumed: Container[DID]) -> dict[DID, Outcome]:
+    def _attach(self, assets: Iterable[Asset], batch: _Batch, known: Known) -> dict[DID, Outcome]:
         """Attach registered assets, with two requests for each 1,000 items of a scope.
 
-        What is attached already stays so. Which datasets Rucio has is not asked, unless
-        it turns out to be other than presumed.
-
-        Args:
-            assets: The assets.
-            presumed: Datasets that Rucio seems to have.
+        What is attached already stays so, and costs none, so that those may find it who may
+        attach nothing. Which datasets Rucio has is not asked, unless it turns out to be other
+        than presumed.
 
         Returns:
             The outcomes of those that could not be attached.
         """
         failed = {}
-        attach = partial(self._attach_items, presumed=presumed)
-        items = grouped(assets, lambda asset: asset.dataset).values()
+        # The dataset of a file that Rucio has is most often there, others most often are not.
+        batch.presumed.update(
+            asset.dataset for asset in batch.assets.values() if asset.did in known.files
+        )
+        loose = (
+            asset
+            for asset in assets
+            if self.containers or (asset.dataset, asset.did) not in known.attached
+        )
+        attach = partial(self._attach_items, presumed=batch.presumed)
+        items = grouped(loose, lambda asset: asset.dataset).values()
         for scope, same in grouped(items, lambda members: members[0].dataset.scope).items():
             doing = f"attaching to datasets in scope {scope}"
             for members, error in self.rucio.send(doing, same, attach):
                 reason = f"registered, but not attached to {members[0].dataset}: {error}"
                 for asset in members:
                     failed[asset.did] = asset.outcome(State.FAILED, reason)
+        batch.presumed.update(asset.dataset for asset in assets if asset.did not in failed)
         return failed
 
     def _attach_items(
@@ -452,18 +521,25 @@ def _repeated(asset: Asset, first: Asset) -> Outcome:
 
 def selector(
     rucio: Rucio, doing: str, rse: str, selection: AssetSelection, scope: str | None
-) -> _Select:
+) -> tuple[_Select, Permits]:
     """Return what yields the selected assets of an item, each with its PFN at a source RSE.
 
     Those whose transfers would not bring them come as outcomes that say why.
 
+    Returns:
+        That, and whether they may be registered there.
+
     Raises:
         StacRucioError: The RSE does not exist, or Rucio cannot be reached.
     """
-    protocols = rucio.rse(rse, f"{doing} at RSE {rse}")["protocols"]
-    return lambda item: (
-        with_pfn(_fetched(found), protocols) for found in select_assets(item, selection, scope, rse)
-    )
+    settings = rucio.rse(rse, f"{doing} at RSE {rse}")
+    protocols = settings["protocols"]
+
+    def select(item: ItemDict) -> Iterator[Asset | Outcome]:
+        for found in select_assets(item, selection, scope, rse):
+            yield with_pfn(_fetched(found), protocols)
+
+    return select, Permits(rucio, rse, bool(settings["deterministic"]))
 
 
 def _fetched(found: Asset | Outcome) -> Asset | Outcome:
@@ -471,36 +547,6 @@ def _fetched(found: Asset | Outcome) -> Asset | Outcome:
     if isinstance(found, Outcome) or found.access.kind.is_anonymous:
         return found
     return found.outcome(State.SKIPPED, found.access.reason)
-
-
-def held(files: Mapping[DID, RucioFile], rse: str) -> set[DID]:
-    """Return the files that an RSE holds, or is to receive."""
-    return {did for did, file in files.items() if rse in file.states}
-
-
-def compare(
-    assets: Iterable[Asset], files: Mapping[DID, RucioFile], rse: str
-) -> Iterator[Asset | Outcome]:
-    """Yield the assets that are as the files in Rucio, if any, and what becomes of the others."""
-    for asset in assets:
-        file = files.get(asset.did)
-        drift = difference(asset, file, rse) if file is not None else None
-        yield asset if drift is None else asset.outcome(State.FAILED, drift)
-
-
-def kept(results: Iterable[Asset | Outcome], reject: Callable[[Outcome], None]) -> Iterator[Asset]:
-    """Yield the assets among results; what has come to an outcome is rejected."""
-    for result in results:
-        if isinstance(result, Outcome):
-            reject(result)
-        else:
-            yield result
-
-
-def difference(asset: Asset, file: RucioFile, rse: str) -> str | None:
-    """Describe how an asset differs from the file that has its DID, as far as both are known."""
-    did = asset.did
-    return other_bytes(did, asset, file) or other_url(did, (asset.url,), file, (rse,))
 
 
 def _as_in(asset: Asset, file: RucioFile) -> Asset:
@@ -557,55 +603,12 @@ def _add_dids(client: Client, types: Mapping[DID, str], dids: list[DID]) -> None
 
 def _fill(client: Client, content: Mapping[DID, list[DID]]) -> None:
     attachments = [
-        {**_as_dict(did), "dids": [_as_dict(each) for each in held]}
-        for did, held in content.items()
+        {**_as_dict(did), "dids": [_as_dict(each) for each in part]}
+        for did, members in content.items()
+        for part in batched(members)
     ]
     client.attach_dids_to_dids(attachments, ignore_duplicate=True)
 
 
 def _as_dict(did: DID) -> dict[str, Any]:
     return {"scope": did.scope, "name": did.name}  # in a third of the time of _asdict
-
-
-_TIMES = ("datetime", "start_datetime", "end_datetime")
-_TIME_LENGTH = 40  # characters; more than RFC 3339 needs
-_BBOX_LENGTHS = frozenset({4, 6})
-_COORDINATES = 1e9
-
-
-def item_metadata(item: ItemDict) -> dict[str, Any]:
-    """What the dataset of an item gets as metadata; pure.
-
-    Returns:
-        `stac_collection` and `stac_item` (ids), `stac_datetime`, `stac_start_datetime`
-        and `stac_end_datetime` as the item has them, `stac_bbox` (a list of numbers)
-        and `stac_url` (the item itself), as far as the item says something usable.
-    """
-    properties = item.get("properties")
-    times = properties if isinstance(properties, dict) else {}
-    href = link_href(item)
-    found: dict[str, Any] = {
-        "stac_collection": item.get("collection"),
-        "stac_item": item.get("id"),
-        **{f"stac_{name}": _time(times.get(name)) for name in _TIMES},
-        "stac_bbox": _bbox(item.get("bbox")),
-        "stac_url": None if refusal(href) else href,  # unless it carries a secret
-    }
-    return {key: value for key, value in found.items() if value}
-
-
-def _time(value: object) -> str | None:
-    return value if isinstance(value, str) and len(value) <= _TIME_LENGTH else None
-
-
-def _bbox(value: object) -> list[float] | None:
-    if not isinstance(value, (list, tuple)) or len(value) not in _BBOX_LENGTHS:
-        return None
-    return [*value] if all(map(_is_coordinate, value)) else None
-
-
-def _is_coordinate(value: object) -> bool:
-    """Return whether it is a number that can stand for a degree or a height; NaN is none."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return False
-    return abs(value) < _COORDINATES

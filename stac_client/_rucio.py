@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable, Mapping
 from configparser import Error as ConfigParserError
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from json import JSONDecodeError
@@ -107,6 +107,8 @@ class RucioFile:
     """PFNs by RSE, the best first. Of RSEs with the same PFN, Rucio lists but one."""
     states: Mapping[str, str]
     """State of the replica by RSE: AVAILABLE, COPYING, … Names every RSE that has one."""
+    availability: str = "AVAILABLE"
+    """That of the DID, where it was asked for: LOST, if its last good replica was bad."""
 
 
 class Rucio:
@@ -262,11 +264,12 @@ class Rucio:
                 refused += [(value, error) for value in part]
         return refused
 
-    def files(self, dids: Iterable[DID]) -> dict[DID, RucioFile]:
+    def files(self, dids: Iterable[DID], rse: str | None = None) -> dict[DID, RucioFile]:
         """Ask for files and their replicas, also those on their way, in requests for 1,000 each.
 
         Args:
             dids: The files; those that Rucio does not know cost nothing.
+            rse: An RSE whose PFNs are wanted, though another one has the same.
 
         Returns:
             The files that Rucio knows.
@@ -277,7 +280,51 @@ class Rucio:
         files: dict[DID, RucioFile] = {}
         for batch in batched(dict.fromkeys(dids)):
             files.update(self._list(batch, file_of, all_states=True))
+            hidden = [
+                did
+                for did in batch
+                if did in files and rse in files[did].states.keys() - files[did].pfns
+            ]
+            if hidden:
+                alone = self._list(hidden, file_of, all_states=True, rse_expression=rse)
+                for did, file in alone.items():
+                    files[did] = replace(files[did], pfns={**file.pfns, **files[did].pfns})
         return files
+
+    def content(self, datasets: Iterable[DID]) -> set[tuple[DID, DID]]:
+        """Ask which files are in datasets, in requests for 1,000 each.
+
+        Args:
+            datasets: The datasets; those that Rucio does not know cost nothing.
+
+        Returns:
+            Pairs of a dataset and a file in it.
+
+        Raises:
+            StacRucioError: Rucio cannot be reached or refuses.
+        """
+
+        def read(asked: list[dict[str, str]], client: Client) -> set[tuple[DID, DID]]:
+            return {
+                (DID(_text(each["parent_scope"]), _text(each["parent_name"])), _did(each))
+                for each in client.bulk_list_files(asked)
+            }
+
+        return set().union(*self._batches("listing the files of datasets", datasets, read))
+
+    def availability(self, dids: Iterable[DID]) -> dict[DID, str]:
+        """Ask whether files are AVAILABLE, LOST or DELETED, in requests for 1,000 each.
+
+        Raises:
+            StacRucioError: Rucio cannot be reached or refuses.
+        """
+
+        def read(asked: list[dict[str, str]], client: Client) -> dict[DID, str]:
+            entries = client.get_metadata_bulk(asked)
+            return {_did(each): _text(each["availability"]) for each in entries}
+
+        answers = self._batches("asking whether files are available", dids, read)
+        return {did: said for answer in answers for did, said in answer.items()}
 
     def readable(self, dids: Iterable[DID], schemes: Iterable[str] = ()) -> dict[DID, RucioFile]:
         """Ask, in one request, for files and those of their replicas that can be read now.
@@ -329,6 +376,16 @@ class Rucio:
             lambda client: sorted(_text(entry["rse"]) for entry in client.list_rses(expression)),
         )
 
+    def _batches(
+        self,
+        doing: str,
+        dids: Iterable[DID],
+        read: Callable[[list[dict[str, str]], Client], T],
+    ) -> Iterator[T]:
+        for batch in batched(dids):
+            asked = [did._asdict() for did in batch]
+            yield self.ask(doing, partial(read, asked))
+
     def _list(
         self, dids: Iterable[DID], read: Callable[[Mapping[str, Any]], T], **options: object
     ) -> dict[DID, T]:
@@ -336,7 +393,7 @@ class Rucio:
 
         def request(client: Client) -> dict[DID, T]:
             entries = client.list_replicas(asked, **_QUICKLY, **options)
-            return {DID(entry["scope"], entry["name"]): read(entry) for entry in entries}
+            return {_did(entry): read(entry) for entry in entries}
 
         return self.ask("listing replicas", request)
 
@@ -515,6 +572,10 @@ def file_of(entry: Mapping[str, Any]) -> RucioFile:
         pfns={rse: tuple(map(_text, pfns)) for rse, pfns in entry["rses"].items()},
         states=entry.get("states", {}),
     )
+
+
+def _did(entry: Mapping[str, Any]) -> DID:
+    return DID(_text(entry["scope"]), _text(entry["name"]))
 
 
 def _text(value: Any) -> str:

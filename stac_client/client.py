@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from stac_client._assets import registrable
+from stac_client._in_rucio import without_lost
 from stac_client._journal import Journal, registration_purpose
 from stac_client._lookup import Probe
 from stac_client._modifier import Modifier, patch_url
@@ -220,7 +221,12 @@ class StacClient:
             yield from sync(items, opened, registrar)
 
     def delete_replicas(
-        self, items: ItemsLike, rse: str, *, assets: AssetSelection = None
+        self,
+        items: ItemsLike,
+        rse: str,
+        *,
+        assets: AssetSelection = None,
+        only_bad: bool = False,
     ) -> Registration:
         """Unregister assets from one RSE; copies elsewhere stay.
 
@@ -228,6 +234,8 @@ class StacClient:
             items: The items.
             rse: The source RSE.
             assets: The assets, as in `create_replicas`.
+            only_bad: Only those that Rucio does not call available there. What was declared
+                bad heals when it is then registered again.
 
         Returns:
             What became of each asset.
@@ -236,7 +244,9 @@ class StacClient:
             StacRucioError: The RSE does not exist, or Rucio or the STAC API does
                 not answer.
         """
-        return Registration(deregister(self._rucio, items, rse, assets, self._scope))
+        return Registration(
+            deregister(self._rucio, items, rse, assets, self._scope, only_bad=only_bad)
+        )
 
     def create_replication_rules(
         self,
@@ -466,8 +476,8 @@ class StacClient:
         if isinstance(items, Registration):
             yield from items.dids_with_datasets
             return
-        for asset in registrable(items, selection, self._scope):
-            yield asset.did, asset.dataset
+        assets = registrable(items, selection, self._scope)
+        yield from without_lost(self._rucio, ((asset.did, asset.dataset) for asset in assets))
 
 
 def _require(selected: Collection[DID]) -> None:

@@ -180,12 +180,21 @@ def sync(
     _register(items, rse, path, rucio, output, assets=assets, **registration)
 
 
-@verb("deregister")
+@verb(
+    "deregister",
+    option(
+        "--bad",
+        "Only what Rucio does not call available there. What was declared bad heals when it is "
+        "then registered again.",
+        is_flag=True,
+    ),
+)
 def deregister(
     *,
     items: ItemSource,
     rse: str,
     assets: AssetSelection,
+    bad: bool,
     rucio: Connection,
     output: Output,
     consent: Consent,
@@ -199,7 +208,9 @@ def deregister(
     Examples:
         stac-rucio deregister --api https://stac.example.org/v1 -c alps --rse STAC --dry-run
         stac-rucio deregister - --rse STAC --yes < items.ndjson
+        stac-rucio deregister items.ndjson --rse STAC --bad
     """
+    from stac_client._in_rucio import ailment, registered
     from stac_client._rucio import batched
     from stac_client._selection import missing, named_keys
 
@@ -207,9 +218,10 @@ def deregister(
         consent.require_answerable()
         rucio.session.rse(rse)
         counts = {"files": 0, "registered": 0}
-        for _, file in in_rucio(items, assets, rucio):
+        for asset, file in in_rucio(items, assets, rucio):
             counts["files"] += 1
-            counts["registered"] += file is not None and rse in file.states
+            if file is not None and registered(file, rse):
+                counts["registered"] += not bad or ailment(asset.did, file, rse) is not None
         if consent.dry_run or output.for_people:
             output.facts(_REGISTERED, counts)
         if consent.dry_run:
@@ -226,7 +238,9 @@ def deregister(
     def work(found: Reading) -> Iterator[Outcome]:
         # In parts, because `delete_replicas` holds the outcomes of all its assets.
         for part in batched(found):
-            yield from rucio.stac.delete_replicas(part, rse, assets=is_selected if keys else assets)
+            yield from rucio.stac.delete_replicas(
+                part, rse, assets=is_selected if keys else assets, only_bad=bad
+            )
         yield from missing(unseen)
 
     follow("deregistering", items, work, output)

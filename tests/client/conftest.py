@@ -90,7 +90,8 @@ def failure(session: Session, pauses: list[float]) -> Callable[..., Any]:  # noq
         asset = asset_at(f"{url}?key=SECRET", **fields)
         with ThreadPoolExecutor(1) as executor:
             looking_up = Lookups(probe, session, executor)
-            (outcome,) = looking_up.complete([asset], {asset.did: Tally().expect()})
+            pending = looking_up.begin([asset], {asset.did: Tally().expect()})
+            ((outcome,),) = looking_up.found(pending)
         assert isinstance(outcome, Outcome)
         assert outcome.state is State.FAILED
         message = outcome.reason

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stac_client import _registration
-from stac_client._registration import difference
+from stac_client._in_rucio import problem
 from stac_client._rucio import file_of
 
 from .files import MD5, asset_at
@@ -57,5 +57,5 @@ def test_checksums_are_compared_by_their_digits(adler32: Any, md5: Any, name: An
     said = {"rucio:adler32": "0a1b2c3d", "rucio:md5": MD5}
     asset = asset_at("https://data.example.org/f", **said)
     entry = {"bytes": 1, "adler32": adler32, "md5": md5, "rses": {}}
-    found = difference(asset, file_of(entry), "STAC")
+    found = problem(asset, file_of(entry), "STAC")
     assert (found or "").partition(" in Rucio with ")[2].partition(" ")[0] == (name or "")

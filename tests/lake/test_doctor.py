@@ -237,7 +237,7 @@ def _run(lake: Any, commands: list[str]) -> None:
 
 
 def test_an_examination_reads(healthy: Healthy) -> None:
-    """The doctor changes nothing: it reads, and asks for replicas."""
+    """The doctor changes nothing: it reads, and asks for replicas and datasets."""
     sent = []
     client = healthy.connect()
     client.session.hooks["response"].append(
@@ -245,4 +245,7 @@ def test_an_examination_reads(healthy: Healthy) -> None:
     )
     findings = [*examine(lambda: client, SOURCE, destinations=[DISK], catalogue=healthy.catalogue)]
     assert {finding.level for finding in findings} == {Level.OK}
-    assert {path for method, path in sent if method != "GET"} == {"/replicas/list"}
+    assert {path for method, path in sent if method != "GET"} == {
+        "/replicas/list",
+        "/dids/bulkfiles",
+    }

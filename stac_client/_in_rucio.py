@@ -1,0 +1,200 @@
+"""What Rucio has of assets: whether it is the same, and whether Rucio holds it to be good.
+
+The existence of a file or a replica says neither: a file declared bad or lost keeps its row.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from rucio.common.exception import UnsupportedOperation
+
+from stac_client._replicas import other_bytes, other_url
+from stac_client._results import Outcome, State
+from stac_client.errors import AccessError, ConfigurationError, RequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+
+    from rucio.client import Client
+
+    from stac_client._assets import Asset
+    from stac_client._rucio import Rucio, RucioFile
+    from stac_policy.naming import DID
+
+AVAILABLE = "AVAILABLE"
+"""Of replicas and of DIDs."""
+_THERE = frozenset({AVAILABLE, "COPYING"})
+_AGAIN = "if the file at its URL is the right one, deregister it there and register it again"
+_AILMENTS = {
+    "BAD": f"was declared bad there, and no transfer reads it; {_AGAIN}",
+    "UNAVAILABLE": f"is not available there; {_AGAIN}",
+    "TEMPORARY_UNAVAILABLE": "was declared unavailable there for a time; try again later",
+    "BEING_DELETED": "is being deleted there; try again later",
+}
+"""What is wrong with a replica, by its state, and what to do."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """What Rucio has of some assets."""
+
+    files: Mapping[DID, RucioFile]
+    attached: Collection[tuple[DID, DID]]
+    """The datasets of these files and all that is in them, as pairs."""
+
+
+def look(rucio: Rucio, assets: Collection[Asset], rse: str) -> Known:
+    """Ask what Rucio has of assets, with two requests for each 1,000 of those that it knows.
+
+    Raises:
+        StacRucioError: Rucio cannot be reached or refuses.
+    """
+    files = rucio.files((asset.did for asset in assets), rse)
+    known = [asset for asset in assets if asset.did in files]
+    attached = rucio.content({asset.dataset for asset in known})
+    # Rucio takes what it calls lost out of its datasets, and lets it into none.
+    loose = [asset.did for asset in known if (asset.dataset, asset.did) not in attached]
+    availability = rucio.availability(loose)
+    lost = {
+        did: replace(files[did], availability=said)
+        for did, said in availability.items()
+        if said != AVAILABLE
+    }
+    return Known({**files, **lost}, attached)
+
+
+class LostFileWarning(UserWarning):
+    """Files are left out of a rule, because Rucio has lost them."""
+
+
+def without_lost(rucio: Rucio, pairs: Iterable[tuple[DID, DID]]) -> list[tuple[DID, DID]]:
+    """Leave out the files that Rucio calls lost, and takes into no dataset; warn of them.
+
+    Args:
+        rucio: Rucio.
+        pairs: Files, each with its dataset.
+
+    Raises:
+        StacRucioError: Rucio cannot be reached or refuses.
+    """
+    files = [*pairs]
+    lost = {
+        did: said
+        for did, said in rucio.availability(did for did, _ in files).items()
+        if said != AVAILABLE
+    }
+    if lost:
+        first = next(iter(lost))
+        more = f"{len(lost):,} files are left out, the first: " if len(lost) > 1 else "left out: "
+        warnings.warn(more + _lost(first, lost[first]), LostFileWarning, stacklevel=3)
+    return [pair for pair in files if pair[0] not in lost]
+
+
+def held(files: Mapping[DID, RucioFile], rse: str) -> set[DID]:
+    """Return the files that an RSE holds, or is to receive, and that Rucio holds to be good."""
+    return {
+        did
+        for did, file in files.items()
+        if registered(file, rse) and ailment(did, file, rse) is None
+    }
+
+
+def registered(file: RucioFile | None, rse: str) -> bool:
+    """Return whether a file has a replica at an RSE, in whatever state."""
+    return file is not None and rse in file.states
+
+
+def ailment(did: DID, file: RucioFile, rse: str) -> str | None:
+    """Return why Rucio has a file, or its replica at an RSE, and does not use it, if so."""
+    if file.availability != AVAILABLE:
+        return _lost(did, file.availability)
+    state = file.states.get(rse)
+    if state is None or state in _THERE:
+        return None
+    ails = _AILMENTS.get(state, f"has the state {state} there; ask an administrator of this Rucio")
+    return f"{did} is registered at {rse}, but {ails}"
+
+
+def compare(
+    assets: Iterable[Asset], files: Mapping[DID, RucioFile], rse: str
+) -> Iterator[Asset | Outcome]:
+    """Yield the assets that Rucio has as they are, or not at all, and what becomes of others."""
+    for asset in assets:
+        file = files.get(asset.did)
+        wrong = file and problem(asset, file, rse)
+        yield asset.outcome(State.FAILED, wrong) if wrong else asset
+
+
+def problem(asset: Asset, file: RucioFile, rse: str) -> str | None:
+    """Return why an asset is not, or not well, the file that has its DID, if so."""
+    did = asset.did
+    differs = other_bytes(did, asset, file) or other_url(did, (asset.url,), file, (rse,))
+    return differs or ailment(did, file, rse)
+
+
+def kept(results: Iterable[Asset | Outcome], reject: Callable[[Outcome], None]) -> Iterator[Asset]:
+    """Yield the assets among results; what has come to an outcome is rejected."""
+    for result in results:
+        if isinstance(result, Outcome):
+            reject(result)
+        else:
+            yield result
+
+
+def _lost(did: DID, availability: str) -> str:
+    return (
+        f"{did} is {availability} in Rucio: its last good copy was declared bad. Only "
+        "administrators of this Rucio can give the name back (operator's guide, Bad and lost "
+        "files); until then, register it in another scope"
+    )
+
+
+@dataclass
+class Permits:
+    """Whether an account may register new assets at an RSE, asked once for each scope.
+
+    So nobody looks up what cannot be registered in the end.
+    """
+
+    rucio: Rucio
+    rse: str
+    is_deterministic: bool
+    _scopes: set[str] = field(default_factory=set)
+    _refusals: dict[str, str | None] = field(default_factory=dict)
+
+    def require(self, assets: Iterable[Asset]) -> Iterator[Asset | Outcome]:
+        """Yield the assets that may be registered, and what becomes of the others.
+
+        Raises:
+            UnreachableError: Rucio does not answer.
+        """
+        for asset in assets:
+            scope = asset.did.scope
+            if scope not in self._refusals:
+                self._refusals[scope] = self._refusal(asset)
+            refusal = self._refusals[scope]
+            yield asset if refusal is None else asset.outcome(State.FAILED, refusal)
+
+    def _refusal(self, asset: Asset) -> str | None:
+        doing = f"registering in scope {asset.did.scope} at RSE {self.rse}"
+
+        def attempt(client: Client) -> None:
+            # Without the PFN that an RSE with PFNs of its own needs, Rucio registers nothing,
+            # after it has looked at the account (rucio.gateway.replica.add_replicas).
+            client.add_replicas(self.rse, [{**asset.did._asdict(), "bytes": 0}])
+
+        try:
+            if asset.did.scope not in self._scopes:
+                self._scopes |= self.rucio.ask(doing, lambda client: {*client.list_scopes()})
+            if asset.did.scope not in self._scopes:
+                return f"{doing}: Scope not found; ask an administrator of this Rucio to add it"
+            if not self.is_deterministic:
+                self.rucio.ask(doing, attempt)
+        except (AccessError, ConfigurationError, RequestError) as error:
+            if isinstance(error.__cause__, UnsupportedOperation):
+                return None
+            return str(error)
+        return None
