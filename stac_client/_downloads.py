@@ -28,7 +28,7 @@ from stac_client._checksums import Checksums, Digester, multihash_of_md5
 from stac_client._items import iter_items
 from stac_client._local_catalogue import LocalCatalogue, Places
 from stac_client._lookup import threads
-from stac_client._pfns import MOUNTED, Mounts, replicas_by_key
+from stac_client._pfns import Mounts, replicas_by_key
 from stac_client._registration import item_batches
 from stac_client._replicas import difference, is_source_rse
 from stac_client._results import DownloadOutcome, Downloads, State, Tally
@@ -267,8 +267,8 @@ class Sources:
                 self.failures[replica.rse] >= _PATIENCE,
                 self._ranks.get(replica.rse, 0),
                 replica.url != url,
-                not is_http(replica.url) and replica.scheme != MOUNTED,
-                replica.scheme != MOUNTED,
+                not is_http(replica.url) and not replica.is_mounted,
+                not replica.is_mounted,
             ),
         )
 
@@ -492,7 +492,7 @@ class _Run:
     def _fetch(self, wanted: _Wanted, source: Replica, part: Part) -> Checksums:
         """Download a replica into the part, and return its checksums."""
         went_on = part.begun(source.url)[0] > 0
-        if source.scheme == MOUNTED:
+        if source.is_mounted:
             self._copy(wanted, Path(source.url), part)
         elif is_http(source.url):
             self._fetch_url(wanted, source.url, part)

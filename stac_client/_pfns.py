@@ -46,9 +46,14 @@ class Replica(NamedTuple):
     """What tools read: a URL, or the path of the file where the RSE is mounted."""
 
     @property
+    def is_mounted(self) -> bool:
+        """Whether tools read it at a path here; a PFN of the scheme `file` is of another host."""
+        return self.url.startswith("/")
+
+    @property
     def scheme(self) -> str:
         """The scheme of the PFN; `file` for a path."""
-        return MOUNTED if self.url.startswith("/") else _scheme(self.pfn)
+        return MOUNTED if self.is_mounted else _scheme(self.pfn)
 
     @property
     def schemes(self) -> tuple[str, str]:

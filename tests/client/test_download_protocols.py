@@ -58,6 +58,15 @@ def test_a_mounted_storage(
     assert (outcome.url == "root://127.0.0.1:1//eos/f") == (state is DOWNLOADED)
 
 
+def test_a_file_of_another_host(rucio: FakeRucio, tmp_path: Path) -> None:
+    """A PFN of the scheme `file` is no path here; Rucio's own client is asked for it."""
+    rucio.add(BODY, {"A": f"file://localhost:0{tmp_path}/f"})
+    (tmp_path / "f").write_bytes(BODY)
+    (outcome,) = download(rucio, tmp_path)
+    assert outcome.state is FAILED
+    assert "Rucio's client failed" in outcome.reason
+
+
 def test_a_mount_comes_first(rucio: FakeRucio, storage: Origin, tmp_path: Path) -> None:
     """A mounted storage is not asked over the network, unless the file is not there."""
     pfn = storage.add("/eos/f", BODY)

@@ -110,7 +110,9 @@ def test_protocols(items: list[dict[str, Any]], client: StacClient) -> None:
     client.modifier.with_options(protocols=True)(everything)
     (did, *_) = dids_of(items)
     assert list(ways(best)) == ["STAC", "DISK-A", TWO_WAYS]
-    assert ways(best)[TWO_WAYS] == f"{DAVS}{did.name}"
+    assert ways(best)[TWO_WAYS] == f"{DAVS}{did.name}".replace("davs:", "https:")
+    (asset, *_) = best["features"][0]["assets"].values()
+    assert asset["alternate"][TWO_WAYS]["rucio:pfn"] == f"{DAVS}{did.name}"
     assert ways(everything) == {**ways(best), f"{TWO_WAYS}-root": f"{ROOT}{did.name}"}
     validate(best)
     validate(everything)
