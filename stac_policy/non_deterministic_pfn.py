@@ -116,10 +116,12 @@ def _catalogued_url(did: DID) -> str:
     where = f"item {item_id!r} of collection {collection!r} at {redact(api)}"
     if key is None:
         raise StacApiError(f"{where} has no asset of this name")
-    url = item.url(key)
+    access = item.access[key]
+    url = access.url or item.hrefs[key]
     if url is None:
         raise StacApiError(f"asset {key!r} of {where} has no href")
-    if reason := refusal(url, configured.allowed_hosts):
+    reason = refusal(url, configured.allowed_hosts) if access.url else access.reason
+    if reason:
         count("refused_urls", where="stac_api")
         raise StacApiError(f"asset {key!r} at {redact(url)!r}: {reason}")
     return url

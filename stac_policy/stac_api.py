@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 from stac_policy import http
+from stac_policy.access import found_access, origins
 from stac_policy.observability import Reporter, count, observe_s
 from stac_policy.urls import absolute, link_href, redact
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     import requests
 
+    from stac_policy.access import Access, Origins
     from stac_policy.settings import Settings
 
 _HEADERS = {"Accept-Encoding": "gzip"}
@@ -38,19 +40,14 @@ class StacApiError(Exception):
 class Item:
     """The assets of an item."""
 
-    base_url: str
-    """What relative hrefs are relative to."""
-
     hrefs: Mapping[str, str | None]
     """The href of each asset as the item has it, or None, by the asset's key."""
 
+    access: Mapping[str, Access]
+    """The URL of each asset, or why it has none."""
+
     local_paths: Mapping[str, str] = field(default_factory=dict)
     """The `file:local_path` of the assets that have one, which their names may need."""
-
-    def url(self, key: str) -> str | None:
-        """The absolute URL of an asset, or None if it has no href."""
-        href = self.hrefs[key]
-        return absolute(href, self.base_url) if href else href
 
 
 def fetch_item(api: str, collection: str, item: str, settings: Settings) -> Item:
@@ -96,7 +93,8 @@ def _ask(session: requests.Session, api: str, ids: tuple[str, str], settings: Se
         with http.open_url(session, url, hosts, timeouts_s, headers=_HEADERS) as response:
             http.require_ok(response)
             body = http.read_body(response, limit_bytes, until_s)
-            return _item(http.parse_json(body, limit_bytes), ids[1], redact(response.url))
+            answer = http.parse_json(body, limit_bytes)
+            return _item(answer, ids[1], redact(response.url), origins(settings.origins))
 
     outcome = "ok"
     try:
@@ -126,20 +124,22 @@ def _ask(session: requests.Session, api: str, ids: tuple[str, str], settings: Se
             )
 
 
-def _item(answer: Any, item: str, url: str) -> Item:
+def _item(answer: Any, item: str, url: str, table: Origins) -> Item:
     if not isinstance(answer, dict) or not isinstance(answer.get("assets"), dict):
         raise http.FetchError("the answer is not a STAC item")
     if answer.get("id") != item:
         raise http.FetchError("the answer is another item")
+    base_url = url
+    with suppress(ValueError):  # it is no URL
+        base_url = urlsplit(absolute(link_href(answer), url)).geturl()
     hrefs: dict[str, str | None] = {}
+    access: dict[str, Access] = {}
     local_paths: dict[str, str] = {}
     for key, asset in answer["assets"].items():
         fields = asset if isinstance(asset, dict) else {}
         href, local_path = fields.get("href"), fields.get("file:local_path")
         hrefs[key] = href if isinstance(href, str) and href else None
+        access[key] = found_access(table, answer, fields, base_url)
         if isinstance(local_path, str):
             local_paths[key] = local_path
-    base_url = url
-    with suppress(ValueError):  # it is no URL
-        base_url = urlsplit(absolute(link_href(answer), url)).geturl()
-    return Item(base_url, hrefs, local_paths)
+    return Item(hrefs, access, local_paths)

@@ -191,7 +191,8 @@ def test_failing_api(api: Origin) -> None:
     [
         ("https://data.example.org/k?sv=1&sig=s3cr3t", "the URL is signed (parameter sig)"),
         ("https://name:s3cr3t@data.example.org/k", "the URL carries credentials"),
-        ("s3://bucket/k", "s3 scheme where http or https is needed"),
+        ("s3://BUCKET/k", "no provider is known to have s3 bucket BUCKET"),
+        ("ftp://host/k", "ftp scheme where http or https is needed"),
         ("https://data.example.org/a b", "characters that must be percent-escaped"),
         ("https://data.example.org/\ud800", "characters that must be percent-escaped"),
         ("http://[", "cannot be parsed"),
