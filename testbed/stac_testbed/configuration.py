@@ -13,6 +13,8 @@ from stac_client import plan_setup
 
 from .layout import (
     ACCOUNTS,
+    BUCKET,
+    OBJECT_STORE,
     SOURCE_RSE,
     STORAGE_EXPRESSION,
     STORAGE_PREFIX,
@@ -59,12 +61,15 @@ def write_server(layout: Layout) -> None:
         "stac": {
             "api": layout.url("stac-api"),
             "auto_approve_bytes": str(_AUTO_APPROVE_BYTES),
+            "origins": str(layout.origins_file),
         },
         "transfers": {"fts3tape_metadata_plugins": "stac"},
         "alembic": {"cfg": str(layout.etc / "alembic.ini")},
         **_client_sections(layout, "root"),
     }
     _write(layout.server_cfg, sections)
+    row = (f"s3://{BUCKET}", "public bucket", layout.url(OBJECT_STORE), "", "the lake")
+    layout.origins_file.write_text("\t".join(row) + "\n")
     _write(layout.etc / "alembic.ini", _alembic(layout))
 
 
@@ -75,7 +80,7 @@ def write_client(layout: Layout, account: str) -> None:
         # absolute paths. It stands for that behaviour alone: no algorithm has this name.
         "common": {"extract_scope": "belleii"},
         "policy": {"package": "stac_policy"},
-        "stac": {"api": layout.url("stac-api")},
+        "stac": {"api": layout.url("stac-api"), "origins": str(layout.origins_file)},
         **_client_sections(layout, account),
     }
     _write(layout.client_cfg(account), sections)

@@ -1,6 +1,7 @@
-"""The servers of a lake's files: origins, which are read-only, and storages over WebDAV.
+"""The servers of a lake's files: origins and buckets, which are read-only, and storages.
 
-An origin is a plain HTTP file server, as many archives run one. Everybody may read and write a
+An origin is a plain HTTP file server, as many archives run one, an object store one of public
+buckets, a storage one of WebDAV. Everybody may read and write a
 storage; production storages are dCache, XRootD and the like. Run it with threads, because one
 that copies from itself answers its own request::
 
@@ -16,7 +17,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flask import Flask, abort, send_from_directory
+from flask import Flask, Response, abort, send_from_directory
 from wsgidav.wsgidav_app import WsgiDAVApp
 
 from ._http import (
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
-    from flask import Response
 
 _MARKER_SECONDS = 1.0
 
@@ -59,6 +59,25 @@ def create_origin(folder: str) -> Flask:
         except ValueError:  # outside, by ".." or by a link; or no possible name (a null byte)
             abort(404)
         return send_from_directory(root, relative)
+
+    return app
+
+
+def create_object_store(folder: str) -> Flask:
+    """Return the WSGI application of an object store with public buckets.
+
+    As S3, it lets anybody read an object (`/BUCKET/KEY`) and nobody list a bucket, so that it
+    answers 403 for a bucket as for what is not there.
+
+    Args:
+        folder: Has a folder for each bucket; need not exist yet.
+    """
+    app = create_origin(folder)
+
+    @app.errorhandler(HTTPStatus.NOT_FOUND)
+    def deny(_: Exception) -> Response:
+        body = "<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
+        return Response(body, HTTPStatus.FORBIDDEN, mimetype="application/xml")
 
     return app
 

@@ -14,7 +14,10 @@ from .xrootd import XRootD
 
 ORIGINS = ("origin-a", "origin-b")
 STORAGES = ("storage-a", "storage-b")
-SERVICES = ("rucio-server", "transfers", "stac-api", *ORIGINS, *STORAGES)
+OBJECT_STORE = "object-store"
+BUCKET = "alpine-public"
+"""A public bucket of the object store, `s3://alpine-public` for who knows the lake's table."""
+SERVICES = ("rucio-server", "transfers", "stac-api", *ORIGINS, *STORAGES, OBJECT_STORE)
 ACCOUNTS = ("root", "alice", "registrar")
 """The administrator, an ordinary user, and an account that may register STAC assets."""
 
@@ -77,7 +80,7 @@ class Layout:
         layout = cls(folder, ports, passwords, schema, cluster, server)
         for path in (layout.etc, layout.logs, layout.tokens, layout.catalogue):
             path.mkdir(parents=True)
-        for name in (*ORIGINS, *STORAGES, "transfers"):
+        for name in (*ORIGINS, *STORAGES, f"{OBJECT_STORE}/{BUCKET}", "transfers"):
             (folder / "data" / name).mkdir(parents=True)
         file = folder / _FILE
         file.touch(mode=0o600)  # passwords are in it
@@ -157,6 +160,11 @@ class Layout:
     def server_cfg(self) -> Path:
         """The rucio.cfg of the server and its daemons."""
         return self.etc / "server.cfg"
+
+    @property
+    def origins_file(self) -> Path:
+        """The lake's rows of the table of origins, which its server and clients read."""
+        return self.etc / "origins.tsv"
 
     @property
     def database_url(self) -> str:

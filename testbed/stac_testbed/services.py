@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .layout import ORIGINS, STORAGE_PREFIX, STORAGES
+from .layout import OBJECT_STORE, ORIGINS, STORAGE_PREFIX, STORAGES
 from .processes import Service
 from .rucio_server import CHANGES
 
@@ -23,13 +23,14 @@ _RUCIO_PROGRAM = (sys.executable, "-m", "stac_testbed.rucio_server")
 
 
 def files(layout: Layout) -> list[Service]:
-    """Return origins, storages and the transfer service, which need nothing else to start."""
+    """Return origins, buckets, storages and the transfer service, which need nothing else."""
 
     def served(name: str, application: str, options: str = "", *, ready: str = "/") -> Service:
         folder = str(layout.data(name))
         return _wsgi(layout, name, f"{application}({folder!r}{options})", threads=8, ready=ready)
 
     services = [served(name, "stac_testbed.files:create_origin") for name in ORIGINS]
+    services.append(served(OBJECT_STORE, "stac_testbed.files:create_object_store"))
     for name in STORAGES:
         if name == _THIRD_PARTY_COPY and layout.xrootd is not None:
             services.append(layout.xrootd.service(name, STORAGE_PREFIX))

@@ -142,7 +142,7 @@ def test_what_can_not_be_registered_is_skipped_with_a_reason(
     assert all(reasons.values())
     assert "SECRET" not in str(registration.to_dicts())
     assert reasons["none"] == "no href"
-    assert "s3 scheme" in reasons["s3"]
+    assert "is public is not known" in reasons["s3"]
     assert "signed" in reasons["signed"]
     assert "size is not known" in reasons["size"]
 

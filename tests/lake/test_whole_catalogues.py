@@ -100,7 +100,7 @@ def test_a_plan_writes_nothing(client: StacClient, rucio: Client, collection: st
     assert (plan.items, plan.files, plan.size_bytes, plan.already_there) == (4, 6, 60, 0)
     assert dict(plan.hosts) == {"data.example.org": 6}
     ((reason, count),) = plan.rejected.items()
-    assert ("s3 scheme" in reason, count) == (True, 1)
+    assert ("is public is not known" in reason, count) == (True, 1)
     assert plan.examples[reason] == [f"{collection}/odd asset s3"]
     assert list(rucio.list_dids(collection, {"name": "*"}, did_type="all")) == []
     client.create_replicas(items, "STAC")
