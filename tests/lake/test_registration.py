@@ -110,7 +110,7 @@ def test_awkward_urls_are_kept_byte_for_byte(
         "https://data.example.org/Panama+Canal,+Panama/x.tif",
         "https://data.example.org/odata/Products(0c6f1b1e-1d0b)/$value",
         "https://data.example.org/entry?name=EOPMetadata.xml",
-        "https://data.example.org/folder/",
+        "https://data.example.org/odd.tif?x=a/",
         "https://data.example.org",
     ]
     item = make_item(
