@@ -103,6 +103,13 @@ def registrable(
                 yield found
 
 
+def fetched(found: Asset | Outcome) -> Asset | Outcome:
+    """An asset that transfers bring; there is nothing yet that holds credentials for them."""
+    if isinstance(found, Outcome) or found.access.kind.is_anonymous:
+        return found
+    return found.outcome(State.SKIPPED, found.access.reason)
+
+
 @dataclass(frozen=True)
 class AssetAccess:
     """What is known of an asset, selected or not, without asking anybody."""

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from packaging.specifiers import SpecifierSet
 from rucio.common import exception
 
-from stac_client._assets import Asset, select_assets
+from stac_client._assets import Asset, fetched, select_assets
 from stac_client._in_rucio import ailment, look
 from stac_client._items import iter_items
 from stac_client._results import Outcome
@@ -117,6 +117,7 @@ WARNINGS = {
     "limit-missing": "that stands for a limit of 0, unless the account has the attribute admin",
     "limit-reached": "Rucio refuses its rules there",
     "settings": "the option has its default",
+    "access": "what needs credentials or is not to be had is skipped at registration",
     "fts-unreachable": "daemons hand it all transfers; they may run where it can be reached",
     "file-not-good": "no transfer reads it, and rules over it are stuck",
     "resolution-differs": "transfers read the URL that was registered; a DID never gets another",
@@ -234,6 +235,8 @@ class CatalogueSummary:
     """Assets by the host, with its port where the URL names one."""
     scopes: dict[str, str] = field(default_factory=dict)
     """The scope of each collection."""
+    access: Counter[str] = field(default_factory=Counter)
+    """Assets that have a URL, by their class of access."""
     refused: Counter[str] = field(default_factory=Counter)
     """Assets that cannot be registered, by reason."""
 
@@ -283,6 +286,8 @@ def summarise_catalogue(
         found.items += 1
         for selected in select_assets(item, assets, scope):
             if isinstance(selected, Asset):
+                found.access[selected.access.kind.value] += 1
+            if isinstance(selected := fetched(selected), Asset):
                 found.assets.append(selected)
                 found.hosts[urlsplit(selected.url).netloc.lower()] += 1
             else:
@@ -741,6 +746,16 @@ def fts_server(url: str) -> Check:
 
 
 # One real resolution: from a registered asset's DID to its URL, and to its bytes.
+
+
+def access(catalogue: CatalogueSummary) -> Iterator[Check]:
+    """Check that transfers can fetch the assets of the catalogue."""
+    kinds = ", ".join(f"{kind}: {count:,}" for kind, count in catalogue.access.most_common())
+    what = f"how the bytes of its assets are got: {kinds}"
+    if catalogue.access.total() > len(catalogue.assets):
+        yield wrong("access", what, "stac-rucio assets ITEMS")
+    elif kinds:
+        yield ok("access", what)
 
 
 def resolution(rucio: Rucio, source: RSE, assets: Sequence[Asset]) -> Iterator[Check]:

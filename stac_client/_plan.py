@@ -42,6 +42,8 @@ class Plan:
     files_without_checksum: int = 0
     hosts: Counter[str] = field(default_factory=Counter)
     """Files by the host they lie on."""
+    access: Counter[str] = field(default_factory=Counter)
+    """Files by their class of access."""
     already_there: int = 0
     """Files that the RSE has already."""
     rejected: Counter[str] = field(default_factory=Counter)
@@ -63,6 +65,7 @@ class Plan:
             f"{self.items:,} items, {self.files:,} files, {decimal(self.size_bytes)}",
             f"Already there: {self.already_there:,} files. To be looked up: {unknown}.",
             [{"host": host, "files": count} for host, count in self.hosts.most_common()],
+            [{"access": kind, "files": count} for kind, count in self.access.most_common()],
             [
                 {
                     "rejected": count,
@@ -85,6 +88,7 @@ class Plan:
         self.already_there += sum(asset.did in there for asset in assets)
         self.files += len(assets)
         self.hosts.update(map(_host, assets))
+        self.access.update(asset.access.kind.value for asset in assets)
         self.size_bytes += sum(asset.size_bytes or 0 for asset in assets)
         self.files_without_size += sum(asset.size_bytes is None for asset in assets)
         self.files_without_checksum += sum(not asset.checksums for asset in assets)

@@ -19,7 +19,7 @@ from rucio.common.exception import (
     InvalidMetadata,
 )
 
-from stac_client._assets import registrable, select_assets
+from stac_client._assets import fetched, registrable, select_assets
 from stac_client._in_rucio import Permits, compare, held, kept, look, problem, registered
 from stac_client._item_metadata import item_metadata
 from stac_client._items import iter_items
@@ -537,16 +537,9 @@ def selector(
 
     def select(item: ItemDict) -> Iterator[Asset | Outcome]:
         for found in select_assets(item, selection, scope, rse):
-            yield with_pfn(_fetched(found), protocols)
+            yield with_pfn(fetched(found), protocols)
 
     return select, Permits(rucio, rse, bool(settings["deterministic"]))
-
-
-def _fetched(found: Asset | Outcome) -> Asset | Outcome:
-    """An asset that transfers bring; there is nothing yet that holds credentials for them."""
-    if isinstance(found, Outcome) or found.access.kind.is_anonymous:
-        return found
-    return found.outcome(State.SKIPPED, found.access.reason)
 
 
 def _as_in(asset: Asset, file: RucioFile) -> Asset:

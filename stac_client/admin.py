@@ -200,5 +200,6 @@ def examine(
     yield from checks.destinations(asked, source, schemes, found)
     yield from checks.policy_package(asked, source, found)
     yield from checks.settings(asked, needs, options)
+    yield from checks.access(needs)
     yield from map(checks.fts_server, source.fts)
     yield from checks.resolution(asked, source, needs.assets)

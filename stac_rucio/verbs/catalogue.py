@@ -303,6 +303,8 @@ def _show_plan(  # noqa: PLR0917 - as many things make a plan
     output.facts(_PLAN, vars(plan))
     hosts = ({"host": host, "files": files} for host, files in plan.hosts.most_common())
     output.rows(["host", "files"], hosts, kind="host")
+    kinds = ({"access": kind, "files": files} for kind, files in plan.access.most_common())
+    output.rows(["access", "files"], kinds, kind="access")
     for reason, count in plan.rejected.most_common():
         example = plan.examples[reason][0]
         if output.for_people:

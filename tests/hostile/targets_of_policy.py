@@ -11,6 +11,7 @@ import requests
 from rucio.common.exception import RucioException
 
 from stac_policy import http, naming
+from stac_policy.access import origins
 from stac_policy.algorithms import collocation_hints, lfn2pfn, pfn2lfn
 from stac_policy.dids import is_asset, stac_parts
 from stac_policy.scope import scope
@@ -149,8 +150,8 @@ def answers_of_apis(made: Material) -> object:
     """An answer is an item, or none; its URLs are judged as all others."""
     answer = made.item() if made.random() < 0.7 else made.value()
     wanted: Any = answer.get("id") if isinstance(answer, dict) else "i"
-    item = _item(answer, wanted, redact(made.url()))
-    return [refusal(item.url(key) or "", ALLOWED) for key in item.hrefs]
+    item = _item(answer, wanted, redact(made.url()), origins())
+    return [refusal(item.access[key].url or "", ALLOWED) for key in item.hrefs]
 
 
 @target(3_000, http.FetchError)
