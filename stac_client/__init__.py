@@ -28,6 +28,10 @@ except ModuleNotFoundError as error:
         f"pip install 'stac-rucio[{users_extra()}]'",
         name=error.name,
     ) from error
+except Exception as error:  # noqa: BLE001 - Rucio's modules read rucio.cfg when they are imported
+    from stac_client.errors import unusable_configuration as _unusable_configuration
+
+    raise _unusable_configuration(error) from None
 
 from stac_client._alternates import EXTENSION as ALTERNATE_ASSETS
 from stac_client._alternates import write_back

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import io
 import json
-import re
 import tempfile
 import time
 import warnings
@@ -27,7 +26,15 @@ from pystac_client.exceptions import APIError
 from pystac_client.stac_api_io import StacApiIO
 
 from stac_client.errors import AccessError, ConfigurationError, RequestError, UnreachableError
-from stac_policy.http import MAY_PASS, FetchError, GuardedAdapter, dismiss, parse_json, read_body
+from stac_policy.http import (
+    MAY_PASS,
+    FetchError,
+    GuardedAdapter,
+    cause,
+    dismiss,
+    parse_json,
+    read_body,
+)
 from stac_policy.urls import DEFAULT_PORTS, absolute, link_href, mask, redact
 
 ItemDict = dict[str, Any]
@@ -465,17 +472,10 @@ def _is_url(text: str) -> bool:
     return text.lower().startswith(("http://", "https://"))
 
 
-_OBJECT = re.compile(r"<[^<>]* object at 0x[0-9a-f]+>[:,] ")
-# What urllib3 says last, in the parentheses of all exceptions that were involved.
-_CAUSE = re.compile(r"\(Caused by \w+\((?:\w+\(\d+, )?['\"](.+?)['\"]\)+$")
-
-
 def _cause(error: Exception) -> str:
-    """The end of what a chain of libraries says, in one line without secrets."""
+    """What the system says behind an error, or else the library, in one line without secrets."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    text = _OBJECT.sub("", lines[0][:5000])
-    found = _CAUSE.search(text)
-    return mask(found[1] if found else text[:300])
+    return cause(error) or mask(lines[0][:300])
 
 
 # How a STAC API is read with limits, whatever its pages and links say.

@@ -16,8 +16,10 @@ from functools import partial
 from itertools import islice
 from json import JSONDecodeError
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
 
 import requests
+from rucio.client import Client
 from rucio.common import exception
 
 from stac_client._checksums import Checksums
@@ -27,13 +29,13 @@ from stac_client.errors import (
     RequestError,
     StacRucioError,
     UnreachableError,
+    unusable_configuration,
 )
+from stac_policy.http import cause
 from stac_policy.naming import DID
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator
-
-    from rucio.client import Client
 
 T = TypeVar("T")
 K = TypeVar("K", bound="Hashable")
@@ -92,6 +94,12 @@ _NO_CONFIGURATION = (
 )
 
 
+class PlainClient(Client):  # type: ignore[misc] # rucio has no types
+    """Rucio's client, but says what happened where it cannot connect, in place of asking thrice."""
+
+    REQUEST_RETRIES = 0
+
+
 class _WrongAnswerError(Exception):
     """An answer is not of the form that Rucio's have."""
 
@@ -134,7 +142,7 @@ class Rucio:
         self._timeout_s = timeout_s
         self._largest = REQUEST_DIDS
         self._pid = os.getpid()
-        self._free: list[Client] = [] if timeout_s is not None else [client]
+        self._free: list[Client] = []
 
     @classmethod
     def of(cls, client: Client | Rucio) -> Rucio:
@@ -146,7 +154,7 @@ class Rucio:
         """Make a client, which asks Rucio for a token.
 
         Args:
-            make: Makes it; `rucio.client.Client` makes one as rucio.cfg says.
+            make: Makes it; `PlainClient` makes one as rucio.cfg says.
             retry_s: As in the constructor.
 
         Raises:
@@ -417,6 +425,7 @@ class Rucio:
 
     def _copy(self) -> Client:
         client = copy.copy(self._client)
+        client.request_retries = PlainClient.REQUEST_RETRIES
         # Its adapters and headers are those of the original; its connections are its own.
         client.session = copy.deepcopy(getattr(self._client, "session", None))
         if self._timeout_s is not None:
@@ -467,16 +476,12 @@ def _translating(doing: str) -> Iterator[None]:
     except (exception.ServerConnectionException, requests.RequestException) as error:
         final = isinstance(error, _FINAL) or any(text in str(error) for text in _UNKNOWN_HOST)
         raise UnreachableError(
-            f"{doing}: the Rucio server does not answer",
+            f"{doing}: the Rucio server{_unreached(error)}",
             hint="is it running, and is rucio_host right?",
             transient=not final,
         ) from error
     except _NO_CONFIGURATION as error:
-        raise ConfigurationError(
-            f"{doing}: no usable rucio.cfg ({details(error)})",
-            hint="set RUCIO_CONFIG to one with a [client] section, or give StacClient a "
-            "rucio.client.Client",
-        ) from error
+        raise unusable_configuration(error) from None
     except exception.RucioException as error:
         kind, hint = _kind_and_hint(error)
         passing = isinstance(error, exception.ReplicationRuleCreationTemporaryFailed)
@@ -491,6 +496,15 @@ def _translating(doing: str) -> Iterator[None]:
             hint="check rucio_host",
             transient=not isinstance(error, _WrongAnswerError),
         ) from error
+
+
+def _unreached(error: Exception) -> str:
+    """What there is to say of a server that does not answer: where, and why."""
+    parts = urlsplit(str(getattr(getattr(error, "request", None), "url", None) or ""))
+    host = parts.netloc.rpartition("@")[2]
+    why = cause(error) or ("it takes too long" if isinstance(error, requests.Timeout) else "")
+    at = f" at {parts.scheme}://{host}" if host else ""
+    return f"{at} does not answer{f' ({why})' if why else ''}"
 
 
 def _kind_and_hint(error: exception.RucioException) -> tuple[type[StacRucioError], str]:

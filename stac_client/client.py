@@ -14,7 +14,7 @@ from stac_client._new_rules import make_rule, make_rule_over_files
 from stac_client._plan import Plan, make_plan
 from stac_client._registration import Registrar, deregister, sync
 from stac_client._results import Registration
-from stac_client._rucio import Rucio
+from stac_client._rucio import PlainClient, Rucio
 from stac_client._rules import (
     ReplicationAvailability,
     ReplicationRules,
@@ -79,9 +79,7 @@ class StacClient:
             UnreachableError: The Rucio server does not answer.
         """
         if rucio is None:
-            from rucio.client import Client as RucioClient
-
-            self._rucio = Rucio.connect(RucioClient, retry_s=retry_s)
+            self._rucio = Rucio.connect(PlainClient, retry_s=retry_s)
         else:
             self._rucio = Rucio(rucio, retry_s=retry_s)
         self._scope = scope

@@ -372,16 +372,24 @@ def _answer(session: requests.Session, method: str, url: str, **options: Any) ->
         raise PassingError(f"no answer within {timeout_s:g} s") from None
     # requests lets some of urllib3's errors pass.
     except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-        raise PassingError(f"no answer{_cause(error)}") from None
+        said = cause(error)
+        raise PassingError(f"no answer ({said})" if said else "no answer") from None
 
 
-def _cause(error: BaseException | None) -> str:
-    """What the system says of an error, in brackets."""
-    while error is not None:
-        if isinstance(error, OSError) and error.strerror:
-            return f" ({error.strerror})"
-        error = error.__cause__ or error.__context__
-    return ""
+def behind(error: BaseException) -> Iterator[BaseException]:
+    """Yield what an error was raised because of, one after the other; some go in circles."""
+    seen = {id(error)}
+    while found := error.__cause__ or (not error.__suppress_context__ and error.__context__):
+        if id(found) in seen:
+            return
+        seen.add(id(found))
+        yield (error := found)
+
+
+def cause(error: BaseException) -> str:
+    """Return what the system says behind an error, such as `Connection refused`, or nothing."""
+    systems = (each for each in (error, *behind(error)) if isinstance(each, OSError))
+    return next((each.strerror for each in systems if each.strerror), "")
 
 
 def dismiss(raw: urllib3.HTTPResponse) -> None:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from typing import Any
 
     from typing_extensions import Self
@@ -53,7 +52,9 @@ class ExitCode(IntEnum):
 # What errors of stac_client tell those who call it, and what that is here.
 _OF_A_LIBRARY = {
     "with create_replicas": "with `stac-rucio register`",
-    ", or give StacClient a rucio.client.Client": "",
+    "RUCIO_CONFIG to one with a [client] section, or give StacClient a rucio.client.Client": (
+        "RUCIO_CONFIG or --config to one with a [client] section"
+    ),
     "dataset_scope= chooses": "--dataset-scope chooses",
 }
 
@@ -107,17 +108,12 @@ class RootGroup(click.Group):
 
 
 def _described(error: Exception) -> tuple[str, ExitCode]:
-    from configparser import Error as ConfigParserError
-
     if isinstance(error, ModuleNotFoundError):
         return str(error), ExitCode.CONFIGURATION
     try:
         from stac_client import errors
-    except ConfigParserError:  # Rucio's own modules read rucio.cfg when they are imported
-        text = "no usable rucio.cfg; set RUCIO_CONFIG or --config to one with a [client] section"
-        return f"{text} ({' '.join(str(error).split())})", ExitCode.CONFIGURATION
-    except OSError as reason:  # as when the disk is full: a temporary file is made on import
-        return f"Rucio's client cannot be loaded: {reason}", ExitCode.CONFIGURATION
+    except Exception as reason:  # noqa: BLE001 - that of Rucio's client, which cannot be loaded
+        return _here(str(reason)), ExitCode.CONFIGURATION
     if isinstance(error, RecursionError):
         return "an item is nested too deeply", ExitCode.CONFIGURATION
     if not isinstance(error, errors.StacRucioError):
@@ -127,26 +123,30 @@ def _described(error: Exception) -> tuple[str, ExitCode]:
         errors.AccessError: ExitCode.ACCESS,
         errors.ConfigurationError: ExitCode.CONFIGURATION,
     }
-    message = str(error)
+    return _here(str(error)), kinds.get(type(error), ExitCode.FAILED)
+
+
+def _here(message: str) -> str:
     for call, here in _OF_A_LIBRARY.items():
         message = message.replace(call, here)
-    return message, kinds.get(type(error), ExitCode.FAILED)
+    return message
 
 
 def _show_causes(error: BaseException, *, whole: bool) -> None:
     from traceback import format_exception
 
+    from stac_policy.http import behind
     from stac_policy.urls import mask
 
-    lines = "".join(format_exception(error)).splitlines() if whole else _causes(error)
+    if whole:
+        lines = "".join(format_exception(error)).splitlines()
+    else:
+        lines = [
+            f"because of {type(each).__name__}: {' '.join(str(each).split())}"
+            for each in behind(error)
+        ]
     for line in lines:
         click.echo(mask(line), err=True)
-
-
-def _causes(error: BaseException) -> Iterator[str]:
-    while cause := error.__cause__ or error.__context__:
-        yield f"because of {type(cause).__name__}: {' '.join(str(cause).split())}"
-        error = cause
 
 
 # What `-v` shows: logs on standard error, without secrets.

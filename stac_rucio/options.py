@@ -337,13 +337,12 @@ class Connection:
             AccessError: Rucio takes it for another account than the one asked for.
             Exception: What Rucio raises.
         """
-        from rucio.client import Client
-
+        from stac_client._rucio import PlainClient
         from stac_client.errors import AccessError
 
         # Its own logger writes to the terminal, colours and all.
         logger = logging.getLogger("rucio.client")
-        client = Client(account=self.account, timeout=_FIRST_TIMEOUT_S, logger=logger)
+        client = PlainClient(account=self.account, timeout=_FIRST_TIMEOUT_S, logger=logger)
         known = client.whoami()["account"]
         client.timeout = _TIMEOUT_S
         if self.account and known != self.account:

@@ -15,6 +15,8 @@ from stac_testbed.scenes import KEPT_SCENES
 if TYPE_CHECKING:
     from xdist.scheduler import Scheduling
 
+os.environ.pop("RUCIO_CONFIG", None)  # of a lake that somebody has in this shell
+
 pytest_plugins = ["stac_testbed.pytest_plugin", "tests.common"]
 
 

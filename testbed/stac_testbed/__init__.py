@@ -10,7 +10,9 @@ not for production.
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -28,6 +30,10 @@ __all__ = [
     "running",
     "start",
 ]
+
+# That of a lake which has been removed since, say: Rucio's modules could not be imported.
+if not Path(os.environ.get("RUCIO_CONFIG", __file__)).is_file():
+    del os.environ["RUCIO_CONFIG"]
 
 _OF_LAKE = ("Lake", "load", "running", "start")
 

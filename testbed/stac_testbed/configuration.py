@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import configparser
-import getpass
 from importlib import metadata
 from itertools import permutations
 from pathlib import Path
@@ -121,7 +120,7 @@ def _client_sections(layout: Layout, account: str) -> dict[str, dict[str, str]]:
             "account": account,
             # By default the token is shared by every server that this user of the machine
             # talks to: two lakes would overwrite each other's.
-            "auth_token_file_path": str(layout.tokens / f"{getpass.getuser()}-{account}"),
+            "auth_token_file_path": str(layout.token_file(account)),
         }
     }
 

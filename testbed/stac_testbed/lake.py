@@ -62,23 +62,30 @@ class Lake:
         Args:
             account: `root`, `alice` (an ordinary user) or `registrar`, who may
                 register STAC assets.
+
+        Raises:
+            TestbedError: Rucio takes it for another account.
         """
         from rucio.client import Client as RucioClient
 
-        tokens = f"{self.layout.tokens}/"
+        token = self.layout.token_file(account)
 
         class LakeClient(RucioClient):  # type: ignore[misc] # rucio has no types
-            """Keeps its tokens in the lake, where no other server's overwrite them."""
+            """Keeps its token in the lake, whatever lake or account a rucio.cfg is for."""
 
-            TOKEN_PATH_PREFIX = tokens
+            def _get_auth_tokens(self) -> tuple[str, str, str, str]:
+                return str(token), f"{token}-until", str(token), str(token.parent)
 
-        return LakeClient(
+        client = LakeClient(
             rucio_host=self.rucio_url,
             auth_host=self.rucio_url,
             account=account,
             auth_type="userpass",
             creds={"username": account, "password": self.layout.passwords[account]},
         )
+        if (known := client.whoami()["account"]) != account:
+            raise TestbedError(f"Rucio takes a client of account {account} for one of {known}")
+        return client
 
     def environment(self, account: str = "root") -> dict[str, str]:
         """Return environment variables with which Rucio's commands find the lake."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import secrets
 from dataclasses import asdict, dataclass, field
@@ -173,6 +174,10 @@ class Layout:
             return self.schema.url
         # writers wait up to 60 s for each other
         return f"sqlite:///{self.folder / 'rucio.db'}?timeout=60"
+
+    def token_file(self, account: str) -> Path:
+        """Where clients of an account keep their token, each user of the machine one of its own."""
+        return self.tokens / f"{getpass.getuser()}-{account}"
 
     def client_cfg(self, account: str) -> Path:
         """The rucio.cfg of an account's clients."""

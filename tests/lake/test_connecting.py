@@ -62,12 +62,63 @@ def test_no_rucio_cfg(tmp_path: Path) -> None:
     assert "RUCIO_CONFIG" in line
 
 
+_LOAD = """
+import traceback
+try:
+    import stac_client
+    stac_client.StacClient()
+except Exception:
+    traceback.print_exc()
+"""
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "Rucio tried loading the following configuration file: {path})"),
+        ("[client]\npassword hunter2\n", "{path} cannot be parsed)"),
+        ("password = hunter2\n", "{path} cannot be parsed)"),
+        ("[client]\npassword = \xff\n", "'utf-8' codec can't decode byte"),
+        ("{config}[x]\n", "While reading from '{path}'"),
+        ("{config}", "a % in option password of section client has to be doubled)"),
+    ],
+)
+def test_a_rucio_cfg_that_cannot_be_used(
+    stac_lake: Lake, tmp_path: Path, content: str | None, said: str
+) -> None:
+    """A file that is gone or damaged is named in one error, and the password in none."""
+    path = tmp_path / "rucio.cfg"
+    config = stac_lake.layout.client_cfg("alice").read_text()
+    password = next(line for line in config.splitlines() if line.startswith("password"))
+    config = config.replace(password, "password = 50%hunter2") + "[x]\n"
+    if content is not None:
+        path.write_text(content.replace("{config}", config), encoding="latin-1")
+    environment = os.environ | {"RUCIO_CONFIG": str(path)}
+    library = run([sys.executable, "-c", _LOAD], environment)
+    assert library.stderr.count("Traceback") == 1
+    shell = run([sys.executable, "-m", "stac_rucio", "status", "0" * 32, "-v"], environment)
+    assert shell.returncode == 5
+    assert shell.stderr.count("\n") == 1
+    for told in (library.stderr, shell.stderr):
+        assert "no usable rucio.cfg (" in told
+        assert said.format(path=path) in told
+        assert "hunter2" not in told
+
+
+def run(command: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    return subprocess.run(  # noqa: S603 - this very Python
+        command, env=environment, capture_output=True, text=True, check=False, timeout=60
+    )
+
+
 def test_unreachable_server(stac_lake: Lake, tmp_path: Path) -> None:
     """An unreachable server is named as what it is."""
     config = stac_lake.layout.client_cfg("alice")
     hosts = dict.fromkeys(("rucio_host", "auth_host"), "http://127.0.0.1:9")
     line = connect(config, tmp_path, **hosts, auth_token_file_path=tmp_path / "token")
-    assert line.startswith("UnreachableError: connecting to Rucio: the Rucio server does not")
+    said = "the Rucio server at http://127.0.0.1:9 does not answer (Connection refused); is it"
+    assert line.startswith(f"UnreachableError: connecting to Rucio: {said}")
 
 
 def test_wrong_password(stac_lake: Lake, tmp_path: Path) -> None:

@@ -74,6 +74,30 @@ def test_rucios_own_command_line_finds_the_lake(folder: Path) -> None:
     assert "alice" in whoami.stdout, whoami.stderr
 
 
+_WHOAMI = """
+import sys
+from pathlib import Path
+from stac_testbed import load
+lake = load(Path(sys.argv[1]))
+print(*(lake.client(account).whoami()["account"] for account in ("alice", "registrar", "root")))
+"""
+
+
+@pytest.mark.parametrize("config", ["env", "gone"])
+def test_clients_in_a_shell_of_another_account(folder: Path, config: str) -> None:
+    """With the lines of `env`, or of a lake that is gone, each client is that of its account."""
+    path = load(folder).layout.client_cfg("root") if config == "env" else folder / "gone.cfg"
+    result = subprocess.run(  # noqa: S603 - this very Python
+        [sys.executable, "-c", _WHOAMI, str(folder)],
+        env={**os.environ, "RUCIO_CONFIG": str(path)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert result.stdout == "alice registrar root\n", result.stderr
+
+
 def test_logs(folder: Path) -> None:
     """The logs of a service can be asked for by its name."""
     result = stac_testbed("logs", "rucio-daemons", "--folder", folder)
