@@ -24,6 +24,7 @@ from stac_policy.naming import DID, asset_name, collection_scope
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Sequence
 
+    from stac_client._completion import Completion
     from stac_client._preference import Choice
     from stac_client._results import Outcome
 
@@ -69,6 +70,11 @@ class ItemView:
             and isinstance(asset.get("href"), str)
         }
         """Fields of the assets that have an href."""
+
+    def find_collection(self, completion: Completion) -> None:
+        """Find out of which collection the item is, where it does not say so in its field."""
+        if not self.collection:
+            self.collection, _ = completion.collection_of(self._item)
 
     @property
     def extensions(self) -> list[Any]:
@@ -116,6 +122,7 @@ class _ObjectView(ItemView):
                 for key, asset in item.assets.items()
             },
             "properties": item.properties,
+            "links": [] if item.collection_id else [*map(_link, item.links)],
             "stac_extensions": item.stac_extensions,
         }
         super().__init__(view)
@@ -125,6 +132,10 @@ class _ObjectView(ItemView):
         asset = self._object.assets[key]
         asset.href = fields["href"]
         asset.extra_fields = {field: fields[field] for field in fields if field != "href"}
+
+
+def _link(link: pystac.Link) -> dict[str, Any]:
+    return {"rel": link.rel, "href": "" if link.is_resolved() else link.target}
 
 
 def item_views(thing: object) -> Iterator[ItemView]:
@@ -380,14 +391,18 @@ class AssetReplicas(NamedTuple):
     """Why the file in Rucio is not that of the item; then it has no replicas here."""
 
 
-def find_assets(items: Iterable[ItemView], scope: str | None) -> Iterator[AssetView]:
+def find_assets(
+    items: Iterable[ItemView], scope: str | None, completion: Completion
+) -> Iterator[AssetView]:
     """Yield the assets of items that have an href.
 
     Args:
         items: The items.
         scope: A fixed scope instead of those derived from the collections.
+        completion: Tells the collections of items that name none.
     """
     for item in items:
+        item.find_collection(completion)
         collection, item_id = item.collection, item.id
         named = isinstance(collection, str) and isinstance(item_id, str) and collection and item_id
         try:

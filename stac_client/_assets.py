@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from stac_client._alternates import name_in_rucio, restore_original_href
 from stac_client._checksums import Checksums, checksums_of, size_bytes_of
+from stac_client._completion import NO_COLLECTION
 from stac_client._items import id_text, iter_items
 from stac_client._results import Outcome, State
 from stac_client._selection import named_keys, unwanted_by_default
@@ -220,7 +221,7 @@ def _dataset(item: ItemDict, scope: str | None) -> DID | str:
     """The dataset of an item, one for all its assets, or why it can have none."""
     collection, item_id = item.get("collection"), item.get("id")
     if not isinstance(collection, str) or not collection:
-        return "the item belongs to no collection, which its name needs"
+        return getattr(item, "reason", "") or NO_COLLECTION
     if not isinstance(item_id, str) or not item_id:
         return "the item has no id"
     try:

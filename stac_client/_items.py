@@ -25,6 +25,7 @@ from pystac_client.errors import ClientTypeError
 from pystac_client.exceptions import APIError
 from pystac_client.stac_api_io import StacApiIO
 
+from stac_client._completion import Completion, PlacedItem, is_url
 from stac_client.errors import AccessError, ConfigurationError, RequestError, UnreachableError
 from stac_policy.http import (
     MAY_PASS,
@@ -61,9 +62,10 @@ class ItemsWarning(UserWarning):
 _CATALOGUES = ("Catalog", "Collection")
 
 
-def iter_items(items: ItemsLike) -> Iterator[ItemDict]:
+def iter_items(items: ItemsLike, completion: Completion | None = None) -> Iterator[ItemDict]:
     """Yield items one by one as dicts, which the caller must not change.
 
+    Those that do not say of which collection they are, or where they lie, are completed.
     What is no item among items, such as null, comes as a dict without the type of an item,
     and `select_assets` reports it.
 
@@ -73,11 +75,17 @@ def iter_items(items: ItemsLike) -> Iterator[ItemDict]:
         RequestError: The STAC API or catalogue that they come from does not give them.
         UnreachableError: It does not answer.
     """
+    completion = completion or Completion()
+    completion.forgive()
+    yield from map(completion.complete, read_items(items))
+
+
+def read_items(items: ItemsLike) -> Iterator[ItemDict]:
+    """Yield items as `iter_items` does, as they are."""
     with stac_errors("the STAC API", unreadable=()):
         if isinstance(items, Mapping):
-            yield from _from_document(
-                items, f"a value of type {type(items).__name__}", _own_url(items)
-            )
+            name = f"a value of type {type(items).__name__}"
+            yield from _from_document(items, name, _own_url(items))
         else:
             yield from _from_object(items)
 
@@ -118,7 +126,7 @@ def _from_iterable(holders: Iterable[Any]) -> Iterator[ItemDict]:
 
 
 def _from_place(place: str | Path) -> Iterator[ItemDict]:
-    if isinstance(place, str) and _is_url(place):
+    if isinstance(place, str) and is_url(place):
         yield from _walk(place, "", ApiIO())
     else:
         with open_items(place) as stream:
@@ -149,7 +157,10 @@ def _from_document(value: object, name: str, base: str) -> Iterator[ItemDict]:
         if value.get("type") in _CATALOGUES:
             return _walk(value, base, ApiIO())
         if value.get("type") == "Feature" or "features" in value:
-            return _from_json(value, name)
+            # Many items of one file come from anywhere.
+            placed = base and (is_url(base) or "features" not in value)
+            items = _from_json(value, name)
+            return (PlacedItem(item, base) for item in items) if placed else items
     elif isinstance(value, list):
         return _from_json(value, name)
     raise _not_items(name)
@@ -158,7 +169,7 @@ def _from_document(value: object, name: str, base: str) -> Iterator[ItemDict]:
 def _own_url(document: Mapping[str, Any]) -> str:
     """The URL that a document says it is at; it may name no file of this machine."""
     url = link_href(document)
-    return url if _is_url(url) else ""
+    return url if is_url(url) else ""
 
 
 def _not_items(name: str) -> ConfigurationError:
@@ -212,6 +223,7 @@ def read_stream(lines: Iterable[bytes], name: str, path: str = "") -> ItemStream
     Raises:
         ConfigurationError: It is none of these.
     """
+    numbered: Iterator[tuple[int, bytes]]
     numbered = ((number, line) for number, line in enumerate(lines, start=1) if line.strip())
     _, first = next(numbered, (0, b""))
     if not first:
@@ -226,7 +238,11 @@ def read_stream(lines: Iterable[bytes], name: str, path: str = "") -> ItemStream
     as_lines = isinstance(value, dict) and not (
         "features" in value or value.get("type") in _CATALOGUES
     )
-    begin = _from_json(value, name) if as_lines else _from_document(value, name, path)
+    alone = bool(as_lines and path and value.get("type") == "Feature")
+    if alone:
+        alone = (second := next(numbered, None)) is None
+        numbered = chain([second] if second else (), numbered)
+    begin = _from_json(value, name) if as_lines and not alone else _from_document(value, name, path)
     rest = (
         _from_json(_parse(line, f"{name}, line {number}"), f"{name}, line {number}")
         for number, line in numbered
@@ -286,7 +302,7 @@ def open_api(url: str, headers: Mapping[str, str] | None = None) -> Client:
         ConfigurationError: It is no URL.
         StacRucioError: It does not answer, or not as a STAC API.
     """
-    if not _is_url(url):
+    if not is_url(url):
         raise ConfigurationError(
             f"{redact(url)} is no URL of a STAC API, which begins with https:// or http://"
         )
@@ -325,6 +341,7 @@ def _walk(start: object, base: str, reader: pystac.StacIO) -> Iterator[ItemDict]
         base: What its links are relative to.
         reader: Reads what they lead to.
     """
+    begin = base
     seen: set[object] = set()
     empty = 0
     todo: list[tuple[str, Any]] = [("child", start)]
@@ -346,7 +363,8 @@ def _walk(start: object, base: str, reader: pystac.StacIO) -> Iterator[ItemDict]
         empty += 1
         if links is None:
             empty = 0
-            yield from _from_json(found if found is target else _with_self(found, base), base)
+            read = _from_json(found, base)
+            yield from read if found is target else (PlacedItem(each, base, begin) for each in read)
         elif empty > _MOST_EMPTY:
             raise RequestError(f"{_named(base)}: {_MOST_EMPTY:,} catalogues without an item")
 
@@ -363,7 +381,7 @@ def _links_below(found: Any, base: str) -> list[tuple[str, Any]] | None:
         named = [link for link in found["links"] if link.get("rel") in {"item", "items", "child"}]
         links = [(link["rel"], absolute(link["href"], base)) for link in named]
         for _, url in links:
-            if not _is_url(url) and (_is_url(base) or not base):
+            if not is_url(url) and (is_url(base) or not base):
                 raise pystac.STACError(f"a link to {redact(url)}")
     else:
         return None
@@ -371,13 +389,6 @@ def _links_below(found: Any, base: str) -> list[tuple[str, Any]] | None:
     items = [link for link in links if link[0] == "items"][:1]
     items = items or [link for link in links if link[0] == "item"]
     return items + [link for link in links if link[0] == "child"]
-
-
-def _with_self(item: ItemDict, url: str) -> ItemDict:
-    """An item that says where it is, so that relative hrefs can be resolved."""
-    links = item.get("links")
-    others = links if isinstance(links, list) else []
-    return {**item, "links": [{"rel": "self", "href": url}, *others]}
 
 
 def read_pages(
@@ -465,11 +476,7 @@ def stac_errors(
 
 
 def _named(url: str) -> str:
-    return f"the STAC API {redact(url)}" if _is_url(url) else url or "the STAC catalogue"
-
-
-def _is_url(text: str) -> bool:
-    return text.lower().startswith(("http://", "https://"))
+    return f"the STAC API {redact(url)}" if is_url(url) else url or "the STAC catalogue"
 
 
 def _cause(error: Exception) -> str:

@@ -24,6 +24,7 @@ from stac_client._alternates import (
     make_edits,
 )
 from stac_client._checksums import Description
+from stac_client._completion import Completion
 from stac_client._items import iter_items
 from stac_client._preference import Selector, is_expression
 from stac_client._replicas import ReplicaSource, difference
@@ -217,6 +218,7 @@ class Modifier:
         rucio: Client | Rucio,
         options: ModifierOptions | None = None,
         scope: str | None = None,
+        completion: Completion | None = None,
     ) -> None:
         """Connect a modifier with Rucio.
 
@@ -224,16 +226,19 @@ class Modifier:
             rucio: A Rucio client.
             options: The options; by default those of `ModifierOptions`.
             scope: A fixed scope instead of those derived from the collections.
+            completion: Tells the collections of items that name none.
         """
         self.options = options or ModifierOptions()
         """The options, which `with_options` replaces."""
         self._scope = scope
+        self.completion = completion or Completion()
+        """Tells the collections of items that name none."""
         self._source = ReplicaSource(Rucio.of(rucio))
         self._failures = count()
         """Counts those since Rucio has answered, without a lock that a fork could leave locked."""
 
     def __reduce__(self) -> tuple[type[Modifier], tuple[Any, ...]]:
-        return type(self), (self._source.rucio, self.options, self._scope)
+        return type(self), (self._source.rucio, self.options, self._scope, self.completion)
 
     def with_options(
         self,
@@ -258,7 +263,8 @@ class Modifier:
         """
         given = {name: value for name, value in locals().items() if value is not _KEPT}
         del given["self"]
-        other = Modifier(self._source.rucio, replace(self.options, **given), self._scope)
+        options = replace(self.options, **given)
+        other = Modifier(self._source.rucio, options, self._scope, self.completion)
         other._source = self._source
         return other
 
@@ -280,7 +286,11 @@ class Modifier:
         if options:
             named = ", ".join(f"{name}=…" for name in options)
             raise TypeError(f"a modifier takes items alone; use modifier.with_options({named})")
-        assets = [each for each in find_assets(item_views(items), self._scope) if each.dids]
+        assets = [
+            each
+            for each in find_assets(item_views(items), self._scope, self.completion)
+            if each.dids
+        ]
         try:
             found = self._find(assets)
             rses = (rse for each in found for rse in each.shown) if self.options.storage else ()
@@ -311,7 +321,7 @@ class Modifier:
             TypeError: It is nothing that a modifier takes.
             StacRucioError: Rucio cannot be asked.
         """
-        assets = list(find_assets(item_views(items), self._scope))
+        assets = list(self._assets(items))
         self._source.forgive()
         found = {id(each.asset): each for each in self._find(assets)}
         prefer = self.options.selector.prefer
@@ -320,6 +330,10 @@ class Modifier:
     def clear(self) -> None:
         """Forget what Rucio has said, so that it is asked again."""
         self._source.clear()
+        self.completion.forgive()
+
+    def _assets(self, items: Modifiable | Collection[Modifiable]) -> Iterator[AssetView]:
+        return find_assets(item_views(items), self._scope, self.completion)
 
     def _find(self, assets: Sequence[AssetView]) -> list[AssetReplicas]:
         """The replicas of those assets that Rucio knows, and the choice among them."""
@@ -381,7 +395,8 @@ def patch_url(items: ItemsLike, modifier: Modifier) -> Callable[[str], str]:
     """
     if isinstance(items, Iterator):
         raise ConfigurationError("items is an iterator and would be exhausted; pass a list")
-    page = [copy.deepcopy(item) for item in iter_items(items) if item.get("type") == "Feature"]
+    read = iter_items(items, modifier.completion)
+    page = [copy.deepcopy(item) for item in read if item.get("type") == "Feature"]
     before = [_hrefs(item) for item in page]
     modifier(page)
     urls: dict[str, str] = {}

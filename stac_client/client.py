@@ -6,7 +6,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from stac_client._assets import registrable
+from stac_client._completion import Completion
 from stac_client._in_rucio import without_lost
+from stac_client._items import iter_items
 from stac_client._journal import Journal, registration_purpose
 from stac_client._lookup import Probe
 from stac_client._modifier import Modifier, patch_url
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 
     from rucio.client import Client
 
-    from stac_client._items import ItemsLike
+    from stac_client._items import ItemDict, ItemsLike
     from stac_client._pfns import Prefixes
     from stac_client._preference import Prefer
     from stac_client._results import Downloads, Outcome, Progress
@@ -61,6 +63,8 @@ class StacClient:
         rucio: Client | None = None,
         *,
         scope: str | None = None,
+        collection: str | None = None,
+        base_url: str | None = None,
         retry_s: float | None = None,
     ) -> None:
         """Connect to Rucio.
@@ -69,20 +73,27 @@ class StacClient:
             rucio: The Rucio client to use; by default one as rucio.cfg says.
             scope: A fixed scope for all assets, instead of those derived from
                 their collections.
+            collection: The collection of items that name none, by a field, by a link
+                or among their properties.
+            base_url: The URL of the folder that relative hrefs start at, for items that
+                neither have a URL nor were read from one; of a catalogue in files, that
+                of the folder of the file that is given.
             retry_s: How long to ask a server again that is away or too busy, in
                 seconds; by default 90, or what `STAC_RUCIO_RETRY_S` says in
                 the environment.
 
         Raises:
-            ConfigurationError: There is no usable rucio.cfg.
+            ConfigurationError: There is no usable rucio.cfg, or an argument does not fit.
             AccessError: Rucio does not accept its account or credentials.
             UnreachableError: The Rucio server does not answer.
         """
+        completion = Completion(collection, base_url)
         if rucio is None:
             self._rucio = Rucio.connect(PlainClient, retry_s=retry_s)
         else:
             self._rucio = Rucio(rucio, retry_s=retry_s)
         self._scope = scope
+        self._completion = completion
 
     @cached_property
     def modifier(self) -> Modifier:
@@ -92,7 +103,7 @@ class StacClient:
         Rucio has said. `modifier.with_options(prefer=["RSE"])` puts the replica at an
         RSE into the `href`; `ModifierOptions` has all options.
         """
-        return Modifier(self._rucio, scope=self._scope)
+        return Modifier(self._rucio, scope=self._scope, completion=self._completion)
 
     def patch_url(self, items: ItemsLike, *, prefer: Prefer) -> Callable[[str], str]:
         """Return a function from the URL of an asset to that of its preferred replica.
@@ -128,7 +139,7 @@ class StacClient:
             StacRucioError: The RSE does not exist, or Rucio or the STAC API does
                 not answer.
         """
-        return make_plan(self._rucio, items, rse, assets, self._scope)
+        return make_plan(self._rucio, self._read(items), rse, assets, self._scope)
 
     def create_replicas(
         self,
@@ -173,7 +184,7 @@ class StacClient:
             self._rucio, rse, assets, self._scope, _probe(probe), containers, metadata, on_progress
         )
         return Registration(
-            outcome for _, outcomes in registrar.register(items) for outcome in outcomes
+            outcome for _, outcomes in registrar.register(self._read(items)) for outcome in outcomes
         )
 
     def sync(
@@ -216,7 +227,7 @@ class StacClient:
             self._rucio, rse, assets, self._scope, _probe(probe), containers, metadata, on_progress
         )
         with Journal(journal, registration_purpose(rse, self._rucio.host)) as opened:
-            yield from sync(items, opened, registrar)
+            yield from sync(self._read(items), opened, registrar)
 
     def delete_replicas(
         self,
@@ -243,7 +254,7 @@ class StacClient:
                 not answer.
         """
         return Registration(
-            deregister(self._rucio, items, rse, assets, self._scope, only_bad=only_bad)
+            deregister(self._rucio, self._read(items), rse, assets, self._scope, only_bad=only_bad)
         )
 
     def create_replication_rules(
@@ -328,7 +339,7 @@ class StacClient:
             StacRucioError: Rucio or the STAC API does not answer.
         """
         return ReplicationAvailability(
-            replication_availability(self._rucio, items, assets, self._scope)
+            replication_availability(self._rucio, self._read(items), assets, self._scope)
         )
 
     def replication_rules(self, rules: RulesLike) -> ReplicationRules:
@@ -456,7 +467,7 @@ class StacClient:
 
         return download(
             self._rucio,
-            items,
+            self._read(items),
             folder,
             rse=rse,
             assets=assets,
@@ -467,6 +478,9 @@ class StacClient:
             on_progress=on_progress or (lambda _: None),
         )
 
+    def _read(self, items: ItemsLike) -> Iterator[ItemDict]:
+        return iter_items(items, self._completion)
+
     def _dids(
         self, items: ItemsLike | Registration, selection: AssetSelection
     ) -> Iterator[tuple[DID, DID]]:
@@ -474,7 +488,7 @@ class StacClient:
         if isinstance(items, Registration):
             yield from items.dids_with_datasets
             return
-        assets = registrable(items, selection, self._scope)
+        assets = registrable(self._read(items), selection, self._scope)
         yield from without_lost(self._rucio, ((asset.did, asset.dataset) for asset in assets))
 
 

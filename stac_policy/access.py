@@ -195,7 +195,7 @@ class Origins:
         if href[:4].lower() == "arn:":
             raise ValueError("an ARN, which is no URL; give s3://BUCKET/KEY")
         if reason := refusal(href):
-            raise ValueError(reason)
+            raise ValueError(reason + _advice(href))
         return self._on_web(href)
 
     def _in_bucket(self, store: str, rest: str) -> Place:
@@ -355,6 +355,14 @@ def _href(fields: object) -> str:
 
 def _effort(access: Access) -> int:
     return 2 - access.kind.is_anonymous - access.kind.is_fetchable
+
+
+def _advice(href: str) -> str:
+    if href.startswith("file:") or (href.startswith("/") and not href.startswith("//")):
+        return ": it is a local file, and base_url= (--base-url) says where it is published"
+    if href.startswith("//") or ":" in href.partition("/")[0]:
+        return ""
+    return ": it is relative, and base_url= (--base-url) says to what, as its item does not"
 
 
 def _never(reason: str) -> Access:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from rucio.client import Client
 
     from stac_client import Modifier, StacClient
+    from stac_client._completion import Completion
     from stac_client._items import ItemDict, ItemStream
     from stac_client._rucio import Rucio
     from stac_client._selection import AssetSelection
@@ -364,17 +365,23 @@ class Connection:
 
         return StacClient(self.session.client, scope=self.scope)
 
-    def modifier(self, replicas: Mapping[str, Any], *, patient: bool = False) -> Modifier:
+    def modifier(
+        self, replicas: Mapping[str, Any], completion: Completion, *, patient: bool = False
+    ) -> Modifier:
         """Return what adds the replicas to items, or raises the reason why it cannot.
 
         Args:
             replicas: Which replicas count, and which are wanted most.
+            completion: Tells the collections of items that name none.
             patient: Wait for Rucio as long as it takes.
 
         Raises:
             StacRucioError: As for `session`, or there is no such RSE.
         """
-        modifier = self.stac.modifier.with_options(**replicas, strict=True)
+        from stac_client._modifier import Modifier
+
+        modifier = Modifier(self.session, scope=self.scope, completion=completion)
+        modifier = modifier.with_options(**replicas, strict=True)
         return modifier.with_options(timeout_s=None) if patient else modifier
 
 
@@ -453,6 +460,12 @@ class ItemSource:
     """For the STAC API; they may hold credentials."""
     files: Sequence[str]
     """Files; `-` is standard input."""
+    collection: str | None = None
+    """Of items that name none."""
+    base_url: str | None = None
+    """What relative hrefs start at, where items have no URL."""
+    offline: bool = False
+    """Whether no server is asked what items do not say."""
     total: int | None = field(default=None, init=False)
     """How many items a search will find, as far as that is known."""
 
@@ -469,6 +482,10 @@ class ItemSource:
         for file in self.files:
             if file != _STDIN and not is_rule_id(file) and not Path(file).exists():
                 raise click.UsageError(f"{file}: no such file")
+        if self.api and self.collection:
+            raise click.UsageError(
+                "--collection is for items in files that name none; to search, give --collections"
+            )
         if self.files.count(_STDIN) > 1:
             raise click.UsageError("standard input can be read only once")
 
@@ -479,23 +496,36 @@ class ItemSource:
             file if file == _STDIN else str(Path(file).resolve()) for file in self.files
         )
 
+    @cached_property
+    def completion(self) -> Completion:
+        """What tells the collections and places of items that do not say them.
+
+        Raises:
+            ConfigurationError: An option does not fit.
+        """
+        from stac_client._completion import Completion
+
+        return Completion(self.collection, self.base_url, self.offline)
+
     def __iter__(self) -> Iterator[ItemDict]:
+        from stac_client._items import iter_items
+
         with self.opened() as stream:
-            yield from stream.items
+            yield from iter_items(stream.items, self.completion)
 
     @contextmanager
     def opened(self) -> Iterator[ItemStream]:
         """Provide the items, and whether the first of them came as NDJSON."""
-        from stac_client._items import ItemStream, iter_items, open_items, read_stream
+        from stac_client._items import ItemStream, open_items, read_items, read_stream
 
         if self.api:
-            yield ItemStream(iter_items(self._pages()), as_lines=False)
+            yield ItemStream(read_items(self._pages()), as_lines=False)
             return
         file, *rest = self.files
         others = [sys.stdin.buffer if file == _STDIN else Path(file) for file in rest]
         stdin = file == _STDIN and nullcontext(read_stream(sys.stdin.buffer, "standard input"))
         with stdin or open_items(file) as first:
-            yield ItemStream(chain(first.items, iter_items(others)), first.as_lines)
+            yield ItemStream(chain(first.items, read_items(others)), first.as_lines)
 
     def _pages(self) -> Iterator[dict[str, Any]]:
         from pystac import STACError
@@ -534,6 +564,14 @@ def _intersects(_: click.Context, __: click.Parameter, value: str | None) -> Any
         raise click.BadParameter(f"neither GeoJSON nor a file of it ({error})") from error
 
 
+_COMPLETION = (
+    option("--collection", "Collection of items in files that name none.", "ID"),
+    option(
+        "--base-url",
+        "URL of the folder that relative hrefs start at, where items have no URL themselves.",
+        "URL",
+    ),
+)
 _SEARCH = (
     option("--api", "STAC API to search for the items.", "URL"),
     words("-c --collections", "Ids of collections.", "ID"),
@@ -562,7 +600,13 @@ LISTS = frozenset(name for each in _SEARCH if each.multiple for name in each.opt
 
 
 def _item_source(
-    *, api: str | None, headers: Mapping[str, str], files: Sequence[str], **options: Any
+    *,
+    api: str | None,
+    headers: Mapping[str, str],
+    files: Sequence[str],
+    collection: str | None,
+    base_url: str | None,
+    **options: Any,
 ) -> ItemSource:
     search = {name: value for name, value in options.items() if value not in (None, (), [])}
     if "query" in search:
@@ -575,7 +619,7 @@ def _item_source(
                 search["filter"] = json.loads(search["filter"])
             except ValueError as error:
                 raise click.UsageError(f"--filter is not JSON: {error}") from error
-    return ItemSource(api, search, headers, files)
+    return ItemSource(api, search, headers, files, collection, base_url)
 
 
 def items(metavar: str = "ITEMS", *, required: bool = True) -> Group:
@@ -592,7 +636,7 @@ def items(metavar: str = "ITEMS", *, required: bool = True) -> Group:
     files = click.Argument(
         ["files"], nargs=-1, metavar=f"[{metavar}]...", type=click.Path(allow_dash=True)
     )
-    return Group("items", make, [files, *_SEARCH], "Search, as of stac-client")
+    return Group("items", make, [files, *_COMPLETION, *_SEARCH], "Search, as of stac-client")
 
 
 SHARED: Mapping[str, Group | click.Parameter] = {

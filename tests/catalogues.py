@@ -50,12 +50,9 @@ def _item(
 ) -> dict[str, Any]:
     """Return an item as a STAC API gives it."""
     parent = f"{_API}/collections/{collection}"
-    rels = {
-        "root": _API,
-        "parent": parent,
-        "collection": parent,
-        "self": f"{parent}/items/{item_id}",
-    }
+    rels = {"root": _API, "self": f"{parent}/items/{item_id}"}
+    if collection is not None:
+        rels |= {"parent": parent, "collection": parent}
     links = [{"rel": rel, "type": "application/json", "href": href} for rel, href in rels.items()]
     made = {
         "stac_extensions": [],

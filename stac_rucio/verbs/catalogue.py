@@ -88,6 +88,7 @@ def assets(
     """
     from stac_client._assets import survey
 
+    items.offline = True
     found = (vars(each) for item in items for each in survey(item, assets, rucio.scope, rse))
     output.rows(_ASSETS, found)
 

@@ -36,7 +36,7 @@ def alternates(*, items: ItemSource, replicas: Mapping[str, Any], rucio: Connect
     """
     from stac_client._rucio import batched
 
-    modify = rucio.modifier(replicas, patient=True)
+    modify = rucio.modifier(replicas, items.completion, patient=True)
     with items.opened() as stream:
         separator = "" if stream.as_lines else '{"type": "FeatureCollection", "features": ['
         for batch in batched(stream.items, _BATCH):
@@ -146,11 +146,12 @@ def serve(
         stac-rucio serve --api https://stac.example.org/v1
         stac-rucio serve --api https://stac.example.org/v1 --prefer DISK-A --port 9000 -v
     """
+    from stac_client._completion import Completion
     from stac_policy.urls import redact
     from stac_rucio.serve import make_app
     from stac_rucio.serve import serve as serve_app
 
-    app = make_app(api, rucio.modifier(replicas), **options)
+    app = make_app(api, rucio.modifier(replicas, Completion(offline=True)), **options)
     click.echo(f"Serving {redact(api)} at http://{host}:{port}; Ctrl-C ends it", err=True)
     try:
         serve_app(app, host=host, port=port)

@@ -237,7 +237,7 @@ def status(*, items: ItemSource, assets: AssetSelection, rucio: Connection, outp
         stac-rucio status --api https://stac.example.org/v1 -c alps --json
         stac-rucio replicate items.json --rses tier=disk | stac-rucio status -
     """
-    from stac_client._items import read_stream
+    from stac_client._items import iter_items, read_stream
 
     ids: list[str] = []
     found: Iterable[ItemDict] = items
@@ -247,7 +247,7 @@ def status(*, items: ItemSource, assets: AssetSelection, rucio: Connection, outp
         if is_rule_id(next(ids_of_lines([begin]), "")):
             ids = [*ids_of_lines(lines)]
         else:
-            found = read_stream(lines, "standard input").items
+            found = iter_items(read_stream(lines, "standard input").items, items.completion)
     elif all(map(is_rule_id, items.files)):
         ids = [*items.files]
     if ids:

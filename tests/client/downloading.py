@@ -44,9 +44,9 @@ def scene(
         geometry={"type": "Point", "coordinates": [7, 46]},
         bbox=[7, 46, 7, 46],
     )
-    made["links"].append(
-        {"rel": "collection", "href": f"https://stac.example.org/collections/{collection}"}
-    )
+    if collection is not None:
+        url = f"https://stac.example.org/collections/{collection}"
+        made["links"].append({"rel": "collection", "href": url})
     return made
 
 

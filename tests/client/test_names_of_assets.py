@@ -8,6 +8,7 @@ import pytest
 
 from stac_client._alternates import find_assets, item_views, name_in_rucio, with_replicas
 from stac_client._assets import Asset, select_assets
+from stac_client._completion import Completion
 from tests.items import make_item
 
 SAFE = "S2A_MSIL2A_20250731T100041.SAFE"
@@ -63,5 +64,7 @@ def test_names_stay_whatever_copy_is_the_href(
     pfns = {"STAC": [REGISTERED[key]], **copies, "local": [f"./{NAMES[key]}"]}
     item = make_item(assets={**ASSETS, key: with_replicas(ASSETS[key], pfns, prefer)})
     assert name_in_rucio(item, key, source_rse) == path
-    (view,) = (each for each in find_assets(item_views(item), None) if each.key == key)
+    (view,) = (
+        each for each in find_assets(item_views(item), None, Completion()) if each.key == key
+    )
     assert view.dids[0].name == path
