@@ -117,7 +117,8 @@ def as_helm(target: Path, python: str, wheel: str) -> None:
 def tests(python: str) -> None:
     """Run the tests of the policy package; those of several VOs need a whole test bed."""
     plugins = ("-p", "no:cacheprovider", "-p", "tests.common", "--confcutdir=tests/policy")
-    pytest = (python, "-m", "pytest", "-q", "-n", "2", *plugins)
+    warnings = ("-W", "ignore::FutureWarning")  # google-auth speaks of the end of 3.9
+    pytest = (python, "-m", "pytest", "-q", "-n", "2", *plugins, *warnings)
     run(*pytest, "--ignore=tests/policy/test_multi_vo.py", "tests/policy", folder=PROJECT)
 
 
