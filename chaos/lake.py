@@ -15,7 +15,7 @@ import requests
 import stac_client._registration
 import stac_client._rucio
 import stac_policy.http
-from stac_testbed import Lake, processes, services
+from stac_testbed import Lake, configuration, processes, services
 
 from .check import Rucio
 from .proxy import Proxy
@@ -79,6 +79,7 @@ def made_in(lake: Lake, folder: Path) -> Iterator[Bed]:
     transfers = Proxy(lake.layout.url("transfers"))
     storages = {rse: Proxy(lake.layout.url(service)) for rse, service in RSES.items()}
     client = lake.client()
+    configuration.configure_transfers(lake.layout, storages["FAULTY-B"].url)
     for rse, proxy in storages.items():
         _add_rse(client, rse, proxy, transfers)
     server = KillableServer(lake)

@@ -59,6 +59,7 @@ def send(
     headers: Mapping[str, str] | None = None,
     body: Callable[[], Iterable[bytes]] | None = None,
     read_seconds: float = READ_SECONDS,
+    verify: bool = True,
 ) -> requests.Response:
     """Send one request and return the answer, whose body is not read yet.
 
@@ -78,6 +79,7 @@ def send(
                 data=body() if body else None,
                 stream=True,
                 allow_redirects=False,
+                verify=verify,
                 timeout=(CONNECT_SECONDS, read_seconds),
             )
         except requests.RequestException as error:

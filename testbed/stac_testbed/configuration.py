@@ -8,6 +8,8 @@ from itertools import permutations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import requests
+
 from stac_client import plan_setup
 
 from .layout import (
@@ -18,6 +20,7 @@ from .layout import (
     STORAGE_EXPRESSION,
     STORAGE_PREFIX,
     STORAGE_RSES,
+    STORAGES,
 )
 
 if TYPE_CHECKING:
@@ -85,6 +88,16 @@ def write_client(layout: Layout, account: str) -> None:
     _write(layout.client_cfg(account), sections)
 
 
+def configure_transfers(layout: Layout, *storages: str) -> None:
+    """Tell the transfer service the URLs of storages that cannot fetch files themselves.
+
+    FTS wants the same, of both ends of a copy.
+    """
+    said = {url: {"se_info": {"tpc_support": "NONE"}} for url in storages}
+    response = requests.post(f"{layout.url('transfers')}/config/se", json=said, timeout=30)
+    response.raise_for_status()
+
+
 def provision(client: Client, layout: Layout, collection_scopes: Iterable[str]) -> None:
     """Set up a new Rucio server.
 
@@ -95,6 +108,7 @@ def provision(client: Client, layout: Layout, collection_scopes: Iterable[str]) 
     """
     for service, rse in STORAGE_RSES.items():
         _add_storage_rse(client, layout, service, rse)
+    configure_transfers(layout, layout.url(STORAGES[1]))
     for source, destination in permutations(STORAGE_RSES.values(), 2):
         client.add_distance(source, destination, {"distance": 1})
     for change in plan_setup(client, SOURCE_RSE, destinations=STORAGE_EXPRESSION).changes:

@@ -82,14 +82,15 @@ def create_object_store(folder: str) -> Flask:
     return app
 
 
-def create_storage(folder: str, *, third_party_copy: bool) -> WSGIApplication:
+def create_storage(folder: str, *, third_party_copy: bool, digests: bool = True) -> WSGIApplication:
     """Return the WSGI application of a storage.
 
     Args:
         folder: What it serves at ``/``, to read and write; made if it does not exist.
-        third_party_copy: Whether it can do what a grid storage can and plain WebDAV cannot:
-            fetch a file from elsewhere (``COPY`` with a ``Source`` header) and tell the
-            checksum of a file (``HEAD`` with ``Want-Digest``).
+        third_party_copy: Whether it fetches a file from elsewhere (``COPY`` with a ``Source``
+            header), as grid storages do.
+        digests: Whether it tells the checksum of a file (``HEAD`` with ``Want-Digest``), without
+            which FTS verifies none; plain WebDAV does not.
     """
     root = Path(folder).resolve()
     root.mkdir(parents=True, exist_ok=True)
@@ -102,18 +103,19 @@ def create_storage(folder: str, *, third_party_copy: bool) -> WSGIApplication:
             "block_size": CHUNK_BYTES,
         }
     )
-    return _GridStorage(root, dav) if third_party_copy else dav
+    return _GridStorage(root, dav, pulls=third_party_copy) if digests else dav
 
 
 class _GridStorage:
     """What a grid storage adds to WebDAV, in front of an application that speaks WebDAV."""
 
-    def __init__(self, root: Path, dav: WSGIApplication) -> None:
+    def __init__(self, root: Path, dav: WSGIApplication, *, pulls: bool) -> None:
         self._root = root
+        self._pulls = pulls
         self._dav = dav
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        if environ["REQUEST_METHOD"] == "COPY" and "HTTP_SOURCE" in environ:
+        if self._pulls and environ["REQUEST_METHOD"] == "COPY" and "HTTP_SOURCE" in environ:
             return self._pull(environ, start_response)
         if environ["REQUEST_METHOD"] == "HEAD" and "HTTP_WANT_DIGEST" in environ:
             return self._head(environ, start_response)

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import gzip
 import http.server
+import ssl
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from stac_testbed._tls import make_certificate
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
+_LOGIN_PAGE = b"<html><form>log in</form></html>"
 SIGNATURE = "sig=s3cr3t%2B/&se=2030"
 
 
@@ -21,6 +27,8 @@ class Origin:
     """An HTTP server full of surprises; its paths say what they do with a file."""
 
     url: str
+    tls_url: str
+    """Where it answers with a certificate that nobody knows."""
     files: dict[str, bytes] = field(default_factory=dict)
     seen: list[str] = field(default_factory=list)
     gate: threading.Event = field(default_factory=threading.Event)
@@ -74,6 +82,55 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def _plain(self, body: Any) -> None:
         self._answer(200, body)
 
+    def _tls(self, _body: Any) -> None:
+        self._answer(302, Location=f"{self.server.origin.tls_url}/plain/{self.path[5:]}")
+
+    def _nohead403(self, body: Any) -> None:
+        self._answer(*((403,) if self.command == "HEAD" else (200, body)))
+
+    def _nolength(self, body: Any) -> None:
+        self.close_connection = True
+        self.send_response(200)
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body)
+
+    def _headzero(self, body: Any) -> None:
+        self._answer(200, body, length=0 if self.command == "HEAD" else None)
+
+    def _gzip(self, body: Any) -> None:
+        if "gzip" in self.headers.get("Accept-Encoding", ""):
+            self._gzipalways(body)
+        else:
+            self._answer(200, body)
+
+    def _gzipalways(self, body: Any) -> None:
+        self._answer(200, gzip.compress(body, mtime=0), Content_Encoding="gzip")
+
+    def _login(self, _body: Any) -> None:
+        self._answer(200, _LOGIN_PAGE, Content_Type="text/html")
+
+    def _tologin(self, _body: Any) -> None:
+        self._answer(302, Location=self.path.replace("tologin", "login"))
+
+    def _headoklogin(self, body: Any) -> None:
+        self._answer(200, body if self.command == "HEAD" else _LOGIN_PAGE)
+
+    def _headok403(self, body: Any) -> None:
+        self._answer(*((200, body) if self.command == "HEAD" else (403,)))
+
+    def _headok503(self, body: Any) -> None:
+        self._answer(*((200, body) if self.command == "HEAD" else (503,)))
+
+    def _half(self, body: Any) -> None:
+        self._answer(200, body if self.command == "HEAD" else body[: len(body) // 2])
+
+    def _gone(self, _body: Any) -> None:
+        self._answer(410)
+
+    def _busy(self, _body: Any) -> None:
+        self._answer(429)
+
     def _redirect(self, _body: Any) -> None:
         name = self.path.split("/", 2)[2]
         self._answer(307, Location=f"/signed/{name}?{SIGNATURE}")
@@ -88,10 +145,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self._answer(503)
 
     def _nohead(self, body: Any) -> None:
-        if self.command == "HEAD":
-            self._answer(403)
-        else:
-            self._answer(200, body)
+        self._answer(*((405,) if self.command == "HEAD" else (200, body)))
 
     def _chunked(self, body: Any) -> None:
         chunks = b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
@@ -160,14 +214,24 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 
 @contextmanager
-def running_origin() -> Iterator[Origin]:
-    """Run an origin in a thread."""
-    server = _Server(("127.0.0.1", 0), _Handler)
-    server.origin = Origin(f"http://127.0.0.1:{server.server_port}")
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    yield server.origin
-    server.origin.gate.set()
-    server.shutdown()
-    server.server_close()
-    thread.join()
+def running_origin(folder: Path) -> Iterator[Origin]:
+    """Run an origin in two threads, one with TLS and a certificate that nobody knows."""
+    make_certificate(folder, folder)
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(folder / "certificate.pem", folder / "key.pem")
+    servers = [_Server(("127.0.0.1", 0), _Handler) for _ in range(2)]
+    servers[1].socket = tls.wrap_socket(servers[1].socket, server_side=True)
+    http, https = (server.server_port for server in servers)
+    origin = Origin(f"http://127.0.0.1:{http}", f"https://127.0.0.1:{https}")
+    threads = []
+    for server in servers:
+        server.origin = origin
+        threads.append(threading.Thread(target=server.serve_forever, args=(0.05,)))
+        threads[-1].start()
+    yield origin
+    origin.gate.set()
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+    for thread in threads:
+        thread.join()

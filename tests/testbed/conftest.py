@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="session")
-def _origin() -> Iterator[Origin]:
-    with running_origin() as origin:
+def _origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Origin]:
+    with running_origin(tmp_path_factory.mktemp("origin")) as origin:
         yield origin
 
 
@@ -55,7 +55,7 @@ def grid(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storage]:
 
 @pytest.fixture(scope="session")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storage]:
-    """A storage that speaks nothing but WebDAV."""
+    """A storage that cannot copy by itself, as the transfer service knows."""
     storage = start_storage(tmp_path_factory.mktemp("plain"), third_party_copy=False)
     yield storage
     storage.server.stop()
@@ -68,12 +68,24 @@ def storage(request: pytest.FixtureRequest) -> Any:
 
 
 @pytest.fixture(scope="session")
-def start_transfers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Any]]:
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storage]:
+    """A storage that speaks nothing but WebDAV: it tells no checksums."""
+    folder = tmp_path_factory.mktemp("bare")
+    storage = start_storage(folder, third_party_copy=False, digests=False)
+    yield storage
+    storage.server.stop()
+
+
+@pytest.fixture(scope="session")
+def start_transfers(
+    tmp_path_factory: pytest.TempPathFactory, plain: Storage
+) -> Iterator[Callable[..., Any]]:
     """Start a transfer service on a folder; those still running are stopped at the end."""
     services = []
 
     def start(folder: Any) -> Transfers:
         services.append(Transfers(folder, tmp_path_factory.mktemp("transfers")))
+        services[-1].configure(plain.url, tpc_support="NONE")
         return services[-1]
 
     yield start

@@ -93,10 +93,11 @@ class Storage:
         return [line for line in self.server.answered(path) if line[:4] in ("COPY", "PUT ")]
 
 
-def start_storage(base: Path, *, third_party_copy: bool) -> Storage:
+def start_storage(base: Path, *, third_party_copy: bool, digests: bool = True) -> Storage:
     """Start a storage in a folder."""
     folder = base / "served"
-    application = f"stac_testbed.files:create_storage({str(folder)!r}, {third_party_copy=})"
+    options = f"{third_party_copy=}, {digests=}"
+    application = f"stac_testbed.files:create_storage({str(folder)!r}, {options})"
     return Storage(Server(application, base), folder)
 
 
@@ -107,6 +108,11 @@ class Transfers:
         application = f"stac_testbed.transfers:create_app({str(folder)!r})"
         self.server = Server(application, log_folder)
         self.url = self.server.url
+
+    def configure(self, url: str, **said: str) -> None:
+        """Say something of a storage, as an administrator of FTS does."""
+        body = {url: {"se_info": said}}
+        requests.post(f"{self.url}/config/se", json=body, timeout=30).raise_for_status()
 
     def submit(self, *files: Any, **params: Any) -> Any:
         """Submit files; return the id of the job."""

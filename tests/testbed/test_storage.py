@@ -181,11 +181,11 @@ def test_digest(grid: Storage) -> None:
     assert (absent.status_code, absent.headers.get("Digest")) == (404, None)
 
 
-def test_plain_storage_only_speaks_webdav(plain: Storage, origin: Origin) -> None:
-    """Without third-party copy a storage neither fetches files nor tells checksums."""
+def test_bare_storage_only_speaks_webdav(bare: Storage, origin: Origin) -> None:
+    """Without either a storage neither fetches files nor tells checksums."""
     source = origin.add("only.bin", CONTENT)
-    assert pull(plain, "only.bin", source)[0].status_code == 404
-    url = put(plain, "only.bin")
+    assert pull(bare, "only.bin", source)[0].status_code == 404
+    url = put(bare, "only.bin")
     answer = requests.head(url, headers={"Want-Digest": "adler32"}, timeout=30)
     assert "Digest" not in answer.headers
     assert origin.gets("/plain/only.bin") == 0

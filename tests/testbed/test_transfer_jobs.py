@@ -232,7 +232,44 @@ def test_same_submission_twice(transfers: Any, grid: Storage, source: str, name:
     assert transfers.submit(entry(source, f"{grid.url}/{name}")) != job_id
 
 
+def test_same_id_twice(transfers: Any, grid: Storage, source: str, name: str) -> None:
+    """An id that its submitter chose is taken once."""
+    file = entry(source, f"{grid.url}/{name}")
+    params = {"id_generator": "deterministic", "sid": name, "overwrite": True}
+    job_id = transfers.submit(file, **params)
+    body = {"files": [file], "params": params}
+    answer = requests.post(f"{transfers.url}/jobs", json=body, timeout=30)
+    assert answer.status_code == 409
+    assert transfers.ended(job_id).state == "FINISHED"
+
+
 _FILE = {"sources": ["http://h/a"], "destinations": ["http://h/b"]}
+
+
+def _body(*, files: Any = ({},), **params: Any) -> str:
+    return json.dumps({"files": [{**_FILE, **file} for file in files], "params": params})
+
+
+@pytest.mark.parametrize(
+    ("more", "params", "status"),
+    [
+        ({"sources": ["https://h"]}, {}, 400),
+        ({"sources": ["https://h/"]}, {}, 400),
+        ({"sources": ["https://h/?q=1"]}, {}, 400),
+        ({"sources": ["https://h/" + "x" * 1091]}, {}, 400),
+        ({"metadata": "x" * 4095}, {}, 500),
+        ({"archive_metadata": "x" * 1023}, {}, 400),
+        ({}, {"overwrite": True, "overwrite_when_only_on_disk": True}, 400),
+    ],
+)
+def test_refused_submissions(
+    transfers: Any, more: dict[str, Any], params: dict[str, Any], status: int
+) -> None:
+    """One file that FTS cannot keep refuses the whole job, with the other files in it."""
+    body = _body(files=({}, more), **params)
+    answer = requests.post(f"{transfers.url}/jobs", data=body, timeout=30)
+    assert answer.status_code == status
+    assert answer.json()["http_message"]
 
 
 @pytest.mark.parametrize(
@@ -241,11 +278,11 @@ _FILE = {"sources": ["http://h/a"], "destinations": ["http://h/b"]}
         "no json",
         "[]",
         "{}",
-        json.dumps({"files": [], "params": {}}),
-        json.dumps({"files": [{**_FILE, "sources": []}], "params": {}}),
-        json.dumps({"files": [{**_FILE, "destinations": []}], "params": {}}),
-        json.dumps({"files": [{**_FILE, "sources": ["a", "b"]}], "params": {"multihop": True}}),
-        json.dumps({"files": [_FILE], "params": {"verify_checksum": "maybe"}}),
+        _body(files=()),
+        _body(files=({"sources": []},)),
+        _body(files=({"destinations": []},)),
+        _body(files=({"sources": ["http://h/a", "http://h/b"]},), multihop=True),
+        _body(verify_checksum="maybe"),
     ],
 )
 def test_malformed_submissions(transfers: Any, body: str) -> None:

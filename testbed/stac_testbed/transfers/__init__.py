@@ -10,6 +10,7 @@ that copy start with the application::
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +44,7 @@ def create_app(folder: str) -> Flask:
     app.add_url_rule("/jobs/<job_ids>", view_func=rest.status)
     app.add_url_rule("/jobs/<job_id>", view_func=rest.cancel, methods=["DELETE"])
     app.add_url_rule("/jobs/<job_id>", view_func=rest.prioritize, methods=["POST"])
+    app.add_url_rule("/config/se", view_func=rest.configure, methods=["POST"])
     app.add_url_rule("/whoami", view_func=rest.whoami)
     app.register_error_handler(ValueError, _malformed)
     app.register_error_handler(HTTPException, _refused)
@@ -79,6 +81,12 @@ class _Rest:
             raise ValueError("no priority") from error
         return self._change(job_id, lambda: self._jobs.set_priority(job_id, priority))
 
+    def configure(self) -> Any:
+        """Take what an administrator of FTS says of storages, by URL."""
+        said = request.get_json(force=True)
+        self._pool.configure({url: config["se_info"] for url, config in said.items()})
+        return {}
+
     def whoami(self) -> Any:
         return {"base_id": str(BASE_ID), "vos": [VO]}
 
@@ -99,7 +107,8 @@ def _unknown(job_id: str) -> dict[str, Any]:
 
 # Every error is answered in JSON: Rucio parses nothing else.
 def _malformed(error: ValueError) -> Any:
-    return {"http_status": "400 Bad Request", "http_message": str(error)}, 400
+    status = HTTPStatus(getattr(error, "status", HTTPStatus.BAD_REQUEST))
+    return {"http_status": f"{status} {status.phrase}", "http_message": str(error)}, status
 
 
 def _refused(error: HTTPException) -> Any:

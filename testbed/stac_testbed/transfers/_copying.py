@@ -1,7 +1,8 @@
-"""One copy from URL to URL: look, make room, move the bytes, verify, clean up after a failure.
+"""One copy from URL to URL, as FTS makes it: look, make room, move, verify, clean up.
 
-The destination fetches the source itself, or else the bytes are carried from end to end. What
-arrived is verified by FTS's rules and the size in the catalogue.
+The destination fetches the source itself; the bytes are carried from end to end only where the
+storage is configured as one that cannot. What FTS does not look at is not looked at here, above
+all the size in the catalogue, and what is wrong is said in its words.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ import logging
 import posixpath
 import re
 import time
-from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -25,7 +25,6 @@ from stac_testbed._http import (
     content_length,
     from_header,
     http_url,
-    new_digest,
     readable,
     refusal,
     same_digest,
@@ -33,7 +32,7 @@ from stac_testbed._http import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     import requests
 
@@ -44,6 +43,8 @@ _SETTLE_SECONDS = 0.3
 _DIGEST_SECONDS = 10 * READ_SECONDS
 _TAIL_BYTES = 2000
 _VERDICT_CHARACTERS = 300
+_REFUSED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.METHOD_NOT_ALLOWED)
+_EPERM, _ENOENT, _EIO, _EEXIST, _EISDIR, _EINVAL, _ENOSYS = 1, 2, 5, 17, 21, 22, 38
 # Rucio looks for these words to tell this error from all others.
 _EXISTS = "Destination file exists and overwrite is not enabled"
 
@@ -55,10 +56,10 @@ class Copy:
     Attributes:
         source: URL to read.
         destination: URL to write.
-        size_bytes: Size in the catalogue, or None.
+        size_bytes: Size in the catalogue, or None; it bounds the time, nothing else.
         checksum: ``ADLER32:hex`` or ``MD5:hex`` in the catalogue, or None.
         verify: Whose checksum to verify: ``both``, ``target``, ``source`` or ``none``.
-        strict: Do not even look at what arrived (``strict_copy``).
+        strict: Do not look at what arrived (``strict_copy``).
     """
 
     source: str
@@ -69,13 +70,35 @@ class Copy:
     strict: bool
 
 
+@dataclass(frozen=True)
+class Endpoint:
+    """What FTS's configuration says of a storage that files are copied to.
+
+    Attributes:
+        streamed: The storage cannot fetch: bytes are carried to it (`tpc_support=NONE`).
+        credential: What it is told of the credential for the source; by default what gfal2
+            tells: `gridsite` for sources with TLS, which not all storages take.
+    """
+
+    streamed: bool = False
+    credential: str | None = None
+
+
 def make_copy(
-    copy: Copy, *, overwrite: bool, check: Callable[[], None], began: Callable[[], None]
+    copy: Copy,
+    endpoint: Endpoint,
+    *,
+    overwrite: bool,
+    check: Callable[[], None],
+    began: Callable[[], None],
 ) -> None:
     """Copy one file and verify it; after a failure nothing is left at the destination.
 
+    Only where the destination cannot compute the checksum, what arrived stays there.
+
     Args:
         copy: What to copy.
+        endpoint: What is known of the destination.
         overwrite: Whether a file at the destination may be replaced.
         check: Called again and again; raises to end the copy.
         began: Called when whatever is at the destination from now on is this copy's own.
@@ -85,19 +108,91 @@ def make_copy(
     """
     source, destination = http_url(copy.source), http_url(copy.destination)
     if source == destination:
-        raise TransferError(f"{readable(source)}: source and destination are the same")
-    verification = _Verification(copy, source, destination)
+        raise _failed("TRANSFER", _EINVAL, f"{readable(source)} is source and destination")
+    algorithm, separator, value = (copy.checksum or "ADLER32:").partition(":")
+    if not separator or algorithm.lower() not in ALGORITHMS:
+        raise _failed("TRANSFER", _EINVAL, f"checksum {copy.checksum!r} is not known")
     # The source comes first: a missing one must not cost the file it would have replaced.
-    verification.look_at_source()
+    size_bytes = _size(_stat(source, "SOURCE"))
+    told = value
+    if not copy.strict and (copy.verify == "both" or (value and copy.verify == "source")):
+        told = _digest(source, algorithm, "SOURCE")
+        _compare("SOURCE", f"User-defined and source {algorithm}", value, told)
     _make_room(destination, overwrite=overwrite)
     began()
     try:
-        moved = _move(source, destination, verification.algorithm, check)
+        if endpoint.streamed:
+            _carry(source, destination, size_bytes, check)
+        else:
+            _pull(source, destination, endpoint.credential, check)
         if not copy.strict:
-            verification.verify(moved, check)
+            verify = copy.verify == "both" or (value and copy.verify == "target")
+            _verify(destination, size_bytes, algorithm if verify else None, value, told)
+    except _CannotVerifyError:
+        raise
     except Exception:
         remove(destination)
         raise
+
+
+def _verify(
+    destination: str, size_bytes: int, algorithm: str | None, value: str, told: str
+) -> None:
+    """Compare what arrived with the size of the source and, if any, with a checksum."""
+    if _size(_stat(destination, "DESTINATION")) != size_bytes:
+        raise _failed("DESTINATION", _EINVAL, "Source and destination file size mismatch")
+    if algorithm:
+        which = f"{'User-defined' if value else 'Source'} and destination {algorithm}"
+        found = _digest(destination, algorithm, "DESTINATION")
+        _compare("DESTINATION", which, value or told, found)
+
+
+class _CannotVerifyError(TransferError):
+    """A server does not tell the checksum that is asked for."""
+
+
+def _failed(where: str, code: int, text: str) -> TransferError:
+    return TransferError(f"{where} [{code}] {text}")
+
+
+def _stat(url: str, where: str, headers: Mapping[str, str] | None = None) -> requests.Response:
+    """Ask what a URL holds, as FTS does: a server is believed whatever its certificate."""
+    seconds = _DIGEST_SECONDS if headers else READ_SECONDS
+    try:
+        with send("HEAD", url, headers=headers, read_seconds=seconds, verify=False) as response:
+            status = response.status_code
+    except TransferError as error:
+        raise _failed(where, _EIO, f"{error}  after 1 attempts") from error
+    if response.ok:
+        return response
+    if status in ABSENT:
+        raise _failed(where, _ENOENT, f"Result HTTP {status} : File not found  after 1 attempts")
+    if status in _REFUSED:
+        why = "Method Not Allowed, " if status == HTTPStatus.METHOD_NOT_ALLOWED else ""
+        raise _failed(where, _EPERM, f"HTTP {status} : {why}Permission refused ")
+    text = f"Result HTTP {status} : Unexpected server error: {status}  after 1 attempts"
+    raise _failed(where, _EIO, text)
+
+
+def _size(response: requests.Response) -> int:
+    """Return the size that is told; FTS takes one that is not for 0."""
+    return content_length(response) or 0
+
+
+def _digest(url: str, algorithm: str, where: str) -> str:
+    """Return the hex digest that a server tells."""
+    response = _stat(url, where, {"Want-Digest": algorithm.lower()})
+    found = from_header(response.headers.get("digest", ""), algorithm.lower())
+    if found is None:
+        text = f"checksum calculation for {algorithm} not supported"
+        raise _CannotVerifyError(f"{where} [{_ENOSYS}] {text}")
+    return found
+
+
+def _compare(where: str, which: str, expected: str, found: str) -> None:
+    if expected and not same_digest(expected, found):
+        text = f"{which} checksum do not match ({expected.lower()} != {found})"
+        raise _failed(where, _EIO, text)
 
 
 def remove(url: str) -> None:
@@ -120,18 +215,18 @@ def _delete(url: str) -> bool:
 
 
 def _make_room(destination: str, *, overwrite: bool) -> None:
-    with send("HEAD", destination) as response:
-        absent = response.status_code in ABSENT
-        if not response.ok and not absent:
-            raise refusal(response)
-    if absent:
+    try:
+        _stat(destination, "DESTINATION")
+    except TransferError as error:
+        if f"[{_ENOENT}]" not in str(error):
+            raise
         _make_folder(_parent(destination))
         return
     if not overwrite:
-        raise TransferError(f"{readable(destination)}: {_EXISTS}")
+        raise _failed("DESTINATION", _EEXIST, _EXISTS)
     if _is_folder(destination):
         # DELETE would take everything below it, too.
-        raise TransferError(f"{readable(destination)}: the destination is a folder")
+        raise _failed("DESTINATION", _EISDIR, f"{readable(destination)} is a folder")
     _delete(destination)
 
 
@@ -151,7 +246,7 @@ def _make_folder(url: str) -> None:
     done = status in (HTTPStatus.CREATED, HTTPStatus.METHOD_NOT_ALLOWED)
     # Another copy may be making the same folder at this moment: WsgiDAV then answers 500.
     if not done and not _is_folder(url):
-        raise TransferError(f"MKCOL {readable(url)}: HTTP {status}")
+        raise _failed("DESTINATION", _EIO, f"MKCOL {readable(url)}: HTTP {status}")
 
 
 def _mkcol(url: str) -> int:
@@ -166,80 +261,65 @@ def _is_folder(url: str) -> bool:
         return multistatus and bool(re.search(rb"<(\w+:)?collection\b", answer))
 
 
-@dataclass(frozen=True)
-class _Facts:
-    """What is known of a file's bytes: their number and hex digest, each None if unknown."""
-
-    size_bytes: int | None = None
-    digest: str | None = None
-
-
-def _move(source: str, destination: str, algorithm: str, check: Callable[[], None]) -> _Facts:
-    """Let the destination fetch the source; where that fails, read the one and write the other.
-
-    Returns:
-        What was seen of the bytes, which is nothing when the destination fetched them.
-
-    Raises:
-        TransferError: If neither way succeeded.
-    """
-    before = ""
-    try:
-        if _pull(source, destination, check):
-            return _Facts()
-    except TransferError as error:
-        check()
-        before = f" (and before that {error})"
-    try:
-        return _carry(source, destination, algorithm, check)
-    except TransferError as error:
-        raise TransferError(f"{error}{before}") from error
-
-
-def _pull(source: str, destination: str, check: Callable[[], None]) -> bool:
-    """Ask the destination to fetch the source; return False if it does not know how to."""
+def _pull(source: str, destination: str, credential: str | None, check: Callable[[], None]) -> None:
+    """Let the destination fetch the source."""
+    by_default = "gridsite" if source.startswith("https:") else "none"
     headers = {
         "Source": source,
-        "Credential": "none",
+        "Credential": credential or by_default,
         "X-Number-Of-Streams": "1",
         "RequireChecksumVerification": "false",
         "Overwrite": "T",
     }
-    with send("COPY", destination, headers=headers) as response:
-        if not response.ok:
-            return False
-        # The status only means that the copy has begun: the last line tells how it ended.
-        tail = b""
-        for chunk in chunks(response, check):
-            tail = (tail + chunk)[-_TAIL_BYTES:]
-    lines = [line for line in tail.decode(errors="replace").splitlines() if line.strip()]
-    verdict = readable(lines[-1]) if lines else ""
-    if verdict.lower().startswith("success"):
-        return True
-    if not verdict.lower().startswith(("failure", "failed", "aborted")):
-        verdict = "ended without a verdict"
-    raise TransferError(f"COPY {readable(destination)}: {verdict[:_VERDICT_CHARACTERS]}")
-
-
-def _carry(source: str, destination: str, algorithm: str, check: Callable[[], None]) -> _Facts:
-    """Read the source and write the destination, a chunk at a time."""
-    with ExitStack() as open_bodies:
-        bodies: list[_Body] = []
-
-        def body() -> _Body:
-            bodies.append(open_bodies.enter_context(closing(_Body(source, algorithm, check))))
-            return bodies[-1]
-
-        with send("PUT", destination, body=body) as response:
+    try:
+        with send("COPY", destination, headers=headers) as response:
             if not response.ok:
                 raise refusal(response)
-        return bodies[-1].facts()
+            # The status only means that the copy has begun: the last line tells how it ended.
+            tail = b""
+            for chunk in chunks(response, check):
+                tail = (tail + chunk)[-_TAIL_BYTES:]
+    except TransferError as error:
+        raise _copy_failed("3rd pull", str(error)) from error
+    lines = [line for line in tail.decode(errors="replace").splitlines() if line.strip()]
+    verdict = readable(lines[-1]) if lines else ""
+    word, _, why = verdict.partition(":")
+    if word.lower() == "success" or verdict.lower().startswith("success"):
+        return
+    if not word.lower().startswith(("failure", "failed", "aborted")):
+        why = f"COPY {readable(destination)}: ended without a verdict"
+    raise _copy_failed("3rd pull", why.strip()[:_VERDICT_CHARACTERS])
+
+
+def _copy_failed(mode: str, why: str) -> TransferError:
+    text = f"TRANSFER ERROR: Copy failed ({mode}). Last attempt: Transfer failure: {why}"
+    return _failed("TRANSFER", _EIO, text)
+
+
+def _carry(source: str, destination: str, size_bytes: int, check: Callable[[], None]) -> None:
+    """Read the source and write the destination, a chunk at a time."""
+    bodies: list[_Body] = []
+
+    def body() -> _Body:
+        bodies.append(_Body(source, check))
+        return bodies[-1]
+
+    try:
+        # Of a source whose size is not told no byte is read.
+        with send("PUT", destination, body=body if size_bytes else tuple) as response:
+            if not response.ok:
+                raise refusal(response)
+    except TransferError as error:
+        raise _copy_failed("streamed", str(error)) from error
+    finally:
+        for opened in bodies:
+            opened.close()
 
 
 class _Body:
-    """A request body that comes from a URL, counted and summed while it passes."""
+    """A request body that comes from a URL."""
 
-    def __init__(self, source: str, algorithm: str, check: Callable[[], None]) -> None:
+    def __init__(self, source: str, check: Callable[[], None]) -> None:
         self._response = send("GET", source)
         if self._response.status_code != HTTPStatus.OK:
             self._response.close()
@@ -248,85 +328,9 @@ class _Body:
         if size_bytes is not None:
             self.len = size_bytes  # makes requests send Content-Length instead of chunks
         self._check = check
-        self._digest = new_digest(algorithm)
-        self._seen_bytes = 0
 
     def close(self) -> None:
         self._response.close()
 
     def __iter__(self) -> Iterator[bytes]:
-        for chunk in chunks(self._response, self._check):
-            self._seen_bytes += len(chunk)
-            self._digest.update(chunk)
-            yield chunk
-
-    def facts(self) -> _Facts:
-        """Return size and digest of what has passed."""
-        return _Facts(self._seen_bytes, self._digest.hexdigest())
-
-
-class _Verification:
-    """The verification of one copy between two http(s) URLs."""
-
-    def __init__(self, copy: Copy, source: str, destination: str) -> None:
-        name, separator, value = (copy.checksum or "ADLER32:").partition(":")
-        self.algorithm = name.lower()
-        if not separator or self.algorithm not in ALGORITHMS:
-            raise TransferError(f"{readable(source)}: cannot verify a checksum {copy.checksum!r}")
-        self._source, self._destination = source, destination
-        self._expected = _Facts(copy.size_bytes, value or None)
-        # Without an expected value only the two ends can be compared, with one another.
-        self._check_source = copy.verify == "both" or bool(value and copy.verify == "source")
-        self._check_target = copy.verify == "both" or bool(value and copy.verify == "target")
-        self._there = _Facts()
-
-    def look_at_source(self) -> None:
-        """See that the source exists and compare what it tells of itself."""
-        response, self._there = self._head(self._source, digest=self._check_source)
-        if response.status_code in ABSENT:
-            raise refusal(response)
-        # Any other refusal may mean HEAD alone (a URL signed for GET): reading it will tell.
-        self._compare(self._source, self._there, self._expected)
-
-    def verify(self, moved: _Facts, check: Callable[[], None]) -> None:
-        """Compare what is at the destination with all that is known; read it if need be."""
-        source = self._there
-        if self._check_source and not source.digest:
-            logger.warning("%s tells no digest; FTS would fail", readable(self._source))
-            source = _Facts(source.size_bytes, moved.digest or self._read(self._source, check))
-            self._compare(self._source, source, self._expected)
-        self._compare(self._source, _Facts(moved.size_bytes), self._expected)
-        response, here = self._head(self._destination, digest=self._check_target)
-        if not response.ok:
-            raise refusal(response)
-        if here.size_bytes is None:
-            raise TransferError(f"{readable(self._destination)}: the storage tells no size")
-        if self._check_target and not here.digest:
-            here = _Facts(here.size_bytes, self._read(self._destination, check))
-        for facts in (self._expected, source, _Facts(moved.size_bytes)):
-            self._compare(self._destination, here, facts)
-
-    def _read(self, url: str, check: Callable[[], None]) -> str | None:
-        """Return the hex digest of a URL by reading all of it."""
-        with closing(_Body(url, self.algorithm, check)) as body:
-            for _ in body:
-                pass
-            return body.facts().digest
-
-    def _head(self, url: str, *, digest: bool) -> tuple[requests.Response, _Facts]:
-        headers = {"Want-Digest": self.algorithm} if digest else {}
-        seconds = _DIGEST_SECONDS if digest else READ_SECONDS
-        with send("HEAD", url, headers=headers, read_seconds=seconds) as response:
-            # The length of an error page or of compressed bytes is not the file's.
-            if not response.ok or "content-encoding" in response.headers:
-                return response, _Facts()
-            answer = response.headers.get("digest", "") if digest else ""
-            return response, _Facts(content_length(response), from_header(answer, self.algorithm))
-
-    def _compare(self, url: str, found: _Facts, expected: _Facts) -> None:
-        sizes = (found.size_bytes, expected.size_bytes)
-        if None not in sizes and sizes[0] != sizes[1]:
-            raise TransferError(f"{readable(url)}: {sizes[0]} bytes instead of {sizes[1]}")
-        if found.digest and expected.digest and not same_digest(found.digest, expected.digest):
-            text = f"{self.algorithm} {found.digest} instead of {expected.digest}"
-            raise TransferError(f"{readable(url)}: {text}")
+        return chunks(self._response, self._check)

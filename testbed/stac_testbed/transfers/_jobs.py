@@ -9,7 +9,11 @@ import uuid
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from stac_testbed._http import readable
 
 from ._copying import Copy
 
@@ -19,6 +23,7 @@ if TYPE_CHECKING:
 
 BASE_ID = uuid.uuid5(uuid.NAMESPACE_DNS, "transfers.stac-testbed.invalid")
 VO = "testbed"
+_URL_LENGTH, _METADATA_LENGTH, _ARCHIVE_LENGTH = 1100, 4096, 1024  # characters
 ENDED = ("FINISHED", "FINISHEDDIRTY", "FAILED", "CANCELED")
 _DEFAULT_PRIORITY = 3
 _UNFINISHED = ("SUBMITTED", "ACTIVE")
@@ -78,11 +83,19 @@ class Submission:
     files: tuple[File, ...]
 
 
+class SubmissionError(ValueError):
+    """Why a job is refused; nothing of it is kept."""
+
+    def __init__(self, reason: str, status: int = HTTPStatus.BAD_REQUEST) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
 def parse(body: Any) -> Submission:
     """Turn the body of ``POST /jobs`` into a submission.
 
     Raises:
-        ValueError: If it is none; says why.
+        SubmissionError: If it is none; says why.
     """
     try:
         files, params = body["files"], body["params"]
@@ -97,7 +110,7 @@ def parse(body: Any) -> Submission:
             files=tuple(_files(files, params, job_type)),
         )
     except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"not a submission: {type(error).__name__} {error}") from error
+        raise SubmissionError(f"not a submission: {type(error).__name__} {error}") from error
 
 
 def job_state(job_type: str, files: Sequence[tuple[int, str]]) -> str:
@@ -136,13 +149,19 @@ class Jobs:
             connection.executescript(_SCHEMA)
 
     def submit(self, submission: Submission) -> str:
-        """Store a job and return its id, or that of the same job submitted before."""
+        """Store a job and return its id, or that of an unfinished one of equal content.
+
+        Raises:
+            SubmissionError: There is a job with the id that its submitter chose.
+        """
         with self._transaction() as db:
+            if db.execute("SELECT 1 FROM jobs WHERE id=?", (submission.job_id,)).fetchone():
+                text = f"there is a job {submission.job_id} already"
+                raise SubmissionError(text, HTTPStatus.CONFLICT)
             known = db.execute(
-                "SELECT id FROM jobs WHERE id=? UNION ALL SELECT j.id FROM jobs j"
-                " JOIN files f ON f.job_id=j.id"
+                "SELECT j.id FROM jobs j JOIN files f ON f.job_id=j.id"
                 " WHERE j.fingerprint=? AND f.state IN ('SUBMITTED', 'ACTIVE')",
-                (submission.job_id, submission.fingerprint),
+                (submission.fingerprint,),
             ).fetchone()
             if known:
                 return str(known["id"])
@@ -293,19 +312,22 @@ def _deterministic_id(params: Mapping[str, Any]) -> str | None:
 
 def _files(files: Sequence[Any], params: Mapping[str, Any], job_type: str) -> list[File]:
     if not files:
-        raise ValueError("no files")
+        raise SubmissionError("no files")
+    if params.get("overwrite") and params.get("overwrite_when_only_on_disk"):
+        raise SubmissionError("overwrite and overwrite_when_only_on_disk exclude each other")
     result: list[File] = []
     for index, file in enumerate(files):
         if not file["sources"] or len(file["destinations"]) != 1:
-            raise ValueError("a file needs sources and exactly one destination")
+            raise SubmissionError("a file needs sources and exactly one destination")
         if job_type == "H" and len(file["sources"]) > 1:
-            raise ValueError("a hop has exactly one source")
+            raise SubmissionError("a hop has exactly one source")
+        _check_lengths(file)
         strict = bool(params.get("strict_copy"))
         last = index == len(files) - 1
         overwrite = params.get("overwrite") or (not last and params.get("overwrite_hop"))
         for number, source in enumerate(file["sources"]):
             copy = Copy(
-                source=str(source),
+                source=str(source).removesuffix("?"),
                 destination=str(file["destinations"][0]),
                 size_bytes=None if strict else file.get("filesize"),
                 checksum=None if strict else file.get("checksum"),
@@ -319,10 +341,24 @@ def _files(files: Sequence[Any], params: Mapping[str, Any], job_type: str) -> li
     return result
 
 
+def _check_lengths(file: Mapping[str, Any]) -> None:
+    """Refuse the whole job for one file that FTS cannot keep."""
+    for url in map(str, (*file["sources"], *file["destinations"])):
+        if not urlsplit(url).path.strip("/"):
+            raise SubmissionError(f"Missing path: {readable(url)}")
+        if len(url) > _URL_LENGTH:
+            raise SubmissionError(f"a URL of {len(url)} characters; {_URL_LENGTH} are the most")
+    if len(json.dumps(file.get("metadata"))) > _METADATA_LENGTH:
+        text = f"metadata of more than {_METADATA_LENGTH} characters"
+        raise SubmissionError(text, HTTPStatus.INTERNAL_SERVER_ERROR)
+    if len(json.dumps(file.get("archive_metadata"))) > _ARCHIVE_LENGTH:
+        raise SubmissionError(f"archive metadata of more than {_ARCHIVE_LENGTH} characters")
+
+
 def _verify(params: Mapping[str, Any], checksum: str | None) -> str:
     value = params.get("verify_checksum")
     if not isinstance(value, str):
         return "both" if value else "target" if checksum else "none"
     if value not in ("both", "target", "source", "none"):
-        raise ValueError(f"verify_checksum {value!r} is not known")
+        raise SubmissionError(f"verify_checksum {value!r} is not known")
     return value

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import logging
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
-from stac_testbed._http import TransferError, readable
+from stac_testbed._http import TransferError, http_url, readable
 
-from ._copying import make_copy, remove
+from ._copying import Endpoint, make_copy, remove
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from ._jobs import Jobs, Task
@@ -44,6 +46,7 @@ class Pool:
         self._copies = copies
         self._changed = threading.Condition()
         self._canceled: set[int] = set()
+        self._endpoints = lock_path.with_name("endpoints.json")
 
     def start(self) -> None:
         """Begin to copy, and first of all what an earlier process left unfinished."""
@@ -53,6 +56,23 @@ class Pool:
         """Look for work at once."""
         with self._changed:
             self._changed.notify_all()
+
+    def configure(self, endpoints: Mapping[str, Mapping[str, Any]]) -> None:
+        """Keep what is said of storages, by the beginning of their URLs."""
+        known = self._configured()
+        known.update(endpoints)
+        self._endpoints.write_text(json.dumps(known))
+
+    def _configured(self) -> dict[str, Any]:
+        try:
+            return dict(json.loads(self._endpoints.read_text()))
+        except FileNotFoundError:
+            return {}
+
+    def _endpoint(self, url: str) -> Endpoint:
+        parts = urlsplit(http_url(url))
+        found = self._configured().get(f"{parts.scheme}://{parts.netloc}", {})
+        return Endpoint(found.get("tpc_support") == "NONE", found.get("credential"))
 
     def cancel(self, file_ids: Iterable[int]) -> None:
         """End the copies of these files at their next chunk."""
@@ -98,6 +118,7 @@ class Pool:
         try:
             make_copy(
                 task.copy,
+                self._endpoint(task.copy.destination),
                 overwrite=task.overwrite,
                 check=check,
                 began=lambda: self._jobs.began(task.file_id),
