@@ -214,7 +214,7 @@ def _confirmed(rule: Rule, files: Sequence[DID]) -> Rule:
     if not files:
         return replace(rule, state="INCOMPLETE", error=f"there are no files in {rule.did}")
     if rule.did.name.startswith(_SELECTION) and rule.did.name != selection_name(files):
-        error = f"{rule.did} has lost files that it was made of, {len(files):,} are left"
+        error = f"{rule.did} has lost files that it was made of: {len(files):,} left"
         return replace(rule, state="INCOMPLETE", error=error)
     return rule if rule.locks_ok >= rule.locks else replace(rule, state="REPLICATING")
 

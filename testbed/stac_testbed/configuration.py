@@ -57,7 +57,11 @@ def write_server(layout: Layout) -> None:
         },
         "cache": {"url": _NO_CACHE},
         "api": {"endpoints_add": "metrics"},
-        "policy": {"package": "stac_policy", "lfn2pfn_algorithm_default": "hash"},
+        "policy": {
+            "package": "stac_policy",
+            "lfn2pfn_algorithm_default": "hash",
+            "pfn2lfn": "stac",  # as its storages have `lfn2pfn`
+        },
         "conveyor": {"transfertool": "fts3", "scheme": "davs,https,http"},
         "rules": {"auto_approve": "stac"},
         "stac": {
