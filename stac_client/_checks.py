@@ -27,6 +27,7 @@ from stac_client._results import Outcome
 from stac_client._rucio import LIST_RSES, Rucio
 from stac_client._source_rse import (
     SCHEMES,
+    disabled_priority,
     is_enabled,
     source_domains,
     source_protocol,
@@ -36,7 +37,7 @@ from stac_client._source_rse import (
 from stac_client.errors import AccessError, ConfigurationError, StacRucioError
 from stac_policy import SUPPORTED_VERSION, installed_rucios
 from stac_policy.http import FetchError, make_session, open_url
-from stac_policy.naming import collection_scope
+from stac_policy.naming import DID, SAMPLES, collection_scope
 from stac_policy.settings import (
     SOURCE_PROTOCOL,
     Settings,
@@ -59,8 +60,9 @@ _FTS = "https://fts.example.org:8446"
 _FTS_TIMEOUT_S = 5.0
 _ORIGIN_TIMEOUT_S = 10.0
 _LOOKED_UP = 100
-# A DID that nobody has: what it takes to look for it is what is of interest.
-_UNKNOWN_DID = "stac-rucio:/stac-rucio/doctor/none.tif"
+_NOWHERE = "stac-rucio.invalid"
+# DIDs that nobody has: what it takes to look for them is what is of interest.
+_UNKNOWN_DIDS = [DID("stac-rucio", name) for name in SAMPLES]
 # Which schemes Rucio takes for the same: rucio.common.constants.SCHEME_MAP.
 _SECURE = frozenset({"https", "davs", "srm+https", "cs3s"})
 _AVAILABILITY = {
@@ -69,6 +71,17 @@ _AVAILABILITY = {
     "rse-deletable": ("availability_delete", False),
 }
 """Settings of a source RSE, by the code of what is wrong where they differ."""
+
+_NO_NULLS = (exception.InvalidObject, exception.DatabaseException)
+"""What Rucio makes of a NULL that its database refuses."""
+_PRIORITIES = (
+    *("read_lan", "write_lan", "delete_lan", "read_wan", "write_wan", "delete_wan"),
+    *("third_party_copy_read", "third_party_copy_write"),
+)
+_ALTER = "ALTER TABLE rse_protocols " + ", ".join(
+    f"ALTER COLUMN {column} DROP NOT NULL" for column in _PRIORITIES
+)
+"""As PostgreSQL has it."""
 
 ERRORS = {
     "server-unreachable": "everything is asked of the Rucio server",
@@ -98,6 +111,7 @@ ERRORS = {
     "host-not-allowed": "a Rucio server with these settings refuses to register their URLs",
     "encoded-slashes": "its web server decodes or drops slashes of names in requests: what names "
     "a single DID fails, and new DIDs can get a wrong name",
+    "names-refused": "no DID of such a name can be registered",
     "origin-fails": "transfers and downloads get the bytes there, without any credentials",
 }
 """Why it matters what is found, by code. Registration or replication fails."""
@@ -148,6 +162,8 @@ class Change:
     """A command that has the same effect."""
     request: Callable[[Client], object] = field(repr=False)
     """Sends it with a client of Rucio."""
+    disables: bool = False
+    """Whether it disables operations of a protocol, which some databases do not take."""
 
     def __str__(self) -> str:
         return self.text
@@ -162,7 +178,17 @@ class Change:
             StacRucioError: The account may not, something is there by now, or Rucio
                 cannot be reached; the message names the change.
         """
-        Rucio.of(rucio).ask(self.text, self.request)
+        try:
+            Rucio.of(rucio).ask(self.text, self.request)
+        except StacRucioError as error:
+            refused = isinstance(error.__cause__, _NO_NULLS) and not error.transient
+            if not (self.disables and refused):
+                raise
+            what = (
+                "Rucio's database takes no disabled operations. It was made by Rucio 38 or "
+                "earlier, which knew no NULL there, and upgrades do not change that"
+            )
+            raise ConfigurationError(f"{self.text}: {what}", hint=f"run there: {_ALTER}") from error
 
 
 @dataclass(frozen=True)
@@ -349,23 +375,59 @@ class RSE:
         ]
 
 
-def source_rse(rucio: Rucio, name: str, version: str) -> tuple[RSE, Check | None]:
+def source_rse(rucio: Rucio, name: str, version: str) -> tuple[RSE, bool]:
     """Ask for a source RSE.
 
     Returns:
-        The RSE, and None; or, if there is no RSE of this name, what it will be when the
-        change that fixes that has been made.
+        The RSE, and whether it exists; if not, it is what `missing` will make of it.
     """
     try:
-        return RSE.ask(rucio, name, version), None
+        return RSE.ask(rucio, name, version), True
     except ConfigurationError as error:
         if not isinstance(error.__cause__, exception.RSENotFound):
             raise
     settings = {"deterministic": False, **dict(_AVAILABILITY.values())}
-    text = f"add RSE {name}, non-deterministic, not available for writing or deletion"
-    change = Change(text, _setup_rse(name), methodcaller("add_rse", name, **settings))
-    missing = wrong("rse-missing", f"there is no RSE {name}", change)
-    return RSE(name, version, {**settings, "protocols": []}, {}), missing
+    return RSE(name, version, {**settings, "protocols": []}, {}), False
+
+
+def missing(rse: RSE, destinations: Sequence[RSE] = ()) -> Check:
+    """Describe a source RSE that does not exist, with the change that adds it.
+
+    Args:
+        rse: What it will be.
+        destinations: The RSEs that shall receive copies. An RSE that has been added cannot be
+            removed without a trace, and is of no use without protocols. So where none of
+            these shows that the database takes disabled operations, the change first tries a
+            protocol without any operation at one of them.
+    """
+    settings = {name: value for name, value in rse.settings.items() if name != "protocols"}
+    shown = any(
+        priority is None
+        for each in destinations
+        for protocol in each.protocols
+        for operations in protocol["domains"].values()
+        for priority in operations.values()
+    )
+
+    def request(client: Client) -> None:
+        if destinations and not shown and disabled_priority(rse.version) is None:
+            _try_disabled(client, destinations[0].name)
+        client.add_rse(rse.name, **settings)
+
+    text = f"add RSE {rse.name}, non-deterministic, not available for writing or deletion"
+    change = Change(text, _setup_rse(rse.name), request, disables=True)
+    return wrong("rse-missing", f"there is no RSE {rse.name}", change)
+
+
+def _try_disabled(client: Client, rse: str) -> None:
+    """Add a protocol to an RSE that enables no operation, and delete it again."""
+    nothing = {"lan": dict.fromkeys(("read", "write", "delete"))}
+    protocol = source_protocol("https") | {"hostname": _NOWHERE, "domains": nothing}
+    delete = methodcaller("delete_protocols", rse, "https", _NOWHERE, protocol["port"])
+    with suppress(exception.RSEProtocolNotSupported):  # that of an attempt that was cut off
+        delete(client)
+    client.add_protocol(rse, protocol)
+    delete(client)
 
 
 def destination_rses(rucio: Rucio, destinations: str | Sequence[str], source: RSE) -> list[RSE]:
@@ -451,11 +513,47 @@ def _translates(rucio: Rucio, rse: str, scheme: str) -> bool:
 
     def request(client: Client) -> bool:
         with suppress(exception.ReplicaNotFound):
-            client.lfns2pfns(rse, [_UNKNOWN_DID], operation="read", scheme=scheme)
+            client.lfns2pfns(rse, [str(_UNKNOWN_DIDS[0])], operation="read", scheme=scheme)
         return True
 
     asking = f"asking for a path at RSE {rse}"
     return bool(rucio.ask_unless(asking, request, exception.RucioException))
+
+
+def names(rucio: Rucio) -> Iterator[Check]:
+    """Check that requests with the names of assets reach Rucio, and that it takes these names."""
+    did = _UNKNOWN_DIDS[0]
+
+    def understood(client: Client) -> str:
+        try:
+            return str(client.get_did(*did))
+        except exception.RucioException as error:
+            return str(error)  # with the name as Rucio got it
+
+    if str(did) in rucio.ask(f"asking for {did}", understood):
+        yield ok("encoded-slashes", "names with slashes reach the Rucio server as they are")
+    else:
+        what = f"the Rucio server looks for another name when it is asked for {did}"
+        apache = "AllowEncodedSlashes NoDecode  # apache, in the VirtualHost"
+        variable = "RUCIO_HTTPD_ENCODED_SLASHES_NO_DECODE=True  # environment of the Rucio server"
+        yield wrong("encoded-slashes", what, f"{apache}\n{variable}")
+    refused = [did for did in _UNKNOWN_DIDS if not _takes_name(rucio, did)]
+    if refused:
+        what = f"the schema of the Rucio server refuses names such as {refused[0].name}"
+        fix = '"pattern": f"{OWN}|{stac_policy.schema.NAME_PATTERN}"  # of NAME in its schema.py'
+        yield wrong("names-refused", what, fix)
+    else:
+        yield ok("names", "the schema of the Rucio server takes the names of assets")
+
+
+def _takes_name(rucio: Rucio, did: DID) -> bool:
+    def request(client: Client) -> bool:
+        with suppress(exception.DataIdentifierNotFound):
+            list(client.get_metadata_bulk([did._asdict()]))
+        return True
+
+    asking = f"asking for metadata of {did}"
+    return bool(rucio.ask_unless(asking, request, exception.InvalidObject))
 
 
 # The account, and the scopes of collections.
@@ -568,7 +666,8 @@ def _protocols(rse: RSE, catalogue: CatalogueSummary | None) -> Iterator[Check]:
     for scheme in sorted(wanted - there):
         text = f"add protocol {SOURCE_PROTOCOL} for {scheme} to {rse.name}"
         protocol = source_protocol(scheme)
-        add = Change(text, _setup_rse(rse.name), methodcaller("add_protocol", rse.name, protocol))
+        request = methodcaller("add_protocol", rse.name, protocol)
+        add = Change(text, _setup_rse(rse.name), request, disables=True)
         yield wrong("protocol-missing", f"RSE {rse.name} has no protocol for {scheme}", add)
     # What has to be deleted is the last: until then it shows that the RSE is to be a source RSE.
     for protocol in sorted(rse.protocols, key=lambda protocol: protocol["scheme"] not in SCHEMES):
@@ -582,7 +681,7 @@ def _protocol(rse: RSE, protocol: Mapping[str, Any]) -> Iterator[Check]:
     def change(text: str, method: str, *arguments: object) -> Change:
         address = (protocol["hostname"], protocol["port"])
         request = methodcaller(method, rse.name, scheme, *arguments, *address)
-        return Change(text, _setup_rse(rse.name), request)
+        return Change(text, _setup_rse(rse.name), request, disables=True)
 
     if scheme not in SCHEMES:
         delete = change(f"delete {named}, {impl}", "delete_protocols")
@@ -775,7 +874,6 @@ def resolution(rucio: Rucio, source: RSE, assets: Sequence[Asset]) -> Iterator[C
         file = files.get(asset.did)
         if file is not None and source.name in file.pfns:
             yield _resolution(asset, file.pfns[source.name], source)
-            yield _request_by_name(rucio, asset)
             yield _origin(asset.url)
             return
     none = f"none of the {len(assets)} assets looked up is registered at {source.name} yet"
@@ -792,17 +890,6 @@ def _resolution(asset: Asset, pfns: Sequence[str], source: RSE) -> Check:
     what = f"{resolves} {redact(pfns[0])}, the catalogue says {redact(wanted)}"
     fix = "stac-rucio deregister ITEMS  # then register them again"
     return wrong("resolution-differs", what, fix)
-
-
-def _request_by_name(rucio: Rucio, asset: Asset) -> Check:
-    """Check that the server takes requests with a STAC name, and so slashes, in their path."""
-    request = methodcaller("get_did", *asset.did)
-    if rucio.ask_unless(f"asking for {asset.did}", request, exception.RucioException):
-        return ok("encoded-slashes", f"the Rucio server finds {asset.did} by name")
-    what = f"the Rucio server lists {asset.did}, but does not find it by name"
-    apache = "AllowEncodedSlashes NoDecode  # apache, in the VirtualHost"
-    variable = "RUCIO_HTTPD_ENCODED_SLASHES_NO_DECODE=True  # environment of the Rucio server"
-    return wrong("encoded-slashes", what, f"{apache}\n{variable}")
 
 
 def _origin(url: str) -> Check:

@@ -101,9 +101,9 @@ def plan_setup(
         StacRucioError: Rucio cannot be reached.
     """
     asked = Rucio.of(rucio)
-    source, missing = checks.source_rse(asked, rse, checks.server_version(asked))
+    source, exists = checks.source_rse(asked, rse, checks.server_version(asked))
     found = checks.destination_rses(asked, destinations, source)
-    made = [missing] if missing else []
+    made = [] if exists else [checks.missing(source, found)]
     made += checks.source(source, found, catalogue, fts)
     for destination in found:
         made += checks.distance(asked, rse, destination.name)
@@ -185,9 +185,9 @@ def examine(
     yield checks.server(version, asked.host)
     yield checks.account(asked)
     yield from checks.scopes(asked, needs.scopes)
-    source, missing = checks.source_rse(asked, rse, version)
-    if missing:
-        yield missing
+    source, exists = checks.source_rse(asked, rse, version)
+    if not exists:
+        yield checks.missing(source)
         return
     found = []
     try:
@@ -199,6 +199,7 @@ def examine(
     schemes = needs.schemes or {protocol["scheme"] for protocol in source.protocols}
     yield from checks.destinations(asked, source, schemes, found)
     yield from checks.policy_package(asked, source, found)
+    yield from checks.names(asked)
     yield from checks.settings(asked, needs, options)
     yield from checks.access(needs)
     yield from map(checks.fts_server, source.fts)

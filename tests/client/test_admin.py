@@ -11,7 +11,12 @@ import pytest
 import requests
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from rucio.common.exception import AccessDenied, ReplicaNotFound, RSENotFound
+from rucio.common.exception import (
+    AccessDenied,
+    DataIdentifierNotFound,
+    ReplicaNotFound,
+    RSENotFound,
+)
 
 from stac_client import ConfigurationError, _checks, plan_setup, summarise_catalogue
 from stac_client._source_rse import source_protocol
@@ -50,7 +55,7 @@ class Server(FakeRucio):
         """Have a source RSE, if there is one, and destinations with these FTS servers."""
         super().__init__()
         self.version = version
-        write = {"wan": {"third_party_copy_write": 1, "read": 1}}
+        write = {"wan": {"third_party_copy_write": 1, "read": 1, "delete": None}}
         protocols = [{"scheme": scheme, "domains": write} for scheme in ("http", "https")]
         for disk, servers in zip(DISKS, fts, strict=True):
             self.rses[disk] = {**RIGHT, "availability_write": True, "protocols": protocols}
@@ -130,6 +135,14 @@ class Server(FakeRucio):
 
     def get_local_account_usage(self, _: Any) -> list[Any]:
         """Return that nothing is used."""
+        return []
+
+    def get_did(self, scope: str, name: str) -> None:
+        """Answer as Rucio does of what nobody has."""
+        raise DataIdentifierNotFound(f"Data identifier '{scope}:{name}' not found")
+
+    def get_metadata_bulk(self, _: Any) -> list[Any]:
+        """Answer as Rucio does of what nobody has."""
         return []
 
     def lfns2pfns(self, *_: Any, **__: Any) -> None:

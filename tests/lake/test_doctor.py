@@ -237,7 +237,7 @@ def _run(lake: Any, commands: list[str]) -> None:
 
 
 def test_an_examination_reads(healthy: Healthy) -> None:
-    """The doctor changes nothing: it reads, and asks for replicas and datasets."""
+    """The doctor changes nothing: it reads, and asks for replicas, datasets and metadata."""
     sent = []
     client = healthy.connect()
     client.session.hooks["response"].append(
@@ -245,7 +245,5 @@ def test_an_examination_reads(healthy: Healthy) -> None:
     )
     findings = [*examine(lambda: client, SOURCE, destinations=[DISK], catalogue=healthy.catalogue)]
     assert {finding.level for finding in findings} == {Level.OK}
-    assert {path for method, path in sent if method != "GET"} == {
-        "/replicas/list",
-        "/dids/bulkfiles",
-    }
+    posted = {path for method, path in sent if method != "GET"}
+    assert posted == {"/replicas/list", "/dids/bulkfiles", "/dids/bulkmeta"}

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import configparser
+import shutil
 from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from stac_client import StacClient, summarise_catalogue
 from stac_client._checks import server
 from stac_client.admin import Level, examine
-from tests.items import make_asset, make_item
+from tests import site_package
 from tests.servers import running_server
 
 from .clients import rucio_client
@@ -91,8 +91,9 @@ def other_servers(
 ) -> Iterator[dict[str, str]]:
     """More Rucio servers of the lake, by what the doctor finds of each.
 
-    Without the package; with one that its rucio.cfg does not name; and with the setting
-    for slashes that web servers leave encoded, behind one that decodes them.
+    Without the package; with one that its rucio.cfg does not name; with the setting for
+    slashes that web servers leave encoded, behind one that decodes them; and with a schema
+    that refuses them.
     """
     folder = tmp_path_factory.mktemp("servers")
     (folder / "without.py").write_text(_WITHOUT)
@@ -102,6 +103,14 @@ def other_servers(
         config.remove_section(section)
     with (folder / "server.cfg").open("w") as file:
         config.write(file)
+    # A site's package, as some are published: its names know no slash.
+    shutil.copytree(site_package.FOLDER / site_package.PACKAGE, folder / "odd_policy")
+    with (folder / "odd_policy" / "schema.py").open("a") as file:
+        file.write('NAME = {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]*$"}\n')
+    config.read(stac_lake.layout.server_cfg)
+    config.set("policy", "package", "odd_policy")
+    with (folder / "odd.cfg").open("w") as file:
+        config.write(file)
     cfg = stac_lake.layout.server_cfg
     no_decode = {"RUCIO_HTTPD_ENCODED_SLASHES_NO_DECODE": "True"}
     servers = {
@@ -110,6 +119,7 @@ def other_servers(
         ),
         "policy-not-named": running_server(folder, folder / "server.cfg"),
         "encoded-slashes": running_server(folder, cfg, **no_decode),
+        "names-refused": running_server(folder, folder / "odd.cfg", folder),
     }
     with ExitStack() as stack:
         yield {code: stack.enter_context(server) for code, server in servers.items()}
@@ -126,15 +136,15 @@ def test_a_server_without_the_policy_package(
     assert findings(partial(rucio_client, stac_lake)) == []
 
 
-def test_a_server_that_does_not_find_slashes(
-    stac_lake: Lake, collection: str, other_servers: dict[str, str]
+@pytest.mark.parametrize(
+    ("code", "fix"),
+    [("encoded-slashes", "AllowEncodedSlashes NoDecode"), ("names-refused", "NAME_PATTERN")],
+)
+def test_a_server_that_does_not_take_names(
+    stac_lake: Lake, other_servers: dict[str, str], code: str, fix: str
 ) -> None:
-    """A server whose web server does something else to slashes than it thinks is told."""
-    items = [make_item(collection, "item", {"red": make_asset(stac_lake.stac_url)})]
-    found = summarise_catalogue(items)
-    StacClient(stac_lake.client()).create_replicas(items, "STAC").raise_for_failed()
-    hosts = dict.fromkeys(("rucio_host", "auth_host"), other_servers["encoded-slashes"])
-    (finding,) = findings(partial(rucio_client, stac_lake, **hosts), catalogue=found)
-    assert (finding.code, finding.level) == ("encoded-slashes", Level.ERROR)
-    assert "AllowEncodedSlashes NoDecode" in finding.command
-    assert findings(partial(rucio_client, stac_lake), catalogue=found) == []
+    """Before anything is registered, a server is told that changes slashes or refuses names."""
+    hosts = dict.fromkeys(("rucio_host", "auth_host"), other_servers[code])
+    (finding,) = findings(partial(rucio_client, stac_lake, **hosts))
+    assert (finding.code, finding.level) == (code, Level.ERROR)
+    assert fix in finding.command

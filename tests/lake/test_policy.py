@@ -389,6 +389,19 @@ def test_rucio_admin_suggests_a_pfn(
     assert item.assets["red"].href not in suggested("alpine-optical")
 
 
+def test_scopes_that_begin_with_a_hyphen(
+    stac_lake: Lake, client: StacClient, rucio: Client
+) -> None:
+    """To the stock command line such a scope is an option, unless `--` or a name comes first."""
+    scope = collection_scope("été")
+    rucio.add_scope("root", scope)
+    client.create_replicas(many_items("été", 1, 1), "STAC").raise_for_failed()
+    name = item_name("été", "item-0")
+    assert run_rucio(stac_lake, "did", "show", f"{scope}:{name}").returncode != 0
+    for typed in (["--", f"{scope}:{name}"], [name]):
+        assert name in rucio_command(stac_lake, "did", "show", *typed)
+
+
 def test_scopes_of_long_collection_ids(client: StacClient, rucio: Client) -> None:
     """A collection id above 25 characters has a scope of its own, and its names are whole."""
     collection = "noaa-cdr-sea-surface-temperature-optimum-interpolation"
