@@ -6,7 +6,7 @@ import logging
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache, lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
@@ -27,8 +27,15 @@ if TYPE_CHECKING:
 _HEADERS = {"Accept-Encoding": "gzip"}
 _MISSING = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
 _SLOW_S = 5.0
-_LONGEST_S = 60.0
-"""How long an item may take; what is under way then may still take its time limit."""
+_FAILED_S = 60.0
+"""How long an item that could not be had is not asked for again."""
+_LONGEST_S = 30.0
+"""How long a STAC API may hold this process up, on one item or on many; what is under way then may
+still take its time limit."""
+_SHARE = 0.05
+"""What of this comes back in each second: the share of time that one that is down may take."""
+_USUAL_S = 1.0
+"""What an answer may take without being counted."""
 _REPORTER = Reporter(logging.getLogger(__name__))
 
 
@@ -62,32 +69,102 @@ def fetch_item(api: str, collection: str, item: str, settings: Settings) -> Item
     Raises:
         StacApiError: The API does not have the item, or does not answer properly.
     """
-    # An entry's age is part of its key: when the period is over, it is asked for anew.
-    period = int(time.time() // settings.cache_s) if settings.cache_s else time.time_ns()
-    return _cache(settings)(api, collection, item, period)
+    return _cache(settings)(api, collection, item)
+
+
+def _period(length_s: float) -> int:
+    """The number of the present period, as a part of keys: what is older is asked for anew."""
+    return int(time.time() // length_s) if length_s else time.time_ns()
 
 
 @lru_cache(maxsize=1)
-def _cache(settings: Settings) -> Callable[[str, str, str, int], Item]:
+def _cache(settings: Settings) -> Callable[[str, str, str], Item]:
     session = http.make_session(netrc=True)  # of the operator, for the operator's API
 
     @lru_cache(maxsize=settings.cache_items)
-    def fetch(api: str, collection: str, item: str, _period: int) -> Item:
-        return _ask(session, api, (collection, item), settings)
+    def fetch(api: str, collection: str, item: str, _: int) -> Item:
+        return _ask(session, api, (collection, item), settings, patience(api))
 
-    return fetch
+    @lru_cache(maxsize=settings.cache_items)
+    def failures(*_: object) -> list[str]:
+        return []
+
+    @cache  # of as many APIs as are configured
+    def patience(_: str) -> _Patience:
+        return _Patience()
+
+    def remembered(api: str, collection: str, item: str) -> Item:
+        failed = failures(api, collection, item, _period(_FAILED_S))
+        if failed:
+            raise StacApiError(failed[0])
+        try:
+            return fetch(api, collection, item, _period(settings.cache_s))
+        except StacApiError as error:
+            failed.append(str(error))
+            raise
+
+    return remembered
 
 
-def _ask(session: requests.Session, api: str, ids: tuple[str, str], settings: Settings) -> Item:
+class _Patience:
+    """The time that a STAC API may still hold this process up.
+
+    Daemons ask for file after file, and other files wait meanwhile: an API that does not answer,
+    or takes its time with each item, must not stop them all.
+    """
+
+    def __init__(self) -> None:
+        self._left_s, self._at_s = _LONGEST_S, time.monotonic()
+        self.reason = ""
+        """What came last that took time."""
+
+    def left_s(self) -> float:
+        """Return the time in seconds."""
+        now_s = time.monotonic()
+        self._left_s = min(_LONGEST_S, self._left_s + _SHARE * (now_s - self._at_s))
+        self._at_s = now_s
+        return self._left_s
+
+    def use(self, taken_s: float, reason: str) -> None:
+        """Use some of it up."""
+        if taken_s > 0:
+            self._left_s, self.reason = max(0.0, self.left_s() - taken_s), reason
+
+    def require(self, api: str) -> float:
+        """Return the time; it has to be some, so that what is asked can come.
+
+        Raises:
+            StacApiError: It is used up.
+        """
+        lacking_s = _LONGEST_S / 2 - self.left_s()
+        if lacking_s > 0:
+            raise StacApiError(
+                f"{redact(api)} is not asked for {lacking_s / _SHARE:.0f} s, as transfers have "
+                f"waited for it too long ({self.reason})"
+            )
+        return self._left_s
+
+
+def _ask(
+    session: requests.Session,
+    api: str,
+    ids: tuple[str, str],
+    settings: Settings,
+    patience: _Patience,
+) -> Item:
     """Ask for an item, and tell the operator how that went."""
     # JSON, and so names, can hold lone surrogates, which strict UTF-8 refuses.
     collection, item = (quote(part, safe="", errors="surrogatepass") for part in ids)
     url = f"{api}/collections/{collection}/items/{item}"
     own_host = urlsplit(url).netloc.rpartition("@")[2]
     hosts = (own_host, *settings.allowed_hosts)
-    timeouts_s = (settings.connect_timeout_s, settings.read_timeout_s)
+    left_s = patience.require(api)
+    timeouts_s = (
+        min(settings.connect_timeout_s, left_s),
+        min(settings.read_timeout_s, left_s),
+    )
     started_s, limit_bytes = time.monotonic(), settings.response_bytes
-    until_s = started_s + _LONGEST_S
+    until_s = started_s + left_s
 
     def ask() -> Item:
         with http.open_url(session, url, hosts, timeouts_s, headers=_HEADERS) as response:
@@ -96,12 +173,14 @@ def _ask(session: requests.Session, api: str, ids: tuple[str, str], settings: Se
             answer = http.parse_json(body, limit_bytes)
             return _item(answer, ids[1], redact(response.url), origins(settings.origins))
 
-    outcome = "ok"
+    outcome, free_s, reason = "ok", _USUAL_S, f"{redact(url)}: it is slow"
     try:
         return http.persistently(ask, http.Attempts(until_s=until_s))
     except http.FetchError as error:
         outcome = "missing" if error.status in _MISSING else "failed"
         reason = f"{redact(url)}: {error}"
+        if error.may_pass:
+            free_s = 0.0
         if outcome == "failed":
             _REPORTER.warn(
                 "failed",
@@ -112,6 +191,7 @@ def _ask(session: requests.Session, api: str, ids: tuple[str, str], settings: Se
         raise StacApiError(reason) from None
     finally:
         taken_s = time.monotonic() - started_s
+        patience.use(taken_s - free_s, reason)
         count("stac_api_requests", outcome=outcome)
         observe_s("stac_api_seconds", taken_s)
         if taken_s > _SLOW_S:

@@ -121,7 +121,7 @@ def test_attempts_end_with_the_time(
     origin: Origin, monkeypatch: pytest.MonkeyPatch, waits: list[float]
 ) -> None:
     """When the time for an item is over, the next attempt is the last."""
-    monkeypatch.setattr("stac_policy.stac_api._LONGEST_S", -1.0)
+    monkeypatch.setattr("stac_policy.stac_api._LONGEST_S", 0.9)
     origin.add(ITEM, b"", *[status(503)] * 4)
     assert fails(origin).endswith("HTTP 503")
     assert (len(origin.seen), waits) == (1, [])

@@ -182,8 +182,8 @@ def test_missing_asset(api: Origin) -> None:
 def test_failing_api(api: Origin) -> None:
     """What the STAC API answered is part of the error."""
     assert error_of("/c/i/k") == f"{TRIED_RSES}; STAC API: {api.url}{item_path()}: HTTP 404"
-    api.add(item_path(), b"", *[status(503)] * 4)
-    assert error_of("/c/i/k").endswith("HTTP 503")
+    api.add(item_path(item="j"), b"", *[status(503)] * 4)
+    assert error_of("/c/j/k").endswith("HTTP 503")
 
 
 @pytest.mark.parametrize(

@@ -88,10 +88,14 @@ def test_apis_and_collections_are_told_apart(origin: Origin, other_origin: Origi
     assert [list(item.hrefs) for item in found] == [["a"], ["b"], ["c"]]
 
 
-def test_failures_are_not_kept(origin: Origin) -> None:
-    """An item that was missing is asked for again."""
-    fails(origin)
+def test_failures_are_kept_for_a_minute(origin: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An item that was missing is asked for again, but not for each of its assets."""
+    now = 1_000_020.0
+    monkeypatch.setattr("stac_policy.stac_api.time.time", lambda: now)
+    assert fails(origin) == fails(origin) == f"{origin.url}{ITEM}: HTTP 404"
+    assert len(origin.seen) == 1
     origin.add(ITEM, item_json({"a": HREF}))
+    now += 60
     assert ask(origin).hrefs == {"a": HREF}
 
 

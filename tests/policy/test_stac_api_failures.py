@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import gzip
 import socket
+import time
 import tracemalloc
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from stac_policy.access import Access, Kind
-from stac_policy.stac_api import Item
+from stac_policy.stac_api import Item, StacApiError, _Patience
 from tests.origin import chunked, cut, redirect, stall, status
 
 from .catalogue import HREF, ITEM, ask, fails, item_json, item_path
@@ -89,9 +90,55 @@ def test_answer_that_stops(origin: Origin) -> None:
 
 def test_wants_to_be_left_alone(origin: Origin, waits: list[float]) -> None:
     """An API that asks for a pause gets it, within the time for an item."""
-    origin.add(ITEM, item_json({"a": HREF}), status(503, Retry_After="50"))
+    origin.add(ITEM, item_json({"a": HREF}), status(503, Retry_After="20"))
     assert ask(origin).hrefs == {"a": HREF}
-    assert waits == [50]
+    assert waits == [20]
+
+
+@pytest.mark.parametrize("kind", ["hangs", "is slow"])
+def test_others_do_not_wait_for_it(
+    origin: Origin, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """An API that hangs or is slow holds files up for a while in all, however many ask."""
+    monkeypatch.setattr("stac_policy.stac_api._LONGEST_S", 1.0)
+    monkeypatch.setattr("stac_policy.stac_api._USUAL_S", 0.0)
+
+    def act(handler: Any, send: Callable[..., None], *_: Any) -> None:
+        handler.server.gate.wait(60 if kind == "hangs" else 0.2)
+        send()
+
+    begun_s = time.monotonic()
+    told = []
+    for number in range(300):
+        name = f"item-{number}"
+        origin.add(item_path(item=name), item_json({"a": HREF}, name), *[act] * 4)
+        try:
+            ask(origin, name, read_timeout_s=0.4)
+        except StacApiError as error:
+            told.append(str(error))
+    assert len(origin.seen) < 20
+    assert len(told) > 280
+    assert f"{origin.url} is not asked for " in told[-1]
+    assert f"s, as transfers have waited for it too long ({origin.url}/coll" in told[-1]
+    assert time.monotonic() - begun_s < 30
+
+
+def test_an_api_that_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is asked again after a while, and then as before."""
+    now_s = 1_000.0
+    monkeypatch.setattr("stac_policy.stac_api.time.monotonic", lambda: now_s)
+    patience = _Patience()
+    assert patience.require("a") == 30
+    patience.use(30.5, "it hangs")
+    with pytest.raises(StacApiError, match=r"^a is not asked for 300 s, .* \(it hangs\)$"):
+        patience.require("a")
+    now_s += 299
+    with pytest.raises(StacApiError, match="for 1 s"):
+        patience.require("a")
+    now_s += 2
+    assert patience.require("a") == pytest.approx(15, abs=0.1)
+    now_s += 300
+    assert patience.require("a") == 30
 
 
 @pytest.mark.parametrize(
@@ -151,7 +198,8 @@ def test_cut_answer(origin: Origin) -> None:
     """An answer that breaks off is not taken, and asked for again."""
     origin.add(ITEM, item_json({"a": HREF}), *[cut(20)] * 4)
     assert "bytes" in fails(origin)
-    assert ask(origin).hrefs == {"a": HREF}
+    origin.add(item_path(item="j"), item_json({"a": HREF}, "j"), cut(20))
+    assert ask(origin, "j").hrefs == {"a": HREF}
 
 
 # Its size
