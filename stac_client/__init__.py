@@ -59,7 +59,7 @@ from stac_client._rules import (
     RuleStatus,
     StuckFile,
 )
-from stac_client._selection import by_media_type, by_role
+from stac_client._selection import AssetsWarning, by_media_type, by_role
 from stac_client.admin import plan_setup, summarise_catalogue
 from stac_client.client import StacClient
 from stac_client.errors import (
@@ -75,6 +75,7 @@ __all__ = [
     "ALTERNATE_ASSETS",
     "AccessError",
     "AlternatesWarning",
+    "AssetsWarning",
     "Availability",
     "Candidate",
     "ConfigurationError",

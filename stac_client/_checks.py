@@ -25,6 +25,7 @@ from stac_client._in_rucio import ailment, look
 from stac_client._items import iter_items
 from stac_client._results import Outcome
 from stac_client._rucio import LIST_RSES, Rucio
+from stac_client._selection import NamedKeys
 from stac_client._source_rse import (
     SCHEMES,
     disabled_priority,
@@ -308,7 +309,8 @@ def summarise_catalogue(
             API does not answer.
     """
     found = CatalogueSummary()
-    for item in islice(iter_items(items), sample):
+    keys = NamedKeys(assets)
+    for item in keys.of(islice(iter_items(items), sample)):
         found.items += 1
         for selected in select_assets(item, assets, scope):
             if isinstance(selected, Asset):
@@ -322,6 +324,7 @@ def summarise_catalogue(
         if isinstance(collection, str) and collection:
             with suppress(ValueError):  # what has no scope is among the refused
                 found.scopes.setdefault(collection, scope or collection_scope(collection))
+    keys.warn()
     return found
 
 

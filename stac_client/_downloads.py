@@ -33,7 +33,7 @@ from stac_client._registration import item_batches
 from stac_client._replicas import difference, is_source_rse
 from stac_client._results import DownloadOutcome, Downloads, State, Tally
 from stac_client._rucio import details
-from stac_client._selection import missing, named_keys
+from stac_client._selection import NamedKeys
 from stac_client.errors import ConfigurationError, StacRucioError
 from stac_policy.http import Attempts, FetchError, Incoming, make_session, strong_etag
 from stac_policy.settings import known_origins
@@ -78,7 +78,7 @@ def download(
     folder = Path(folder).resolve()
     absent = State.SKIPPED if only_available else State.FAILED
     outcomes: list[DownloadOutcome] = []
-    unseen = named_keys(assets)
+    keys = NamedKeys(assets)
     select = partial(select_assets, selection=assets, scope=scope)
     with locked(folder), make_session(pool_maxsize=workers) as session:
         places, tally = Places(folder), Tally(on_progress)
@@ -88,12 +88,11 @@ def download(
                 run = _Run(
                     rucio, places, sources, absent, catalogue, tally, session, executor, stop
                 )
-                for batch in item_batches(iter_items(items), select):
-                    unseen -= {found.key for _, selected in batch for found in selected}
+                for batch in item_batches(keys.of(iter_items(items)), select):
                     outcomes += run.download(batch)
         finally:
             catalogue.save()
-    outcomes += [_outcome(each, each.state, each.reason) for each in missing(unseen)]
+    outcomes += [_outcome(each, each.state, each.reason) for each in keys.missing()]
     return Downloads(outcomes, catalogue.path, catalogue.problems)
 
 

@@ -12,10 +12,11 @@ from stac_client._in_rucio import compare, held, kept, look
 from stac_client._items import iter_items
 from stac_client._registration import selector
 from stac_client._rucio import batched
+from stac_client._selection import NamedKeys
 from stac_client._tables import to_html, to_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from stac_client._assets import Asset
     from stac_client._items import ItemDict, ItemsLike
@@ -109,19 +110,22 @@ def make_plan(
     """
     select, permits = selector(rucio, "planning a registration", rse, assets, scope)
     plan = Plan()
-    for batch in batched(_registrable(items, plan, select)):
+    keys = NamedKeys(assets)
+    for batch in batched(_registrable(keys.of(iter_items(items)), plan, select)):
         files = look(rucio, batch, rse).files
         there = held(files, rse)
         same = [*kept(compare(batch, files, rse), plan.reject)]
         new = permits.require(asset for asset in same if asset.did not in there)
         known = [asset for asset in same if asset.did in there]
         plan.add([*known, *kept(new, plan.reject)], there)
+    for missing in keys.missing():
+        plan.reject(missing)
     return plan
 
 
 def _registrable(
-    items: ItemsLike, plan: Plan, select: Callable[[ItemDict], Iterator[Asset | Outcome]]
+    items: Iterable[ItemDict], plan: Plan, select: Callable[[ItemDict], Iterator[Asset | Outcome]]
 ) -> Iterator[Asset]:
-    for item in iter_items(items):
+    for item in items:
         plan.items += 1
         yield from kept(select(item), plan.reject)

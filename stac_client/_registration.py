@@ -27,7 +27,7 @@ from stac_client._journal import entry_of
 from stac_client._lookup import Probe, lookups, threads
 from stac_client._results import Outcome, State, Tally
 from stac_client._rucio import REQUEST_DIDS, batched, grouped
-from stac_client._selection import missing, named_keys
+from stac_client._selection import NamedKeys
 from stac_client._source_rse import with_pfn
 from stac_client.errors import AccessError, StacRucioError
 from stac_policy.naming import DID, collection_name
@@ -261,14 +261,13 @@ class Registrar:
             warnings.warn(f"no metadata: {self._problem}", MetadataWarning, stacklevel=2)
 
     def _batches(self, items: Iterable[ItemDict], journal: Journal | None) -> Iterator[_Batch]:
-        unseen = named_keys(self.assets)
-        for group in item_batches(items, self._selector("registering")):
-            unseen.difference_update(found.key for _, selected in group for found in selected)
+        keys = NamedKeys(self.assets)
+        for group in item_batches(keys.of(items), self._selector("registering")):
             entries, new = self._new(group, journal) if journal else ([], group)
             if new:
                 yield self._batch(entries, new)
-        if unseen:
-            yield _Batch(outcomes=missing(unseen))
+        if missing := keys.missing():
+            yield _Batch(outcomes=missing)
 
     def new(self, items: ItemsLike, journal: Journal) -> Iterator[ItemDict]:
         """Yield the items that are not passed over, without writing anything.

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Collection, Mapping
+from difflib import get_close_matches
 from enum import IntEnum
 from functools import lru_cache
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qs
 
@@ -14,7 +17,9 @@ from stac_client.errors import ConfigurationError
 from stac_policy.urls import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
+
+    from stac_client._items import ItemDict
 
 AssetPredicate = Callable[[str, Mapping[str, Any]], bool]
 """Takes the key and the fields of an asset, and returns whether it is meant."""
@@ -24,13 +29,13 @@ AssetSelection = str | Collection[str] | AssetPredicate | None
 
 
 def named_keys(selection: AssetSelection) -> set[str]:
-    """Return the keys that a selection names; a predicate names none.
+    """Return the keys that a selection names; a predicate names none, or says so itself.
 
     Raises:
         ConfigurationError: It is neither keys nor a predicate.
     """
     if selection is None or callable(selection):
-        return set()
+        return {*getattr(selection, "named_keys", ())}
     keys = [selection] if isinstance(selection, str) else selection
     if not isinstance(keys, Collection) or not all(isinstance(key, str) for key in keys):
         raise ConfigurationError(
@@ -40,10 +45,59 @@ def named_keys(selection: AssetSelection) -> set[str]:
     return {*keys}
 
 
-def missing(keys: Iterable[str]) -> list[Outcome]:
-    """Return what became of named keys that no item has."""
-    reason = "no item has an asset with this key"
-    return [Outcome("", "", key, State.SKIPPED, reason) for key in sorted(keys)]
+class AssetsWarning(UserWarning):
+    """Assets were asked for by keys that no item has."""
+
+
+class NamedKeys:
+    """The keys that a selection names, and those that items have."""
+
+    def __init__(self, selection: AssetSelection) -> None:
+        """Look for the keys of a selection.
+
+        Raises:
+            ConfigurationError: It is neither keys nor a predicate.
+        """
+        self.unseen = named_keys(selection)
+        self._others: dict[str, None] = {}
+
+    def of(self, items: Iterable[ItemDict]) -> Iterator[ItemDict]:
+        """Pass items on, and take note of their keys."""
+        for item in items:
+            assets = item.get("assets")
+            if self.unseen and isinstance(assets, dict):
+                self.unseen.difference_update(assets)
+                room = _OTHERS - len(self._others)
+                self._others |= dict.fromkeys(islice(assets, room))
+            yield item
+
+    def missing(self) -> list[Outcome]:
+        """Return what became of the named keys that no item has."""
+        if not self._others:
+            return []  # for there were no items
+        return [
+            Outcome(
+                "", "", key, State.SKIPPED, f"no item has an asset with this key; {self._near(key)}"
+            )
+            for key in sorted(self.unseen)
+        ]
+
+    def warn(self) -> None:
+        """Warn of them, where nothing else would say so."""
+        for outcome in self.missing():
+            text = f"asset {printable(outcome.key)}: {outcome.reason}"
+            warnings.warn(text, AssetsWarning, stacklevel=2)
+
+    def _near(self, key: str) -> str:
+        if {part.strip() for part in key.split(",")} & self._others.keys():
+            return "it is one key, so give several as a list"
+        near = get_close_matches(key[:_OTHERS], [other[:_OTHERS] for other in self._others], 3)
+        shown = ", ".join(map(printable, near or [*self._others][:_SHOWN]))
+        return f"near it are {shown}" if near else f"items have {shown}"
+
+
+_OTHERS = 200  # keys of items, and characters of each, that are remembered
+_SHOWN = 5
 
 
 def by_role(*roles: str) -> AssetPredicate:

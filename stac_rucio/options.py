@@ -177,7 +177,7 @@ def spread(args: list[str]) -> list[str]:
 class _Selection:
     """A predicate for the assets for which all that is given holds."""
 
-    keys: tuple[str, ...]
+    named_keys: tuple[str, ...]
     roles: tuple[str, ...]
     media_types: tuple[str, ...]
 
@@ -185,7 +185,7 @@ class _Selection:
         from stac_client import by_media_type, by_role
 
         return (
-            (not self.keys or key in self.keys)
+            (not self.named_keys or key in self.named_keys)
             and (not self.roles or by_role(*self.roles)(key, asset))
             and (not self.media_types or by_media_type(*self.media_types)(key, asset))
         )

@@ -87,10 +87,14 @@ def assets(
         stac-rucio assets --api https://stac.example.org/v1 -c alps --max-items 5 --json
     """
     from stac_client._assets import survey
+    from stac_client._selection import NamedKeys
 
     items.offline = True
-    found = (vars(each) for item in items for each in survey(item, assets, rucio.scope, rse))
+    keys = NamedKeys(assets)
+    named = keys.of(items)
+    found = (vars(each) for item in named for each in survey(item, assets, rucio.scope, rse))
     output.rows(_ASSETS, found)
+    keys.warn()
 
 
 @verb("register")
@@ -213,7 +217,7 @@ def deregister(
     """
     from stac_client._in_rucio import ailment, registered
     from stac_client._rucio import batched
-    from stac_client._selection import missing, named_keys
+    from stac_client._selection import NamedKeys
 
     if consent.dry_run or not consent.yes:
         consent.require_answerable()
@@ -229,20 +233,19 @@ def deregister(
             return
         consent.confirm(f"Deregister {counted(counts['registered'], 'asset')} at {rse}?")
     resumable("The same command goes on: what is not registered any more is skipped.")
-    keys = named_keys(assets)
-    unseen = {*keys}
+    keys = NamedKeys(assets)
+    names = {*keys.unseen}
 
-    def is_selected(key: str, _: object) -> bool:
-        unseen.discard(key)
-        return key in keys
+    def is_selected(key: str, asset: Mapping[str, Any]) -> bool:
+        return assets(key, asset) if callable(assets) else key in names
 
     def work(found: Reading) -> Iterator[Outcome]:
-        # In parts, because `delete_replicas` holds the outcomes of all its assets.
-        for part in batched(found):
-            yield from rucio.stac.delete_replicas(
-                part, rse, assets=is_selected if keys else assets, only_bad=bad
-            )
-        yield from missing(unseen)
+        # In parts, because `delete_replicas` holds the outcomes of all its assets; a part may
+        # lack a key that another has.
+        for part in batched(keys.of(found)):
+            wanted = is_selected if names else assets
+            yield from rucio.stac.delete_replicas(part, rse, assets=wanted, only_bad=bad)
+        yield from keys.missing()
 
     follow("deregistering", items, work, output)
 

@@ -12,15 +12,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stac_client import ConfigurationError, by_media_type, by_role
-from stac_client._assets import select_assets
+from stac_client import AssetsWarning, ConfigurationError, by_media_type, by_role
+from stac_client._assets import registrable, select_assets
 from stac_client._results import Outcome
-from stac_client._selection import named_keys, unwanted_by_default
+from stac_client._selection import NamedKeys, named_keys, unwanted_by_default
 from tests.corpus import real_catalogues
 from tests.items import HREF, make_item
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from stac_client._selection import AssetSelection
 
 _COG = "image/tiff; application=geotiff; profile=cloud-optimized"
 _DATA = Path(__file__).parents[1] / "data"
@@ -170,6 +172,42 @@ def test_predicates_and_none_name_no_keys() -> None:
 def test_media_types(given: str, media_type: object, meant: object) -> None:
     """A media type takes assets of the same name that have the parameters that it has."""
     assert by_media_type(given)("a", {"type": media_type}) is meant
+
+
+@pytest.mark.parametrize(
+    ("selection", "missing"),
+    [
+        (["vv", "vvv"], {"vvv": "near it are vv"}),
+        ("vv,vh", {"vv,vh": "it is one key, so give several as a list"}),
+        (["elevation"], {"elevation": "items have vv, vh, thumbnail"}),
+        (["vv", "thumbnail"], {}),
+        ([], {}),
+        (by_role("none"), {}),
+        (None, {}),
+    ],
+)
+def test_keys_that_no_item_has(selection: AssetSelection, missing: dict[str, str]) -> None:
+    """What no item has is told with what comes near."""
+    assets = [{"vv": {"href": HREF}, "vh": {}}, {"thumbnail": {}}]
+    items = [make_item(assets=each) for each in assets]
+    keys = NamedKeys(selection)
+    assert [*keys.of(items)] == items
+    said = {outcome.key: outcome.reason.partition("; ")[2] for outcome in keys.missing()}
+    assert said == missing
+
+
+def test_no_items() -> None:
+    """Where there are no items, nothing is said of keys."""
+    keys = NamedKeys("red")
+    assert not [*keys.of([])]
+    assert not keys.missing()
+
+
+def test_keys_that_only_a_warning_can_name() -> None:
+    """Where no outcomes are returned, a warning names the key, and shows no control characters."""
+    items = [make_item(assets={"red": {"href": HREF}})]
+    with pytest.warns(AssetsWarning, match=r"^asset re\\x1b: no item has .*; near it are red$"):
+        assert [*registrable(items, ["re\x1b"], None)] == []
 
 
 @pytest.mark.parametrize("selection", [5, ["red", 5], iter(["red"]), [None], b"red"])
