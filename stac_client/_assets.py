@@ -5,7 +5,7 @@ What cannot be registered comes as an outcome that says why.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from stac_client._alternates import name_in_rucio, restore_original_href
@@ -20,7 +20,7 @@ from stac_policy.settings import known_origins
 from stac_policy.urls import link_href
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from stac_client._items import ItemDict, ItemsLike
     from stac_client._selection import AssetSelection
@@ -45,7 +45,7 @@ class Asset:
     """What the item says, or nothing."""
     size_bytes: int | None
     checksums: Checksums
-    access: Access = _OPEN
+    access: Access = field(default=_OPEN, repr=False)
     """How its bytes are got."""
 
     @property
@@ -63,6 +63,8 @@ def select_assets(
     selection: AssetSelection = None,
     scope: str | None = None,
     source_rse: str | None = None,
+    *,
+    alternate_assets: Sequence[str] = (),
 ) -> Iterator[Asset | Outcome]:
     """Yield each selected asset of an item, or the reason why it cannot be registered.
 
@@ -74,6 +76,8 @@ def select_assets(
         source_rse: Where the originals are registered, if that matters: where a
             modifier has put a copy in the place of an original, its alternates
             name it by this RSE.
+        alternate_assets: Keys of alternates, the most wanted first, that are taken where
+            an asset has one; by default the one that is easiest to fetch.
 
     Raises:
         ConfigurationError: The selection is neither keys nor a predicate.
@@ -87,7 +91,9 @@ def select_assets(
     for key, unwanted in _selected(item, assets, selection):
         if unwanted is not None and selection is not None:
             continue
-        found = unwanted or _asset(item, assets, key, dataset, source_rse)
+        found = unwanted or _asset(
+            item, assets, key, dataset, source_rse, _access(item, assets[key], alternate_assets)
+        )
         yield Outcome(*ids, key, State.SKIPPED, found) if isinstance(found, str) else found
 
 
@@ -140,6 +146,9 @@ def survey(
     selection: AssetSelection = None,
     scope: str | None = None,
     source_rse: str | None = None,
+    *,
+    alternate_assets: Sequence[str] = (),
+    checked: Callable[[Access], Access] | None = None,
 ) -> Iterator[AssetAccess]:
     """Yield how the bytes of each asset of an item are got, whether it is selected or not.
 
@@ -148,6 +157,8 @@ def survey(
         selection: As in `select_assets`.
         scope: As there.
         source_rse: As there.
+        alternate_assets: As there.
+        checked: Looks at what a bucket lets anybody read.
 
     Raises:
         ConfigurationError: The selection is neither keys nor a predicate.
@@ -155,8 +166,9 @@ def survey(
     assets = _assets(item, source_rse)
     dataset = _dataset(item, scope)
     for key, unwanted in _selected(item, assets, selection):
-        access = _access(item, assets[key])
-        found = _asset(item, assets, key, dataset, source_rse)
+        access = _access(item, assets[key], alternate_assets)
+        access = checked(access) if checked else access
+        found = _asset(item, assets, key, dataset, source_rse, access)
         obstacle = found if isinstance(found, str) else access.reason
         is_fetchable = access.kind.is_fetchable
         yield AssetAccess(
@@ -186,16 +198,17 @@ def _selected(
         yield key, None if is_meant else "it is none of those that are asked for"
 
 
-def _access(item: ItemDict, fields: Mapping[str, Any]) -> Access:
-    return found_access(known_origins(), item, fields, link_href(item))
+def _access(item: ItemDict, fields: Mapping[str, Any], alternates: Sequence[str]) -> Access:
+    return found_access(known_origins(), item, fields, link_href(item), alternates)
 
 
-def _asset(
+def _asset(  # noqa: PLR0917 - as many things make an asset
     item: ItemDict,
     assets: Mapping[str, Mapping[str, Any]],
     key: str,
     dataset: DID | str,
     source_rse: str | None,
+    access: Access,
 ) -> Asset | str:
     """An asset with a URL, or why it has none."""
     if isinstance(dataset, str):
@@ -203,7 +216,6 @@ def _asset(
     if not key:
         return "the asset's key is empty"
     fields = assets[key]
-    access = _access(item, fields)
     if access.url is None:
         return access.reason
     collection, item_id = item["collection"], item["id"]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.filesize import decimal
 
+from stac_client._buckets import Buckets
 from stac_client._in_rucio import compare, held, kept, look
 from stac_client._items import iter_items
 from stac_client._registration import selector
@@ -16,7 +17,7 @@ from stac_client._selection import NamedKeys
 from stac_client._tables import to_html, to_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     from stac_client._assets import Asset
     from stac_client._items import ItemDict, ItemsLike
@@ -101,14 +102,25 @@ def _host(asset: Asset) -> str:
 
 
 def make_plan(
-    rucio: Rucio, items: ItemsLike, rse: str, assets: AssetSelection, scope: str | None
+    rucio: Rucio,
+    items: ItemsLike,
+    rse: str,
+    assets: AssetSelection,
+    scope: str | None,
+    *,
+    alternate_assets: Sequence[str] = (),
+    check: bool = False,
 ) -> Plan:
     """Look at all items, and ask Rucio what it has of them, once for each 1,000 assets.
 
     Raises:
         StacRucioError: There is no such RSE, or Rucio or the STAC API cannot be reached.
     """
-    select, permits = selector(rucio, "planning a registration", rse, assets, scope)
+    select, permits = selector(
+        *(rucio, "planning a registration", rse, assets, scope),
+        alternate_assets=alternate_assets,
+        buckets=Buckets() if check else None,
+    )
     plan = Plan()
     keys = NamedKeys(assets)
     for batch in batched(_registrable(keys.of(iter_items(items)), plan, select)):

@@ -20,6 +20,7 @@ from rucio.common.exception import (
 )
 
 from stac_client._assets import fetched, registrable, select_assets
+from stac_client._buckets import Buckets
 from stac_client._in_rucio import Permits, compare, held, kept, look, problem, registered
 from stac_client._item_metadata import item_metadata
 from stac_client._items import iter_items
@@ -35,7 +36,7 @@ from stac_policy.settings import known_origins
 from stac_policy.urls import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
     from concurrent.futures import Future
 
     from rucio.client import Client
@@ -208,8 +209,11 @@ class Registrar:
     """Whether the datasets get metadata from their items; no more once Rucio takes none."""
     on_progress: Callable[[Progress], None] | None = None
     """Called in the thread that asks for outcomes."""
+    alternate_assets: Sequence[str] = ()
+    """Keys of alternates that are registered in place of assets' own hrefs."""
 
     def __post_init__(self) -> None:
+        self._buckets = Buckets()
         # `metadata` may change meanwhile.
         self._wanted = (Probe(self.probe).value, self.containers, self.metadata)
         self._tally = Tally(self.on_progress or (lambda _: None))
@@ -279,7 +283,11 @@ class Registrar:
             yield from (item for item, _ in self._new(group, journal)[1])
 
     def _selector(self, doing: str) -> _Select:
-        select, self._permits = selector(self.rucio, doing, self.rse, self.assets, self.scope)
+        select, self._permits = selector(
+            *(self.rucio, doing, self.rse, self.assets, self.scope),
+            alternate_assets=self.alternate_assets,
+            buckets=self._buckets,
+        )
         return select
 
     def _new(self, group: _Group, journal: Journal) -> tuple[list[Entry], _Group]:
@@ -519,7 +527,14 @@ def _repeated(asset: Asset, first: Asset) -> Outcome:
 
 
 def selector(
-    rucio: Rucio, doing: str, rse: str, selection: AssetSelection, scope: str | None
+    rucio: Rucio,
+    doing: str,
+    rse: str,
+    selection: AssetSelection,
+    scope: str | None,
+    *,
+    alternate_assets: Sequence[str] = (),
+    buckets: Buckets | None = None,
 ) -> tuple[_Select, Permits]:
     """Return what yields the selected assets of an item, each with its PFN at a source RSE.
 
@@ -535,8 +550,9 @@ def selector(
     protocols = settings["protocols"]
 
     def select(item: ItemDict) -> Iterator[Asset | Outcome]:
-        for found in select_assets(item, selection, scope, rse):
-            yield with_pfn(fetched(found), protocols)
+        for found in select_assets(item, selection, scope, rse, alternate_assets=alternate_assets):
+            checked = buckets.checked(found) if buckets else found
+            yield with_pfn(fetched(checked), protocols)
 
     return select, Permits(rucio, rse, bool(settings["deterministic"]))
 

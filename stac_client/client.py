@@ -31,7 +31,7 @@ from stac_client._rules import (
 from stac_client.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator, Sequence
     from pathlib import Path
 
     from rucio.client import Client
@@ -124,13 +124,24 @@ class StacClient:
         """
         return patch_url(items, self.modifier.with_options(prefer=prefer))
 
-    def plan(self, items: ItemsLike, rse: str, *, assets: AssetSelection = None) -> Plan:
+    def plan(
+        self,
+        items: ItemsLike,
+        rse: str,
+        *,
+        assets: AssetSelection = None,
+        alternate_assets: Sequence[str] = (),
+        check: bool = False,
+    ) -> Plan:
         """Describe what `create_replicas` would do, without writing or downloading anything.
 
         Args:
             items: The items.
             rse: The source RSE.
             assets: The assets, as in `create_replicas`.
+            alternate_assets: Alternates, as there.
+            check: Look at an object of each bucket, as `create_replicas` does, to see
+                whether anybody may read it; by default the table of origins says so.
 
         Returns:
             Files, bytes and hosts, and what cannot be registered, and why.
@@ -139,7 +150,11 @@ class StacClient:
             StacRucioError: The RSE does not exist, or Rucio or the STAC API does
                 not answer.
         """
-        return make_plan(self._rucio, self._read(items), rse, assets, self._scope)
+        return make_plan(
+            *(self._rucio, self._read(items), rse, assets, self._scope),
+            alternate_assets=alternate_assets,
+            check=check,
+        )
 
     def create_replicas(
         self,
@@ -150,6 +165,7 @@ class StacClient:
         probe: Probe | str = Probe.DOWNLOAD,
         containers: bool = False,
         metadata: bool = False,
+        alternate_assets: Sequence[str] = (),
         on_progress: Callable[[Progress], None] | None = None,
     ) -> Registration:
         """Register assets in Rucio, as replicas at their original URLs; no bytes move.
@@ -170,6 +186,8 @@ class StacClient:
                 `stac_collection`, `stac_item`, `stac_url`), and the files their
                 `sha256` where their item tells; a `MetadataWarning` says if Rucio
                 does not take it.
+            alternate_assets: Keys of alternates (`["s3"]`), the most wanted first, that are
+                registered where an asset has one; by default the easiest to fetch.
             on_progress: Called in this thread, a few times a second; a file is done
                 when nothing more has to be found out about it.
 
@@ -181,7 +199,9 @@ class StacClient:
                 not answer.
         """
         registrar = Registrar(
-            self._rucio, rse, assets, self._scope, _probe(probe), containers, metadata, on_progress
+            *(self._rucio, rse, assets, self._scope, _probe(probe), containers, metadata),
+            on_progress=on_progress,
+            alternate_assets=alternate_assets,
         )
         return Registration(
             outcome for _, outcomes in registrar.register(self._read(items)) for outcome in outcomes
@@ -197,6 +217,7 @@ class StacClient:
         probe: Probe | str = Probe.DOWNLOAD,
         containers: bool = False,
         metadata: bool = False,
+        alternate_assets: Sequence[str] = (),
         on_progress: Callable[[Progress], None] | None = None,
     ) -> Iterator[Outcome]:
         """Register a whole collection or search, and later what is new or has changed.
@@ -213,6 +234,7 @@ class StacClient:
             probe: As in `create_replicas`.
             containers: As in `create_replicas`.
             metadata: As in `create_replicas`.
+            alternate_assets: As in `create_replicas`.
             on_progress: As in `create_replicas`; called while outcomes are asked for.
 
         Yields:
@@ -224,7 +246,9 @@ class StacClient:
                 registration at this RSE.
         """
         registrar = Registrar(
-            self._rucio, rse, assets, self._scope, _probe(probe), containers, metadata, on_progress
+            *(self._rucio, rse, assets, self._scope, _probe(probe), containers, metadata),
+            on_progress=on_progress,
+            alternate_assets=alternate_assets,
         )
         with Journal(journal, registration_purpose(rse, self._rucio.host)) as opened:
             yield from sync(self._read(items), opened, registrar)

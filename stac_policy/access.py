@@ -66,6 +66,8 @@ class Access(NamedTuple):
     """What transfers need besides the URL: the credential gateway, and which credential."""
     reason: str = ""
     """Why it cannot be fetched, or cannot without what it needs."""
+    is_doubtful: bool = False
+    """Whether that is for want of knowledge alone, which a look at its bucket brings."""
 
 
 class Origin(NamedTuple):
@@ -378,7 +380,7 @@ def _unknown(name: str, url: str) -> Access:
     reason = (
         f"whether {shown} is public is not known; a look (--check) or the table of origins tells"
     )
-    return Access(Kind.NOT_TO_BE_HAD, url, "", reason)
+    return Access(Kind.NOT_TO_BE_HAD, url, "", reason, is_doubtful=True)
 
 
 def _decoded(path: str) -> str:

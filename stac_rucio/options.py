@@ -249,6 +249,13 @@ _REPLICAS = Group(
 )
 """`replicas`, options of `StacClient.modifier`."""
 
+_ALTERNATES = words(
+    "--alternate-assets",
+    "Keys of alternates to take, where an asset has one; by default the easiest to fetch.",
+    "KEYS",
+)
+_CHECK = flag("--check", "Ask buckets whether anybody may read them, once each.")
+
 _REGISTRATION = Group(
     "registration",
     dict,
@@ -260,6 +267,7 @@ _REGISTRATION = Group(
             "download",
         ),
         flag("--containers", "Put the items' datasets into a container for each collection."),
+        _ALTERNATES,
         flag("--metadata", "Give the datasets metadata from their items, for searches in Rucio."),
     ],
 )
@@ -643,7 +651,7 @@ SHARED: Mapping[str, Group | click.Parameter] = {
     str(part.name): part
     for part in (
         *(items(), _SOURCE_RSE, _ASSETS, _REPLICAS, _REGISTRATION),
-        *(_DRY_RUN, _CONSENT, _RUCIO, _OUTPUT),
+        *(_ALTERNATES, _CHECK, _DRY_RUN, _CONSENT, _RUCIO, _OUTPUT),
     )
 }
 """What verbs get by the names of their parameters."""

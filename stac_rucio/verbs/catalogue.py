@@ -18,7 +18,7 @@ from stac_rucio.options import option, verb
 from stac_rucio.output import explain, follow, reading, write_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from stac_client import Outcome
     from stac_client._assets import Asset
@@ -45,7 +45,14 @@ _REGISTERED = {"files": "files of the items", "registered": "of these registered
 
 @verb("plan")
 def plan(
-    *, items: ItemSource, rse: str, assets: AssetSelection, rucio: Connection, output: Output
+    *,
+    items: ItemSource,
+    rse: str,
+    assets: AssetSelection,
+    alternate_assets: Sequence[str],
+    check: bool,
+    rucio: Connection,
+    output: Output,
 ) -> None:
     """Show what `register` would do.
 
@@ -59,7 +66,8 @@ def plan(
         stac-rucio plan --rse STAC --assets red,nir items.ndjson
     """
     resumable("Nothing was written.")
-    _show_plan(items, rse, assets, rucio, output)
+    planning = {"assets": assets, "alternate_assets": alternate_assets, "check": check}
+    _show_plan(items, rse, rucio, output, planning)
 
 
 @verb(
@@ -71,6 +79,8 @@ def assets(
     items: ItemSource,
     rse: str | None,
     assets: AssetSelection,
+    alternate_assets: Sequence[str],
+    check: bool,
     rucio: Connection,
     output: Output,
 ) -> None:
@@ -87,13 +97,20 @@ def assets(
         stac-rucio assets --api https://stac.example.org/v1 -c alps --max-items 5 --json
     """
     from stac_client._assets import survey
+    from stac_client._buckets import Buckets
     from stac_client._selection import NamedKeys
 
-    items.offline = True
+    items.offline = not check
     keys = NamedKeys(assets)
-    named = keys.of(items)
-    found = (vars(each) for item in named for each in survey(item, assets, rucio.scope, rse))
-    output.rows(_ASSETS, found)
+    look = partial(
+        survey,
+        selection=assets,
+        scope=rucio.scope,
+        source_rse=rse,
+        alternate_assets=alternate_assets,
+        checked=Buckets().access if check else None,
+    )
+    output.rows(_ASSETS, (vars(each) for item in keys.of(items) for each in look(item)))
     keys.warn()
 
 
@@ -124,7 +141,8 @@ def register(
         stac-rucio register items.ndjson --rse STAC --dry-run
     """
     if dry_run:
-        _show_plan(items, rse, assets, rucio, output)
+        planning = {"assets": assets, "alternate_assets": registration["alternate_assets"]}
+        _show_plan(items, rse, rucio, output, planning)
         return
     resumable("Run it again with the same items: what is registered already is recognised.")
     # Not `create_replicas`: that holds the outcomes of all assets.
@@ -173,7 +191,8 @@ def sync(
 
         meant = Registrar(rucio.session, rse, assets, rucio.scope, **registration)
         new = partial(_not_done, journal=path, registrar=meant)
-        _show_plan(items, rse, assets, rucio, output, new if path.exists() else None)
+        planning = {"assets": assets, "alternate_assets": registration["alternate_assets"]}
+        _show_plan(items, rse, rucio, output, planning, new if path.exists() else None)
         return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -294,13 +313,13 @@ def _not_done(items: Iterable[ItemDict], journal: Path, registrar: Registrar) ->
 def _show_plan(  # noqa: PLR0917 - as many things make a plan
     items: ItemSource,
     rse: str,
-    assets: AssetSelection,
     rucio: Connection,
     output: Output,
+    planning: Mapping[str, Any],
     new: Callable[[Reading], Iterable[ItemDict]] | None = None,
 ) -> None:
     with reading("planning", items) as found:
-        plan = rucio.stac.plan(new(found) if new else found, rse, assets=assets)
+        plan = rucio.stac.plan(new(found) if new else found, rse, **planning)
     if output.as_json:
         write_json(vars(plan))
         return
