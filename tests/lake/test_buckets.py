@@ -81,6 +81,6 @@ def test_from_s3_to_copies(
     assert again.counts == {State.ALREADY_THERE: len(KEYS), State.SKIPPED: 1}
     plan = client.plan([make_item(collection, "scene", assets)], "STAC")
     assert plan.already_there == len(KEYS)
-    moved = make_item(collection, "scene", {"a0": {"href": f"{store}/{BUCKET}/else.tif"}})
+    moved = make_item(collection, "scene", {"a0": {"href": f"s3://{BUCKET}/{KEYS[1]}"}})
     (failed,) = client.create_replicas([moved], "STAC", probe="item")
     assert "with another URL" in failed.reason
