@@ -555,7 +555,10 @@ def _too_slow(error: RequestError, count: int) -> RequestError:
 def details(error: Exception) -> str:
     """Return what an error of Rucio says, in one line."""
     text = str(error).rpartition("Details: ")[2] or type(error).__name__
-    return " ".join(text.split())[:500].rstrip(".")
+    said, _, schema = text.partition("Failed validating")  # and the whole of a JSON schema
+    field = schema.rpartition("On instance[")[2].partition("]:")[0]
+    where = f" (field {field})" if field else ""
+    return " ".join(said.split())[:500].rstrip(".") + where[:100]
 
 
 def batched(values: Iterable[T], size: int = REQUEST_DIDS) -> Iterator[list[T]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -364,9 +365,31 @@ def _rule(entry: Mapping[str, Any]) -> Rule:
         locks_ok=entry["locks_ok_cnt"],
         locks_replicating=entry["locks_replicating_cnt"],
         locks_stuck=entry["locks_stuck_cnt"],
-        error=entry["error"],
+        error=plain(entry["error"]),
         expires_at=ends_at(entry),
     )
+
+
+_REASONS = {
+    "NO_SOURCES": "no copy can be read from there: is the RSE of one open for reading, and "
+    "is there a distance between the two?",
+    "ONLY_TAPE_SOURCES": "all copies are on tape",
+    "MISMATCH_SCHEME": "the RSEs of the copies and of the rule have no scheme in common",
+    "SUBMITTING": "the transfer was not submitted in time",
+    "SUBMISSION_FAILED": "the transfer could not be submitted",
+    "TRANSFER_FAILED": "the transfer failed",
+}
+_REASON = re.compile(r"RequestErrMsg\.(\w+):(?:RequestState\.(\w+)$)?")
+
+
+def plain(error: str | None) -> str | None:
+    """Return why a rule is stuck, in words besides the names of Rucio's constants."""
+    found = _REASON.match(error or "")
+    if error is None or found is None:
+        return error
+    name = found[2] or found[1]
+    said = error[found.end() :] or _REASONS.get(name, "")
+    return f"{said} ({name})" if said else name
 
 
 def ends_at(entry: Mapping[str, Any]) -> datetime | None:

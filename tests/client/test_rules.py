@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stac_client._new_rules import differences, fits
+from stac_client._rules import plain
 
 NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
 DAY_S = 86_400
@@ -101,3 +102,21 @@ def test_a_rule_is_never_shortened(ends_in_s: int | None, lifetime_s: int | None
 def test_limits(left: list[float], grouping: str, *, fit: bool) -> None:
     """Two copies of 100 bytes fit where enough is left at two RSEs, or of all files together."""
     assert fits(100, 2, left, grouping) is fit
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (None, None),
+        ("disk full", "disk full"),
+        ("RequestErrMsg.NO_SOURCES:RequestState.NO_SOURCES", "no copy can be read from there: "),
+        ("RequestErrMsg.NO_SOURCES:RequestState.ONLY_TAPE_SOURCES", "all copies are on tape (ONLY"),
+        ("RequestErrMsg.TRANSFER_FAILED:HTTP 404", "HTTP 404 (TRANSFER_FAILED)"),
+        ("RequestErrMsg.NEW:RequestState.NEWER", "NEWER"),
+    ],
+)
+def test_why_a_rule_is_stuck(error: str | None, said: str | None) -> None:
+    """The names of Rucio's constants stand behind plain words."""
+    found = plain(error)
+    assert found == said or (found is not None and said is not None and found.startswith(said))
+    assert "Request" not in (found or "")

@@ -106,6 +106,16 @@ def test_activity_and_comment_are_changed(client: StacClient, rucio: Client, fil
     assert (found["comments"], found["activity"]) == ("b", "Express")
 
 
+def test_an_activity_that_the_server_does_not_know(client: StacClient, files: Any) -> None:
+    """Those that it knows are named, and not the whole schema that they stand in."""
+    with pytest.raises(RequestError) as caught:
+        ask(client, files, activity="Nope")
+    said = str(caught.value)
+    assert "'Nope' is not one of ['" in said
+    assert said.endswith("] (field 'activity')")
+    assert "properties" not in said
+
+
 def test_what_cannot_be_changed_is_said(client: StacClient, files: Any) -> None:
     """Rucio does not change the grouping of a rule."""
     rule = ask(client, files)
