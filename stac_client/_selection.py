@@ -240,12 +240,12 @@ def _is_service(query: str) -> bool:
 _WORD = re.compile(r"[a-z0-9]+")
 # Words of roles, keys and file names.
 _PREVIEW = re.compile(
-    r"thumb(?:nail)?|preview|quick[-_]?look|browse|overview|(?<![a-z])(?:pvi|ql)(?![a-z])"
+    r"thumb(?:nail)?|preview|quick[-_]?look|browse|overview|low[-_]?res|(?<![a-z])(?:pvi|ql)(?![a-z])"
 )
 _ABOUT = re.compile(
     r"checksum|citation|documentation|footprint|inspire|licen[cs]e|manifest|metadata|provenance"
-    r"|readme|(?<![a-z])(?:code|icon|index|info|legend|logo|md5|mtd|mtl|report|sha1|sha256|style)"
-    r"(?![a-z])"
+    r"|readme|(?<![a-z])(?:code|icon|index|info|json|legend|logo|md5|mtd|mtl|report|sha1|sha256"
+    r"|style|xml)(?![a-z])"
 )
 _WHOLE = {"archive", "bundle", "data", "package", "product", "safe", "zip", "zipped"}
 
@@ -330,7 +330,7 @@ _KINDS = {
     "archive": ("zip gzip tar gtar 7z rar", "zip tar tgz 7z rar gz bz2 xz zst"),
     "document": (
         "json ndjson xml yaml pdf text",
-        "xml json ndjson txt md pdf yaml yml kml kmz log py idx index md5 sha1 sha256 tfw wld ovr",
+        "xml json txt md pdf yaml kml kmz log py idx index md5 sha1 sha256 tfw wld ovr imd rpb til",
     ),
 }
 _SUFFIXES = {
@@ -352,7 +352,7 @@ def _kind(media_type: str, suffix: str) -> str:
 
 def _suffix(name: str) -> str:
     """The suffix of a file name: of what is in it, where that is compressed."""
-    if name == "ept.json":  # the index of a point cloud that is a folder
+    if name in {"ept.json", "tileset.json"}:  # indices of point clouds that are folders
         return "ept"
     stem, dot, suffix = name.rpartition(".")
     inner = stem.rpartition(".")[2]

@@ -417,7 +417,8 @@ def _url(place: Place, origin: Origin | None) -> str:
 
 
 _FOLDER_TYPES = re.compile(r"application/(?:vnd[.+]|x-)?zarr\b", re.IGNORECASE)
-_FOLDERS = (".zarr", ".SAFE", ".SEN3", "/")  # `manifest.safe` is a file
+# `manifest.safe` is a file; `ept.json` and `tileset.json` are the indices of their folders.
+_FOLDERS = (".zarr", ".SAFE", ".SEN3", ".gdb", ".icechunk", "/ept.json", "/tileset.json", "/")
 
 
 def is_folder(path: str, media_type: object = None) -> bool:

@@ -177,6 +177,8 @@ def test_rows_are_for_their_hosts_and_prefixes_alone(href: str, kind: Kind) -> N
         ("s3://open-bucket/store.zarr", "a folder"),
         ("https://data.example.org/x.SAFE/", "a folder"),
         ("https://data.example.org/x.zarr/measurements/b02", "a folder"),
+        ("https://data.example.org/ept/ept.json", "a folder"),
+        ("https://data.example.org/buildings.gdb", "a folder"),
     ],
 )
 def test_what_nobody_fetches(href: str, reason: str) -> None:
