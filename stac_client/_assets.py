@@ -50,8 +50,12 @@ class Asset:
 
     @property
     def is_complete(self) -> bool:
-        """Whether its size and a checksum are known, so that nothing needs to be looked up."""
-        return self.size_bytes is not None and bool(self.checksums)
+        """Whether its size and adler32 are known, so that nothing needs to be looked up.
+
+        Not md5 alone: FTS fails where the destination cannot compute what is registered, and
+        storages that know adler32 alone are common.
+        """
+        return self.size_bytes is not None and self.checksums.adler32 is not None
 
     def outcome(self, state: State, reason: str = "") -> Outcome:
         """Return what became of it."""

@@ -106,6 +106,8 @@ ERRORS = {
     "destination-protocol": "no transfer can be sent there",
     "destination-scheme": "Rucio transfers between the same schemes, or between https and davs",
     "destination-fts-missing": "Rucio hands no transfer there to FTS",
+    "destination-push": "Rucio has FTS send files there (`copy_mode=push`): it asks the origin to "
+    "COPY them, which web servers and object stores cannot",
     "distance-missing": "rules are stuck with MISMATCH_SCHEME or NO_SOURCES",
     "policy-not-installed": "every registration at that RSE fails on the server",
     "policy-not-named": "it knows no path of any file there: no transfers to it and no downloads",
@@ -128,6 +130,10 @@ WARNINGS = {
     "protocol-limits": "they are skipped",
     "priority-delete": "Rucio's reaper would try to delete files of the catalogue",
     "priority-third-party-copy-write": "transfers could be sent to the catalogue's servers",
+    "destination-checksums": "of files that no other checksum is registered of, FTS verifies "
+    "nothing there, not even the size",
+    "destination-credential": "FTS has a storage told `Credential: gridsite` for sources with TLS, "
+    "and XRootD and StoRM then refuse; only its configuration shows whether that is mended",
     "fts-differs": "Rucio uses that of the destination, whatever that of the source says",
     "limit-missing": "that stands for a limit of 0, unless the account has the attribute admin",
     "limit-reached": "Rucio refuses its rules there",
@@ -784,6 +790,19 @@ def _destination(rse: RSE, source: RSE, schemes: set[str]) -> Iterator[Check]:
         listed = [", ".join(sorted(each)) for each in (writes, schemes)]
         what = f"RSE {name} takes copies by {listed[0]}, the URLs have {listed[1]}"
         yield wrong("destination-scheme", what, f"{info}  # then add a protocol for one of these")
+    elif "https" in schemes and rse.attributes.get("sign_url"):
+        fix = "# copy to a storage that fetches first; from there Rucio can copy to this one"
+        yield wrong("destination-push", f"RSE {name} signs URLs (sign_url)", fix)
+    elif "https" in schemes and "davs" in writes:
+        hosts = {each["hostname"] for each in rse.protocols if each["scheme"] == "davs"}
+        lines = [f"[DAV:{host.upper()}]\nHEADERS=Credential:none" for host in sorted(hosts)]
+        fix = "\n".join(["# /etc/gfal2.d/stac.conf of each FTS host", *lines])
+        yield wrong("destination-credential", f"RSE {name} takes copies by davs", fix)
+    checksums = str(rse.attributes.get(_CHECKSUMS) or "adler32")
+    if "adler32" not in checksums:
+        fix = _set_attribute(rse, _CHECKSUMS, "adler32").command
+        what = f"RSE {name} has the attribute {_CHECKSUMS}={checksums}"
+        yield wrong("destination-checksums", what, f"{fix}  # if it can compute adler32")
     if not rse.settings["availability_write"]:
         fix = _set(name, "availability_write", value=True).command
         yield wrong("destination-not-writable", f"RSE {name} is not available for writing", fix)

@@ -24,7 +24,7 @@ _PATTERN = re.compile(r"(?P<host>\[[0-9a-f:.]+\]|[^\[\]:]+)(:(?P<port>[0-9]+))?"
 _UNESCAPED = re.compile(r"[^!#-;=?-Z\[\]_a-z~]|%(?![0-9A-Fa-f]{2})")
 # Most URLs are so plain that none of the reasons below can hold for them.
 _PLAIN = re.compile(
-    r"https?://[A-Za-z0-9.-]+(?::(?:[0-9]{1,4}|[1-5][0-9]{4}))?(?:/[A-Za-z0-9._~/+,=-]*)?"
+    r"https?://[A-Za-z0-9.-]+(?::(?:[0-9]{1,4}|[1-5][0-9]{4}))?/+[A-Za-z0-9._~+,=-][A-Za-z0-9._~/+,=-]*"
 )
 
 # Signatures and credentials: Azure (SAS), AWS, Google, CloudFront, Akamai, OSS, Swift, grids.
@@ -80,6 +80,8 @@ def refusal(  # noqa: C901, PLR0911 - one return a reason
         return "the URL holds characters that must be percent-escaped"
     if not url.startswith(parts.scheme):
         return "the scheme is not in lower case, as Rucio needs it"
+    if not parts.path.strip("/"):
+        return "the URL has no path: FTS refuses all files that are submitted with such a one"
     if parts.fragment or url.endswith("#"):
         return "the URL has a fragment, which no server gets to see"
     if len(url) > PATH_LENGTH:
