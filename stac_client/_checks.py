@@ -21,6 +21,7 @@ from packaging.specifiers import SpecifierSet
 from rucio.common import exception
 
 from stac_client._assets import Asset, fetched, select_assets
+from stac_client._completion import Completion
 from stac_client._in_rucio import ailment, look
 from stac_client._items import iter_items
 from stac_client._results import Outcome
@@ -296,7 +297,13 @@ class CatalogueSummary:
 
 
 def summarise_catalogue(
-    items: ItemsLike, *, sample: int = 100, assets: AssetSelection = None, scope: str | None = None
+    items: ItemsLike,
+    *,
+    sample: int = 100,
+    assets: AssetSelection = None,
+    scope: str | None = None,
+    collection: str | None = None,
+    base_url: str | None = None,
 ) -> CatalogueSummary:
     """Look at the first items of a catalogue.
 
@@ -306,6 +313,8 @@ def summarise_catalogue(
         sample: How many items to look at.
         assets: The assets, as in `StacClient.create_replicas`.
         scope: A fixed scope instead of those derived from the collections.
+        collection: As in `StacClient`.
+        base_url: As in `StacClient`.
 
     Returns:
         What their assets need of Rucio: hosts, schemes and scopes.
@@ -316,7 +325,8 @@ def summarise_catalogue(
     """
     found = CatalogueSummary()
     keys = NamedKeys(assets)
-    for item in keys.of(islice(iter_items(items), sample)):
+    read = iter_items(items, Completion(collection, base_url))
+    for item in keys.of(islice(read, sample)):
         found.items += 1
         for selected in select_assets(item, assets, scope):
             if isinstance(selected, Asset):
@@ -326,10 +336,10 @@ def summarise_catalogue(
                 found.hosts[urlsplit(selected.url).netloc.lower()] += 1
             else:
                 found.refused[selected.reason] += 1
-        collection = item.get("collection")
-        if isinstance(collection, str) and collection:
+        name = item.get("collection")
+        if isinstance(name, str) and name:
             with suppress(ValueError):  # what has no scope is among the refused
-                found.scopes.setdefault(collection, scope or collection_scope(collection))
+                found.scopes.setdefault(name, scope or collection_scope(name))
     keys.warn()
     return found
 

@@ -19,7 +19,7 @@ from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from stac_client.errors import ConfigurationError
 from stac_policy import http
-from stac_policy.urls import absolute, link_href, redact
+from stac_policy.urls import absolute, is_url, item_url, link_href, redact
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,11 +49,6 @@ class CompleteItem(dict[str, Any]):
 
     reason = ""
     """Why it has no collection."""
-
-
-def is_url(text: str) -> bool:
-    """Return whether a text is a URL of HTTP."""
-    return text[:8].lower().startswith(("http://", "https://"))
 
 
 @dataclass
@@ -98,26 +93,19 @@ class Completion:
         if isinstance(item, CompleteItem) or item.get("type") != "Feature":
             return item
         found = CompleteItem(item)
-        own, place = link_href(item), getattr(item, "place", "")
-        if not is_url(own):
-            base = self._base(item)
-            if base:
-                links = item.get("links")
-                own_link = {"rel": "self", "href": base}
-                found["links"] = [own_link, *(links if isinstance(links, list) else ())]
-            if self.base_url is not None:
-                found["assets"] = self._published(item.get("assets"), item)
+        place = str(getattr(item, "place", ""))
+        base = item_url(item, place)
+        if self.base_url is not None and not is_url(base):
+            base = self._url_of(place, item) if place else self.base_url
+            found["assets"] = self._published(item.get("assets"), item)
+        if base and base != link_href(item):
+            links = item.get("links")
+            own = {"rel": "self", "href": base}
+            found["links"] = [own, *(links if isinstance(links, list) else ())]
         if not named:
             name, found.reason = self.collection_of(item, place)
             found.update({"collection": name} if name else {})
         return found
-
-    def _base(self, item: Mapping[str, Any]) -> str:
-        """What relative hrefs of an item start at that has no URL of its own."""
-        place = str(getattr(item, "place", ""))
-        if self.base_url is None or is_url(place):
-            return place
-        return self._url_of(place, item) if place else self.base_url
 
     def _url_of(self, path: str, item: Mapping[str, Any]) -> str:
         """The URL of a file of the catalogue that an item is from."""
@@ -147,8 +135,7 @@ class Completion:
             place: URL or path of the document that it was read from. Only beside such a path
                 are collections read from files.
         """
-        own = link_href(item)
-        base = own if is_url(own) else place
+        base = item_url(item, place)
         said: dict[str, str] = {}
         problem = ""
         for rel in ("collection", "parent"):

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
+from stac_client._completion import Completion
 from stac_client._items import iter_items
 from stac_client._rules import readable
 from stac_client._tables import Table, import_extra
@@ -31,6 +32,7 @@ def to_geodataframe(
     *,
     availability: Iterable[Availability] = (),
     status: Iterable[ItemStatus] = (),
+    collection: str | None = None,
 ) -> Any:
     """Return the footprints of items and where their copies are, as a GeoDataFrame.
 
@@ -45,6 +47,7 @@ def to_geodataframe(
         availability: Of these items, from `replication_availability`; leave RSEs
             out to have them left out of the map.
         status: Of rules over these items, from `rule_status`.
+        collection: As in `StacClient`.
 
     Raises:
         ModuleNotFoundError: geopandas is not installed.
@@ -58,11 +61,11 @@ def to_geodataframe(
     for of_rule in status:
         states[of_rule.collection, of_rule.item].add(of_rule.rule_state)
     rows = []
-    for item in iter_items(items):
-        key = collection, item_id = str(item.get("collection") or ""), str(item.get("id") or "")
+    for item in iter_items(items, Completion(collection)):
+        key = of, item_id = str(item.get("collection") or ""), str(item.get("id") or "")
         all_at, some_at = (", ".join(sorted(rses[key])) for rses in (complete, partly))
         copies = "; ".join(filter(None, [all_at, some_at and f"partly {some_at}"])) or "nowhere"
-        state = ", ".join(sorted(states[_key_in_status(collection, item_id)]))
+        state = ", ".join(sorted(states[_key_in_status(of, item_id)]))
         rows.append((*key, _start(item), all_at, some_at, copies, state, _footprint(item)))
     frame = pandas.DataFrame(rows, columns=[*_COLUMNS, "geometry"])
     frame["datetime"] = pandas.to_datetime(

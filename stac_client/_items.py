@@ -25,7 +25,7 @@ from pystac_client.errors import ClientTypeError
 from pystac_client.exceptions import APIError
 from pystac_client.stac_api_io import StacApiIO
 
-from stac_client._completion import Completion, PlacedItem, is_url
+from stac_client._completion import Completion, PlacedItem
 from stac_client.errors import AccessError, ConfigurationError, RequestError, UnreachableError
 from stac_policy.http import (
     MAY_PASS,
@@ -36,7 +36,7 @@ from stac_policy.http import (
     parse_json,
     read_body,
 )
-from stac_policy.urls import DEFAULT_PORTS, absolute, link_href, mask, redact
+from stac_policy.urls import DEFAULT_PORTS, absolute, is_url, link_href, mask, redact
 
 ItemDict = dict[str, Any]
 ItemsLike = (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from http import HTTPStatus
@@ -14,7 +13,7 @@ from urllib.parse import quote, urlsplit
 from stac_policy import http
 from stac_policy.access import found_access, origins
 from stac_policy.observability import Reporter, count, observe_s
-from stac_policy.urls import absolute, link_href, redact
+from stac_policy.urls import item_url, redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -209,9 +208,7 @@ def _item(answer: Any, item: str, url: str, table: Origins) -> Item:
         raise http.FetchError("the answer is not a STAC item")
     if answer.get("id") != item:
         raise http.FetchError("the answer is another item")
-    base_url = url
-    with suppress(ValueError):  # it is no URL
-        base_url = urlsplit(absolute(link_href(answer), url)).geturl()
+    base_url = item_url(answer, url)
     hrefs: dict[str, str | None] = {}
     access: dict[str, Access] = {}
     local_paths: dict[str, str] = {}

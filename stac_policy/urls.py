@@ -115,6 +115,11 @@ def is_allowed(parts: SplitResult, allowed_hosts: Iterable[str]) -> bool:
     return not patterns
 
 
+def is_url(text: str) -> bool:
+    """Return whether a text is a URL of HTTP."""
+    return text[:8].lower().startswith(("http://", "https://"))
+
+
 def absolute(href: str, base: str) -> str:
     """Resolve an href against the URL or path that it is relative to (RFC 3986, 5.2).
 
@@ -152,6 +157,21 @@ def link_href(item: Mapping[str, Any], rel: str = "self") -> str:
         if isinstance(link, dict) and link.get("rel") == rel:
             return str(link.get("href") or "")
     return ""
+
+
+def item_url(item: Mapping[str, Any], place: str = "") -> str:
+    """Return the URL that an item's relative hrefs start at.
+
+    Args:
+        item: The item, whose `self` link counts if it leads to a URL.
+        place: Where the item was read, which counts otherwise; a path if not a URL.
+    """
+    own = link_href(item)
+    url = absolute(own, place) if is_url(place) else own
+    try:
+        return urlsplit(url).geturl() if is_url(url) else place
+    except ValueError:
+        return place
 
 
 def printable(text: object) -> str:

@@ -257,9 +257,9 @@ def test_the_self_link_comes_first(tmp_path: Path) -> None:
     assert url_in(path, base_url="https://b.example.org") == "https://stac.example.org/alps/B04.tif"
 
 
-@pytest.mark.parametrize("self_link", [None, "./i.json", "/home/me/i.json"])
+@pytest.mark.parametrize("self_link", [None, "./i.json", "/alps/i.json", "http://["])
 def test_the_url_an_item_was_read_from(origin: Origin, self_link: str | None) -> None:
-    """It comes next; a self link that is no URL says nothing."""
+    """It comes next, and a relative self link starts there."""
     item = make_item("alps", "i", ASSETS, self_link=self_link)
     url = origin.add("/alps/i.json", json.dumps(item).encode())
     assert url_in(url, base_url="https://b.example.org") == f"{origin.url}/alps/B04.tif"
@@ -283,6 +283,8 @@ def test_the_url_an_item_was_read_from(origin: Origin, self_link: str | None) ->
 def test_the_url_that_the_user_gives(tmp_path: Path, base_url: str, url: str) -> None:
     """It is that of a folder, or of a document in it, wherever the items come from."""
     item = make_item("alps", "i", ASSETS)
+    for own in ("./i.json", "/home/me/i.json"):  # says nothing without a URL to start at
+        assert url_in(make_item("alps", "i", ASSETS, self_link=own), base_url=base_url) == url
     assert url_in(item, base_url=base_url) == url
     assert url_in([item], base_url=base_url) == url
     assert url_in(written(tmp_path, "i.json", item), base_url=base_url) == url

@@ -81,7 +81,8 @@ def test_items_of_catalogues(origin: Origin, catalogue_items: list[dict[str, Any
     with configured(scopes=f"earth={origin.url}"):
         for collection, item, key, href, siblings in assets_of([*items.values()]):
             if refusal(href or "") is None:
-                name = asset_name(collection, item, key, href, siblings)
+                local_path = items[collection, item]["assets"][key].get("file:local_path")
+                name = asset_name(collection, item, key, href, siblings, local_path)
                 assert original_url(DID("earth", name)) == href
                 resolved.append((collection, item))
     assert len(resolved) > 35
