@@ -317,7 +317,7 @@ _DATA = {"raster", "vector", "points", "archive"}
 _KINDS = {
     "raster": (
         "tif tiff geotiff jp2 jpx jpeg2000 netcdf netcdf4 hdf hdf5 grib grib2 zarr nitf",
-        "tif tiff nc nc4 h5 he5 hdf5 hdf grib2 grb2 grib grb jp2 j2k img asc nitf ntf zarr vrt",
+        "tif tiff nc nc4 h5 he5 hdf5 hdf grib2 grb2 grib grb jp2 j2k img asc xyz nitf zarr vrt",
     ),
     "vector": (
         "parquet geopackage flatgeobuf geo geojson gml csv shapefile",
@@ -330,7 +330,7 @@ _KINDS = {
     "archive": ("zip gzip tar gtar 7z rar", "zip tar tgz 7z rar gz bz2 xz zst"),
     "document": (
         "json ndjson xml yaml pdf text",
-        "xml json txt md pdf yaml kml kmz log py idx index md5 sha1 sha256 tfw wld ovr imd rpb til",
+        "xml json txt md pdf yaml kml kmz py idx index md5 sha256 tfw ovr att eph geo imd rpb til",
     ),
 }
 _SUFFIXES = {
