@@ -14,7 +14,7 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from stac_policy.urls import absolute, printable, refusal
 
@@ -237,31 +237,20 @@ class Origins:
         )
 
     def _on_web(self, url: str) -> Place:
-        parts = urlsplit(url)
-        host, path = parts.hostname or "", parts.path[1:]
-        bucket, _, key = path.partition("/")
-        if len(host) > _HOST_LENGTH:
-            raise ValueError("the name of the host is too long")
-        aws = None
-        if host.endswith(_AWS_ENDS):
-            head = host.rpartition(".amazonaws.com")[0]
-            if _AWS_ACCOUNTS.search(head):
-                raise ValueError(_ACCESS_POINT)
-            aws = _AWS.fullmatch(head)
-        if aws:
-            bucket, key = (aws[1], path) if aws[1] else (bucket, key)
-            return Place(f"s3://{bucket}", _decoded(key.replace("+", " ")), parts.query)
-        if azure := _AZURE.fullmatch(host):
-            return Place(f"az://{azure[1]}", _decoded(path), parts.query)
-        if host in {_GOOGLE, f"commondata{_GOOGLE}"}:
-            return Place(f"gs://{bucket}", _decoded(key), parts.query)
-        if host.endswith(f".{_GOOGLE}"):
-            return Place(f"gs://{host[: -len(_GOOGLE) - 1]}", _decoded(path), parts.query)
-        name = host if parts.port in {None, 443} else f"{host}:{parts.port}"
-        for prefix, stored in self._endpoints.get(name, ()):
-            if parts.path.startswith(prefix):
-                return Place(stored, _decoded(parts.path[len(prefix) :]), parts.query)
-        return Place(name, parts.path, parts.query)
+        rest, _, query = url.partition("://")[2].partition("?")
+        netloc = rest.partition("/")[0]
+        path = rest[len(netloc) :]
+        store, bucket = _server(netloc.lower())
+        if store:
+            key = path[1:]
+            if not bucket:
+                bucket, _, key = key.partition("/")
+            key = key.replace("+", " ") if store == "s3" else key
+            return Place(f"{store}://{bucket}", _decoded(key), query)
+        for prefix, stored in self._endpoints.get(bucket, ()):
+            if path.startswith(prefix):
+                return Place(stored, _decoded(path[len(prefix) :]), query)
+        return Place(bucket, path, query)
 
     def is_known(self, url: str) -> bool:
         """Return whether a URL leads to a place at all, so that it can be compared."""
@@ -291,19 +280,19 @@ class Origins:
             item: The item, which may say who may read it.
             asset: The fields of the asset, or of its alternate that has the href.
         """
-        for prefix, scheme in _GDAL.items():
-            if href.startswith(prefix):
-                href = scheme + href[len(prefix) :]
+        if href.startswith("/vsi"):
+            for prefix, scheme in _GDAL.items():
+                if href.startswith(prefix):
+                    href = scheme + href[len(prefix) :]
         is_web = href.startswith("http")
         try:
             place = self.place(href)
+            _require_file(place, item)
             known = self.origin(place)
             url = href if is_web else _url(place, known)
         except ValueError as error:
             return _never(str(error))
         origin = known or said(item, asset, place)
-        if not place.key and place.is_object:
-            return _never("the href names a bucket and no object")
         if is_folder(place.key, asset.get("type")):
             return Access(Kind.FOLDER, url, "", "a folder of many objects, not a file")
         if origin is None:
@@ -313,6 +302,34 @@ class Origins:
             return Access(origin.kind, url, "", origin.needs)
         needs = f"the credential gateway, with {origin.needs}"
         return Access(origin.kind, url, needs, f"{origin.kind.value}: it needs {needs}")
+
+
+@lru_cache(4096)
+def _server(netloc: str) -> tuple[str, str]:
+    """The store that a server belongs to, and the bucket or account if its name says it.
+
+    Of a server of no store it is nothing and the host, with its port if it is another.
+
+    Raises:
+        ValueError: It serves accounts of a provider alone, or has no name.
+    """
+    parts = urlsplit(f"//{netloc}")
+    host = parts.hostname or ""
+    if len(host) > _HOST_LENGTH:
+        raise ValueError("the name of the host is too long")
+    if host.endswith(_AWS_ENDS):
+        head = host.rpartition(".amazonaws.com")[0]
+        if _AWS_ACCOUNTS.search(head):
+            raise ValueError(_ACCESS_POINT)
+        if aws := _AWS.fullmatch(head):
+            return "s3", aws[1] or ""
+    if azure := _AZURE.fullmatch(host):
+        return "az", azure[1]
+    if host in {_GOOGLE, f"commondata{_GOOGLE}"}:
+        return "gs", ""
+    if host.endswith(f".{_GOOGLE}"):
+        return "gs", host[: -len(_GOOGLE) - 1]
+    return "", host if parts.port in {None, 443} else f"{host}:{parts.port}"
 
 
 def found_access(
@@ -331,10 +348,15 @@ def found_access(
         base_url: What relative hrefs are relative to.
         alternate_assets: Keys of alternates; the first that the asset has is taken.
     """
-    alternates = {key: each for key, each in _dict(asset.get("alternate")).items() if _href(each)}
 
     def access(fields: Mapping[str, Any]) -> Access:
-        return table.access(absolute(_href(fields), base_url), item, fields)
+        href = _href(fields)
+        is_absolute = href.startswith(("https://", "http://"))
+        return table.access(href if is_absolute else absolute(href, base_url), item, fields)
+
+    if "alternate" not in asset and _href(asset):
+        return access(asset)
+    alternates = {key: each for key, each in _dict(asset.get("alternate")).items() if _href(each)}
 
     for key in alternate_assets:
         if key in alternates:
@@ -448,13 +470,37 @@ _SCHEME_KINDS = {
 }
 
 
+def _schemes(item: Mapping[str, Any]) -> Mapping[str, Any]:
+    properties = _dict(item.get("properties"))
+    return {**_dict(item.get("auth:schemes")), **_dict(properties.get("auth:schemes"))}
+
+
+def _require_file(place: Place, item: Mapping[str, Any]) -> None:
+    """Refuse a place that is a whole bucket, or has a key in its query.
+
+    Raises:
+        ValueError: It is one of these.
+    """
+    if place.is_object and not place.key:
+        raise ValueError("the href names a bucket and no object")
+    if place.query and (name := _api_key(item, place.query)):
+        raise ValueError(f"the URL carries a key (parameter {name}), which would be stored")
+
+
+def _api_key(item: Mapping[str, Any], query: str) -> str | None:
+    """The parameter of a query that an item calls its API key."""
+    keys = [_dict(scheme) for scheme in _schemes(item).values()]
+    names = {str(key.get("name")) for key in keys if key.get("type") == "apiKey"}
+    found = (name for name, _ in parse_qsl(query, keep_blank_values=True) if name in names)
+    return next((printable(name[:_SHOWN]) for name in found), None)
+
+
 def said(item: Mapping[str, Any], asset: Mapping[str, Any], place: Place) -> Origin | None:
     """Return what an item says of an asset that the table of origins knows nothing of.
 
     By the Authentication extension (v1.0 and v1.1) and the Storage extension (v1 and v2).
     """
-    properties = _dict(item.get("properties"))
-    schemes = {**_dict(item.get("auth:schemes")), **_dict(properties.get("auth:schemes"))}
+    schemes = _schemes(item)
     refs = _list(asset.get("auth:refs"))
     for ref in refs:
         kind = _SCHEME_KINDS.get(str(_dict(schemes.get(str(ref))).get("type")))
@@ -464,7 +510,7 @@ def said(item: Mapping[str, Any], asset: Mapping[str, Any], place: Place) -> Ori
         shown = ", ".join(printable(str(ref)[:_SHOWN]) for ref in refs[:3])
         reason = f"the item wants authentication and does not say which: {shown}"
         return Origin(Kind.NOT_TO_BE_HAD, "", reason)
-    if place.is_object and _requester_pays(properties, asset):
+    if place.is_object and _requester_pays(_dict(item.get("properties")), asset):
         return Origin(Kind.REQUESTER_PAYS, "", "keys of an account that pays for the transfer")
     return None
 

@@ -151,7 +151,7 @@ def test_rows_are_for_their_hosts_and_prefixes_alone(href: str, kind: Kind) -> N
         ("s3:///b", "names no bucket"),
         ("s3://open-bucket", "no object"),
         ("s3://open-bucket/", "no object"),
-        ("https://open-bucket.s3.amazonaws.com", "no object"),
+        ("https://s3.amazonaws.com/open-bucket", "no object"),
         ("s3://open-bucket/a/../b", "which HTTP clients take away"),
         ("s3://open-bucket/b?x=1", "a query"),
         ("gs://google/b?versionId=1", "a query"),
@@ -314,6 +314,15 @@ def test_the_authentication_extension(refs: Any, kind: Kind) -> None:
     assert found.kind is kind
     assert found.url == "https://data.example.org/b"
     assert access("https://open.daac.example/b", item, **{"auth:refs": refs}).kind is Kind.OPEN
+
+
+def test_a_key_in_the_url() -> None:
+    """A parameter that the item calls its API key is a secret, whatever its name."""
+    item = {"properties": {"auth:schemes": SCHEMES}}
+    found = access("https://data.example.org/b?a=1&k=SECRET", item)
+    assert (found.kind, found.url) == (Kind.NOT_TO_BE_HAD, None)
+    assert found.reason == "the URL carries a key (parameter k), which would be stored"
+    assert access("https://data.example.org/b?a=1", item).kind is Kind.OPEN
 
 
 @pytest.mark.parametrize(
