@@ -292,13 +292,15 @@ def _by_kind(file: _File) -> _Found:
 def _second_formats(files: Mapping[str, _File]) -> dict[str, str]:
     """The assets that are others in another format, by URL (`a.tif`, `a.nc`) or key (`a-jp2`)."""
     groups: dict[object, list[str]] = {}
-    firsts: dict[tuple[str, str], str] = {}
+    firsts: dict[tuple[str, str, str], str] = {}
     for key, file in files.items():
         if file.suffix in _SUFFIXES and file.kind in _DATA:
             base = key[: -len(file.suffix) - 1]
             is_named = base in files and key.lower() == f"{base}-{file.suffix}".lower()
-            stem = file.path[: -len(file.name)] + file.name.partition(f".{file.suffix}")[0]
-            first = base if is_named else firsts.setdefault((file.kind, stem), key)
+            # Of a file that is named in the query there is no stem.
+            stem = file.name.rpartition(f".{file.suffix}")[0] or key
+            place = file.kind, file.path.rpartition("/")[0], stem
+            first = base if is_named else firsts.setdefault(place, key)
             groups.setdefault(first, []).append(key)
     unwanted = {}
     for keys in groups.values():
