@@ -206,16 +206,28 @@ def _kind(media_type: str) -> str:
 def lookups(probe: Probe) -> Iterator[Lookups]:
     """Begin look-ups; those that nobody waits for any more are given up in the end."""
     session = http.make_session(pool_maxsize=_OF_HOST, pool_block=True)
-    with session, threads(_AT_A_TIME) as (executor, stop):
-        yield Lookups(probe, session, executor, stop)
+    is_over = False
+    try:
+        with threads(_AT_A_TIME) as (executor, stop):
+            try:
+                yield Lookups(probe, session, executor, stop)
+            finally:
+                is_over = stop.is_set()
+    finally:
+        if not is_over:  # else some may still wait for their origins, and need it
+            session.close()
 
 
 @contextmanager
 def threads(count: int) -> Iterator[tuple[ThreadPoolExecutor, Event]]:
-    """Threads that begin nothing new once the block is left, and an event that is set then."""
+    """Threads that begin nothing new once the block is left, and an event that is set then.
+
+    What they do is waited for, unless the event is set before that.
+    """
     executor, stop = ThreadPoolExecutor(count), Event()
     try:
         yield executor, stop
     finally:
+        is_over = stop.is_set()
         stop.set()
-        executor.shutdown(cancel_futures=True)
+        executor.shutdown(wait=not is_over, cancel_futures=True)

@@ -253,6 +253,7 @@ class Registrar:
                         yield from self._ended()
                     self._under_way[executor.submit(self._outcomes, batch, looking_up)] = batch
                     self._tally.report()
+                yield from self._rest()
             except (StacRucioError, KeyboardInterrupt) as error:
                 # The items end too early; what is on its way is told all the same.
                 if isinstance(error, KeyboardInterrupt):
@@ -260,7 +261,6 @@ class Registrar:
                     _LOGGER.warning(_INTERRUPTED)
                 yield from self._rest()
                 raise
-            yield from self._rest()
         if self._problem is not None:
             warnings.warn(f"no metadata: {self._problem}", MetadataWarning, stacklevel=2)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import warnings
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if sys.version_info < (3, 10):  # noqa: UP036 - the wheel is for 3.9 too
@@ -18,7 +20,7 @@ except ModuleNotFoundError:
     sys.exit(f"stac-rucio needs click; install it with: pip install 'stac-rucio[{users_extra()}]'")
 
 from stac_rucio.cli import cli
-from stac_rucio.errors import Terminated
+from stac_rucio.errors import ExitCode, Terminated
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -28,7 +30,15 @@ def main() -> None:
     """Run the command line, and end the process with its exit code."""
     signal.signal(signal.SIGTERM, _terminate)
     warnings.showwarning = _show_warning  # type: ignore[assignment] # takes all arguments
-    cli(prog_name="stac-rucio")
+    try:
+        cli(prog_name="stac-rucio")
+    except SystemExit as end:
+        if end.code in {ExitCode.INTERRUPTED, ExitCode.TERMINATED}:
+            # Python would wait for threads that wait for servers.
+            with suppress(OSError):
+                sys.stdout.flush()
+            os._exit(int(end.code or 0))
+        raise
 
 
 def _terminate(signum: int, _: FrameType | None) -> None:

@@ -186,33 +186,35 @@ def report(output: Output, outcomes: Iterable[Outcome], names: Sequence[str]) ->
     counts, sizes, reasons = Counter[str](), Counter[str](), Counter[tuple[str, str]]()
     examples: dict[tuple[str, str], str] = {}
     first_failure = ""
-    for outcome in outcomes:
-        state = outcome.state.value
-        counts[state] += 1
-        sizes[state] += outcome.size_bytes or 0
-        if state == "failed":
-            first_failure = first_failure or str(outcome)
-        if outcome.reason:
-            why = (state, outcome.reason)
-            if why not in examples and len(examples) >= _MOST_REASONS:
-                why = (state, "other reasons")
-            reasons[why] += 1
-            item = f"{outcome.collection}/{outcome.item} " if outcome.item else ""
-            examples.setdefault(why, f"{item}{outcome.key}")
-        if not output.for_people:
-            output.row(names, Outcomes([outcome]).to_dicts()[0])
-    if output.for_people:
-        rows = [
-            {"state": state, "assets": count, "size_bytes": sizes[state] or None}
-            for state, count in counts.items()
-        ]
-        output.rows(("state", "assets", "size_bytes"), rows)
-        explain((count, *why, examples[why]) for why, count in reasons.most_common())
-        if not counts:
-            click.echo("There are no such assets.")
-    elif sys.stderr.isatty():
-        said = ", ".join(f"{count:,} {state}" for state, count in counts.items())
+    try:
+        for outcome in outcomes:
+            state = outcome.state.value
+            counts[state] += 1
+            sizes[state] += outcome.size_bytes or 0
+            if state == "failed":
+                first_failure = first_failure or str(outcome)
+            if outcome.reason:
+                why = (state, outcome.reason)
+                if why not in examples and len(examples) >= _MOST_REASONS:
+                    why = (state, "other reasons")
+                reasons[why] += 1
+                item = f"{outcome.collection}/{outcome.item} " if outcome.item else ""
+                examples.setdefault(why, f"{item}{outcome.key}")
+            if not output.for_people:
+                output.row(names, Outcomes([outcome]).to_dicts()[0])
+    finally:  # whatever ends it too early: what was done by then
+        if output.for_people:
+            rows = [
+                {"state": state, "assets": count, "size_bytes": sizes[state] or None}
+                for state, count in counts.items()
+            ]
+            output.rows(("state", "assets", "size_bytes"), rows)
+            explain((count, *why, examples[why]) for why, count in reasons.most_common())
+    said = ", ".join(f"{count:,} {state}" for state, count in counts.items())
+    if not output.for_people and sys.stderr.isatty():
         click.echo(said or "no assets", err=True)
+    if output.for_people and not counts:
+        click.echo("There are no such assets.")
     if failed := counts["failed"]:
         of_all = f"{failed:,} of {counted(counts.total(), 'asset')} failed"
         raise Failure(of_all if output.for_people else f"{of_all}; the first: {first_failure}")
