@@ -65,6 +65,8 @@ _LOOKED_UP = 100
 _NOWHERE = "stac-rucio.invalid"
 # DIDs that nobody has: what it takes to look for them is what is of interest.
 _UNKNOWN_DIDS = [DID("stac-rucio", name) for name in SAMPLES]
+_WEBDAV = "rucio.rse.protocols.webdav."
+_STORAGE_USES = ("read", "write", "delete")  # what Rucio does by itself, not FTS
 # Which schemes Rucio takes for the same: rucio.common.constants.SCHEME_MAP.
 _SECURE = frozenset({"https", "davs", "srm+https", "cs3s"})
 _AVAILABILITY = {
@@ -135,6 +137,8 @@ WARNINGS = {
     "nothing there, not even the size",
     "destination-credential": "FTS has a storage told `Credential: gridsite` for sources with TLS, "
     "and XRootD and StoRM then refuse; only its configuration shows whether that is mended",
+    "destination-webdav": "Rucio's WebDAV knows whole URLs by https:// alone: over another scheme "
+    "it deletes nothing, counts the files as deleted, and `rucio download` finds none",
     "fts-differs": "Rucio uses that of the destination, whatever that of the source says",
     "limit-missing": "that stands for a limit of 0, unless the account has the attribute admin",
     "limit-reached": "Rucio refuses its rules there",
@@ -387,11 +391,12 @@ class RSE:
 
     def schemes(self, operation: str) -> list[str]:
         """Return the schemes by which an operation is possible from elsewhere."""
-        return [
-            protocol["scheme"]
-            for protocol in self.protocols
-            if is_enabled(protocol["domains"]["wan"].get(operation), self.version)
-        ]
+        return [each["scheme"] for each in self.protocols if self.uses(each, operation)]
+
+    def uses(self, protocol: Mapping[str, Any], *operations: str) -> bool:
+        """Return whether one of some operations is possible by a protocol from elsewhere."""
+        wan = protocol["domains"]["wan"]
+        return any(is_enabled(wan.get(each), self.version) for each in operations)
 
 
 def source_rse(rucio: Rucio, name: str, version: str) -> tuple[RSE, bool]:
@@ -813,6 +818,12 @@ def _destination(rse: RSE, source: RSE, schemes: set[str]) -> Iterator[Check]:
         fix = _set_attribute(rse, _CHECKSUMS, "adler32").command
         what = f"RSE {name} has the attribute {_CHECKSUMS}={checksums}"
         yield wrong("destination-checksums", what, f"{fix}  # if it can compute adler32")
+    for protocol in rse.protocols:
+        scheme, impl = protocol["scheme"], protocol["impl"]
+        if impl.startswith(_WEBDAV) and scheme != "https" and rse.uses(protocol, *_STORAGE_USES):
+            what = f"RSE {name} reads, writes or deletes by {impl} over {scheme}"
+            fix = f"{info}  # then leave these to https ({impl}) or davs (gfal)"
+            yield wrong("destination-webdav", what, fix)
     if not rse.settings["availability_write"]:
         fix = _set(name, "availability_write", value=True).command
         yield wrong("destination-not-writable", f"RSE {name} is not available for writing", fix)

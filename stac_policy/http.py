@@ -506,9 +506,14 @@ def require_plain(response: requests.Response, also: str = "identity") -> str:
     Raises:
         StatusError: It is sent in another encoding than identity, or the one that was asked for.
     """
-    encoding = response.headers.get("Content-Encoding", "").strip().lower() or "identity"
-    if encoding not in {"identity", also}:
-        raise StatusError(f"it is sent encoded ({encoding[:40]}), as nobody asked for", response)
+    encoding, transfer = (
+        response.headers.get(f"{what}-Encoding", "").strip().lower() or "identity"
+        for what in ("Content", "Transfer")
+    )
+    # Of transfer codings, http.client undoes that of chunks alone, where it is the only one.
+    for found, right in ((encoding, {"identity", also}), (transfer, {"identity", "chunked"})):
+        if found not in right:
+            raise StatusError(f"it is sent encoded ({found[:40]}), as nobody asked for", response)
     return encoding
 
 

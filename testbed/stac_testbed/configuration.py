@@ -38,6 +38,11 @@ _AUTO_APPROVE_BYTES = 1_000_000
 
 _UNLIMITED = -1
 _ALL = {"read": 1, "write": 1, "delete": 1}
+_DOMAINS = {
+    "https": {"lan": _ALL, "wan": _ALL},
+    "http": {"lan": {}, "wan": {"third_party_copy_read": 1, "third_party_copy_write": 1}},
+}
+"""What each protocol of a storage is for."""
 
 
 def write_server(layout: Layout) -> None:
@@ -186,20 +191,20 @@ def _write(path: Path, sections: Mapping[str, Mapping[str, str]]) -> None:
 
 def _add_storage_rse(client: Client, layout: Layout, service: str, rse: str) -> None:
     client.add_rse(rse)
-    client.add_protocol(
-        rse,
-        {
-            "scheme": "http",
-            "hostname": "127.0.0.1",
-            "port": layout.ports[service],
-            "prefix": STORAGE_PREFIX,
-            "impl": "rucio.rse.protocols.webdav.Default",
-            "domains": {
-                "lan": _ALL,
-                "wan": {**_ALL, "third_party_copy_read": 1, "third_party_copy_write": 1},
+    # Rucio's WebDAV takes only https:// for the beginning of a URL: over http:// it would delete
+    # /rucio/http://…, and find it gone. The origins are of HTTP, and so are copies from there.
+    for scheme, domains in _DOMAINS.items():
+        client.add_protocol(
+            rse,
+            {
+                "scheme": scheme,
+                "hostname": "127.0.0.1",
+                "port": layout.ports[service],
+                "prefix": STORAGE_PREFIX,
+                "impl": "rucio.rse.protocols.webdav.Default",
+                "domains": domains,
             },
-        },
-    )
+        )
     attributes = {"fts": layout.url("transfers"), "tier": "disk", "lfn2pfn_algorithm": "stac"}
     for key, value in attributes.items():
         client.add_rse_attribute(rse, key, value)

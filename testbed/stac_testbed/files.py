@@ -7,10 +7,14 @@ that copies from itself answers its own request::
 
     gunicorn "stac_testbed.files:create_origin('FOLDER')"
     gunicorn --threads 8 "stac_testbed.files:create_storage('FOLDER', third_party_copy=True)"
+
+With `--worker-class stac_testbed.files.Worker` and a certificate, one port speaks HTTP and HTTPS:
+transfers from the origins, which are of HTTP, need the one, and Rucio's own WebDAV the other.
 """
 
 from __future__ import annotations
 
+import socket
 import time
 import uuid
 from http import HTTPStatus
@@ -18,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flask import Flask, Response, abort, send_from_directory
+from gunicorn.workers import gthread
 from wsgidav.wsgidav_app import WsgiDAVApp
 
 from ._http import (
@@ -38,6 +43,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 _MARKER_SECONDS = 1.0
+_HANDSHAKE = b"\x16"  # a connection with TLS begins with it, and none of HTTP does
 
 
 def create_origin(folder: str) -> Flask:
@@ -204,3 +210,36 @@ def _marker(seen_bytes: int) -> bytes:
         "End",
     )
     return "".join(f"{line}\n" for line in lines).encode()
+
+
+# HTTP and HTTPS at one port.
+
+
+class _Connection(gthread.TConn):  # type: ignore[misc] # gunicorn has no types
+    cfg: Any
+
+    def init(self) -> None:
+        if not self.initialized and self.sock.recv(1, socket.MSG_PEEK) != _HANDSHAKE:
+            self.cfg = _Plain(self.cfg)
+        super().init()
+
+
+class _Plain:
+    """A configuration of gunicorn, without TLS."""
+
+    is_ssl = False
+
+    def __init__(self, configuration: Any) -> None:
+        self._configuration = configuration
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._configuration, name)
+
+
+class Worker(gthread.ThreadWorker):  # type: ignore[misc] # as above
+    """A worker of gunicorn that takes connections with TLS and without."""
+
+    def init_process(self) -> None:
+        """Begin to accept connections."""
+        gthread.TConn = _Connection
+        super().init_process()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from stac_policy.naming import collection_scope
 
 from . import TestbedError, configuration, postgresql, processes, services, xrootd
+from ._tls import make_certificate
 from .layout import ACCOUNTS, ORIGINS, STORAGE_PREFIX, Layout
 from .scenes import Origin, make_catalogue
 
@@ -92,6 +93,7 @@ class Lake:
         return {
             "RUCIO_CONFIG": str(self.layout.client_cfg(account)),
             "STAC_API": self.stac_url,
+            **self.layout.trust,
         }
 
     def run(self, *daemons: str) -> None:
@@ -185,8 +187,10 @@ def start(
     with _Starting(layout) as starting:
         with ThreadPoolExecutor() as executor:
             database_ready = executor.submit(_start_database, layout, starting, new=new)
+            if new:
+                make_certificate(layout.certificate.parent, layout.logs)
             if new and layout.xrootd is not None:
-                layout.xrootd.make(STORAGE_PREFIX, layout.logs)
+                layout.xrootd.make(STORAGE_PREFIX, layout.certificate.parent)
             starting.start(*services.files(layout))
             if new:
                 origins = [Origin(layout.data(name), layout.url(name)) for name in ORIGINS]

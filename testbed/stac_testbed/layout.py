@@ -79,7 +79,8 @@ class Layout:
         port = ports[STORAGES[0]]
         server = XRootD.plan(folder / "xrootd", port) if storage == xrootd.NAME else None
         layout = cls(folder, ports, passwords, schema, cluster, server)
-        for path in (layout.etc, layout.logs, layout.tokens, layout.catalogue):
+        tls = layout.certificate.parent
+        for path in (layout.etc, tls, layout.logs, layout.tokens, layout.catalogue):
             path.mkdir(parents=True)
         for name in (*ORIGINS, *STORAGES, f"{OBJECT_STORE}/{BUCKET}", "transfers"):
             (folder / "data" / name).mkdir(parents=True)
@@ -166,6 +167,25 @@ class Layout:
     def origins_file(self) -> Path:
         """The lake's rows of the table of origins, which its server and clients read."""
         return self.etc / "origins.tsv"
+
+    @property
+    def certificate(self) -> Path:
+        """The certificate of the storages; who trusts it is told by `trusted.pem` beside it."""
+        return self.etc / "tls" / "certificate.pem"
+
+    @property
+    def trust(self) -> dict[str, str]:
+        """Environment variables for clients of the storages over HTTPS.
+
+        Rucio's WebDAV authenticates with a certificate; everybody else verifies the storages'.
+        """
+        folder = self.certificate.parent
+        of_gdal = "GDAL_CURL_CA_BUNDLE"  # which rasterio sets when it is imported
+        names = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", of_gdal)
+        return {
+            "X509_USER_PROXY": str(folder / "proxy.pem"),
+            **dict.fromkeys(names, str(folder / "trusted.pem")),
+        }
 
     @property
     def database_url(self) -> str:

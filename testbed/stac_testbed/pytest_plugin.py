@@ -44,10 +44,15 @@ def stac_lake(
     tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
 ) -> Iterator[Lake]:
     """A lake that runs as long as the test session and is stopped with it."""
-    with running(
-        tmp_path_factory.mktemp("lake") / "lake",
-        database=pytestconfig.getoption("--lake-database"),
-        storage=pytestconfig.getoption("--lake-storage"),
-    ) as lake:
+    with (
+        running(
+            tmp_path_factory.mktemp("lake") / "lake",
+            database=pytestconfig.getoption("--lake-database"),
+            storage=pytestconfig.getoption("--lake-storage"),
+        ) as lake,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        for name, value in lake.layout.trust.items():
+            patch.setenv(name, value)
         yield lake
     lake.remove_outside()

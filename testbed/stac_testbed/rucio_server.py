@@ -102,15 +102,7 @@ def lifecycle_daemons() -> dict[str, Callable[[], None]]:
     from rucio.daemons.common import run_daemon
     from rucio.daemons.reaper import reaper
     from rucio.daemons.undertaker import undertaker
-    from rucio.rse.protocols import webdav
 
-    # Rucio's WebDAV wants the name of a proxy certificate, which it does not read for http://; and
-    # takes only https:// for the beginning of a URL: it would delete /rucio/http://….
-    os.environ.setdefault("X509_USER_PROXY", os.devnull)
-    of_path = webdav.Default.path2pfn
-    webdav.Default.path2pfn = lambda protocol, path: (
-        path if path.startswith("http://") else of_path(protocol, path)
-    )
     for module in (minos, minos_temporary_expiration, necromancer):
         # They have no option for not waiting for other instances of themselves.
         module.run_daemon = lambda **options: run_daemon(**{**options, "partition_wait_time": 0})

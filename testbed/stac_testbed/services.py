@@ -25,9 +25,11 @@ _RUCIO_PROGRAM = (sys.executable, "-m", "stac_testbed.rucio_server")
 def files(layout: Layout) -> list[Service]:
     """Return origins, buckets, storages and the transfer service, which need nothing else."""
 
-    def served(name: str, application: str, options: str = "", *, ready: str = "/") -> Service:
-        folder = str(layout.data(name))
-        return _wsgi(layout, name, f"{application}({folder!r}{options})", threads=8, ready=ready)
+    def served(
+        name: str, application: str, options: str = "", *, ready: str = "/", tls: bool = False
+    ) -> Service:
+        application = f"{application}({str(layout.data(name))!r}{options})"
+        return _wsgi(layout, name, application, threads=8, ready=ready, tls=tls)
 
     services = [served(name, "stac_testbed.files:create_origin") for name in ORIGINS]
     services.append(served(OBJECT_STORE, "stac_testbed.files:create_object_store"))
@@ -36,7 +38,7 @@ def files(layout: Layout) -> list[Service]:
             services.append(layout.xrootd.service(name, STORAGE_PREFIX))
         else:
             options = f", third_party_copy={name == _THIRD_PARTY_COPY}"
-            services.append(served(name, "stac_testbed.files:create_storage", options))
+            services.append(served(name, "stac_testbed.files:create_storage", options, tls=True))
     services.append(served("transfers", "stac_testbed.transfers:create_app", ready="/whoami"))
     return services
 
@@ -104,6 +106,7 @@ def _rucio_environment(layout: Layout) -> dict[str, str]:
         "RUCIO_CONFIG": str(layout.server_cfg),
         "PROMETHEUS_MULTIPROC_DIR": str(layout.data("metrics")),
         CHANGES: str(layout.data("changes")),
+        **layout.trust,
     }
 
 
@@ -115,14 +118,18 @@ def _wsgi(
     threads: int,
     workers: int = 1,
     ready: str = "/",
+    tls: bool = False,
     environment: dict[str, str] | None = None,
 ) -> Service:
+    certificate = layout.certificate
+    secure = ("--certfile", str(certificate), "--keyfile", str(certificate.with_name("key.pem")))
     command = (
         *(sys.executable, "-m", "gunicorn", "--no-control-socket"),
         *("--bind", f"127.0.0.1:{layout.ports[name]}"),
         *("--workers", str(workers), "--threads", str(threads)),
         *("--graceful-timeout", "1", "--keep-alive", "30", "--timeout", "600"),
         *("--access-logfile", str(layout.access_log(name))),
+        *(("--worker-class", "stac_testbed.files.Worker", *secure) if tls else ()),
         application,
     )
-    return Service(name, command, f"{layout.url(name)}{ready}", environment or {})
+    return Service(name, command, f"{layout.url(name)}{ready}", environment or layout.trust)

@@ -14,15 +14,14 @@ from pathlib import Path
 import psutil
 
 from . import TestbedError
-from .processes import OwnServer, Service, as_user, folder_for, run, user_for
+from .processes import OwnServer, Service, as_user, folder_for, user_for
 
 NAME = "xrootd"
 """What asks for it in place of the lake's own storage."""
 
 _ADDRESS = "127.0.0.1"
-_DAYS_VALID = "3650"
-# Third-party copy is not loaded without TLS, nor without certificates to trust: the server
-# has one that it gave itself. Requests by plain HTTP are answered at the same port.
+# Third-party copy is not loaded without TLS, nor without certificates to trust. Requests by plain
+# HTTP are answered at the same port.
 _CONFIGURATION = """\
 all.role server
 all.adminpath {folder}/admin
@@ -85,15 +84,12 @@ class XRootD(OwnServer):
             folder=Path(self.folder),
         )
 
-    def make(self, export: str, logs: Path) -> None:
+    def make(self, export: str, tls: Path) -> None:
         """Make its files.
 
         Args:
             export: The folder below `/` that it lets be used, with slashes around it.
-            logs: Folder for a log.
-
-        Raises:
-            TestbedError: There is no openssl to make a certificate.
+            tls: Folder with the lake's certificate.
         """
         folder, user = Path(self.folder), _user()
         folder.mkdir(mode=0o700)
@@ -104,13 +100,8 @@ class XRootD(OwnServer):
                 folder=folder, port=self.port, address=_ADDRESS, export=export.rstrip("/")
             )
         )
-        certificate = (
-            *("openssl", "req", "-x509", "-days", _DAYS_VALID, "-nodes"),
-            *("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"),
-            *("-subj", f"/CN={_ADDRESS}", "-addext", f"subjectAltName=IP:{_ADDRESS}"),
-            *("-keyout", "key.pem", "-out", "certificate.pem"),
-        )
-        run(Service("openssl", certificate, folder=folder), logs)
+        for name in ("certificate.pem", "key.pem"):
+            shutil.copy(tls / name, folder)
         if user is not None:
             for path in (folder, *folder.rglob("*")):
                 shutil.chown(path, user)

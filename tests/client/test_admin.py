@@ -56,7 +56,8 @@ class Server(FakeRucio):
         super().__init__()
         self.version = version
         write = {"wan": {"third_party_copy_write": 1, "read": 1, "delete": None}}
-        protocols = [{"scheme": scheme, "domains": write} for scheme in ("http", "https")]
+        gfal = {"impl": "rucio.rse.protocols.gfal.Default", "domains": write}
+        protocols = [{**gfal, "scheme": scheme} for scheme in ("http", "https")]
         for disk, servers in zip(DISKS, fts, strict=True):
             self.rses[disk] = {**RIGHT, "availability_write": True, "protocols": protocols}
             self.attributes[disk] = {"disk": "yes", "fts": servers}

@@ -69,15 +69,18 @@ def test_urls_are_requested_as_they_are(
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "br", "identity, gzip", "x" * 1000])
+@pytest.mark.parametrize("header", ["Content_Encoding", "Transfer_Encoding"])
 def test_encoded_bodies(
     origin: answers.Origin,
     fetch: Callable[..., Any],
     fails: Callable[..., AbstractContextManager[Any]],
+    *,
     encoding: str,
+    header: str,
 ) -> None:
     """A body that comes compressed, although nobody asked for it, is not the file."""
     body = gzip.compress(CONTENT)
-    url = origin.add("/f", body, answers.status(200, body, Content_Encoding=encoding))
+    url = origin.add("/f", body, answers.status(200, body, **{header: encoding}))
     with fails() as caught:
         fetch(url)
     assert str(caught.value).startswith(f"it is sent encoded ({encoding[:40]})")

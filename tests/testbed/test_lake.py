@@ -56,7 +56,7 @@ def test_status(folder: Path) -> None:
     """Status shows every service as running."""
     result = stac_testbed("status", "--folder", folder)
     assert result.returncode == 0
-    assert result.stdout.count("running") == len(load(folder).processes) == 8
+    assert result.stdout.count("running") == len(load(folder).processes) == 9
 
 
 def test_rucios_own_command_line_finds_the_lake(folder: Path) -> None:

@@ -12,19 +12,22 @@ import rasterio
 
 from stac_client import StacClient
 from stac_testbed import STORAGE_EXPRESSION
-from stac_testbed.layout import ORIGINS, STORAGES
+from stac_testbed.layout import ORIGINS, STORAGE_PREFIX, STORAGES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from pystac import ItemCollection
 
     from stac_client import Modifier
+    from stac_policy.naming import DID
     from stac_testbed import Layout
     from stac_testbed.lake import Lake
 
 ITEMS = ["gotthard-20250616", "bernina-20250626"]
 BANDS = ["red", "nir"]
+DAVS = "DAVS"
+"""An RSE with the scheme davs alone, over TLS."""
 
 _LOG_LINE = re.compile(r'"GET (\S+\.tif)\S* HTTP/[\d.]+" 20[06] ')
 _LOGGED_WITHIN_S = 10
@@ -51,7 +54,29 @@ def search(stac_lake: Lake, client: StacClient) -> Callable[..., Any]:
     rules = client.create_replication_rules(registration, STORAGE_EXPRESSION, copies=2)
     (rule,) = client.wait(rules, timeout_s=180, poll_s=0.5)
     assert rule.state == "OK"
+    add_davs_rse(stac_lake, registration.dids)
     return run
+
+
+def add_davs_rse(lake: Lake, dids: Iterable[DID]) -> None:
+    """Add an RSE whose only protocol is davs, as many have: it is the first storage again."""
+    rucio, on = lake.client(), {"read": 1, "write": 1, "delete": 1}
+    rucio.add_rse(DAVS)
+    protocol = {
+        "scheme": "davs",
+        "hostname": "127.0.0.1",
+        "port": lake.layout.ports["storage-a"],
+        "prefix": STORAGE_PREFIX,
+        "impl": "rucio.rse.protocols.gfal.Default",
+        "domains": {"lan": on, "wan": on},
+    }
+    rucio.add_protocol(DAVS, protocol)
+    rucio.add_rse_attribute(DAVS, "lfn2pfn_algorithm", "stac")
+    files = [
+        {key: file[key] for key in ("scope", "name", "bytes", "adler32") if file[key]}
+        for file in rucio.list_replicas([did._asdict() for did in dids])
+    ]
+    rucio.add_replicas(DAVS, files)
 
 
 class Reads:
@@ -88,7 +113,7 @@ class Reads:
 @pytest.fixture
 def reads(search: Callable[..., Any], stac_lake: Lake, monkeypatch: pytest.MonkeyPatch) -> Reads:  # noqa: ARG001 - replication reads, too
     """Tells whose bytes a tool has read; nothing is served by GDAL's own cache."""
-    monkeypatch.setenv("CPL_VSIL_CURL_NON_CACHED", "/vsicurl/http://127.0.0.1")
+    monkeypatch.setenv("CPL_VSIL_CURL_NON_CACHED", "/vsicurl/")
     return Reads(stac_lake.layout)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import pytest
 
-from .conftest import ITEMS
+from .conftest import DAVS, ITEMS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,13 +47,19 @@ def assert_same(found: dict[Any, Any], pixels: dict[Any, Any]) -> None:
         np.testing.assert_array_equal(values, pixels[item])
 
 
+@pytest.mark.parametrize("rse", ["DISK-A", DAVS])
 def test_odc_stac_reads_the_preferred_copy(
-    search: Callable[..., Any], client: StacClient, reads: Reads, pixels: dict[Any, Any]
+    search: Callable[..., Any],
+    client: StacClient,
+    reads: Reads,
+    *,
+    pixels: dict[Any, Any],
+    rse: str,
 ) -> None:
     """odc-stac, which knows no alternates, reads from the RSE that is preferred."""
     assert_same(load(search()), pixels)
     assert reads.services() == {"origin-a"}
-    assert_same(load(search(client.modifier.with_options(prefer=["DISK-A"]))), pixels)
+    assert_same(load(search(client.modifier.with_options(prefer=[rse]))), pixels)
     assert reads.services() == {"storage-a"}
 
 
@@ -72,9 +78,9 @@ def test_odc_stac_in_dask_chunks(
 ) -> None:
     """Loading lazily reads the preferred copy when the pixels are computed."""
     items = search()
-    patch_url = client.patch_url(items, prefer=["DISK-B"])
+    patch_url = client.patch_url(items, prefer=["davs"])
     assert_same(load(items, patch_url=patch_url, chunks={"x": 256, "y": 256}), pixels)
-    assert reads.services() == {"storage-b"}
+    assert reads.services() == {"storage-a"}
 
 
 def test_rioxarray_reads_the_preferred_copy(
@@ -83,7 +89,7 @@ def test_rioxarray_reads_the_preferred_copy(
     """Rioxarray reads from the RSE that is preferred."""
     import rioxarray
 
-    for rse, service in [("DISK-A", "storage-a"), ("DISK-B", "storage-b")]:
+    for rse, service in [(DAVS, "storage-a"), ("DISK-A", "storage-a"), ("DISK-B", "storage-b")]:
         items = search(client.modifier.with_options(prefer=[rse]))
         assert_same(
             {
@@ -124,7 +130,7 @@ def test_rio_tiler_reads_the_alternate(
     when rio-tiler is imported: hence a process of its own.
     """
     files: list[Path] = []
-    for prefer in ([], ["DISK-A"], ["DISK-B"]):
+    for prefer in ([], ["DISK-A"], [DAVS]):
         (item,) = (
             item
             for item in search(client.modifier.with_options(prefer=prefer))
@@ -134,8 +140,8 @@ def test_rio_tiler_reads_the_alternate(
         files[-1].write_text(json.dumps(item.to_dict(transform_hrefs=False)))
     subprocess.run(  # noqa: S603 - this very Python
         [sys.executable, "-c", _RIO_TILER, scene_files[ITEMS[0]], *files],
-        env={**os.environ, "RIO_TILER_STAC_ALTERNATE_KEY": "DISK-B"},
+        env={**os.environ, "RIO_TILER_STAC_ALTERNATE_KEY": DAVS},
         check=True,
         timeout=60,
     )
-    assert reads.services() == {"storage-b"}
+    assert reads.services() == {"storage-a"}
