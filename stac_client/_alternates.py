@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pystac
 
-from stac_client._pfns import Replica, replicas_by_key
+from stac_client._pfns import Replica, replicas_by_key, without_secrets
 from stac_client._replicas import (
     STORAGE_EXTENSION,
     STORAGE_SCHEMES,
@@ -179,7 +179,7 @@ def with_replicas(
         prefer: RSEs, the most wanted first; the replica at the first of them that
             has one becomes the `href`.
     """
-    found = replicas_by_key(pfns)
+    found = replicas_by_key(without_secrets(pfns))
     return with_alternates(asset, found, next((found[rse] for rse in prefer if rse in found), None))
 
 

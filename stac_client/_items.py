@@ -15,7 +15,6 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import IO, Any
-from urllib.parse import urlsplit
 
 import pystac
 import requests
@@ -33,10 +32,11 @@ from stac_policy.http import (
     GuardedAdapter,
     cause,
     dismiss,
+    origin,
     parse_json,
     read_body,
 )
-from stac_policy.urls import DEFAULT_PORTS, absolute, is_url, link_href, mask, redact
+from stac_policy.urls import absolute, is_url, link_href, mask, redact
 
 ItemDict = dict[str, Any]
 ItemsLike = (
@@ -533,7 +533,7 @@ class _Session(requests.Session):
 
     def __init__(self, api: str, headers: Mapping[str, str]) -> None:
         super().__init__()
-        self._origin = _origin(api)
+        self._origin = origin(api)
         self._own = {*headers}
         self.headers.update({"Accept-Encoding": "gzip", **headers})
         self.auth = lambda request: request  # netrc's credentials are not for a catalogue's hosts
@@ -544,18 +544,13 @@ class _Session(requests.Session):
 
     def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
         """Send a request, which may come from a redirect."""
-        if _origin(request.url or "") != self._origin:
+        if origin(request.url or "") != self._origin:
             for name in self._own:
                 request.headers.pop(name, None)
         return super().send(request, **options)
 
     def rebuild_auth(self, *_: object) -> None:
         """Leave netrc's credentials out after a redirect, too."""
-
-
-def _origin(url: str) -> tuple[str, str | None, int | None]:
-    parts = urlsplit(url)
-    return parts.scheme, parts.hostname, parts.port or DEFAULT_PORTS.get(parts.scheme)
 
 
 def _read(response: requests.Response, **_: Any) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote, unquote
 
 from stac_client.errors import ConfigurationError
-from stac_policy.urls import refusal
+from stac_policy.urls import is_secret, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Container, Sequence
@@ -138,6 +138,11 @@ def _below(pfn: str, places: Mapping[str, str]) -> tuple[str, list[str]] | None:
     if not parts or _NO_FILE.search(below) or any(map(_NO_NAME.search, parts)):
         return None
     return places[prefix], parts
+
+
+def without_secrets(pfns: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """Return the PFNs that may be shown to whoever gets an item: none that Rucio has signed."""
+    return {rse: [pfn for pfn in some if not is_secret(pfn)] for rse, some in pfns.items()}
 
 
 def replicas_by_key(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from stac_client._pfns import MOUNTED, SCHEMES, Mounts, replicas_by_key
+from stac_client._pfns import MOUNTED, SCHEMES, Mounts, replicas_by_key, without_secrets
 from stac_client._rucio import grouped
 from stac_client.errors import ConfigurationError
 
@@ -61,7 +61,7 @@ class Selector:
 
     def replicas(self, pfns: Mapping[str, Sequence[str]]) -> dict[str, Replica]:
         """Return the replicas with these PFNs by RSE, as they are reached from here."""
-        return replicas_by_key(pfns, self._mounts)
+        return replicas_by_key(without_secrets(pfns), self._mounts)
 
     def shown(self, rses: Collection[str], resolved: Resolved) -> list[str]:
         """Return the RSEs that are in one of `only`, if there are any, and in none of `exclude`.

@@ -26,9 +26,11 @@ from urllib.parse import urlsplit
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
+from requests.auth import HTTPBasicAuth
+from requests.utils import get_auth_from_url, get_netrc_auth
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from stac_policy.urls import absolute, is_allowed, redact
+from stac_policy.urls import DEFAULT_PORTS, absolute, is_allowed, redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -120,12 +122,12 @@ class HostNotAllowedError(FetchError):
 # cannot change any more: at the connection, before a request is sent.
 
 # Where clouds tell their machines secrets, besides the link-local 169.254.169.254: Alibaba,
-# Azure, AWS (machines and pods), Google, Oracle.
+# Azure, Oracle's first cloud; AWS (machines and pods), Google, Oracle, Scaleway.
 _METADATA = frozenset(
     ip_address(text)
     for text in (
-        *("100.100.100.200", "168.63.129.16"),
-        *("fd00:ec2::254", "fd00:ec2::23", "fd20:ce::254", "fd00:c1::a9fe:a9fe"),
+        *("100.100.100.200", "168.63.129.16", "192.0.0.192"),
+        *("fd00:ec2::254", "fd00:ec2::23", "fd20:ce::254", "fd00:c1::a9fe:a9fe", "fd00:42::42"),
     )
 )
 _NAT64 = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"))
@@ -144,7 +146,9 @@ def is_forbidden(text: str) -> bool:
 
 def _ipv4_in(address: IPv6Address) -> list[IPv4Address]:
     """The IPv4 addresses that gateways may take an IPv6 address for (RFC 3056, 4380, 6052)."""
-    held = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
+    held = [address.sixtofour, *(address.teredo or ())]
+    if not any(address.packed[:8]):  # mapped, compatible (RFC 4291), translated (RFC 2765)
+        held.append(IPv4Address(address.packed[12:]))
     if any(address in network for network in _NAT64):
         bits = address.packed[:8] + address.packed[9:]  # the ninth byte is none of the address
         held += [IPv4Address(bits[start : start + 4]) for start in (6, 7, 8)]
@@ -281,20 +285,43 @@ class _Session(requests.Session):
         return iter(())
 
 
-def make_session(*, netrc: bool = False, **options: Any) -> requests.Session:
+def origin(url: str) -> tuple[str, str | None, int | None]:
+    """Return scheme, host and port of a URL; what is for one of these is for no other.
+
+    Raises:
+        ValueError: It has no valid port.
+    """
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or DEFAULT_PORTS.get(parts.scheme)
+
+
+def _credentials_of(url: str) -> Callable[[requests.PreparedRequest], requests.PreparedRequest]:
+    """What adds the credentials of a URL, or of this machine's netrc, to requests to its origin."""
+
+    def authenticate(request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if url and origin(request.url or "") == origin(url):
+            own: tuple[str, str] = get_auth_from_url(url)
+            if found := own if any(own) else get_netrc_auth(url):
+                HTTPBasicAuth(*found)(request)
+        return request
+
+    return authenticate
+
+
+def make_session(*, credentials_of: str = "", **options: Any) -> requests.Session:
     """Return an HTTP session that connects to no forbidden address, and paces its answers.
 
     It asks for bytes as they are: a compressed body could not be continued, nor compared with
     the size and checksums of its file.
 
     Args:
-        netrc: Whether the machine's netrc may give credentials; never for a catalogue's hosts.
+        credentials_of: A URL whose origin alone gets the credentials in it, or those that the
+            machine's netrc has for its host; never one that a catalogue names.
         **options: For its adapters, as `requests.adapters.HTTPAdapter` takes them.
     """
     session = _Session()
     session.headers["Accept-Encoding"] = "identity"
-    if not netrc:
-        session.auth = lambda request: request
+    session.auth = _credentials_of(credentials_of)
     for scheme in ("http://", "https://"):
         session.mount(scheme, GuardedAdapter(**options))
     return session

@@ -78,11 +78,11 @@ def _period(length_s: float) -> int:
 
 @lru_cache(maxsize=1)
 def _cache(settings: Settings) -> Callable[[str, str, str], Item]:
-    session = http.make_session(netrc=True)  # of the operator, for the operator's API
+    session = cache(lambda api: http.make_session(credentials_of=api))
 
     @lru_cache(maxsize=settings.cache_items)
     def fetch(api: str, collection: str, item: str, _: int) -> Item:
-        return _ask(session, api, (collection, item), settings, patience(api))
+        return _ask(session(api), api, (collection, item), settings, patience(api))
 
     @lru_cache(maxsize=settings.cache_items)
     def failures(*_: object) -> list[str]:

@@ -29,8 +29,9 @@ _PLAIN = re.compile(
 
 # Signatures and credentials: Azure (SAS), AWS, Google, CloudFront, Akamai, OSS, Swift, grids.
 _SECRET_PARAMETER = re.compile(
-    r"""(?:[\w-]*[-_])?(?:access[-_]?key(?:[-_]?id)?|api[-_]?key|auth|authorization|authz|credential
-        |jwt|password|secret|sig|signature|subscription-key|token)
+    r"""(?:[\w.\[-]*[-_.\[])?(?:access[-_]?key(?:[-_]?id)?|api[-_]?key|auth|auth[-_]?key
+        |authorization|authz|bearer|credential|jwt|passwd|password|pwd|secret|session[-_]?id|sig
+        |signature|subscription-key|token)(?:\[?\])*
         |awsaccesskeyid|googleaccessid|hdnea|hdnts|key-pair-id|ossaccesskeyid|requestsignature""",
     re.IGNORECASE | re.VERBOSE,
 )
@@ -279,6 +280,17 @@ def _is_secret(name: re.Match[str]) -> bool:
     is_path = name[2] == ":" and name.string[: name.start()].endswith("/")  # `/etc/passwd: …`
     is_word = _SECRET_WORD.search(name[1]) or _SECRET_PARAMETER.fullmatch(name[1])
     return bool(is_word) and not is_path
+
+
+def is_secret(url: str) -> bool:
+    """Return whether a URL of any scheme may carry credentials or a signature."""
+    if "@" not in url and "?" not in url:
+        return False
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return True
+    return "@" in parts.netloc or _secret_parameter(parts.query) is not None
 
 
 def _secret_parameter(query: str) -> str | None:

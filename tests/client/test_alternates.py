@@ -41,7 +41,8 @@ ASSETS = st.fixed_dictionaries(
         "alternate:name": RSES | ODD,
     },
 )
-PFNS = st.dictionaries(RSES, st.lists(URLS, max_size=2, unique=True), max_size=4)
+UNSIGNED = URLS.map(lambda url: url.replace("?sig", "?v"))
+PFNS = st.dictionaries(RSES, st.lists(UNSIGNED, max_size=2, unique=True), max_size=4)
 MOUNTS = Mounts({"root://a:1094//": "https://gate.example.org/eos"})
 PREFER = st.lists(RSES | st.just("NOWHERE"), max_size=3)
 
@@ -69,6 +70,27 @@ def test_nothing_is_changed_in_place(
     before = copy.deepcopy((asset, pfns, prefer))
     with_replicas(asset, pfns, prefer)
     assert (asset, pfns, prefer) == before
+
+
+_SIGNED = ["X-Amz-Signature=S", "token=S", "a=b;sig=S"]
+
+
+@given(
+    st.dictionaries(RSES, st.lists(st.sampled_from([A, B]), max_size=1), max_size=2),
+    st.dictionaries(RSES, st.sampled_from(_SIGNED), min_size=1, max_size=3),
+    st.sampled_from(["https://s3.example.org/x.tif?", "s3s://u:S@s3/x?", "davs://u:S@h/x?"]),
+    PREFER,
+)
+def test_signed_pfns_are_not_shown(
+    pfns: dict[str, Any], signed: dict[str, str], url: str, prefer: list[str]
+) -> None:
+    """What Rucio signs for an account that may sign gets into no item, which others may read."""
+    asset = {"href": HREF}
+    everything = {
+        rse: [*([f"{url}{signed[rse]}"] if rse in signed else []), *pfns.get(rse, [])]
+        for rse in {**pfns, **signed}
+    }
+    assert with_replicas(asset, everything, prefer) == with_replicas(asset, pfns, prefer)
 
 
 @given(ASSETS, PFNS, PREFER)

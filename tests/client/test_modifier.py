@@ -58,6 +58,16 @@ EXPECTED: dict[str, Any] = {
 }
 
 
+def test_signed_pfns() -> None:
+    """Of replicas that Rucio signs for this account, an item tells nothing, also if preferred."""
+    (did,) = PFNS
+    signed = {"S3": ["https://s3.example.org/x.tif?X-Amz-Signature=S3CRET"]}
+    found = make_item()
+    Modifier(FakeRucio({did: signed}), ModifierOptions(prefer=["S3"]))(found)
+    assert "S3CRET" not in json.dumps(found)
+    assert found["assets"]["a"]["href"] == HREF
+
+
 # What pystac-client hands over.
 
 

@@ -18,6 +18,7 @@ from .catalogue import HREF, ITEM, ask, fails, item_json, item_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from tests.origin import Origin
 
@@ -333,6 +334,20 @@ def test_credentials(origin: Origin) -> None:
     url = f"{origin.url}/collections/c/items/B04.tif"
     assert item == Item({"a": "B04.tif"}, {"a": Access(Kind.OPEN, url)})
     assert fails(origin, "j", api=api) == f"{origin.url}{item_path(item='j')}: HTTP 404"
+
+
+def test_credentials_are_for_one_origin(
+    origin: Origin, other_origin: Origin, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Another port of the API's host, to which it redirects, gets none of the machine's netrc."""
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login name password s3cr3t\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    there = other_origin.add(ITEM, item_json({"a": HREF}))
+    origin.add(ITEM, b"", redirect(there))
+    assert ask(origin, allowed_hosts=("127.0.0.1",)).hrefs == {"a": HREF}
+    assert origin.seen[0].headers["Authorization"].startswith("Basic ")
+    assert "Authorization" not in other_origin.seen[0].headers
 
 
 def test_what_is_sent(origin: Origin) -> None:

@@ -63,6 +63,12 @@ SIGNED = [
     "https://api.example.org/B04.tif?TOKEN=s3cr3t",
     "https://api.example.org/B04.tif?a=b&%73ig=s3cr3t",
     "https://api.example.org/B04.tif?sig",
+    "https://api.example.org/B04.tif?a[token]=s3cr3t",
+    "https://api.example.org/B04.tif?token[]=s3cr3t",
+    "https://api.example.org/B04.tif?user.token=s3cr3t",
+    "https://cdn.example.org/B04.tif?auth_key=1700000000-0-0-s3cr3t",
+    "https://api.example.org/B04.tif?user=a&pwd=s3cr3t",
+    "https://api.example.org/B04.tif?jsessionid=1&sessionid=s3cr3t",
 ]
 WITH_CREDENTIALS = [
     "https://user:s3cr3t@data.example.org/B04.tif",
@@ -84,7 +90,7 @@ FINE = [
     "https://data.example.org/~alice/x;v=1/y:z@home/*'!.tif",
     "https://data.example.org/x?design=a&signal=b&tokens=c&signed=d",
     "https://data.example.org/s=sig/token/x.tif",
-    "https://data.example.org/x?bbox[0]=1",
+    "https://data.example.org/x?bbox[0]=1&a.design=b&author=c&key=d.tif&session=e",
     "https://DATA.example.org/x",
 ]
 
