@@ -469,7 +469,7 @@ def test_any_asset(fields: dict[str, Any], source_rse: Any) -> None:
 
 
 @given(
-    st.sampled_from([HREF, f"{HREF}?a=1", "https://data.example.org"]),
+    st.sampled_from([HREF, f"{HREF}?a=1", "https://data.example.org/x"]),
     st.sampled_from([(), ("DISK-A",), ("DISK-B", "DISK-A")]),
     st.booleans(),
 )
