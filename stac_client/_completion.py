@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import re
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,7 @@ _DOCUMENT = (".json", ".geojson")
 _DOCUMENT_BYTES = 64 << 20
 _DOCUMENT_S = 60.0
 _MOST_DOCUMENTS = 10_000
+_MOST_SILENCE = 3  # documents that a host has not given, though it might have
 NO_COLLECTION = "the item belongs to no collection, which its name needs"
 _ADVICE = "give one with collection= (--collection)"
 
@@ -64,6 +66,7 @@ class Completion:
     """Whether nothing is asked of any server."""
     _ids: dict[str, str] = field(default_factory=dict, repr=False)
     _failures: dict[str, str] = field(default_factory=dict, repr=False)
+    _silent: Counter[str] = field(default_factory=Counter, repr=False)
 
     def __post_init__(self) -> None:
         if self.collection is not None and not (
@@ -81,6 +84,7 @@ class Completion:
     def forgive(self) -> None:
         """Forget what could not be read, so that it is tried again."""
         self._failures.clear()
+        self._silent.clear()
 
     def complete(self, item: dict[str, Any]) -> dict[str, Any]:
         """Return an item with a collection, and with a link that its relative hrefs start at.
@@ -165,7 +169,7 @@ class Completion:
         if is_url(url):
             if self.offline and url not in self._ids:
                 return "", f"its collection link {redact(url)} was not followed"
-        elif not place or is_url(place) or urlsplit(url).scheme or url.startswith("/"):
+        elif not place or is_url(place) or url.startswith("/") or ":" in url.partition("/")[0]:
             return "", ""
         else:
             url = str(Path(place).parent / unquote(url))
@@ -173,10 +177,16 @@ class Completion:
             if len(self._ids) + len(self._failures) > _MOST_DOCUMENTS:
                 self._ids.clear()
                 self._failures.clear()
-            try:
-                self._ids[url] = _id_in(_read(url))
-            except (http.FetchError, OSError) as error:
-                said = getattr(error, "strerror", "") or error
+            host, said = "/".join(url.split("/", 3)[:3]), ""
+            if self._silent[host] >= _MOST_SILENCE:
+                said = "its host is not asked any more, as it gives nothing"
+            else:
+                try:
+                    self._ids[url] = _id_in(_read(url))
+                except (http.FetchError, OSError, ValueError) as error:
+                    self._silent[host] += getattr(error, "may_pass", False)
+                    said = getattr(error, "strerror", "") or str(error)
+            if said:
                 self._failures[url] = f"its collection link {redact(url)}: {said}"
         return self._ids.get(url, ""), self._failures.get(url, "")
 

@@ -198,6 +198,22 @@ def test_a_dead_link(origin: Origin) -> None:
     assert metadata in found_in(nameless(("collection", metadata)))
 
 
+def test_a_host_that_gives_nothing(origin: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It holds nobody up for ever: after three documents it is asked no more, until next time."""
+    monkeypatch.setattr("stac_policy.http.time.sleep", lambda _: None)
+    for number in range(10):
+        origin.add(f"/{number}.json", status(503))
+    items = [nameless(("collection", f"{origin.url}/{number}.json")) for number in range(10)]
+    completion = Completion()
+    (*_, last) = iter_items(items, completion)
+    assert {request.path for request in origin.seen} == {"/0.json", "/1.json", "/2.json"}
+    (outcome,) = select_assets(last)
+    assert not isinstance(outcome, Asset)
+    assert "/9.json: its host is not asked any more" in outcome.reason
+    origin.add("/9.json", json.dumps(COLLECTION).encode())
+    assert [item["collection"] for item in iter_items(items[9:], completion)] == ["alps"]
+
+
 @pytest.mark.parametrize("indent", [None, 1])
 def test_a_collection_beside_an_item_in_a_file(tmp_path: Path, indent: int | None) -> None:
     """It is read from there, and for an item alone: many in a file come from anywhere."""
@@ -211,7 +227,9 @@ def test_a_collection_beside_an_item_in_a_file(tmp_path: Path, indent: int | Non
     assert "belongs to no collection" in found_in(path)
 
 
-@pytest.mark.parametrize("href", ["/etc/collection.json", "../missing.json", "..", "./i.json"])
+@pytest.mark.parametrize(
+    "href", ["/etc/collection.json", "../missing.json", "..", "./i.json", "a://[", "//[", "\0"]
+)
 def test_files_that_are_no_collection(tmp_path: Path, href: str) -> None:
     """Files are looked for beside the item alone; what is no collection says nothing."""
     path = written(tmp_path, "alpine/i/i.json", nameless(("collection", href)))

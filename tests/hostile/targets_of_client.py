@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from stac_client._alternates import item_views, restore_original_href, with_replicas
 from stac_client._assets import Asset, select_assets
 from stac_client._checksums import checksums_of, digests_of
+from stac_client._completion import Completion
 from stac_client._downloads import Part
 from stac_client._items import iter_items
 from stac_client._journal import Journal, entry_of
@@ -23,6 +24,10 @@ from .material import SECRET
 
 if TYPE_CHECKING:
     from .material import Material
+
+
+def _offline(made: Material) -> Completion:
+    return Completion(None, made.choice([None, "https://b.example.org/"]), offline=True)
 
 
 @target(8_000)
@@ -43,7 +48,7 @@ def pages(made: Material) -> object:
     thing = thing if isinstance(thing, dict) else {"features": thing}  # texts are places
     return [
         type(each)
-        for item in iter_items(made.choice([thing, [thing]]))
+        for item in iter_items(made.choice([thing, [thing]]), _offline(made))
         for each in select_assets(item)
     ]
 
@@ -54,7 +59,8 @@ def files_of_items(made: Material) -> object:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / made.choice(["x.json", "x.ndjson"])
         path.write_bytes(made.bytes())
-        return [type(each) for item in iter_items(path) for each in select_assets(item)]
+        found = iter_items(path, _offline(made))
+        return [type(each) for item in found for each in select_assets(item)]
 
 
 @target(3_000)
