@@ -9,10 +9,14 @@ from __future__ import annotations
 
 import json
 import os
+from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 IS_GIVEN = bool(os.environ.get("STAC_CORPUS"))
 ABSENT = "the tests over real items did not run: STAC_CORPUS names no folder of them"
@@ -35,6 +39,23 @@ def real_catalogues() -> dict[str, list[dict[str, Any]]]:
     if not any(providers.values()):
         pytest.fail(f"STAC_CORPUS: there is no item in {folder}/providers/*.ndjson")
     return catalogues | providers
+
+
+def labelled() -> Iterator[tuple[str, dict[str, Any], dict[str, tuple[str, ...]]]]:
+    """Yield catalogue and item, and of each asset the row of labels.tsv with its label.
+
+    A row has patterns for catalogue, collection, item and key, and the label.
+    """
+    lines = (Path(__file__).parent / "data" / "labels.tsv").read_text().splitlines()
+    rows = [tuple(line.split("\t")[:5]) for line in lines if line and not line.startswith("#")]
+    for catalogue, items in real_catalogues().items():
+        for item in items:
+            ids = catalogue, item.get("collection") or "-", item["id"]
+            yield catalogue, item, {key: _row(rows, (*ids, key)) for key in item["assets"]}
+
+
+def _row(rows: list[tuple[str, ...]], names: tuple[str, ...]) -> tuple[str, ...]:
+    return next(row for row in rows if all(map(fnmatchcase, names, row[:4])))
 
 
 def real_items() -> list[dict[str, Any]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,7 @@ from stac_client import AssetsWarning, ConfigurationError, by_media_type, by_rol
 from stac_client._assets import registrable, select_assets
 from stac_client._results import Outcome
 from stac_client._selection import NamedKeys, named_keys, unwanted_by_default
-from tests.corpus import real_catalogues
+from tests.corpus import labelled
 from tests.items import HREF, make_item
 
 if TYPE_CHECKING:
@@ -93,18 +92,14 @@ def test_whatever_a_catalogue_says(item_id: str, assets: dict[str, Any]) -> None
 @pytest.mark.usefixtures("corpus")
 def test_real_assets() -> None:
     """Of each catalogue, 97 % of what is data are meant, and no more than 2 % of the rest."""
-    rows = [line.split("\t")[:5] for line in lines_of("labels.tsv")]
     counts: Counter[tuple[str, str, bool]] = Counter()
     used = set()
-    for catalogue, items in real_catalogues().items():
-        for item in items:
-            unwanted = unwanted_by_default(item["id"], item["assets"])
-            for key in item["assets"]:
-                names = (catalogue, item.get("collection") or "-", item["id"], key)
-                row = next(row for row in rows if all(map(fnmatchcase, names, row[:4])))
-                used.add(tuple(row))
-                counts[catalogue, row[4], key not in unwanted] += 1
-    assert {tuple(row) for row in rows} == used, "labels that nothing has"
+    for catalogue, item, rows in labelled():
+        unwanted = unwanted_by_default(item["id"], item["assets"])
+        for key, row in rows.items():
+            used.add(row)
+            counts[catalogue, row[4], key not in unwanted] += 1
+    assert {tuple(line.split("\t")[:5]) for line in lines_of("labels.tsv")} == used
     for catalogue in {catalogue for catalogue, *_ in counts}:
         data, others = (
             [counts[catalogue, label, meant] for meant in (True, False)]
