@@ -47,6 +47,8 @@ class Asset:
     checksums: Checksums
     access: Access = field(default=_OPEN, repr=False)
     """How its bytes are got."""
+    updated: object = None
+    """When its bytes or its item changed, as these say."""
 
     @property
     def is_complete(self) -> bool:
@@ -235,6 +237,7 @@ def _asset(  # noqa: PLR0917 - as many things make an asset
         size_bytes=size_bytes_of(fields),
         checksums=checksums_of(fields),
         access=access,
+        updated=fields.get("updated") or (item.get("properties") or {}).get("updated"),
     )
 
 

@@ -11,9 +11,13 @@ from typing import TYPE_CHECKING
 
 from rucio.common.exception import UnsupportedOperation
 
+from stac_client._checksums import in_common
+from stac_client._items import moment
 from stac_client._replicas import other_bytes, other_url
 from stac_client._results import Outcome, State
 from stac_client.errors import AccessError, ConfigurationError, RequestError
+from stac_policy.settings import known_origins
+from stac_policy.urls import redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -56,14 +60,26 @@ def look(rucio: Rucio, assets: Collection[Asset], rse: str) -> Known:
     known = [asset for asset in assets if asset.did in files]
     attached = rucio.content({asset.dataset for asset in known})
     # Rucio takes what it calls lost out of its datasets, and lets it into none.
-    loose = [asset.did for asset in known if (asset.dataset, asset.did) not in attached]
-    availability = rucio.availability(loose)
-    lost = {
-        did: replace(files[did], availability=said)
-        for did, said in availability.items()
-        if said != AVAILABLE
-    }
-    return Known({**files, **lost}, attached)
+    doubtful = [
+        asset.did
+        for asset in known
+        if (asset.dataset, asset.did) not in attached or _is_silent(asset)
+    ]
+    facts = rucio.facts(doubtful)
+    return Known(
+        {**files, **{did: replace(files[did], facts=facts[did]) for did in facts}}, attached
+    )
+
+
+def is_outdated(asset: Asset, file: RucioFile) -> bool:
+    """Return whether an asset has changed since it was registered, and does not say how."""
+    updated = moment(asset.updated) if file.facts and _is_silent(asset) else None
+    return file.facts is not None and updated is not None and updated > file.facts.created_at
+
+
+def _is_silent(asset: Asset) -> bool:
+    """Return whether it may have changed, and nothing that it says would show that."""
+    return asset.updated is not None and asset.size_bytes is None and not asset.checksums
 
 
 class LostFileWarning(UserWarning):
@@ -82,9 +98,9 @@ def without_lost(rucio: Rucio, pairs: Iterable[tuple[DID, DID]]) -> list[tuple[D
     """
     files = [*pairs]
     lost = {
-        did: said
-        for did, said in rucio.availability(did for did, _ in files).items()
-        if said != AVAILABLE
+        did: said.availability
+        for did, said in rucio.facts(did for did, _ in files).items()
+        if said.availability != AVAILABLE
     }
     if lost:
         first = next(iter(lost))
@@ -109,8 +125,8 @@ def registered(file: RucioFile | None, rse: str) -> bool:
 
 def ailment(did: DID, file: RucioFile, rse: str) -> str | None:
     """Return why Rucio has a file, or its replica at an RSE, and does not use it, if so."""
-    if file.availability != AVAILABLE:
-        return _lost(did, file.availability)
+    if file.facts is not None and file.facts.availability != AVAILABLE:
+        return _lost(did, file.facts.availability)
     state = file.states.get(rse)
     if state is None or state in _THERE:
         return None
@@ -142,6 +158,29 @@ def kept(results: Iterable[Asset | Outcome], reject: Callable[[Outcome], None]) 
             reject(result)
         else:
             yield result
+
+
+def rival(first: Asset, second: Asset) -> tuple[bool, Outcome]:
+    """Choose between two assets with the same DID: of overlapping pages, or two versions.
+
+    Returns:
+        Whether the second is to be registered, and what becomes of the other one.
+    """
+    differs = ""
+    if not known_origins().is_among(first.url, [second.url]):
+        differs = f"another URL: {redact(second.url)} and {redact(first.url)}"
+    for name, of_first, of_second in in_common(first, second):
+        if of_first != of_second:
+            differs = differs or f"another {name}: {of_second} and {of_first}"
+    if not differs:
+        return False, second.outcome(State.SKIPPED, "the same asset came before")
+    before, after = moment(first.updated), moment(second.updated)
+    if before is None or after is None or before == after:
+        return False, second.outcome(State.FAILED, f"the same asset came before, with {differs}")
+    is_later = after > before
+    loser = first if is_later else second
+    reason = f"its item comes with a later `updated`, too, and with {differs}"
+    return is_later, loser.outcome(State.SKIPPED, reason)
 
 
 def _lost(did: DID, availability: str) -> str:

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import IO, Any
 import pystac
 import requests
 from pystac.stac_io import DefaultStacIO
+from pystac.utils import str_to_datetime
 from pystac_client import Client, ItemSearch
 from pystac_client.errors import ClientTypeError
 from pystac_client.exceptions import APIError
@@ -93,6 +95,16 @@ def read_items(items: ItemsLike) -> Iterator[ItemDict]:
 def id_text(found: object) -> str:
     """Return the id of an item or collection for people, or nothing where it is no id."""
     return str(found) if found and isinstance(found, (str, int, float)) else ""
+
+
+def moment(value: object) -> datetime | None:
+    """Return the time that a date in an item stands for, in UTC, or None where it is none."""
+    try:
+        found = str_to_datetime(value)  # type: ignore[arg-type] # raises a TypeError
+        # Some leave the zone out, though STAC has UTC only.
+        return found.replace(tzinfo=found.tzinfo or timezone.utc).astimezone(timezone.utc)
+    except (TypeError, ValueError, OverflowError):
+        return None
 
 
 def _from_object(holder: Any) -> Iterator[ItemDict]:  # noqa: PLR0911 - one return a kind

@@ -24,7 +24,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pystac
-from pystac.utils import datetime_to_str, str_to_datetime
+from pystac.utils import datetime_to_str
 
 from stac_client._alternates import EXTENSION as ALTERNATES
 from stac_client._alternates import (
@@ -36,6 +36,7 @@ from stac_client._alternates import (
     with_replicas,
 )
 from stac_client._checksums import Description, is_same
+from stac_client._items import moment
 from stac_client._results import State
 from stac_client.errors import ConfigurationError
 from stac_policy.naming import DID
@@ -337,7 +338,7 @@ class Extent(NamedTuple):
     def of_item(cls, item: Mapping[str, Any]) -> Extent:
         """The extent of an item."""
         facts, names = _at(item, "properties"), ("start_datetime", "end_datetime")
-        start, end = (_datetime(_at(facts, each) or _at(facts, "datetime")) for each in names)
+        start, end = (moment(_at(facts, each) or _at(facts, "datetime")) for each in names)
         return cls(*_bbox(item.get("bbox")), start or _LAST, end or _FIRST)
 
     @classmethod
@@ -347,7 +348,7 @@ class Extent(NamedTuple):
         interval = _at(collection, "extent", "temporal", "interval", 0)
         if interval is None:
             return cls(*bbox)
-        start, end = (_datetime(_at(interval, side)) for side in (0, 1))
+        start, end = (moment(_at(interval, side)) for side in (0, 1))
         return cls(*bbox, start or _FIRST, end or _LAST)  # null is open on that side
 
     def __or__(self, other: Extent) -> Extent:
@@ -371,15 +372,6 @@ def _bbox(value: Any) -> tuple[float, float, float, float]:
         return Extent()[:4]
     # Across the antimeridian: all longitudes hold it, and stay a box with others.
     return (west, south, east, north) if west <= east else (-180.0, south, 180.0, north)
-
-
-def _datetime(value: Any) -> datetime | None:
-    try:
-        found = str_to_datetime(value)
-        # Some leave the zone out, though STAC has UTC only.
-        return found.replace(tzinfo=found.tzinfo or timezone.utc).astimezone(timezone.utc)
-    except (TypeError, ValueError, OverflowError):
-        return None
 
 
 def _at(value: Any, *path: str | int) -> Any:

@@ -68,6 +68,11 @@ class Lookups:
         if self.stop is not None:
             self.stop.set()
 
+    def no_further(self, probe: Probe) -> Lookups:
+        """Return look-ups that go no further than these, nor than a probe."""
+        order = [*Probe]
+        return replace(self, probe=min(self.probe, probe, key=order.index))
+
     def begin(self, assets: Iterable[Asset], tallies: Mapping[DID, FileTally]) -> Pending:
         """Begin to look up assets, whose shares in the progress are in `tallies`."""
         return {

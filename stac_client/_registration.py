@@ -19,9 +19,19 @@ from rucio.common.exception import (
     InvalidMetadata,
 )
 
-from stac_client._assets import fetched, registrable, select_assets
+from stac_client._assets import fetched, select_assets
 from stac_client._buckets import Buckets
-from stac_client._in_rucio import Permits, compare, held, kept, look, problem, registered
+from stac_client._in_rucio import (
+    Permits,
+    compare,
+    held,
+    is_outdated,
+    kept,
+    look,
+    problem,
+    registered,
+    rival,
+)
 from stac_client._item_metadata import item_metadata
 from stac_client._items import iter_items
 from stac_client._journal import entry_of
@@ -32,8 +42,6 @@ from stac_client._selection import NamedKeys
 from stac_client._source_rse import with_pfn
 from stac_client.errors import AccessError, StacRucioError
 from stac_policy.naming import DID, collection_name
-from stac_policy.settings import known_origins
-from stac_policy.urls import redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
@@ -59,6 +67,9 @@ FoundT = TypeVar("FoundT")
 _LOGGER = logging.getLogger(__name__)
 _INTERRUPTED = (
     "Interrupted: what has been looked up is being registered. Interrupt again to leave at once."
+)
+_UNCOMPARED = (
+    "its item was updated after it was registered, and nothing tells whether its bytes changed"
 )
 _BATCHES = 4
 """On their way to Rucio at a time; with one that is being read, all that is held in memory."""
@@ -88,53 +99,6 @@ def sync(items: ItemsLike, journal: Journal, registrar: Registrar) -> Iterator[O
             for entry, counts in ended
             if not counts[State.FAILED]
         )
-
-
-def deregister(
-    rucio: Rucio,
-    items: ItemsLike,
-    rse: str,
-    selection: AssetSelection,
-    scope: str | None,
-    *,
-    only_bad: bool = False,
-) -> Iterator[Outcome]:
-    """Delete the replicas of assets at an RSE; copies elsewhere stay.
-
-    Args:
-        rucio: Rucio.
-        items: The items.
-        rse: The RSE.
-        selection: The assets.
-        scope: A fixed scope instead of those derived from the collections.
-        only_bad: Only what is not available there.
-
-    Raises:
-        StacRucioError: The RSE does not exist, or Rucio or the STAC API cannot
-            be reached. What concerns single assets is in their outcomes.
-    """
-    doing = f"deregistering at RSE {rse}"
-    rucio.rse(rse, doing)
-
-    def delete(part: list[Asset], client: Client) -> None:
-        client.delete_replicas(rse, [_as_dict(asset.did) for asset in part])
-
-    selected = {asset.did: asset for asset in registrable(items, selection, scope, rse)}
-    for batch in batched(selected.values()):
-        files = rucio.files(asset.did for asset in batch)
-        good = held(files, rse) if only_bad else set()
-        there = {asset.did: asset for asset in batch if registered(files.get(asset.did), rse)}
-        doomed = [asset for did, asset in there.items() if did not in good]
-        refused = {asset.did: str(error) for asset, error in rucio.send(doing, doomed, delete)}
-        for asset in batch:
-            if asset.did not in there:
-                yield asset.outcome(State.SKIPPED, f"not registered at {rse}")
-            elif asset.did in good:
-                yield asset.outcome(State.SKIPPED, f"available at {rse}")
-            elif asset.did in refused:
-                yield asset.outcome(State.FAILED, refused[asset.did])
-            else:
-                yield asset.outcome(State.DEREGISTERED)
 
 
 def item_batches(
@@ -179,6 +143,8 @@ class _Batch:
     """That of the items' datasets, if it is wanted."""
     presumed: set[DID] = field(default_factory=set)
     """Datasets that Rucio seems to have."""
+    uncompared: set[DID | None] = field(default_factory=set)
+    """What has changed since it was registered, and nobody has said how."""
 
     @property
     def datasets(self) -> set[DID]:
@@ -314,16 +280,24 @@ class Registrar:
         return [*compress(entries, new)], [*compress(group, new)]
 
     def _batch(self, entries: list[Entry], group: _Group) -> _Batch:
-        batch = _Batch(entries)
-        for item, selected in group:
+        batch = _Batch()
+        places: dict[DID, int] = {}
+        beaten: set[int] = set()
+        for place, (item, selected) in enumerate(group):
             for asset in kept(selected, batch.outcomes.append):
-                if asset.did in batch.assets:
-                    batch.outcomes.append(_repeated(asset, batch.assets[asset.did]))
-                else:
-                    batch.assets[asset.did] = asset
+                first = batch.assets.get(asset.did)
+                if first is None:
                     batch.tallies[asset.did] = self._tally.expect()
-                    if self.metadata and asset.dataset not in batch.metadata:
-                        batch.metadata[asset.dataset] = item_metadata(item)
+                else:
+                    is_later, of_other = rival(first, asset)
+                    batch.outcomes.append(of_other)
+                    beaten.add(places[asset.did] if is_later else place)
+                    if not is_later:
+                        continue
+                batch.assets[asset.did], places[asset.did] = asset, place
+                if self.metadata:
+                    batch.metadata[asset.dataset] = item_metadata(item)
+        batch.entries = [entry for place, entry in enumerate(entries) if place not in beaten]
         return batch
 
     def _takes(self, batch: _Batch) -> bool:
@@ -370,14 +344,25 @@ class Registrar:
         at_rse = held(known.files, self.rse)
         ready: list[Asset] = []
         unknown: list[Asset] = []
+        outdated: dict[DID, Asset] = {}
         for each in same:
-            (ready if each.is_complete or each.did in at_rse else unknown).append(each)
+            if each.did in at_rse and is_outdated(each, known.files[each.did]):
+                outdated[each.did] = each
+            else:
+                (ready if each.is_complete or each.did in at_rse else unknown).append(each)
+        batch.uncompared.update(outdated)
         permitted = [*kept(self._permits.require(unknown), failed.append)]
         yield from failed
         pending = looking_up.begin(permitted, batch.tallies)
+        pending |= looking_up.no_further(Probe.HEAD).begin(outdated.values(), batch.tallies)
         yield from self._enter(ready, batch, known)
         for part in looking_up.found(pending):
             failed = []
+            for place, one in enumerate(part):
+                if one.did in outdated and isinstance(one, Outcome) and one.state is State.SKIPPED:
+                    part[place] = outdated[one.did]  # there, with that reason
+                else:
+                    batch.uncompared.discard(one.did)
             # What was found may differ from what Rucio has of the same file from another RSE.
             found = compare(kept(part, failed.append), known.files, self.rse)
             yield from self._enter([*kept(found, failed.append)], batch, known)
@@ -413,8 +398,8 @@ class Registrar:
             self._write_metadata(attached, batch.metadata)
         yield from failed.values()
         for asset in attached:
-            is_old = asset.did in at_rse
-            yield _in_rucio(asset, State.ALREADY_THERE if is_old else State.REGISTERED)
+            state = State.ALREADY_THERE if asset.did in at_rse else State.REGISTERED
+            yield _in_rucio(asset, state, _UNCOMPARED if asset.did in batch.uncompared else "")
 
     def _add(self, assets: list[Asset]) -> dict[DID, Outcome]:
         """Add replicas, and return what failed."""
@@ -507,23 +492,14 @@ class Registrar:
             if asset.checksums.sha256
         }
         entries = [{**_as_dict(did), "meta": meta} for did, meta in metadata.items()]
-        if not entries:
-            return
-        write = methodcaller("set_dids_metadata_bulk", entries)
         try:
-            self.rucio.ask("writing metadata of datasets", write)
+            for part in batched(entries):
+                write = methodcaller("set_dids_metadata_bulk", part)
+                self.rucio.ask("writing metadata of datasets", write)
         except StacRucioError as error:
             if isinstance(error, AccessError) or isinstance(error.__cause__, InvalidMetadata):
                 self.metadata = False  # refused on principle
             self._problem = self._problem or str(error)
-
-
-def _repeated(asset: Asset, first: Asset) -> Outcome:
-    """What becomes of an asset whose DID another one before it has, as in overlapping pages."""
-    if known_origins().is_among(first.url, [asset.url]):
-        return asset.outcome(State.SKIPPED, "the same asset came before")
-    reason = f"the same asset came before, with another URL: {redact(first.url)}"
-    return asset.outcome(State.FAILED, reason)
 
 
 def selector(
@@ -563,15 +539,16 @@ def _as_in(asset: Asset, file: RucioFile) -> Asset:
     return replace(asset, size_bytes=file.size_bytes, checksums=checksums)
 
 
-def _in_rucio(asset: Asset, state: State) -> Outcome:
+def _in_rucio(asset: Asset, state: State, reason: str) -> Outcome:
     checksums = asset.checksums
+    unverified = "" if checksums else "no checksum is known: its transfers are not verified"
     return Outcome(
         collection=asset.collection,
         item=asset.item,
         # Items hold the same keys; outcomes, of which there may be millions, share them.
         key=sys.intern(asset.key),
         state=state,
-        reason="" if checksums else "no checksum is known: its transfers are not verified",
+        reason="; ".join(filter(None, [reason, unverified])),
         did=asset.did,
         dataset=asset.dataset,
         size_bytes=asset.size_bytes,

@@ -12,10 +12,11 @@ from collections.abc import Iterable, Mapping
 from configparser import Error as ConfigParserError
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime, timezone
 from functools import partial
 from itertools import islice
 from json import JSONDecodeError
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 import requests
@@ -104,6 +105,14 @@ class _WrongAnswerError(Exception):
     """An answer is not of the form that Rucio's have."""
 
 
+class DIDFacts(NamedTuple):
+    """What Rucio says of a DID itself."""
+
+    availability: str
+    """AVAILABLE, or LOST if its last good replica was bad."""
+    created_at: datetime
+
+
 @dataclass(frozen=True)
 class RucioFile:
     """A file in Rucio and its replicas."""
@@ -115,8 +124,8 @@ class RucioFile:
     """PFNs by RSE, the best first. Of RSEs with the same PFN, Rucio lists but one."""
     states: Mapping[str, str]
     """State of the replica by RSE: AVAILABLE, COPYING, … Names every RSE that has one."""
-    availability: str = "AVAILABLE"
-    """That of the DID, where it was asked for: LOST, if its last good replica was bad."""
+    facts: DIDFacts | None = None
+    """Those of its DID, where they were asked for."""
 
 
 class Rucio:
@@ -320,16 +329,20 @@ class Rucio:
 
         return set().union(*self._batches("listing the files of datasets", datasets, read))
 
-    def availability(self, dids: Iterable[DID]) -> dict[DID, str]:
-        """Ask whether files are AVAILABLE, LOST or DELETED, in requests for 1,000 each.
+    def facts(self, dids: Iterable[DID]) -> dict[DID, DIDFacts]:
+        """Ask for facts about DIDs, in requests for 1,000 each.
 
         Raises:
             StacRucioError: Rucio cannot be reached or refuses.
         """
 
-        def read(asked: list[dict[str, str]], client: Client) -> dict[DID, str]:
-            entries = client.get_metadata_bulk(asked)
-            return {_did(each): _text(each["availability"]) for each in entries}
+        def read(asked: list[dict[str, str]], client: Client) -> dict[DID, DIDFacts]:
+            return {
+                _did(each): DIDFacts(
+                    _text(each["availability"]), each["created_at"].replace(tzinfo=timezone.utc)
+                )
+                for each in client.get_metadata_bulk(asked)
+            }
 
         answers = self._batches("asking whether files are available", dids, read)
         return {did: said for answer in answers for did, said in answer.items()}
@@ -507,11 +520,20 @@ def _unreached(error: Exception) -> str:
     return f"{at} does not answer{f' ({why})' if why else ''}"
 
 
+_NOT_ALLOWED = (
+    exception.AccessDenied,
+    exception.AccountNotFound,
+    exception.InsufficientAccountLimit,
+)
+_SUSPENDED = "Rucio says so of suspended accounts, too; `rucio whoami` tells"
+
+
 def _kind_and_hint(error: exception.RucioException) -> tuple[type[StacRucioError], str]:
     if isinstance(error, (exception.CannotAuthenticate, exception.NoAuthInformation)):
         return AccessError, "check account and credentials with `rucio whoami`"
-    if isinstance(error, (exception.AccessDenied, exception.InsufficientAccountLimit)):
-        return AccessError, "ask an administrator of this Rucio for it"
+    if isinstance(error, _NOT_ALLOWED):
+        is_gone = isinstance(error, exception.AccountNotFound)
+        return AccessError, _SUSPENDED if is_gone else "ask an administrator of this Rucio for it"
     if isinstance(error, exception.RSENotFound):
         return ConfigurationError, LIST_RSES
     if isinstance(error, exception.ScopeNotFound):

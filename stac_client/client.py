@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from stac_client._assets import registrable
 from stac_client._completion import Completion
+from stac_client._deregistration import deregister
 from stac_client._in_rucio import without_lost
 from stac_client._items import iter_items
 from stac_client._journal import Journal, registration_purpose
@@ -14,7 +15,7 @@ from stac_client._lookup import Probe
 from stac_client._modifier import Modifier, patch_url
 from stac_client._new_rules import make_rule, make_rule_over_files
 from stac_client._plan import Plan, make_plan
-from stac_client._registration import Registrar, deregister, sync
+from stac_client._registration import Registrar, sync
 from stac_client._results import Registration
 from stac_client._rucio import PlainClient, Rucio
 from stac_client._rules import (
