@@ -260,6 +260,8 @@ def _by_role(file: _File) -> _Found:
             return _Rank.NEVER, f"not data: its role is {word[0]}"
     if file.kind == "archive" and _is_whole(file):
         return _Rank.ARCHIVE, "an archive of what stands beside it"
+    if is_data and file.kind in {"picture", "document"}:
+        return _by_name(file) or (_Rank.DATA, "")  # a thumbnail is one, whatever its role
     return (_Rank.DATA, "") if is_data else None
 
 
