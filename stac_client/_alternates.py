@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pystac
 
+from stac_client._checksums import Checksums, Description, is_same
 from stac_client._pfns import Replica, replicas_by_key, without_secrets
 from stac_client._replicas import (
     STORAGE_EXTENSION,
@@ -480,7 +481,8 @@ def write_back(items: object, outcomes: Iterable[Outcome]) -> None:
     """Write into items, in place, what Rucio now knows of their registered assets.
 
     That is `file:size` where an item lacks it, and `rucio:scope`, `rucio:name`,
-    `rucio:adler32` and `rucio:md5` (docs/stac-extension).
+    `rucio:adler32` and `rucio:md5` (docs/stac-extension). An asset that says something else
+    of its size or checksums stays as it is.
 
     Args:
         items: An item, an item collection or a page, as objects or dicts, or a list
@@ -495,9 +497,16 @@ def write_back(items: object, outcomes: Iterable[Outcome]) -> None:
     for item in item_views(items):
         for key, fields in item.assets.items():
             outcome = registered.get((str(item.collection), str(item.id), key))
-            if outcome is not None:
+            if outcome is not None and _is_of(outcome, fields):
                 item.write(key, {**fields, **_learned(fields, outcome)})
                 item.declare(_FILE)
+
+
+def _is_of(outcome: Outcome, fields: Mapping[str, Any]) -> bool:
+    """Return whether an outcome may be of these very bytes; the item may be another version."""
+    checksums = Checksums(outcome.adler32, outcome.md5)
+    said = Description(outcome.size_bytes, checksums)
+    return is_same(Description.of(fields), said) is not False
 
 
 def _learned(fields: Mapping[str, Any], outcome: Outcome) -> dict[str, Any]:

@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stac_client import AlternatesWarning
+from stac_client import AlternatesWarning, Outcome, State, write_back
 from stac_client._checksums import Checksums, Description, in_common, is_same
 from stac_policy.naming import DID
 from stac_policy.settings import SOURCE_PROTOCOL
 from tests.fake_rucio import RED_HREF
+from tests.items import make_item
 
 from .downloading import BODY, DOWNLOADED, FAILED, OTHER, download, files_in, md5_multihash, scene
 from .modifying import modifier_of
@@ -139,7 +140,18 @@ def test_catalogues_with_equal_ids(known: FakeRucio, tmp_path: Path) -> None:
     assert ["alternate" in item["assets"]["red"] for item in items] == [True, False]
 
 
-@given(*[st.builds(lambda body: body, st.binary(max_size=3))] * 2)
+@pytest.mark.parametrize(
+    ("said", "learned"), [({}, True), ({"file:size": 3}, True), ({"file:size": 4}, False)]
+)
+def test_what_was_learned_of_other_bytes(said: dict[str, int], *, learned: bool) -> None:
+    """What was learned at a registration is not written into another version of the item."""
+    item = make_item("alps", "i", {"red": {"href": RED_HREF, **said}})
+    outcome = Outcome("alps", "i", "red", State.REGISTERED, "", DID_OF_RED, None, 3, "0000000a")
+    write_back(item, [outcome])
+    assert ("rucio:adler32" in item["assets"]["red"]) == learned
+
+
+@given(st.binary(max_size=3), st.binary(max_size=3))
 def test_what_can_be_told(one: bytes, other: bytes) -> None:
     """Who knows different things of one file never contradict each other, nor agree on two."""
     for first in _descriptions(one):
