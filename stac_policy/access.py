@@ -293,7 +293,7 @@ class Origins:
         except ValueError as error:
             return _never(str(error))
         origin = known or said(item, asset, place)
-        if is_folder(place.key, asset.get("type")):
+        if is_folder(place.key, asset.get("type")) and not place.query:
             return Access(Kind.FOLDER, url, "", "a folder of many objects, not a file")
         if origin is None:
             kind = Kind.PUBLIC_BUCKET if place.is_object else Kind.OPEN

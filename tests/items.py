@@ -74,7 +74,7 @@ def many_items(collection: str, items: int, assets: int) -> list[dict[str, Any]]
 
 
 BUCKETS = {
-    "s3://HRVPP": "https://s3.waw3-1.cloudferro.com/HRVPP",
+    "s3://HRVPP": "http://data.cloudferro.com/HRVPP",
     "s3://cbers-pds": "https://cbers-pds.s3.us-east-1.amazonaws.com",
     "s3://copernicus-dem-30m": "https://copernicus-dem-30m.s3.eu-central-1.amazonaws.com",
     "s3://dataforgood-fb-data": "https://dataforgood-fb-data.s3.us-east-1.amazonaws.com",

@@ -191,7 +191,14 @@ def test_what_nobody_fetches(href: str, reason: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["x.SAFE/manifest.safe", "x.zarr/zarr.json", "x.zarr/.zmetadata", "x.zarr.zip"]
+    "name",
+    [
+        "x.SAFE/manifest.safe",
+        "x.zarr/zarr.json",
+        "x.zarr/.zmetadata",
+        "x.zarr.zip",
+        "x/?name=a.tif",
+    ],
 )
 def test_files_of_folders(name: str) -> None:
     """Members of folders are files."""
