@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import configparser
+from stac_policy.settings import unreadable
 
 
 class StacRucioError(Exception):
@@ -43,18 +43,12 @@ class UnreachableError(StacRucioError):
 def unusable_configuration(error: Exception) -> ConfigurationError:
     """Return the error that says why Rucio's client cannot be used: most often its rucio.cfg.
 
-    It repeats no line of the file, which may be the one with the password.
-
     Args:
         error: What Rucio's modules raised when they read it.
     """
-    said = " ".join(str(error).rpartition("Details: ")[2].split())
+    said = unreadable(error)
     if isinstance(error, OSError):  # as when the disk is full: a temporary file is made
         return ConfigurationError(f"Rucio's client cannot be loaded: {said}")
-    if isinstance(error, configparser.ParsingError):
-        said = f"{error.source} cannot be parsed"
-    elif isinstance(error, configparser.InterpolationError):
-        said = f"a % in option {error.option} of section {error.section} has to be doubled"
     return ConfigurationError(
         f"no usable rucio.cfg ({said})",
         hint="set RUCIO_CONFIG to one with a [client] section, or give StacClient a "

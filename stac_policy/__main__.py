@@ -29,6 +29,7 @@ from stac_policy.settings import (
     configured_options,
     parse,
     policy_packages,
+    unreadable,
     vos,
 )
 
@@ -69,7 +70,11 @@ def main() -> int:
 
 def findings() -> Iterator[Finding]:
     """Yield what is active: package, version, protocol, modules, algorithms and settings."""
-    packages = _packages()
+    try:
+        packages = _packages()
+    except Exception as error:  # noqa: BLE001 - Rucio's modules read it when they are imported
+        yield Finding("rucio.cfg", ok=False, found=unreadable(error))
+        return
     parts = {vo: [_look(*part) for part in _parts(vo)] for vo in packages}
     # A VO may have a package that has nothing to do with STAC.
     ours = {

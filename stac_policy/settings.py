@@ -189,6 +189,18 @@ def configured_options() -> dict[str, str]:
     return in_file if config.is_client() else _config_table() | in_file
 
 
+def unreadable(error: Exception) -> str:
+    """Return why rucio.cfg cannot be read, by what Rucio's modules raised.
+
+    It repeats no line of the file, which may be the one with the password.
+    """
+    if isinstance(error, configparser.ParsingError):
+        return f"{error.source} cannot be parsed"
+    if isinstance(error, configparser.InterpolationError):
+        return f"a % in option {error.option} of section {error.section} has to be doubled"
+    return " ".join(str(error).rpartition("Details: ")[2].split())
+
+
 def options_of(section: str) -> dict[str, str]:
     """Return the options of a section of rucio.cfg."""
     from rucio.common.config import get_config

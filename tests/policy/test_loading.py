@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -216,3 +219,29 @@ def test_what_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     (found,) = (finding for finding in findings() if finding.what == "Rucio's distribution")
     assert not found.ok
     assert found.found.startswith("rucio 1.2 and rucio-clients 1.2 ship the same files")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "following configuration file: {path}"),
+        ("[database]\npassword hunter2\n", "{path} cannot be parsed"),
+    ],
+)
+def test_a_rucio_cfg_that_cannot_be_read(tmp_path: Path, content: str | None, said: str) -> None:
+    """It is the one thing that is wrong, and no line of it is repeated."""
+    path = tmp_path / "rucio.cfg"
+    if content is not None:
+        path.write_text(content)
+    result = subprocess.run(
+        [sys.executable, "-m", "stac_policy"],
+        env={**os.environ, "RUCIO_CONFIG": str(path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (result.returncode, result.stderr) == (1, "")
+    (found,) = json.loads(result.stdout)
+    assert (found["what"], found["ok"]) == ("rucio.cfg", False)
+    assert said.format(path=path) in found["found"]
+    assert "hunter2" not in result.stdout
