@@ -65,7 +65,8 @@ def look(rucio: Rucio, assets: Collection[Asset], rse: str) -> Known:
         for asset in known
         if (asset.dataset, asset.did) not in attached or _is_silent(asset)
     ]
-    facts = rucio.facts(doubtful)
+    asked = rucio.facts(doubtful)
+    facts = {did: asked[did] for did in doubtful if did in asked}
     return Known(
         {**files, **{did: replace(files[did], facts=facts[did]) for did in facts}}, attached
     )

@@ -54,6 +54,8 @@ variable `STAC_RUCIO_RETRY_S` says otherwise."""
 LIST_RSES = "`rucio rse list` shows the RSEs there are"
 
 _LOGGER = logging.getLogger(__name__)
+_PROTOCOL: dict[str, Any] = dict.fromkeys(("scheme", "impl", "hostname", "prefix"), "")
+_PROTOCOL |= {"port": 0, "domains": {}}
 _LEAST = 50
 _FIRST_PAUSE_S = 0.25
 _LONGEST_PAUSE_S = 8.0
@@ -323,7 +325,7 @@ class Rucio:
 
         def read(asked: list[dict[str, str]], client: Client) -> set[tuple[DID, DID]]:
             return {
-                (DID(_text(each["parent_scope"]), _text(each["parent_name"])), _did(each))
+                (DID(text_of(each["parent_scope"]), text_of(each["parent_name"])), did_of(each))
                 for each in client.bulk_list_files(asked)
             }
 
@@ -338,8 +340,8 @@ class Rucio:
 
         def read(asked: list[dict[str, str]], client: Client) -> dict[DID, DIDFacts]:
             return {
-                _did(each): DIDFacts(
-                    _text(each["availability"]), each["created_at"].replace(tzinfo=timezone.utc)
+                did_of(each): DIDFacts(
+                    text_of(each["availability"]), each["created_at"].replace(tzinfo=timezone.utc)
                 )
                 for each in client.get_metadata_bulk(asked)
             }
@@ -372,7 +374,9 @@ class Rucio:
             ConfigurationError: There is no such RSE.
             StacRucioError: Rucio cannot be reached or refuses.
         """
-        return self.ask(doing or f"asking for RSE {rse}", lambda client: dict(client.get_rse(rse)))
+        return self.ask(
+            doing or f"asking for RSE {rse}", lambda client: _settings(client.get_rse(rse))
+        )
 
     def rse_attributes(self, rse: str) -> dict[str, Any]:
         """Ask for the attributes of an RSE.
@@ -394,7 +398,7 @@ class Rucio:
         """
         return self.ask(
             f"resolving the RSE expression {expression!r}",
-            lambda client: sorted(_text(entry["rse"]) for entry in client.list_rses(expression)),
+            lambda client: sorted(text_of(entry["rse"]) for entry in client.list_rses(expression)),
         )
 
     def _batches(
@@ -414,7 +418,7 @@ class Rucio:
 
         def request(client: Client) -> dict[DID, T]:
             entries = client.list_replicas(asked, **_QUICKLY, **options)
-            return {_did(entry): read(entry) for entry in entries}
+            return {did_of(entry): read(entry) for entry in entries}
 
         return self.ask("listing replicas", request)
 
@@ -602,22 +606,42 @@ def file_of(entry: Mapping[str, Any]) -> RucioFile:
     """Return a file as `Client.list_replicas` describes it."""
     adler32, md5 = entry["adler32"], entry["md5"]
     return RucioFile(
-        size_bytes=entry["bytes"],
+        size_bytes=number_of(entry["bytes"]),
         checksums=Checksums(
             # As text, whatever they are: a wrong one then fails its own file alone.
             str(adler32).lower().zfill(8) if adler32 else None,
             str(md5).lower() if md5 else None,
         ),
-        pfns={rse: tuple(map(_text, pfns)) for rse, pfns in entry["rses"].items()},
-        states=entry.get("states", {}),
+        pfns={rse: tuple(map(text_of, pfns)) for rse, pfns in entry["rses"].items()},
+        states={rse: text_of(state) for rse, state in entry.get("states", {}).items()},
     )
 
 
-def _did(entry: Mapping[str, Any]) -> DID:
-    return DID(_text(entry["scope"]), _text(entry["name"]))
+def did_of(entry: Mapping[str, Any]) -> DID:
+    """Return the DID in an answer, or raise what a wrong answer raises."""
+    return DID(text_of(entry["scope"]), text_of(entry["name"]))
 
 
-def _text(value: Any) -> str:
+def _settings(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of an RSE, whose protocols have all that is looked at."""
+    protocols = [{**_PROTOCOL, **protocol} for protocol in answer["protocols"]]
+    for protocol in protocols:
+        domains = protocol["domains"].values()
+        alike = all(isinstance(protocol[name], type(value)) for name, value in _PROTOCOL.items())
+        if not (alike and all(isinstance(domain, dict) for domain in domains)):
+            raise TypeError("not a protocol")
+    return {**answer, "deterministic": answer["deterministic"], "protocols": protocols}
+
+
+def number_of(value: Any) -> int:
+    """Return a number in an answer."""
+    if isinstance(value, int):
+        return value
+    raise TypeError(f"not a number: {value!r:.100}")
+
+
+def text_of(value: Any) -> str:
+    """Return a text in an answer."""
     if isinstance(value, str):
         return value
     raise TypeError(f"not a text: {value!r:.100}")

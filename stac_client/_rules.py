@@ -11,12 +11,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import partial
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rucio.common.exception import DataIdentifierNotFound, RuleNotFound
 
 from stac_client._assets import registrable
-from stac_client._rucio import grouped
+from stac_client._rucio import did_of, grouped, number_of, text_of
 from stac_client._tables import Bar, Table
 from stac_client.errors import ConfigurationError, StacRucioError, UnreachableError
 from stac_policy.naming import DID, split_name, unescape
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from stac_client._tables import Part
 
     _Place = tuple[DID, str]
+    _Lock = tuple[tuple[tuple[str, str], str], _Place, str]
 
 T = TypeVar("T")
 
@@ -313,9 +315,12 @@ def rule_status(rucio: Rucio, rule_id: str) -> Iterator[ItemStatus]:
         StacRucioError: Rucio cannot be reached.
     """
 
-    def request(client: Client) -> tuple[Rule, list[dict[str, Any]], dict[_Place, StuckFile]]:
+    def request(client: Client) -> tuple[Rule, list[_Lock], dict[_Place, StuckFile]]:
         rule = judged(client, client.get_replication_rule(rule_id))
-        locks = list(client.list_replica_locks(rule_id))
+        locks = [
+            (_item_and_rse(lock), _place(lock), text_of(lock["state"]))
+            for lock in client.list_replica_locks(rule_id)
+        ]
         stuck = _stuck_files(client, rule) if rule.state == "STUCK" else {}
         return rule, locks, stuck
 
@@ -327,9 +332,9 @@ def rule_status(rucio: Rucio, rule_id: str) -> Iterator[ItemStatus]:
         yield of_rule(
             collection=collection, item=item, rse=rule.rse_expression, ok=0, replicating=0, stuck=()
         )
-    for ((collection, item), rse), of_item in grouped(locks, _item_and_rse).items():
-        states = Counter(lock["state"] for lock in of_item)
-        stuck = [_place(lock) for lock in of_item if lock["state"] == "STUCK"]
+    for ((collection, item), rse), of_item in grouped(locks, itemgetter(0)).items():
+        states = Counter(state for _, _, state in of_item)
+        stuck = [place for _, place, state in of_item if state == "STUCK"]
         yield of_rule(
             collection=collection,
             item=item,
@@ -357,14 +362,14 @@ def selection_name(files: Iterable[DID]) -> str:
 
 def _rule(entry: Mapping[str, Any]) -> Rule:
     return Rule(
-        id=entry["id"],
-        did=DID(entry["scope"], entry["name"]),
-        rse_expression=entry["rse_expression"],
-        copies=entry["copies"],
-        state=entry["state"],
-        locks_ok=entry["locks_ok_cnt"],
-        locks_replicating=entry["locks_replicating_cnt"],
-        locks_stuck=entry["locks_stuck_cnt"],
+        id=text_of(entry["id"]),
+        did=did_of(entry),
+        rse_expression=text_of(entry["rse_expression"]),
+        copies=number_of(entry["copies"]),
+        state=text_of(entry["state"]),
+        locks_ok=number_of(entry["locks_ok_cnt"]),
+        locks_replicating=number_of(entry["locks_replicating_cnt"]),
+        locks_stuck=number_of(entry["locks_stuck_cnt"]),
         error=plain(entry["error"]),
         expires_at=ends_at(entry),
     )
@@ -399,7 +404,7 @@ def ends_at(entry: Mapping[str, Any]) -> datetime | None:
 
 
 def _item_and_rse(lock: Mapping[str, Any]) -> tuple[tuple[str, str], str]:
-    return _item(DID(lock["scope"], lock["name"])), lock["rse"]
+    return _item(did_of(lock)), text_of(lock["rse"])
 
 
 def _item(did: DID) -> tuple[str, str]:
@@ -418,7 +423,7 @@ def readable(part: str) -> str:
 
 def _place(entry: Mapping[str, Any]) -> _Place:
     """The file and the RSE of a lock or a transfer."""
-    return DID(entry["scope"], entry["name"]), entry["rse"]
+    return did_of(entry), text_of(entry["rse"])
 
 
 def _stuck_files(client: Client, rule: Rule) -> dict[_Place, StuckFile]:
@@ -428,7 +433,7 @@ def _stuck_files(client: Client, rule: Rule) -> dict[_Place, StuckFile]:
         source = f" from {transfer['last_source']}" if transfer["last_source"] else ""
         reason = f"{rule.error or 'no reason given'} (last transfer{source}: {last})"
         place = _place(transfer)
-        files[place] = StuckFile(*place, transfer["attempts"], reason)
+        files[place] = StuckFile(*place, number_of(transfer["attempts"]), reason)
     return files
 
 
