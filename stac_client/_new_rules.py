@@ -98,6 +98,26 @@ def make_rule(rucio: Rucio, did: DID, options: Options) -> Rule:
     return rucio.ask(doing, request)
 
 
+def make_rules(rucio: Rucio, dids: Collection[DID], options: Options) -> list[Rule]:
+    """Make a rule over each of many DIDs, as `make_rule` does; one that fails stops no other.
+
+    Raises:
+        StacRucioError: Rules could not be made; the others are.
+    """
+    made, failed = [], []
+    for did in dids:
+        try:
+            made.append(make_rule(rucio, did, options))
+        except (AccessError, RequestError) as error:
+            failed.append(error)
+    if failed:
+        first = failed[0]
+        others = f" ({len(failed):,} of {len(dids):,} rules failed, the others are made)"
+        text = f"{first.message}{others if len(dids) > 1 else ''}"
+        raise type(first)(text, hint=first.hint, transient=first.transient) from first
+    return made
+
+
 def _brought(client: Client, doing: str, did: DID, options: Options) -> Rule:
     """Return the rule that Rucio calls a duplicate of the one that is wanted, made equal to it."""
     passing = partial(RequestError, hint="try again in a few minutes", transient=True)
@@ -222,12 +242,26 @@ def _require_quota(client: Client, did: DID, options: Options) -> None:
 
     Rucio refuses it then; or, where it works on it by itself, suspends it without a word.
     """
+    left = left_of_limits(client, options["rse_expression"])
+    size_bytes = client.get_did(*did, dynamic_depth="FILE")["bytes"] or 0
+    if not fits(size_bytes, options["copies"], list(left.values()), options["grouping"]):
+        few = {rse: max(0, int(each)) for rse, each in sorted(left.items()) if each < math.inf}
+        has = ", ".join(f"{decimal(each)} at {rse}" for rse, each in few.items())
+        raise AccessError(
+            f"a rule over {did} to {options['rse_expression']} needs {decimal(size_bytes)} for "
+            f"each of {options['copies']} copies, and account {client.account} has left: {has}",
+            hint="ask an administrator of this Rucio for a higher account limit",
+        )
+
+
+def left_of_limits(client: Client, rse_expression: str) -> dict[str, float]:
+    """Return how many bytes an account may still have at RSEs, infinity where it has no limit."""
+    rses = [entry["rse"] for entry in client.list_rses(rse_expression)]
     account = client.account
     attributes = client.list_account_attributes(account)
     if any(each["key"] == "admin" and each["value"] for entry in attributes for each in entry):
-        return
-    rses = [entry["rse"] for entry in client.list_rses(options["rse_expression"])]
-    left = dict.fromkeys(rses, 0.0)  # without a limit, an account may have nothing there
+        return dict.fromkeys(rses, math.inf)
+    left = dict.fromkeys(rses, 0.0)  # where nothing was granted, an account may have nothing
     for usage in client.get_local_account_usage(account):
         if usage["rse"] in left:
             left[usage["rse"]] = usage["bytes_remaining"]
@@ -235,15 +269,7 @@ def _require_quota(client: Client, did: DID, options: Options) -> None:
         for entry in client.list_rses(usage["rse_expression"]):
             if entry["rse"] in left:
                 left[entry["rse"]] = min(left[entry["rse"]], usage["bytes_remaining"])
-    size_bytes = client.get_did(*did, dynamic_depth="FILE")["bytes"] or 0
-    if not fits(size_bytes, options["copies"], list(left.values()), options["grouping"]):
-        few = {rse: max(0, int(each)) for rse, each in sorted(left.items()) if each < math.inf}
-        has = ", ".join(f"{decimal(each)} at {rse}" for rse, each in few.items())
-        raise AccessError(
-            f"a rule over {did} to {options['rse_expression']} needs {decimal(size_bytes)} for "
-            f"each of {options['copies']} copies, and account {account} has left: {has}",
-            hint="ask an administrator of this Rucio for a higher account limit",
-        )
+    return left
 
 
 def fits(size_bytes: int, copies: int, left: Sequence[float], grouping: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import math
 import os
 import random
 import re
@@ -206,7 +207,14 @@ class Rucio:
         """
         return Rucio(self._client, retry_s=0.0, timeout_s=timeout_s)
 
-    def ask(self, doing: str, request: Callable[[Client], T], *, may_halve: bool = False) -> T:
+    def ask(
+        self,
+        doing: str,
+        request: Callable[[Client], T],
+        *,
+        may_halve: bool = False,
+        within_s: float = math.inf,
+    ) -> T:
         """Send a request, and again after a pause while the server is away or too busy for it.
 
         Args:
@@ -214,6 +222,7 @@ class Rucio:
             request: Sends it with the client that it is given, and reads all of the answer. What
                 it does must bear doing twice.
             may_halve: Whether what takes the server too long is left to the caller.
+            within_s: The longest time to go on asking, in seconds.
 
         Returns:
             What the request returns.
@@ -221,12 +230,15 @@ class Rucio:
         Raises:
             StacRucioError: In place of what Rucio's client raised, the last time.
         """
-        return _retried(
-            doing, partial(self._with_client, request), self._retry_s, may_halve=may_halve
-        )
+        retry_s = min(self._retry_s, within_s)
+        return _retried(doing, partial(self._with_client, request), retry_s, may_halve=may_halve)
 
     def ask_unless(
-        self, doing: str, request: Callable[[Client], T], *refusals: type[Exception]
+        self,
+        doing: str,
+        request: Callable[[Client], T],
+        *refusals: type[Exception],
+        within_s: float = math.inf,
     ) -> T | None:
         """Send a request as `ask` does; return None where Rucio refuses it for such a reason."""
 
@@ -238,7 +250,7 @@ class Rucio:
             except refusals:
                 return None
 
-        return self.ask(doing, asked)
+        return self.ask(doing, asked, within_s=within_s)
 
     def send(
         self, doing: str, values: Iterable[T], request: Callable[[list[T], Client], object]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import re
 import time
 from collections import Counter
@@ -181,7 +182,7 @@ def get_rule(rucio: Rucio, rule_id: str) -> Rule:
     return _known(find_rule(rucio, rule_id), rule_id)
 
 
-def find_rule(rucio: Rucio, rule_id: str) -> Rule | None:
+def find_rule(rucio: Rucio, rule_id: str, *, within_s: float = math.inf) -> Rule | None:
     """Ask Rucio for a rule, with two requests if it is OK; return None if there is none.
 
     Raises:
@@ -191,7 +192,8 @@ def find_rule(rucio: Rucio, rule_id: str) -> Rule | None:
     def request(client: Client) -> Rule:
         return judged(client, client.get_replication_rule(rule_id))
 
-    return rucio.ask_unless(f"asking for rule {rule_id}", request, RuleNotFound)
+    doing = f"asking for rule {rule_id}"
+    return rucio.ask_unless(doing, request, RuleNotFound, within_s=within_s)
 
 
 def judged(client: Client, entry: Mapping[str, Any]) -> Rule:
@@ -236,7 +238,7 @@ def wait_for_rules(
     given = [rules] if isinstance(rules, (Rule, str)) else list(rules)
     ids = list(dict.fromkeys(rule_ids(given)))
     latest = {rule.id: rule for rule in given if isinstance(rule, Rule)}
-    unanswered = _ask_again(rucio, ids, latest)
+    unanswered = _ask_again(rucio, ids, latest, deadline)
     if unanswered is not None:
         raise unanswered
     if ids and all(rule.did == _UNKNOWN for rule in latest.values()):
@@ -256,14 +258,16 @@ def wait_for_rules(
         else:
             time.sleep(min(poll_s, remaining_s))
             asked = ids if over else [each for each in ids if latest[each].state not in _DONE]
-        unanswered = _ask_again(rucio, asked, latest)
+        unanswered = _ask_again(rucio, asked, latest, deadline)
 
 
 def _is_over(rule: Rule, *, through_stuck: bool) -> bool:
     return rule.state in {"OK", *ENDED} or (rule.state == "STUCK" and not through_stuck)
 
 
-def _ask_again(rucio: Rucio, ids: Iterable[str], latest: dict[str, Rule]) -> StacRucioError | None:
+def _ask_again(
+    rucio: Rucio, ids: Iterable[str], latest: dict[str, Rule], deadline: float
+) -> StacRucioError | None:
     """Bring rules up to date; return the error of a server that did not answer.
 
     Raises:
@@ -271,7 +275,9 @@ def _ask_again(rucio: Rucio, ids: Iterable[str], latest: dict[str, Rule]) -> Sta
     """
     try:
         for rule_id in ids:
-            latest[rule_id] = find_rule(rucio, rule_id) or _gone(rule_id, latest.get(rule_id))
+            within_s = max(0.0, deadline - time.monotonic())
+            rule = find_rule(rucio, rule_id, within_s=within_s)
+            latest[rule_id] = rule or _gone(rule_id, latest.get(rule_id))
     except StacRucioError as error:
         if not error.transient and not isinstance(error, UnreachableError):
             raise

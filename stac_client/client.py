@@ -13,7 +13,7 @@ from stac_client._items import iter_items
 from stac_client._journal import Journal, registration_purpose
 from stac_client._lookup import Probe
 from stac_client._modifier import Modifier, patch_url
-from stac_client._new_rules import make_rule, make_rule_over_files
+from stac_client._new_rules import make_rule_over_files, make_rules
 from stac_client._plan import Plan, make_plan
 from stac_client._registration import Registrar, sync
 from stac_client._results import Registration
@@ -341,9 +341,7 @@ class StacClient:
                 )
             datasets = dict.fromkeys(dataset for _, dataset in self._dids(items, None))
             _require(datasets)
-            return ReplicationRules(
-                make_rule(self._rucio, dataset, options) for dataset in datasets
-            )
+            return ReplicationRules(make_rules(self._rucio, datasets, options))
         files = {did for did, _ in self._dids(items, assets)}
         _require(files)
         return ReplicationRules([make_rule_over_files(self._rucio, files, dataset_scope, options)])

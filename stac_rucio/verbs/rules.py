@@ -32,6 +32,7 @@ _PLANNED = {
     "files": "files",
     "size_bytes": "size",
     "not_registered": "not registered yet",
+    "within_limits": "within the account's limits",
 }
 _RULE = ("id", "state", "rse_expression", "copies")
 _RULES = (*_RULE, "locks_ok", "locks_replicating", "locks_stuck", "did", "error", "expires_at")
@@ -104,7 +105,12 @@ def _show_replication(  # noqa: PLR0917 - as many things are shown
     output: Output,
 ) -> None:
     """Show what rules would be made, over how many files."""
+    from stac_client._new_rules import fits, left_of_limits
+
     names = rucio.session.rses(rses)
+    left = rucio.session.ask(
+        "asking for the limits of the account", lambda client: left_of_limits(client, rses)
+    )
     files = size_bytes = missing = 0
     datasets = set()
     for asset, file in in_rucio(items, assets, rucio):
@@ -121,6 +127,12 @@ def _show_replication(  # noqa: PLR0917 - as many things are shown
         "files": files,
         "size_bytes": size_bytes,
         "not_registered": missing,
+        "within_limits": fits(
+            size_bytes,
+            rule["copies"],
+            [*left.values()],
+            "NONE" if rule["per_item"] else rule["grouping"],
+        ),
     }
     output.facts(_PLANNED, found)
 

@@ -51,12 +51,16 @@ def test_from_a_search_to_the_copies(
     dry = run("replicate", *scenes, "--rses", "DISK-A", "--dry-run")
     assert ["rses", "DISK-A"] in rows(dry)
     assert ["files", "2"] in rows(dry)
+    assert ["within_limits", "true"] in rows(dry)
     replicated = run("replicate", *scenes, "--rses", "DISK-A", "--lifetime", 3600)
     assert replicated.exit_code == 0, replicated.stderr
     (rule,) = replicated.stdout.split()
     waited = run("wait", "-", "--poll", 0.2, "--timeout", 60, stdin=replicated.stdout)
     assert waited.exit_code == 0, waited.stderr
     assert rows(waited)[0][:7] == [rule, "OK", "DISK-A", "1", "2", "0", "0"]
+    assert rows(waited)[0][-1].startswith("20")  # it ends in this century
+    extended = run("replicate", *scenes, "--rses", "DISK-A", "--lifetime", 7200, "--json")
+    assert json.loads(extended.stdout)["expires_at"] > rows(waited)[0][-1]
 
     of_rule = run("status", "-", stdin=waited.stdout)
     assert {tuple(row[4:8]) for row in rows(of_rule)} == {("DISK-A", "1", "0", "0")}
@@ -157,9 +161,10 @@ def test_waiting_ends_with_what_is_suspended(
     run("register", file, "--rse", "STAC")
     replicated = run("replicate", file, "--rses", "DISK-A")
     rucio.update_replication_rule(replicated.stdout.strip(), {"state": "SUSPENDED"})
-    result = run("wait", "-", "--timeout", 3600, stdin=replicated.stdout)
-    assert result.exit_code == 6
-    assert "not OK but SUSPENDED" in result.stderr
+    for option in ((), ("--through-stuck",)):
+        result = run("wait", "-", "--timeout", 3600, *option, stdin=replicated.stdout)
+        assert result.exit_code == 6
+        assert "not OK but SUSPENDED" in result.stderr
     status = run("status", "-", stdin=replicated.stdout)
     assert status.exit_code == 6
     assert "1 of 1 rule SUSPENDED" in status.stderr

@@ -136,6 +136,8 @@ def test_a_bad_original_with_a_copy(scene: Scene, tmp_path: Path) -> None:
         }
         assert available == {"DISK-A": 2, "STAC": 1}
         scene.lake.run(daemon)
+        assert scene.register() == {State.FAILED: 1, State.ALREADY_THERE: 1}
+        assert scene.client.plan(scene.item, "STAC").already_there == 1
     (waited,) = scene.client.wait(rule, timeout_s=60, poll_s=0.5)
     assert (waited.state, waited.locks_ok) == ("OK", 2)
 
@@ -153,6 +155,8 @@ def test_a_file_that_is_lost(scene: Scene, tmp_path: Path) -> None:
     assert scene.places() == {"only in the catalogue"}
     assert scene.places("nir") == {"DISK-A", "STAC"}
     assert scene.downloaded(tmp_path) == {State.FAILED: 1, State.DOWNLOADED: 1}
+    assert scene.register() == {State.FAILED: 1, State.ALREADY_THERE: 1}
+    assert scene.client.plan(scene.item, "STAC").already_there == 1
 
 
 def test_a_copy_that_is_unavailable_for_a_while(scene: Scene, tmp_path: Path) -> None:

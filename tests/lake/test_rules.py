@@ -201,6 +201,20 @@ def test_a_rule_over_an_item_that_has_grown(scene: Scene, client: StacClient) ->
     assert (waited.state, waited.locks_ok, waited.files) == ("OK", 3, 3)
 
 
+def test_one_rule_that_fails_stops_no_other(
+    scene: Scene, client: StacClient, rucio: Client, files: Any
+) -> None:
+    """Rules over items are made for all that they can be made for."""
+    (rule,) = client.create_replication_rules(files, "DISK-A", per_item=True)
+    rucio.update_replication_rule(rule.id, {"state": "SUSPENDED"})
+    registration = files + client.create_replicas(scene.item, "STAC")
+    with pytest.raises(RequestError, match=rf"{rule.id} .*SUSPENDED.*\(1 of 2 rules failed"):
+        client.create_replication_rules(registration, "DISK-A", per_item=True)
+    name = scene.red.name.rpartition("/")[0]
+    (made,) = rucio.list_did_rules(scene.red.scope, name)
+    assert client.wait(made["id"], timeout_s=120, poll_s=0.5)[0].state == "OK"
+
+
 def test_a_rule_over_nothing_is_not_ok(scene: Scene, client: StacClient, rucio: Client) -> None:
     """Rucio calls it OK; nobody's files are there."""
     (rule,) = client.create_replication_rules(scene.item, "DISK-A", per_item=True)
@@ -239,8 +253,7 @@ def test_waiting_outlives_a_server_that_does_not_answer(
     scene: Scene, rucio: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """But not the time that it was given."""
-    client = StacClient(rucio, retry_s=0)
-    rules = client.create_replication_rules(scene.item, "DISK-A")
+    rules = scene.client.create_replication_rules(scene.item, "DISK-A")
     answer, fails = rucio.get_replication_rule, [False, True, True, True]
 
     def get(rule_id: str) -> Any:
@@ -249,6 +262,7 @@ def test_waiting_outlives_a_server_that_does_not_answer(
         return answer(rule_id)
 
     monkeypatch.setattr(rucio, "get_replication_rule", get)
+    client = StacClient(rucio, retry_s=0)
     (rule,) = client.wait(rules, timeout_s=120, poll_s=0.2)
     assert (rule.state, fails) == ("OK", [])
     fails += [True] * 1000
