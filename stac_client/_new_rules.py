@@ -123,7 +123,7 @@ def _brought(client: Client, doing: str, did: DID, options: Options) -> Rule:
     passing = partial(RequestError, hint="try again in a few minutes", transient=True)
     same = {name: options[name] for name in ("rse_expression", "copies")}
     same["account"] = client.account
-    entries = client.list_did_rules(did.scope, did.name)
+    entries = list(client.list_did_rules(did.scope, did.name))  # read to its end, to be closed
     entry = next((entry for entry in entries if entry.items() >= same.items()), None)
     if entry is None:
         raise passing(f"{doing}: the one that was there has just gone")
@@ -258,8 +258,8 @@ def left_of_limits(client: Client, rse_expression: str) -> dict[str, float]:
     """Return how many bytes an account may still have at RSEs, infinity where it has no limit."""
     rses = [entry["rse"] for entry in client.list_rses(rse_expression)]
     account = client.account
-    attributes = client.list_account_attributes(account)
-    if any(each["key"] == "admin" and each["value"] for entry in attributes for each in entry):
+    attributes = [each for entry in client.list_account_attributes(account) for each in entry]
+    if any(each["key"] == "admin" and each["value"] for each in attributes):
         return dict.fromkeys(rses, math.inf)
     left = dict.fromkeys(rses, 0.0)  # where nothing was granted, an account may have nothing
     for usage in client.get_local_account_usage(account):
