@@ -113,9 +113,36 @@ def test_selected_assets(
     assert [row[2] for row in rows(run(*register, "--media-type", "image/tiff"))] == ["red"]
     both = run(*register, "--assets", "red,nir", "--assets", "quick", "--role", "data")
     assert [row[2] for row in rows(both)] == ["red", "nir"]
+    said = "no item has an asset with this key; near it are red"
     misspelt = rows(run(*register, "--assets", "rde,nir"))
-    states = [["nir", "already there"], ["rde", "skipped"]]
-    assert sorted(row[2:4] for row in misspelt) == states
+    states = [["nir", "already there", ""], ["rde", "skipped", said]]
+    assert sorted([*row[2:4], row[5]] for row in misspelt) == states
+
+
+@pytest.mark.parametrize(
+    ("verb", "of"),
+    [
+        (("plan", "--rse", "STAC"), "stdout"),
+        (("assets",), "stderr"),
+        (("status",), "stderr"),
+        (("replicate", "--rses", "tier=disk", "--dry-run"), "stderr"),
+        (("deregister", "--rse", "STAC", "--yes"), "stdout"),
+    ],
+)
+def test_a_key_that_no_item_has(
+    run: Callable[..., Result],
+    items_file: Callable[[list[Any]], str],
+    collection: str,
+    verb: tuple[str, ...],
+    of: str,
+) -> None:
+    """Whatever is done, a key that no item has is told with those near it, also with a role."""
+    file = items_file(many_items(collection, 1, 2))
+    assert run("register", file, "--rse", "STAC").exit_code == 0
+    for role in ((), ("--role", "data")):
+        result = run(*verb, file, "--assets", "band-0,bnad-1", *role)
+        told = str(getattr(result, of))
+        assert "no item has an asset with this key; near it are band-1" in told, result
 
 
 def test_failed_assets_give_exit_code_1(
