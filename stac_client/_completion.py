@@ -123,7 +123,7 @@ class Completion:
 
     def _published_asset(self, fields: Any, item: Mapping[str, Any]) -> Any:
         href = fields.get("href") if isinstance(fields, dict) else None
-        if not isinstance(href, str) or not href.startswith(("/", "file:/")):
+        if not isinstance(href, str) or not re.match("/(?!/)|file:/", href):
             return fields
         path = unquote(urlsplit(href).path) if href.startswith("file:") else href
         if Path(os.path.normpath(path)).is_relative_to(_folder(item)):
@@ -139,7 +139,7 @@ class Completion:
             place: URL or path of the document that it was read from. Only beside such a path
                 are collections read from files.
         """
-        base = item_url(item, place)
+        base = item_url(item, place) or self.base_url or ""
         said: dict[str, str] = {}
         problem = ""
         for rel in ("collection", "parent"):

@@ -141,6 +141,8 @@ def test_the_document_of_the_link(origin: Origin) -> None:
         ("self", f"{origin.url}/alpine/i/i.json"), ("collection", "../collection.json")
     )
     assert found_in(relative) == "alps:/alps/i/B04.tif"
+    placeless = nameless(("collection", "../collection.json"))
+    assert found_in(placeless, base_url=f"{origin.url}/alpine/i") == "alps:/alps/i/B04.tif"
 
 
 def test_offline_no_document_is_asked_for(origin: Origin) -> None:
@@ -324,6 +326,7 @@ def test_a_catalogue_in_files(tmp_path: Path) -> None:
         "elsewhere": "/elsewhere/B04.tif",
         "outside": f"{tmp_path}/../B04.tif",
         "web": "https://data.example.org/B04.tif",
+        "cdn": "//data.example.org/B04.tif",
     }
     item = make_item("alps", "i", {key: {"href": href} for key, href in hrefs.items()})
     written(tmp_path, "a b/i.json", item)
@@ -335,6 +338,7 @@ def test_a_catalogue_in_files(tmp_path: Path) -> None:
         "local": "https://b.example.org/cat/a%20b/B%2004.tif",
         "uri": "https://b.example.org/cat/B04.tif",
         "web": hrefs["web"],
+        "cdn": hrefs["web"],
     }
     assert found.keys() == hrefs.keys()
     (read,) = iter_items(catalogue)
