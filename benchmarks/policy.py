@@ -62,6 +62,7 @@ def _server(rounds: int, calls: int, did: DID) -> Iterator[Row]:
     from sqlalchemy import select
 
     from stac_policy.non_deterministic_pfn import non_deterministic_pfn, rucio_default
+    from stac_policy.permission import may_register
 
     with db_session(DatabaseOperationType.READ) as session:
         rse_id = get_rse_id(SOURCE_RSE, session=session)
@@ -98,6 +99,14 @@ def _server(rounds: int, calls: int, did: DID) -> Iterator[Row]:
         rounds, calls,
     ).extra_us(
         "non_deterministic_pfn of another name", "Rucio's default", Goal(most=5)
+    )  # fmt: skip
+
+
+    asked = {"dids": [{"scope": _OTHER.scope, "name": _OTHER.name, "type": "FILE"}] * 100}
+    yield per_call(
+        lambda: may_register(None, "add_dids", asked, session=None), lambda: None, rounds, calls
+    ).extra_us(
+        "permission for DIDs that are not STAC's", "Rucio's own", Goal(most=5)
     )  # fmt: skip
 
 

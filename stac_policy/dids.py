@@ -101,6 +101,8 @@ def source_urls(did: DID) -> list[set[str]]:
 
     with db_session(DatabaseOperationType.READ) as session:
         urls: dict[Any, set[str]] = {scope: set() for scope in _vos_with(did, session)}
+        if not urls:
+            return []
         statement = (
             select(RSEFileAssociation.scope, RSEFileAssociation.path)
             .join(RSEProtocol, RSEProtocol.rse_id == RSEFileAssociation.rse_id)

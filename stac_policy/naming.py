@@ -207,13 +207,11 @@ def split_name(name: str) -> tuple[str, ...]:
         One to three parts, or none if the name has not the form that this
         module gives.
     """
-    if len(name) > NAME_LENGTH:
+    if not name.startswith("/") or name.count("/") > ASSET_PARTS or len(name) > NAME_LENGTH:
         return ()
     parts = tuple(name[1:].split("/"))
     if _is_plain_name(name):
         return parts
-    if not name.startswith("/") or len(parts) > ASSET_PARTS:
-        return ()
     # No name is shortened further than needed.
     may_be_short = len(name) >= NAME_LENGTH - _CUT_MOST
     for index, part in enumerate(parts):

@@ -135,8 +135,10 @@ def _is_metadata(kwargs: Mapping[str, Any], _: Any) -> bool:
 
 def _parts(entry: Mapping[str, Any], fields: frozenset[str]) -> int:
     """Return how many parts a STAC DID's name has; 0 of others, and with any other field."""
-    scope = entry.get("scope")
-    parts = stac_parts(DID(str(getattr(scope, "external", scope)), str(entry.get("name"))))
+    scope, name = entry.get("scope"), entry.get("name")
+    if not isinstance(name, str) or not name.startswith("/"):
+        return 0  # for most DIDs of a server, at once
+    parts = stac_parts(DID(str(getattr(scope, "external", scope)), name))
     given = (field for field, value in entry.items() if value is not None)
     return len(parts) if parts and fields.issuperset(given) else 0
 

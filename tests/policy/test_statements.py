@@ -53,6 +53,7 @@ c = InternalScope("c")
 permission._has_source_protocol("0" * 32, Session())
 algorithms._children(SimpleNamespace(scope=c, name="/c"), Session())
 dids._has_container(DID("c", "/c"))
+dids.source_urls(DID("c", "/c/i/k.tif"))
 import rucio.core.vo
 rucio.core.vo.list_vos = lambda session: [{"vo": "eoc"}, {"vo": "def"}]
 dids.vos = lambda: ("eoc",)
