@@ -101,7 +101,6 @@ def _server(rounds: int, calls: int, did: DID) -> Iterator[Row]:
         "non_deterministic_pfn of another name", "Rucio's default", Goal(most=5)
     )  # fmt: skip
 
-
     asked = {"dids": [{"scope": _OTHER.scope, "name": _OTHER.name, "type": "FILE"}] * 100}
     yield per_call(
         lambda: may_register(None, "add_dids", asked, session=None), lambda: None, rounds, calls

@@ -21,7 +21,7 @@ from rucio.common.exception import (
 )
 
 from stac_client._rucio import batched
-from stac_client._rules import Rule, ends_at, judged, selection_name
+from stac_client._rules import PUT_ASIDE, Rule, ends_at, judged, selection_name
 from stac_client.errors import AccessError, RequestError, StacRucioError
 from stac_policy.naming import DID
 
@@ -92,7 +92,7 @@ def make_rule(rucio: Rucio, did: DID, options: Options) -> Rule:
         if options.get("asynchronous"):  # as Rucio puts it aside for its judge-injector
             ends = _end(options["lifetime"], datetime.now(timezone.utc))
             expression, copies = options["rse_expression"], options["copies"]
-            return Rule(rule_id, did, expression, copies, "INJECT", 0, 0, 0, None, ends)
+            return Rule(rule_id, did, expression, copies, "INJECT", 0, 0, 0, PUT_ASIDE, ends)
         return judged(client, client.get_replication_rule(rule_id))
 
     return rucio.ask(doing, request)

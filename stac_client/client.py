@@ -25,6 +25,7 @@ from stac_client._rules import (
     delete_rule,
     get_rule,
     replication_availability,
+    retry_rule,
     rule_ids,
     rule_status,
     wait_for_rules,
@@ -437,18 +438,40 @@ class StacClient:
             on_update=on_update,
         )
 
-    def delete_replication_rules(self, rules: RulesLike, *, at_once: bool = False) -> None:
-        """Delete rules; Rucio then deletes the copies that no other rule wants.
+    def retry_replication_rules(self, rules: RulesLike) -> None:
+        """Let Rucio try the stuck files of rules again as soon as its judge-repairer comes by.
+
+        By itself it does so every 2 hours on the first day, every 4 on the second, every 6 on
+        the third, and then every 8. Rucio's generic permissions let administrators alone.
+
+        Args:
+            rules: The rules, or their ids.
+
+        Raises:
+            ConfigurationError: There is no rule with one of these ids.
+            StacRucioError: The account may not, or Rucio does not answer.
+        """
+        for rule_id in rule_ids(rules):
+            retry_rule(self._rucio, rule_id)
+
+    def delete_replication_rules(
+        self, rules: RulesLike, *, at_once: bool = False, purge: bool = False
+    ) -> None:
+        """Delete rules; Rucio may then delete the copies that no other rule wants.
+
+        It does when it needs their space, at once at RSEs with the attribute
+        `greedyDeletion`, and those of purged rules.
 
         Args:
             rules: The rules, or their ids; those that are gone already are no error.
             at_once: Skip Rucio's one-hour grace period.
+            purge: Let Rucio delete the copies as soon as the rules have gone.
 
         Raises:
             StacRucioError: The account may not, or Rucio does not answer.
         """
         for rule_id in rule_ids(rules):
-            delete_rule(self._rucio, rule_id, at_once=at_once)
+            delete_rule(self._rucio, rule_id, at_once=at_once, purge=purge)
 
     def download(
         self,

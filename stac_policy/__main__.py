@@ -182,8 +182,8 @@ def _schema(vo: str) -> str:
     from rucio.common.constants import DEFAULT_VO
 
     vo = vo or DEFAULT_VO
-    for name in SAMPLES:
-        schema.validate_schema("name", name, vo)
+    dids = [{"scope": _ITEM.scope, "name": name} for name in SAMPLES]
+    schema.validate_schema("dids", dids, vo)
     parts = re.match(
         schema.get_schema_value("SCOPE_NAME_REGEXP", vo), f"/{_ITEM.scope}/{SAMPLES[0]}"
     )

@@ -13,6 +13,11 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).parents[1] / "examples" / "policy-package"
 PACKAGE = "met_policy"
+NO_SLASHES = """
+NAME = {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]*$"}
+SCHEMAS = {"dids": {"type": "array", "items": {"properties": {"name": NAME}}}}
+"""
+"""A schema, as some published packages have it, whose names know no slash."""
 
 
 def file(scope: str, name: str, **more: Any) -> dict[str, Any]:

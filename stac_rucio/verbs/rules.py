@@ -1,4 +1,4 @@
-"""`stac-rucio replicate`, `status`, `wait` and `rules delete`."""
+"""`stac-rucio replicate`, `status`, `wait`, `rules retry` and `rules delete`."""
 
 from __future__ import annotations
 
@@ -194,21 +194,46 @@ _RULE_IDS = click.Argument(["ids"], nargs=-1, metavar="RULE-ID...")
 
 @click.group()
 def rules() -> None:
-    """Delete replication rules."""
+    """Delete replication rules, or have them tried again."""
 
 
-@verb("delete", _RULE_IDS, flag("--at-once", "Skip Rucio's one-hour grace period."), ACCOUNT)
+@verb("retry", _RULE_IDS, ACCOUNT)
+def retry(*, ids: Sequence[str], rucio: Connection, output: Output) -> None:
+    """Have the stuck files of rules tried again.
+
+    Rucio's judge-repairer does it when it comes by. By itself it tries every 2 hours on the
+    first day, every 4 on the second, every 6 on the third, then every 8, for 14 days.
+    Rucio's generic permissions let administrators alone ask for more.
+
+    Lines: id, state, RSE expression, copies, files OK, replicating, stuck, DID, error, end.
+
+    Examples:
+        stac-rucio rules retry 9f86d081884c7d659a2feaa0c55ad015
+    """
+    wanted = rule_ids(ids)
+    rucio.stac.retry_replication_rules(wanted)
+    _show_rules(output, rucio.stac.replication_rules(wanted))
+
+
+@verb(
+    "delete",
+    _RULE_IDS,
+    flag("--at-once", "Skip Rucio's one-hour grace period."),
+    flag("--purge", "Have the copies deleted then, not when their space is needed."),
+    ACCOUNT,
+)
 def delete(
     *,
     ids: Sequence[str],
     rucio: Connection,
     output: Output,
-    at_once: bool,
     consent: Consent,
+    **options: bool,
 ) -> None:
-    """Delete rules; Rucio then deletes the copies that no other rule wants.
+    """Delete rules; Rucio may then delete the copies that no other rule wants.
 
-    With - ids come from standard input, as `replicate` prints them.
+    It does when it needs their space; at once with --purge, and at RSEs with the attribute
+    greedyDeletion. With - ids come from standard input, as `replicate` prints them.
 
     Lines: id, state, RSE expression, copies, files OK, replicating, stuck, DID, error, end
     of the deleted rules.
@@ -225,13 +250,14 @@ def delete(
         return
     consent.confirm(f"Delete {counted(len(found), 'rule')}?")
     resumable("Rules may be left; the same command deletes them.")
-    rucio.stac.delete_replication_rules(found, at_once=at_once)
+    rucio.stac.delete_replication_rules(found, **options)
     if output.for_people:
         click.echo(f"{counted(len(found), 'rule')} deleted")
     else:
         _show_rules(output, found)
 
 
+rules.add_command(retry)
 rules.add_command(delete)
 
 

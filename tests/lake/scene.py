@@ -53,9 +53,9 @@ class Scene:
         assert (rule.state, rule.locks_ok) == ("OK", 2)
         return rule
 
-    def end(self, rule: Rule) -> None:
+    def end(self, rule: Rule, *, purge: bool = False) -> None:
         """Delete a rule and wait until Rucio's cleaner has come by."""
-        self.client.delete_replication_rules(rule, at_once=True)
+        self.client.delete_replication_rules(rule, at_once=True, purge=purge)
         assert wait_for(lambda: self.gone(rule))
 
     def gone(self, rule: Rule) -> bool:

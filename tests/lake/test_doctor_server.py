@@ -103,10 +103,9 @@ def other_servers(
         config.remove_section(section)
     with (folder / "server.cfg").open("w") as file:
         config.write(file)
-    # A site's package, as some are published: its names know no slash.
     shutil.copytree(site_package.FOLDER / site_package.PACKAGE, folder / "odd_policy")
     with (folder / "odd_policy" / "schema.py").open("a") as file:
-        file.write('NAME = {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]*$"}\n')
+        file.write(site_package.NO_SLASHES)
     config.read(stac_lake.layout.server_cfg)
     config.set("policy", "package", "odd_policy")
     with (folder / "odd.cfg").open("w") as file:

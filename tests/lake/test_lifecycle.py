@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from stac_client import StacClient, State
+from stac_client import AccessError, StacClient, State
 from tests.testbed.support import wait_for
 
 if TYPE_CHECKING:
@@ -46,11 +46,12 @@ def test_a_copy_that_no_rule_wants_is_reaped(scene: Scene, tmp_path: Path) -> No
 
 def test_a_purged_copy_is_reaped_without_need_for_space(scene: Scene) -> None:
     """An epoch tombstone (`purge_replicas`) is reason enough."""
-    rule = scene.replicate()
-    scene.rucio.delete_replication_rule(rule.id, purge_replicas=True)
-    scene.end(rule)
+    scene.end(scene.replicate(), purge=True)
     scene.lake.run("reaper")
     assert scene.copies() == {"STAC": "AVAILABLE"}
+    rule = scene.replicate()
+    scene.client.delete_replication_rules(rule, purge=True)  # it has an hour of grace
+    assert scene.rucio.get_replication_rule(rule.id)["purge_replicas"] is True
 
 
 def test_a_copy_that_nothing_needs_the_space_of_stays(scene: Scene, tmp_path: Path) -> None:
@@ -195,6 +196,9 @@ def test_a_stuck_rule_is_repaired(scene: Scene) -> None:
     registrar = StacClient(scene.lake.client("registrar"))
     assert registrar.delete_replicas(scene.item, "STAC").counts == {State.DEREGISTERED: 2}
     assert registrar.create_replicas(scene.item, "STAC").counts == {State.REGISTERED: 2}
-    scene.rucio.update_replication_rule(stuck.id, {"boost_rule": True})  # it need not wait 2 hours
+    alice = StacClient(scene.lake.client("alice"))
+    with pytest.raises(AccessError, match="ask an administrator"):
+        alice.retry_replication_rules(rules)
+    scene.client.retry_replication_rules(rules)  # or it waits for 2 hours
     (repaired,) = scene.client.wait(rules, timeout_s=120, poll_s=0.5, through_stuck=True)
     assert (repaired.state, repaired.locks_ok) == ("OK", 2)

@@ -75,7 +75,7 @@ def test_setup_goes_on_where_it_stopped(rucio: Client, made: Any) -> None:
     rse, scope = f"SETUP-PART-{made}", f"setup-part-{made}"
     catalogue = summarise_catalogue(many_items(scope, 1, 1))
     catalogue.assets += summarise_catalogue(
-        [make_item(scope, "i", {"a": make_asset("http://x")})]
+        [make_item(scope, "i", {"a": make_asset("http://x/y")})]
     ).assets
     options: dict[str, Any] = {"destinations": "tier=disk", "catalogue": catalogue}
     changes = plan_setup(rucio, rse, **options).changes
