@@ -60,6 +60,20 @@ def absolute_urls(made: Material) -> object:
     return [refusal(url, ALLOWED), redact(url)]
 
 
+@target(10_000)
+def access_to_bytes(made: Material) -> object:
+    """Whatever an href is, its URL can be registered, and its reason has no secret."""
+    schemes = ["s3", "s3a", "gs", "az", "abfss", "wasb", "arn:aws:s3", "/vsis3", "https", "ftp"]
+    servers = ["usgs-landsat", "eodata", "KEY:SECRET@b", "naip@naipeuwest.dfs.core.windows.net", ""]
+    rest = made.url().partition("://")[2]
+    href = f"{made.choice(schemes)}://{made.choice([*servers, made.text()])}/{rest}"
+    found = origins().access(made.choice([href, made.url()]), made.item(), {"type": made.text()})
+    assert found.url is None or refusal(found.url) is None
+    assert found.url is not None or not found.kind.is_fetchable
+    assert found.reason.isprintable()
+    return [found.reason, found.needs]
+
+
 @target(5_000, ValueError)
 def allowed_hosts(made: Material) -> None:
     """An allow list never lets another host pass, whatever stands in it."""

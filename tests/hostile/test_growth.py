@@ -12,6 +12,7 @@ import re
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from rucio.common.exception import RucioException
 
+from stac_policy.access import origins
 from stac_policy.naming import asset_name, escape, split_name
 from stac_policy.scope import scope
 from stac_policy.settings import parse
@@ -216,6 +218,10 @@ FUNCTIONS = [
     lambda text: absolute(text, "https://example.org/a/b"),
     lambda text: asset_name("c", "i", f"k{text}", f"https://example.org/{text}"),
     lambda text: escape(f"k{text}"),
+    *(
+        partial(lambda start, text: origins().access(start + text, {}, {"type": text}), start)
+        for start in ("s3://", "s3://usgs-landsat/", "az://", "abfs://c@", "https://", "/vsis3/")
+    ),
     lambda text: extracted(f"c/i/{text}"),
     lambda text: extracted(f"https://h/{text}"),
     lambda text: parse({"api": text, "scopes": text, "allowed_hosts": text, "cache_s": text}),
