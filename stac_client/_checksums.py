@@ -7,6 +7,7 @@ import hashlib
 import re
 import zlib
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from stac_policy.http import MOST_BYTES
@@ -47,17 +48,24 @@ _SHAKES = {"shake-128": (32,), "shake-256": (64,)}  # lengths of digests that mi
 
 
 def _function(multihash: str) -> tuple[str, Any] | None:
-    """The function of a whole multihash, by its name and at its beginning, if it is known."""
+    """The function of a whole multihash, by its name and to be copied, if it is known."""
     begun = next((size for size in (4, 6, 8) if multihash[:size] in _NAMES), 0)
     digits = 2 * int(multihash[begun - 2 : begun] or "0", 16)
     if not begun or len(multihash) != begun + digits or not _HEX.fullmatch(multihash):
         return None
     name = _NAMES[multihash[:begun]]
+    made = _made(name, digits // 2)
+    return made and (name, made)
+
+
+@cache
+def _made(name: str, digest_bytes: int) -> Any:
+    """A function of hashlib's at its beginning, or None."""
     if name.startswith("blake2"):
-        return name, getattr(hashlib, name[:7])(digest_size=digits // 2)
+        return getattr(hashlib, name[:7])(digest_size=digest_bytes)
     known_as = name.replace("sha2-", "sha").replace("-", "_")
     try:
-        return name, hashlib.new(known_as, usedforsecurity=False)
+        return hashlib.new(known_as, usedforsecurity=False)
     except ValueError:
         return None
 
@@ -216,7 +224,7 @@ class Digester:
         self._expected = expected
         self._adler32 = zlib.adler32(b"")
         known = _function(expected.multihash or "")
-        self._hashes: dict[str, Any] = dict([known] if known else ())
+        self._hashes: dict[str, Any] = {known[0]: known[1].copy()} if known else {}
         if md5 or expected.md5:
             self._hashes.setdefault("md5", hashlib.md5(usedforsecurity=False))
         self._known = known[0] if known else None

@@ -125,6 +125,8 @@ def _ended(prefix: str) -> str:
 
 def _below(pfn: str, places: Mapping[str, str]) -> tuple[str, list[str]] | None:
     """The place of the prefix that a PFN begins with, and the parts of the path below it."""
+    if not places:  # mostly, and this is looked at for each of thousands
+        return None
     prefix = next((each for each in places if pfn.startswith(each)), None)
     if prefix is None:
         return None
@@ -161,9 +163,10 @@ def replicas_by_key(
     there = ((rse, some[0]) for rse, some in sorted(pfns.items()) if some)
     found = {rse: Replica(rse, rse, pfn, mounts.url(pfn)) for rse, pfn in there}
     for rse, best in tuple(found.items()):
-        further = {pfn: mounts.url(pfn) for pfn in pfns[rse] if pfn != best.pfn}
-        paths = {path: pfn for pfn in pfns[rse] if (path := mounts.path(pfn)) is not None}
-        for pfn, url in (*further.items(), *((pfn, path) for path, pfn in paths.items())):
+        some = dict.fromkeys(pfns[rse])
+        ways = [(pfn, mounts.url(pfn)) for pfn in some if pfn != best.pfn]
+        ways += [(pfn, path) for pfn in some if (path := mounts.path(pfn)) is not None]
+        for pfn, url in ways:
             replica = Replica(rse, rse, pfn, url)
             key = _free_key(found, f"{rse}-{replica.scheme}")
             found[key] = replica._replace(key=key)
