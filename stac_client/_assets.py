@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from stac_client._alternates import name_in_rucio, restore_original_href
 from stac_client._checksums import Checksums, checksums_of, size_bytes_of
 from stac_client._completion import NO_COLLECTION
-from stac_client._items import id_text, iter_items
+from stac_client._items import id_text, iter_items, updated_of
 from stac_client._results import Outcome, State
 from stac_client._selection import NamedKeys, named_keys, unwanted_by_default
 from stac_policy.access import Access, Kind, found_access
@@ -237,7 +237,7 @@ def _asset(  # noqa: PLR0917 - as many things make an asset
         size_bytes=size_bytes_of(fields),
         checksums=checksums_of(fields),
         access=access,
-        updated=fields.get("updated") or (item.get("properties") or {}).get("updated"),
+        updated=fields.get("updated") or updated_of(item),
     )
 
 

@@ -107,6 +107,12 @@ def moment(value: object) -> datetime | None:
         return None
 
 
+def updated_of(item: Mapping[str, Any]) -> object:
+    """Return what an item says for the time at which it was updated."""
+    properties = item.get("properties")
+    return properties.get("updated") if isinstance(properties, dict) else None
+
+
 def _from_object(holder: Any) -> Iterator[ItemDict]:  # noqa: PLR0911 - one return a kind
     """The items of what a program, and never a document, holds: text in it is a path."""
     if isinstance(holder, (str, Path)):

@@ -9,6 +9,7 @@ import sqlite3
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from stac_client._items import updated_of
 from stac_client.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -50,13 +51,11 @@ def entry_of(item: Mapping[str, Any], ids: tuple[str, str] = ("", ""), *wanted: 
         ids: Its collection and its own id, as outcomes have them.
         wanted: What is to be done with it, by its `repr`. Another wish is another version.
     """
-    properties = item.get("properties")
-    updated = properties.get("updated") if isinstance(properties, dict) else None
     return Entry(
         *ids,
         identity=_digest([item.get("collection"), item.get("id"), ids]),
         # Not only `updated`, which many catalogues lack.
-        version=_digest([updated, item.get("assets"), wanted]),
+        version=_digest([updated_of(item), item.get("assets"), wanted]),
     )
 
 

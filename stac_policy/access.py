@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
-from stac_policy.urls import absolute, printable, refusal
+from stac_policy.urls import absolute, is_secret, printable, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -203,6 +203,8 @@ class Origins:
     def _in_bucket(self, store: str, rest: str) -> Place:
         rest, question, query = rest.partition("?")
         bucket, _, key = rest.partition("/")
+        if is_secret(f"?{key.partition('#')[2]}"):
+            raise ValueError("the href carries a secret behind #")
         if question and not (store == "s3" and _VERSION.fullmatch(query)):
             raise ValueError(
                 "it has a query that its store does not know; S3 knows versionId alone"

@@ -151,3 +151,19 @@ def test_any_item(found: dict[str, Any], scope: Any, *, by_keys: bool) -> None:
             assert outcome.reason
             json.dumps([outcome.collection, outcome.item, outcome.key, outcome.reason])
     assert len({asset.did for asset in registrable}) == len(registrable)
+
+
+@pytest.mark.parametrize("properties", [None, [1], "x", 7, {"updated": 7}])
+def test_odd_properties(properties: Any) -> None:
+    """What is no properties says nothing of when an item was updated."""
+    (asset,) = select_assets(make_item(properties=properties))
+    assert isinstance(asset, Asset)
+
+
+def test_a_secret_behind_the_fragment_of_a_bucket() -> None:
+    """It does not become a part of a key, and so of a URL that is stored."""
+    href = "s3://sentinel-cogs/x.tif#access_token=S3CRET"
+    (outcome,) = select_assets(make_item(assets={"a": {"href": href}}))
+    assert not isinstance(outcome, Asset)
+    assert "S3CRET" not in outcome.reason
+    assert "secret behind #" in outcome.reason
