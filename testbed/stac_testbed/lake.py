@@ -69,12 +69,13 @@ class Lake:
         """
         from rucio.client import Client as RucioClient
 
-        token = self.layout.token_file(account)
+        layout = self.layout
 
         class LakeClient(RucioClient):  # type: ignore[misc] # rucio has no types
             """Keeps its token in the lake, whatever lake or account a rucio.cfg is for."""
 
             def _get_auth_tokens(self) -> tuple[str, str, str, str]:
+                token = layout.token_file(self.account)
                 return str(token), f"{token}-until", str(token), str(token.parent)
 
         client = LakeClient(

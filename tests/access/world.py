@@ -151,6 +151,8 @@ class World:
         )
         lakes = {account: lake.client(account) for account in ("alice", "registrar")}
         self.clients = {"root": self._root, "operator": operator, **lakes}
+        known = {account: rucio.whoami()["account"] for account, rucio in self.clients.items()}
+        assert known == {account: account for account in self.clients}
 
     def _add_operator(self, password: str) -> None:
         self._root.add_account("operator", "USER", "operator@localhost")
