@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from rucio.common.exception import RucioException
 
-from stac_client import AccessError, StacClient, State
+from stac_client import AccessError, RequestError, StacClient, State
 from tests.testbed.support import wait_for
 
 if TYPE_CHECKING:
@@ -202,3 +203,31 @@ def test_a_stuck_rule_is_repaired(scene: Scene) -> None:
     scene.client.retry_replication_rules(rules)  # or it waits for 2 hours
     (repaired,) = scene.client.wait(rules, timeout_s=120, poll_s=0.5, through_stuck=True)
     assert (repaired.state, repaired.locks_ok) == ("OK", 2)
+
+
+@pytest.mark.usefixtures("greedy")
+def test_copies_that_are_being_deleted(
+    scene: Scene, rucio: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rucio makes no rule over them meanwhile; that is said in words, and asked again."""
+    scene.end(scene.replicate())
+    states = [{**did._asdict(), "state": "B"} for did in (scene.red, scene.nir)]
+    rucio.update_replicas_states("DISK-A", states)
+    with pytest.raises(RequestError, match="copies are being made or deleted just now"):
+        scene.client.create_replication_rules(scene.item, "DISK-A")
+    add, asked = rucio.add_replication_rule, []
+
+    def add_and_delete(*args: Any, **options: Any) -> Any:
+        asked.append(args)
+        try:
+            return add(*args, **options)
+        except RucioException:
+            scene.lake.run("reaper")
+            raise
+
+    monkeypatch.setattr(rucio, "add_replication_rule", add_and_delete)
+    client = StacClient(rucio, retry_s=120)
+    (rule,) = client.create_replication_rules(scene.item, "DISK-A")
+    assert len(asked) > 1
+    (rule,) = client.wait(rule, timeout_s=120, poll_s=0.5)
+    assert (rule.state, rule.locks_ok) == ("OK", 2)
