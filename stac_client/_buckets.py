@@ -43,13 +43,14 @@ class Buckets:
         asked = access.is_doubtful or access.kind in {Kind.PUBLIC_BUCKET, Kind.REQUESTER_PAYS}
         if not asked or access.url is None:
             return access
-        bucket = known_origins().place(access.url).name
+        place = known_origins().place(access.url)
+        bucket = f"versions in {place.name}" if place.is_version else place.name
         is_public = self._ask(bucket, access.url)
         if is_public:
             return Access(Kind.PUBLIC_BUCKET, access.url)
         if is_public is None or access.kind is Kind.REQUESTER_PAYS:
             return access
-        reason = f"{bucket} gives this to nobody without credentials"
+        reason = f"{place.name} gives this to nobody without credentials"
         return Access(Kind.NOT_TO_BE_HAD, access.url, "", reason)
 
     def _ask(self, bucket: str, url: str) -> bool | None:

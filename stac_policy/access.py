@@ -95,6 +95,11 @@ class Place(NamedTuple):
         """Whether it is an object in a bucket."""
         return "://" in self.name
 
+    @property
+    def is_version(self) -> bool:
+        """Whether it is one version of an object, which S3 lets fewer read than the object."""
+        return self.name.startswith("s3://") and bool(_VERSION.fullmatch(self.query))
+
 
 _SCHEMES = {
     **dict.fromkeys(["s3", "s3a", "s3n"], "s3"),
@@ -297,9 +302,12 @@ class Origins:
         origin = known or said(item, asset, place)
         if is_folder(place.key, asset.get("type")) and not place.query:
             return Access(Kind.FOLDER, url, "", "a folder of many objects, not a file")
+        if origin is None and not is_web:
+            return _unknown(place.name, url)
         if origin is None:
-            kind = Kind.PUBLIC_BUCKET if place.is_object else Kind.OPEN
-            return Access(kind, url) if is_web else _unknown(place.name, url)
+            origin = Origin(Kind.PUBLIC_BUCKET if place.is_object else Kind.OPEN)
+        if place.is_version and origin.kind.is_anonymous:
+            return _doubtful(url, "whether anybody may read a version of an object is not known")
         if origin.kind.is_anonymous or not origin.kind.is_fetchable:
             return Access(origin.kind, url, "", origin.needs)
         needs = f"the credential gateway, with {origin.needs}"
@@ -401,9 +409,11 @@ def _unknown(name: str, url: str) -> Access:
     shown = f"{name[: name.index('://')]} bucket {printable(bucket[:_SHOWN])}"
     if not _BUCKET.fullmatch(bucket):
         return _never(f"no provider is known to have {shown}; the table of origins can name one")
-    reason = (
-        f"whether {shown} is public is not known; a look (--check) or the table of origins tells"
-    )
+    return _doubtful(url, f"whether {shown} is public is not known")
+
+
+def _doubtful(url: str, doubt: str) -> Access:
+    reason = f"{doubt}; a look (--check) or the table of origins tells"
     return Access(Kind.NOT_TO_BE_HAD, url, "", reason, is_doubtful=True)
 
 

@@ -57,10 +57,6 @@ def access(href: str, item: Any = None, **fields: Any) -> Access:
             "s3://open-bucket/a b+c=d%20#e|é.tif",
             "https://open-bucket.s3.eu-central-1.amazonaws.com/a%20b%2Bc=d%2520%23e%7C%C3%A9.tif",
         ),
-        (
-            "s3://open-bucket/b?versionId=3sL4k.x_-Y",
-            "https://open-bucket.s3.eu-central-1.amazonaws.com/b?versionId=3sL4k.x_-Y",
-        ),
         ("gs://google/a b", "https://storage.googleapis.com/google/a%20b"),
         ("gcs://google/a", "https://storage.googleapis.com/google/a"),
         ("/vsicurl/https://data.example.org/b.tif", "https://data.example.org/b.tif"),
@@ -203,6 +199,18 @@ def test_what_nobody_fetches(href: str, reason: str) -> None:
 def test_files_of_folders(name: str) -> None:
     """Members of folders are files."""
     assert access(f"https://data.example.org/{name}").kind is Kind.OPEN
+
+
+@pytest.mark.parametrize(
+    "href", ["s3://open-bucket/b", "https://open-bucket.s3.eu-central-1.amazonaws.com/b"]
+)
+def test_versions_of_objects(href: str) -> None:
+    """A version keeps its URL; whether anybody may read it, only a look tells."""
+    found = access(f"{href}?versionId=3sL4k.x_-Y")
+    url = "https://open-bucket.s3.eu-central-1.amazonaws.com/b?versionId=3sL4k.x_-Y"
+    assert (found.kind, found.url, found.is_doubtful) == (Kind.NOT_TO_BE_HAD, url, True)
+    assert "a version of an object" in found.reason
+    assert access("s3://pays/b?versionId=1").kind is Kind.REQUESTER_PAYS
 
 
 SPELLINGS = [
