@@ -121,9 +121,11 @@ def registrable(
     keys.warn()
 
 
-def fetched(found: Asset | Outcome) -> Asset | Outcome:
-    """An asset that transfers bring; there is nothing yet that holds credentials for them."""
+def fetched(found: Asset | Outcome, *, gateway: bool = False) -> Asset | Outcome:
+    """An asset that transfers bring, through a credential gateway if there is one."""
     if isinstance(found, Outcome) or found.access.kind.is_anonymous:
+        return found
+    if gateway and found.access.kind.is_fetchable:
         return found
     return found.outcome(State.SKIPPED, found.access.reason)
 

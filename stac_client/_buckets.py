@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -33,10 +32,9 @@ class Buckets:
 
     def checked(self, found: Asset | Outcome) -> Asset | Outcome:
         """Return an asset with the access that its bucket gives to anybody."""
-        if isinstance(found, Outcome):
-            return found
-        access = self.access(found.access)
-        return found if access is found.access else replace(found, access=access)
+        if not isinstance(found, Outcome):
+            found.access = self.access(found.access)
+        return found
 
     def access(self, access: Access) -> Access:
         """Return how the bytes of an object are got, by what its bucket answers."""

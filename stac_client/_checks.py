@@ -30,6 +30,7 @@ from stac_client._selection import NamedKeys
 from stac_client._source_rse import (
     SCHEMES,
     disabled_priority,
+    has_gateway,
     is_enabled,
     source_domains,
     source_protocol,
@@ -41,6 +42,7 @@ from stac_policy import SUPPORTED_VERSION, installed_rucios
 from stac_policy.http import FetchError, make_session, open_url
 from stac_policy.naming import DID, SAMPLES, collection_scope
 from stac_policy.settings import (
+    GATEWAY_PROTOCOL,
     SOURCE_PROTOCOL,
     Settings,
     configured_options,
@@ -97,6 +99,7 @@ ERRORS = {
     "rse-deterministic": "it derives paths from names, as storages do; a source RSE keeps URLs",
     "rse-unreadable": "no transfer takes a copy from there",
     "protocol-missing": "no such URL can be registered",
+    "gateway-missing": "transfers of what needs a credential go to the origins, without any",
     "protocol-impl": "Rucio takes any protocol of an RSE, so that it gives wrong URLs, or none",
     "protocol-scheme": "Rucio takes any protocol of an RSE, but URLs have http or https",
     "priority-read": "downloads and listings of replicas need it",
@@ -655,6 +658,8 @@ def source(
     destinations: Sequence[RSE],
     catalogue: CatalogueSummary | None,
     fts: str | None = None,
+    *,
+    gateway: bool = False,
 ) -> Iterator[Check]:
     """Check what belongs to the source RSE itself: settings, protocols, attributes.
 
@@ -663,6 +668,8 @@ def source(
         destinations: The RSEs that shall receive copies.
         catalogue: What the catalogue needs, if that is known.
         fts: The FTS servers that it must name; by default one of each destination's.
+        gateway: Whether its transfers shall go through a credential gateway where they need it;
+            they go on to, where they do.
     """
     name = rse.name
     if rse.settings["deterministic"]:
@@ -673,7 +680,9 @@ def source(
         if rse.settings[setting] is not wanted:
             what = f"RSE {name} has {setting}={rse.settings[setting]}"
             yield wrong(code, what, _set(name, setting, value=wanted))
-    yield from _stock(rse, catalogue) if rse.is_stock else _protocols(rse, catalogue)
+    gateway = gateway or has_gateway(rse.protocols)
+    found = _stock(rse, catalogue) if rse.is_stock else _protocols(rse, catalogue, gateway=gateway)
+    yield from found
     yield from _source_fts(rse, destinations, fts)
     checksums = str(rse.attributes.get(_CHECKSUMS) or "")
     if "none" not in map(str.strip, checksums.split(",")):
@@ -682,23 +691,32 @@ def source(
         yield wrong("source-checksums", f"RSE {name} has {what}", attribute)
 
 
-def _protocols(rse: RSE, catalogue: CatalogueSummary | None) -> Iterator[Check]:
+def _add_protocol(rse: RSE, protocol: Mapping[str, Any]) -> Change:
+    text = f"add protocol {protocol['impl']} for {protocol['scheme']} to {rse.name}"
+    request = methodcaller("add_protocol", rse.name, protocol)
+    return Change(text, _setup_rse(rse.name), request, disables=True)
+
+
+def _protocols(rse: RSE, catalogue: CatalogueSummary | None, *, gateway: bool) -> Iterator[Check]:
     there = {protocol["scheme"] for protocol in rse.protocols}
     wanted = {"https"} | (catalogue.schemes if catalogue else set())
     if catalogue is None and there.isdisjoint(SCHEMES):
         wanted = {*SCHEMES}
     for scheme in sorted(wanted - there):
-        text = f"add protocol {SOURCE_PROTOCOL} for {scheme} to {rse.name}"
-        protocol = source_protocol(scheme)
-        request = methodcaller("add_protocol", rse.name, protocol)
-        add = Change(text, _setup_rse(rse.name), request, disables=True)
+        add = _add_protocol(rse, source_protocol(scheme, gateway=gateway))
         yield wrong("protocol-missing", f"RSE {rse.name} has no protocol for {scheme}", add)
+    if gateway:
+        through = {each["scheme"] for each in rse.protocols if each["impl"] == GATEWAY_PROTOCOL}
+        for scheme in sorted((wanted | there) & {*SCHEMES} - through):
+            add = _add_protocol(rse, source_protocol(scheme, GATEWAY_PROTOCOL))
+            what = f"RSE {rse.name} has no way through a gateway for {scheme}"
+            yield wrong("gateway-missing", what, add)
     # What has to be deleted is the last: until then it shows that the RSE is to be a source RSE.
     for protocol in sorted(rse.protocols, key=lambda protocol: protocol["scheme"] not in SCHEMES):
-        yield from _protocol(rse, protocol)
+        yield from _protocol(rse, protocol, gateway=gateway)
 
 
-def _protocol(rse: RSE, protocol: Mapping[str, Any]) -> Iterator[Check]:
+def _protocol(rse: RSE, protocol: Mapping[str, Any], *, gateway: bool) -> Iterator[Check]:
     scheme, impl = protocol["scheme"], protocol["impl"]
     named = f"the protocol for {scheme} of {rse.name}"
 
@@ -711,13 +729,14 @@ def _protocol(rse: RSE, protocol: Mapping[str, Any]) -> Iterator[Check]:
         delete = change(f"delete {named}, {impl}", "delete_protocols")
         yield wrong("protocol-scheme", f"RSE {rse.name} has a protocol for {scheme}", delete)
         return
-    if impl != SOURCE_PROTOCOL:
+    if impl not in {SOURCE_PROTOCOL, GATEWAY_PROTOCOL}:
         text = f"set impl={SOURCE_PROTOCOL} of {named} (was {impl})"
         update = change(text, "update_protocols", {"impl": SOURCE_PROTOCOL})
         yield wrong("protocol-impl", f"{named} is {impl}, not {SOURCE_PROTOCOL}", update)
-    differing = [*wrong_priorities(protocol, rse.version)]
+        protocol, impl = {**protocol, "impl": SOURCE_PROTOCOL}, SOURCE_PROTOCOL
+    differing = [*wrong_priorities(protocol, rse.version, gateway=gateway)]
     states = [f"{domain} {name} {'on' if on else 'off'}" for domain, name, on in differing]
-    domains = {"domains": source_domains(rse.version)}
+    domains = {"domains": source_domains(rse.version, impl, gateway=gateway)}
     update = change(f"set priorities of {named}: {', '.join(states)}", "update_protocols", domains)
     for domain, operation, on in differing:
         what = f"{named} has {operation} {'off' if on else 'on'} in the domain {domain}"

@@ -39,7 +39,7 @@ from stac_client._lookup import Probe, lookups, threads
 from stac_client._results import Outcome, State, Tally
 from stac_client._rucio import REQUEST_DIDS, batched, grouped
 from stac_client._selection import NamedKeys
-from stac_client._source_rse import with_pfn
+from stac_client._source_rse import has_gateway, with_pfn
 from stac_client.errors import AccessError, StacRucioError
 from stac_policy.naming import DID, collection_name
 
@@ -524,11 +524,12 @@ def selector(
     """
     settings = rucio.rse(rse, f"{doing} at RSE {rse}")
     protocols = settings["protocols"]
+    gateway = has_gateway(protocols)
 
     def select(item: ItemDict) -> Iterator[Asset | Outcome]:
         for found in select_assets(item, selection, scope, rse, alternate_assets=alternate_assets):
             checked = buckets.checked(found) if buckets else found
-            yield with_pfn(fetched(checked), protocols)
+            yield with_pfn(fetched(checked, gateway=gateway), protocols)
 
     return select, Permits(rucio, rse, bool(settings["deterministic"]))
 

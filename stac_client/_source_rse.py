@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from stac_client._results import Outcome, State
-from stac_policy.settings import SOURCE_PROTOCOL
+from stac_policy.settings import GATEWAY_PROTOCOL, SOURCE_PROTOCOL
 from stac_policy.urls import DEFAULT_PORTS
 
 if TYPE_CHECKING:
@@ -33,17 +33,40 @@ _DOMAINS: dict[str, dict[str, int | None]] = {
 }
 
 
-def source_protocol(scheme: str) -> dict[str, Any]:
-    """Return the protocol of a source RSE for a scheme, as `Client.add_protocol` takes it."""
+def source_protocol(
+    scheme: str, impl: str = SOURCE_PROTOCOL, *, gateway: bool = False
+) -> dict[str, Any]:
+    """Return a protocol of a source RSE for a scheme, as `Client.add_protocol` takes it.
+
+    Args:
+        scheme: `https` or `http`.
+        impl: `SOURCE_PROTOCOL`, or `GATEWAY_PROTOCOL` for transfers alone.
+        gateway: Whether there is one of those beside it.
+    """
     return {
         "scheme": scheme,
-        # The protocol takes any host and port; Rucio wants one.
-        "hostname": "localhost",
+        # The protocol takes any host and port; Rucio wants one, and another of each protocol.
+        "hostname": "localhost" if impl == SOURCE_PROTOCOL else "gateway.invalid",
         "port": DEFAULT_PORTS[scheme],
         "prefix": "/",
-        "impl": SOURCE_PROTOCOL,
-        "domains": {domain: dict(operations) for domain, operations in _DOMAINS.items()},
+        "impl": impl,
+        "domains": _domains(impl, gateway=gateway),
     }
+
+
+def has_gateway(protocols: Iterable[Mapping[str, Any]]) -> bool:
+    """Return whether transfers from an RSE with these protocols may go through a gateway."""
+    return any(protocol["impl"] == GATEWAY_PROTOCOL for protocol in protocols)
+
+
+def _domains(impl: str, *, gateway: bool) -> dict[str, dict[str, int | None]]:
+    """The priorities of a protocol, at an RSE that has a gateway or none."""
+    found = {domain: dict(operations) for domain, operations in _DOMAINS.items()}
+    if impl == GATEWAY_PROTOCOL:
+        found = {domain: dict.fromkeys(operations) for domain, operations in _DOMAINS.items()}
+    if impl == GATEWAY_PROTOCOL or gateway:
+        found["wan"]["third_party_copy_read"] = 1 if impl == GATEWAY_PROTOCOL else None
+    return found
 
 
 def disabled_priority(version: str) -> int | None:
@@ -62,22 +85,26 @@ def is_enabled(priority: object, version: str) -> bool:
     return priority is not None and priority != disabled_priority(version)
 
 
-def source_domains(version: str) -> dict[str, dict[str, int | None]]:
+def source_domains(
+    version: str, impl: str = SOURCE_PROTOCOL, *, gateway: bool = False
+) -> dict[str, dict[str, int | None]]:
     """Return the priorities of a source RSE's protocol, as `Client.update_protocols` takes them."""
     disabled = disabled_priority(version)
     return {
         domain: {name: disabled if value is None else value for name, value in operations.items()}
-        for domain, operations in _DOMAINS.items()
+        for domain, operations in _domains(impl, gateway=gateway).items()
     }
 
 
-def wrong_priorities(protocol: Mapping[str, Any], version: str) -> Iterator[tuple[str, str, bool]]:
-    """Compare a protocol's priorities with those of a source RSE.
+def wrong_priorities(
+    protocol: Mapping[str, Any], version: str, *, gateway: bool = False
+) -> Iterator[tuple[str, str, bool]]:
+    """Compare a protocol's priorities with those of a source RSE, which has a gateway or none.
 
     Yields:
         Domain, operation, and whether the operation must be enabled, where this is not so.
     """
-    for domain, operations in _DOMAINS.items():
+    for domain, operations in _domains(protocol["impl"], gateway=gateway).items():
         found = protocol["domains"].get(domain, {})
         for operation, wanted in operations.items():
             if is_enabled(found.get(operation), version) != bool(wanted):
@@ -100,7 +127,7 @@ def with_pfn(selected: Asset | Outcome, protocols: Iterable[Mapping[str, Any]]) 
     scheme = selected.url.partition(":")[0]
     reasons = []
     for protocol in protocols:
-        if protocol["scheme"] != scheme:
+        if protocol["scheme"] != scheme or protocol["impl"] == GATEWAY_PROTOCOL:
             continue
         if protocol["impl"] == SOURCE_PROTOCOL:
             return selected

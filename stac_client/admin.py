@@ -73,6 +73,7 @@ def plan_setup(
     *,
     destinations: str | Sequence[str],
     fts: str | None = None,
+    gateway: bool = False,
     catalogue: CatalogueSummary | None = None,
     owner: str | None = None,
 ) -> Setup:
@@ -88,6 +89,8 @@ def plan_setup(
         destinations: The RSEs that shall receive copies, by an RSE expression or names.
         fts: URL of the FTS server that moves the files; by default what the
             destinations have.
+        gateway: Whether its transfers shall go through a credential gateway where they need
+            one; an RSE whose transfers do keeps that.
         catalogue: What the catalogue needs. By default no scopes, and protocols for
             http and https at a new RSE.
         owner: The account that shall own new scopes; by default the client's.
@@ -104,7 +107,7 @@ def plan_setup(
     source, exists = checks.source_rse(asked, rse, checks.server_version(asked))
     found = checks.destination_rses(asked, destinations, source)
     made = [] if exists else [checks.missing(source, found)]
-    made += checks.source(source, found, catalogue, fts)
+    made += checks.source(source, found, catalogue, fts, gateway=gateway)
     for destination in found:
         made += checks.distance(asked, rse, destination.name)
     if source.is_stock and not source.settings["deterministic"]:

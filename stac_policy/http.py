@@ -144,6 +144,13 @@ def is_forbidden(text: str) -> bool:
     return any(each.is_link_local or each in _METADATA for each in (address, *held))
 
 
+def is_global(text: str) -> bool:
+    """Return whether an address is one of the internet's, as are those that it may hold."""
+    address = ip_address(text.partition("%")[0])
+    held = _ipv4_in(address) if isinstance(address, IPv6Address) else ()
+    return all(each.is_global for each in (address, *held))
+
+
 def _ipv4_in(address: IPv6Address) -> list[IPv4Address]:
     """The IPv4 addresses that gateways may take an IPv6 address for (RFC 3056, 4380, 6052)."""
     held = [address.sixtofour, *(address.teredo or ())]
@@ -242,6 +249,7 @@ class _Guarded:
     """
 
     response_class = PacedResponse
+    only_global = False
     host: str
     proxy: object
     sock: socket.socket
@@ -249,34 +257,50 @@ class _Guarded:
     def connect(self) -> None:
         super().connect()  # type: ignore[misc] # of the connection that it is mixed into
         address = self.sock.getpeername()[0]
-        if self.proxy is None and is_forbidden(address):
+        forbidden = is_forbidden(address) or (self.only_global and not is_global(address))
+        if self.proxy is None and forbidden:
             self.sock.close()
             reason = f"{self.host} leads to {address}, from where nothing is fetched"
             raise HostNotAllowedError(reason)
 
 
-_POOLS = {
-    pool.scheme: type(
-        pool.__name__, (pool,), {"ConnectionCls": type("_C", (_Guarded, pool.ConnectionCls), {})}
-    )
-    for pool in (HTTPConnectionPool, HTTPSConnectionPool)
-}
+def _pools(*, only_global: bool) -> dict[str, type]:
+    guard = {"only_global": only_global}
+    return {
+        pool.scheme: type(
+            pool.__name__,
+            (pool,),
+            {"ConnectionCls": type("_C", (_Guarded, pool.ConnectionCls), guard)},
+        )
+        for pool in (HTTPConnectionPool, HTTPSConnectionPool)
+    }
+
+
+_POOLS, _GLOBAL_POOLS = _pools(only_global=False), _pools(only_global=True)
 
 
 class GuardedAdapter(HTTPAdapter):
     """Connects to no forbidden address, and reads paced answers."""
 
+    pools = _POOLS
+
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
         """Use guarded connections."""
         super().init_poolmanager(*args, **options)  # type: ignore[no-untyped-call] # of requests
-        self.poolmanager.pool_classes_by_scheme = _POOLS
+        self.poolmanager.pool_classes_by_scheme = self.pools
 
     def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
         """Use them through a proxy, too, except for SOCKS, which has connections of its own."""
         manager = super().proxy_manager_for(proxy, **options)  # type: ignore[no-untyped-call]
         if not proxy.lower().startswith("socks"):
-            manager.pool_classes_by_scheme = _POOLS
+            manager.pool_classes_by_scheme = self.pools
         return manager
+
+
+class GlobalAdapter(GuardedAdapter):
+    """Connects to addresses of the internet alone, to none of this site."""
+
+    pools = _GLOBAL_POOLS
 
 
 class _Session(requests.Session):
@@ -354,7 +378,7 @@ def open_url(
     base, timeout_s = url, timeout_s or TIMEOUT_S
     for _ in range(_REDIRECTS + 1):
         url = _checked(base, url, allowed_hosts)
-        with _answer(session, method, url, headers=headers, timeout=timeout_s) as response:
+        with answer(session, method, url, headers=headers, timeout=timeout_s) as response:
             try:
                 location = session.get_redirect_target(response)
             except ValueError:  # it is no text
@@ -382,7 +406,12 @@ def _checked(base: str, url: str, allowed_hosts: Iterable[str]) -> str:
     return requested
 
 
-def _answer(session: requests.Session, method: str, url: str, **options: Any) -> requests.Response:
+def answer(session: requests.Session, method: str, url: str, **options: Any) -> requests.Response:
+    """Request a URL, without following a redirect; see `open_url`, which does.
+
+    Raises:
+        FetchError: There is no answer.
+    """
     # From None: what requests says may repeat the signed URL of a redirect.
     try:
         return session.request(method, url, stream=True, allow_redirects=False, **options)

@@ -11,6 +11,7 @@ and collapse `//`; this one keeps every URL byte for byte.
 from __future__ import annotations
 
 import logging
+import time
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -28,8 +29,9 @@ from rucio.common.exception import (
 from rucio.rse.protocols.protocol import RSEProtocol
 
 from stac_policy import http
+from stac_policy.gateway import VALID_S, Claim, make_url, read_keys
 from stac_policy.observability import Reporter, count
-from stac_policy.settings import settings
+from stac_policy.settings import known_origins, settings
 from stac_policy.urls import redact, refusal
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 
 _REPORTER = Reporter(logging.getLogger(__name__))
 _DENIED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
+_DAY_S = 86_400
 _MISSING = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
 
 
@@ -181,6 +184,46 @@ class Default(RSEProtocol):  # type: ignore[misc] # rucio has no types
         if self._session is None:
             raise RSENotConnected(f"RSE {self.rse['rse']}: call connect() first")
         return self._session
+
+
+class Gateway(Default):
+    """The same for third-party copies: what needs a credential leads through the gateway.
+
+    Rucio's conveyor asks it for the URLs of sources; listings of replicas ask `Default`.
+    """
+
+    def lfns2pfns(self, lfns: list[dict[str, Any]] | dict[str, Any]) -> dict[str, str]:
+        """Return the URL of each file by which FTS and storages get it, by its DID."""
+        return {did: self._through(url) for did, url in super().lfns2pfns(lfns).items()}
+
+    def _through(self, url: str) -> str:
+        kind = known_origins().access(url, {}, {}).kind
+        if kind.is_anonymous and not (settings().gateway_open and url.startswith("https:")):
+            return url
+        try:
+            return self._at_gateway(url)
+        # A transfer that fails says so; an exception here would end those of everybody.
+        except (OSError, ValueError) as error:
+            _REPORTER.warn(
+                "gateway",
+                "RSE %s: %s needs the credential gateway, and is asked for without: %s",
+                self.rse["rse"],
+                redact(url),
+                error,
+            )
+            return url
+
+    def _at_gateway(self, url: str) -> str:
+        from rucio.core.rse import get_rse_vo
+
+        ours = settings()
+        if not ours.gateway:
+            raise ValueError("[stac] gateway does not say where it is")
+        key = read_keys(ours.gateway_keys)[0]
+        # Of a day's transfers of a file all get the same URL.
+        expires_s = (int(time.time()) // _DAY_S + 1) * _DAY_S + VALID_S
+        claim = Claim(get_rse_vo(self.rse["id"]), self.rse["rse"], url, expires_s)
+        return make_url(ours.gateway, claim, key)
 
 
 def _raise_fitting(url: str, error: http.FetchError) -> NoReturn:

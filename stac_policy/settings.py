@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 SOURCE_PROTOCOL = "stac_policy.protocol.Default"
 """What makes an RSE a source RSE."""
+GATEWAY_PROTOCOL = "stac_policy.protocol.Gateway"
+"""What has its transfers go through the credential gateway."""
 
 _LOGGER = logging.getLogger(__name__)
 PACKAGE = __name__.partition(".")[0]
@@ -81,6 +83,12 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
+def _flag(text: str) -> bool:
+    if text.lower() not in {"true", "false"}:
+        raise ValueError(f"{redact(text)!r} is neither true nor false")
+    return text.lower() == "true"
+
+
 def _table(text: str) -> str:
     origins(text)  # raises
     return text
@@ -111,6 +119,15 @@ class Settings:
 
     connect_timeout_s: int = _option(5, partial(_number, least=1, most=_DAY_S))
     """How long to wait for a connection to a STAC API, in seconds."""
+
+    gateway: str = _option("", _url)
+    """URL of the credential gateway, as storages and FTS reach it."""
+
+    gateway_keys: str = _option("", str)
+    """File of the keys that vouch for URLs there; for its owner alone."""
+
+    gateway_open: bool = _option(default=False, parser=_flag)
+    """Whether URLs with TLS that anybody may read lead through the gateway, too."""
 
     origins: str = _option("", _table)
     """File with rows that come before those of the table of origins."""

@@ -90,6 +90,7 @@ for command in (
     LazyCommand("rules", "Delete replication rules, or have them tried again.", "rules"),
     LazyCommand("deregister", "Unregister assets from one RSE.", "catalogue"),
     LazyCommand("serve", "Serve another STAC API with every copy in its items.", "copies"),
+    LazyCommand("gateway", "Fetch originals that need a credential for transfers.", "copies"),
     LazyCommand("admin", "Set up a Rucio server for STAC assets, and check it."),
     TestbedCommand("testbed", "Run a whole Rucio data lake on this machine."),
     TestbedCommand("demo", "Show the whole journey on a test bed of its own."),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stac_rucio.errors import Failure, counted, resumable
-from stac_rucio.options import ACCOUNT, items, number, option, verb
+from stac_rucio.options import ACCOUNT, flag, items, number, option, verb
 from stac_rucio.output import say, say_wrapped
 
 if TYPE_CHECKING:
@@ -84,6 +84,7 @@ def _summarise(
     _ITEMS,
     _destinations(required=True),
     option("--fts", "FTS server that moves the files; by default the destinations'.", "URL"),
+    flag("--gateway", "Transfers go through a credential gateway where they need it."),
     _OWNER,
     _SAMPLE,
 )

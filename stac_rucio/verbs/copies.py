@@ -1,8 +1,10 @@
-"""`stac-rucio alternates`, `download`, `serve` and `completion`."""
+"""`stac-rucio alternates`, `download`, `serve`, `gateway` and `completion`."""
 
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,7 +14,7 @@ from stac_rucio.options import MOUNTS, VERBOSE, flag, number, option, verb, word
 from stac_rucio.output import DOWNLOADED, progress, report, write_line
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from stac_client._results import Progress
     from stac_client._selection import AssetSelection
@@ -113,11 +115,29 @@ def download(
     report(output, downloads, DOWNLOADED)
 
 
+@contextmanager
+def _listening(host: str, port: int) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        return  # that is how it ends
+    except SystemExit as error:
+        if error.code:
+            raise Failure(
+                f"cannot listen on {host}:{port}; choose another --port", ExitCode.CONFIGURATION
+            ) from error
+
+
+_LISTEN = (
+    option("--host", "Address to listen on.", default="127.0.0.1"),
+    option("--port", "TCP port to listen on.", type=click.IntRange(0, 65535), default=8080),
+)
+
+
 @verb(
     "serve",
     option("--api", "The upstream STAC API.", "URL", required=True),
-    option("--host", "Address to listen on.", default="127.0.0.1"),
-    option("--port", "TCP port to listen on.", type=click.IntRange(0, 65535), default=8080),
+    *_LISTEN,
     option("--root-url", "This server's URL in links; by default its address.", "URL"),
     flag("--trust-forwarded", "Take this server's URL from a reverse proxy's headers."),
     words(
@@ -153,12 +173,29 @@ def serve(
 
     app = make_app(api, rucio.modifier(replicas, Completion(offline=True)), **options)
     click.echo(f"Serving {redact(api)} at http://{host}:{port}; Ctrl-C ends it", err=True)
-    try:
+    with _listening(host, port):
         serve_app(app, host=host, port=port)
-    except KeyboardInterrupt:
-        return  # that is how it ends
-    except SystemExit as error:
-        if error.code:
-            raise Failure(
-                f"cannot listen on {host}:{port}; choose another --port", ExitCode.CONFIGURATION
-            ) from error
+
+
+@verb(
+    "gateway",
+    click.Argument(["configuration"], type=click.Path(exists=True, dir_okay=False, path_type=Path)),
+    *_LISTEN,
+    VERBOSE,
+)
+def gateway(*, configuration: Path, host: str, port: int) -> None:
+    """Fetch originals that need a credential for transfers.
+
+    CONFIGURATION names the keys that it shares with Rucio's submitters, and the origins that
+    it has credentials for. It serves until Ctrl-C or SIGTERM; -v logs its requests.
+
+    Examples:
+        stac-rucio gateway /etc/stac-rucio/gateway.toml --port 8090 -v
+    """
+    from stac_rucio.gateway import load, make_app
+    from stac_rucio.gateway import serve as serve_app
+
+    found = load(configuration)
+    click.echo(f"Gateway to {len(found.origins)} origins at http://{host}:{port}", err=True)
+    with _listening(host, port):
+        serve_app(make_app(found), host=host, port=port)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import secrets
 from importlib import metadata
 from itertools import permutations
 from pathlib import Path
@@ -15,7 +16,10 @@ from stac_client import plan_setup
 from .layout import (
     ACCOUNTS,
     BUCKET,
+    GATEWAY,
     OBJECT_STORE,
+    PRIVATE_BUCKET,
+    PRIVATE_STORE,
     SOURCE_RSE,
     STORAGE_EXPRESSION,
     STORAGE_PREFIX,
@@ -73,14 +77,21 @@ def write_server(layout: Layout) -> None:
             "api": layout.url("stac-api"),
             "auto_approve_bytes": str(_AUTO_APPROVE_BYTES),
             "origins": str(layout.origins_file),
+            "gateway": layout.url(GATEWAY),
+            "gateway_keys": str(layout.gateway_keys),
         },
         "transfers": {"fts3tape_metadata_plugins": "stac"},
         "alembic": {"cfg": str(layout.etc / "alembic.ini")},
         **_client_sections(layout, "root"),
     }
     _write(layout.server_cfg, sections)
-    row = (f"s3://{BUCKET}", "public bucket", layout.url(OBJECT_STORE), "", "the lake")
-    layout.origins_file.write_text("\t".join(row) + "\n")
+    rows = [
+        (f"s3://{BUCKET}", "public bucket", layout.url(OBJECT_STORE), "", "the lake"),
+        (f"s3://{PRIVATE_BUCKET}", "signed", layout.url(PRIVATE_STORE), "its keys", "the lake"),
+    ]
+    layout.origins_file.write_text("".join("\t".join(row) + "\n" for row in rows))
+    layout.gateway_keys.touch(mode=0o600)
+    layout.gateway_keys.write_text(secrets.token_hex(32) + "\n")
     _write(layout.etc / "alembic.ini", _alembic(layout))
 
 

@@ -18,6 +18,9 @@ STORAGES = ("storage-a", "storage-b")
 OBJECT_STORE = "object-store"
 BUCKET = "alpine-public"
 """A public bucket of the object store, `s3://alpine-public` for who knows the lake's table."""
+GATEWAY, PRIVATE_STORE = "gateway", "private-store"
+"""What a lake is ready for and does not run: a credential gateway, and what it has keys of."""
+PRIVATE_BUCKET = "alpine-private"
 SERVICES = ("rucio-server", "transfers", "stac-api", *ORIGINS, *STORAGES, OBJECT_STORE)
 ACCOUNTS = ("root", "alice", "registrar")
 """The administrator, an ordinary user, and an account that may register STAC assets."""
@@ -69,8 +72,9 @@ class Layout:
                 f"{folder} is not empty; choose another folder, or stop its lake with "
                 f"`python -m stac_testbed down --folder {folder}` and remove it"
             )
-        database_port, *others = free_ports(1 + len(SERVICES))
-        ports = dict(zip(SERVICES, others, strict=True))
+        named = (*SERVICES, GATEWAY, PRIVATE_STORE)
+        database_port, *others = free_ports(1 + len(named))
+        ports = dict(zip(named, others, strict=True))
         passwords = {account: secrets.token_urlsafe(16) for account in ACCOUNTS}
         cluster = None
         if database == postgresql.NAME:
@@ -162,6 +166,11 @@ class Layout:
     def server_cfg(self) -> Path:
         """The rucio.cfg of the server and its daemons."""
         return self.etc / "server.cfg"
+
+    @property
+    def gateway_keys(self) -> Path:
+        """The keys that a credential gateway shares with the lake's daemons."""
+        return self.etc / "gateway.keys"
 
     @property
     def origins_file(self) -> Path:

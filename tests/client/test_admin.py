@@ -350,20 +350,6 @@ def test_a_summary_looks_at_a_sample() -> None:
     assert found.refused == {"ftp scheme where http or https is needed": 1}
 
 
-def test_how_much_of_a_catalogue_is_fetched() -> None:
-    """The doctor says by class how assets are got, and warns where transfers cannot."""
-    assert not list(_checks.access(summarise_catalogue([])))
-    items = many_items("c", 1, 2)
-    (fine,) = _checks.access(summarise_catalogue(items))
-    assert (fine.level, fine.what) == (Level.OK, "how the bytes of its assets are got: open: 2")
-    items[0]["assets"]["pays"] = make_asset("s3://usgs-landsat/x.tif")
-    found = summarise_catalogue(items)
-    assert (len(found.assets), found.refused.total()) == (2, 1)
-    (warning,) = _checks.access(found)
-    assert (warning.code, warning.level) == ("access", Level.WARNING)
-    assert warning.what.endswith("open: 2, requester pays: 1")
-
-
 def test_two_rucios(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where rucio and rucio-clients lie over each other, the doctor says so before all else."""
     monkeypatch.setattr("stac_client._checks.installed_rucios", dict)

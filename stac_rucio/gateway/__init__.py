@@ -1,0 +1,19 @@
+"""The credential gateway: originals that need a credential, for storages and FTS that have none.
+
+It answers URLs that Rucio's submitter has vouched for (`stac_policy.gateway`). Of each origin that
+an operator names it redirects to a URL signed then and there, or passes the bytes on.
+"""
+
+from __future__ import annotations
+
+try:
+    from stac_rucio.gateway._app import make_app, serve
+    from stac_rucio.gateway._origins import Gateway, load
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        f"stac_rucio.gateway needs {error.name}; install it with: "
+        "pip install 'stac-rucio[gateway]'",
+        name=error.name,
+    ) from error
+
+__all__ = ["Gateway", "load", "make_app", "serve"]

@@ -1,0 +1,134 @@
+"""Object stores that refuse what real ones refuse, in front of servers that do not."""
+
+from __future__ import annotations
+
+import http.server
+import os
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
+
+import requests
+
+from stac_testbed.processes import free_ports
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+ACCESS_KEY, SECRET_KEY = "AKIDEXAMPLE", "wJalrXUtnFEMI-K7MDENG-bPxRfiCYEXAMPLEKEY"
+
+
+def aws(path: str, headers: dict[str, str]) -> int | None:
+    """AWS refuses requests signed twice, and those to a bucket that nobody promises to pay for."""
+    query = parse_qs(urlsplit(path).query)
+    if "X-Amz-Signature" in query and "authorization" in headers:
+        return 400
+    payer = query.get("x-amz-request-payer", [headers.get("x-amz-request-payer")])
+    return None if payer == ["requester"] else 403
+
+
+def cdse(path: str, _headers: dict[str, str]) -> int | None:
+    """The Copernicus Data Space Ecosystem refuses signatures in the query."""
+    return 403 if "X-Amz-Signature" in path else None
+
+
+class Front(http.server.ThreadingHTTPServer):
+    """Passes requests on that it does not refuse, and remembers all."""
+
+    daemon_threads = True
+
+    def __init__(self, upstream: str, refuse: Callable[[str, dict[str, str]], int | None]) -> None:
+        """Take a free port."""
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.upstream, self.refuse = upstream, refuse
+        self.seen: list[tuple[str, str, dict[str, str]]] = []
+
+    @property
+    def url(self) -> str:
+        """Where it answers."""
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    server: Front
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_: Any) -> None:
+        """Keep the output of tests free of requests."""
+
+    def do_GET(self) -> None:
+        """Answer GET and HEAD."""
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        self.server.seen.append((self.command, self.path, headers))
+        status = self.server.refuse(self.path, headers)
+        if status is not None:
+            self.send_response(status)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        # The host stays the front's: signatures cover it.
+        answer = requests.request(
+            self.command,
+            self.server.upstream + self.path,
+            headers=dict(self.headers.items()),
+            allow_redirects=False,
+            timeout=30,
+        )
+        self.send_response(answer.status_code)
+        for name in ("Content-Type", "Content-Range", "ETag"):
+            if name in answer.headers:
+                self.send_header(name, answer.headers[name])
+        self.send_header("Content-Length", answer.headers.get("Content-Length", "0"))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(answer.content)
+
+    do_HEAD = do_GET  # noqa: N815 - http.server's way to name methods
+
+
+@contextmanager
+def front(upstream: str, refuse: Callable[[str, dict[str, str]], int | None]) -> Iterator[Front]:
+    """Run a front in a thread."""
+    server = Front(upstream, refuse)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@contextmanager
+def object_store(folder: Path, objects: dict[str, bytes], port: int | None = None) -> Iterator[str]:
+    """Run an S3 server that takes signed requests alone, and give its URL."""
+    for name, content in objects.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    port = port or free_ports(1)[0]
+    command = (sys.executable, "-m", "nanio", "serve", "--host", "127.0.0.1", "--port", str(port))
+    keys = {"NANIO_ACCESS_KEY": ACCESS_KEY, "NANIO_SECRET_KEY": SECRET_KEY}
+    options = ("--data-dir", str(folder), "--log-level", "warning", "--no-access-log")
+    with subprocess.Popen(  # noqa: S603 - a server of the tests
+        (*command, *options), env={**os.environ, **keys}
+    ) as process:
+        url = f"http://127.0.0.1:{port}"
+        deadline_s = time.monotonic() + 60
+        while True:
+            try:
+                requests.get(url, timeout=30)
+                break
+            except requests.ConnectionError:
+                assert process.poll() is None
+                assert time.monotonic() < deadline_s
+                time.sleep(0.1)
+        try:
+            yield url
+        finally:
+            process.terminate()

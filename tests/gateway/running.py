@@ -1,0 +1,86 @@
+"""A gateway in a thread, for tests."""
+
+from __future__ import annotations
+
+import json
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import requests
+import uvicorn
+
+from stac_policy.gateway import VALID_S, Claim, Key, make_url, read_keys
+from stac_rucio.gateway import load, make_app
+from stac_testbed.processes import free_ports
+from tests.gateway.fronts import ACCESS_KEY, SECRET_KEY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+NOW_S = 4_000_000_000
+
+
+class Running:
+    """A gateway that runs, and one who has its keys."""
+
+    def __init__(self, url: str, keys: list[Key]) -> None:
+        self.url = url
+        self.keys = keys
+
+    def url_of(self, url: str) -> str:
+        """The gateway's URL for a stored one."""
+        return make_url(self.url, Claim("def", "STAC", url, NOW_S + VALID_S), self.keys[0])
+
+    def get(self, url: str, method: str = "GET", **options: Any) -> requests.Response:
+        """Ask the gateway for a stored URL."""
+        return requests.request(method, self.url_of(url), timeout=30, **options)
+
+
+@contextmanager
+def running(
+    folder: Path,
+    origins: dict[str, dict[str, Any]],
+    keys: Path | None = None,
+    port: int | None = None,
+) -> Iterator[Running]:
+    """Run a gateway with a configuration."""
+    if keys is None:
+        keys = folder / "keys"
+        keys.write_text("k" * 40)
+        keys.chmod(0o600)
+    for name, secret in {"id": ACCESS_KEY, "secret": SECRET_KEY, "token": "t0k3n-of-test"}.items():
+        (folder / name).write_text(secret + "\n")
+    lines = [f"keys = {json.dumps(str(keys))}"]
+    for prefix, entry in origins.items():
+        lines += [f"[origins.{json.dumps(prefix)}]"]
+        for name, value in {"private": True, **entry}.items():
+            said = value
+            if isinstance(value, dict):
+                (pair,) = value.items()
+                shown = f"{{{pair[0]} = {json.dumps(pair[1])}}}"
+            else:
+                shown = json.dumps(said)
+            lines.append(f"{name} = {shown}")
+    file = folder / "gateway.toml"
+    file.write_text("\n".join(lines))
+    port = port or free_ports(1)[0]
+    config = uvicorn.Config(make_app(load(file)), port=port, log_level="warning", access_log=False)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        thread.join(0.01)
+    try:
+        yield Running(f"http://127.0.0.1:{port}", read_keys(keys))
+    finally:
+        server.should_exit = True
+        thread.join(30)
+
+
+def s3(folder: Path, **more: Any) -> dict[str, Any]:
+    """An entry for a bucket of S3."""
+    keys = {"access_key": "id", "secret_key": "secret"}
+    said = {name: {"file": str(folder / file)} for name, file in keys.items()}
+    return {"sign": "s3", **said, **more}
