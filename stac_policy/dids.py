@@ -92,7 +92,7 @@ def is_stacs(did: DID) -> bool:
 
 def source_urls(did: DID) -> list[set[str]]:
     """Return the URLs under which source RSEs hold a DID, for each VO of a server that has it."""
-    if is_client():
+    if is_client() or not did.scope.isascii():  # no database has, or takes, what is no scope
         return []
     from rucio.db.sqla.constants import DatabaseOperationType
     from rucio.db.sqla.models import RSEFileAssociation, RSEProtocol
