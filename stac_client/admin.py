@@ -9,13 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from stac_client import _checks as checks
+from stac_client import _rse_checks as rse_checks
+from stac_client import _server_checks as server_checks
 from stac_client._checks import (
     CatalogueSummary,
     Change,
     Check,
     Level,
+    ok,
     summarise_catalogue,
+    wrong,
 )
 from stac_client._rucio import Rucio
 from stac_client.errors import ConfigurationError, StacRucioError
@@ -104,19 +107,21 @@ def plan_setup(
         StacRucioError: Rucio cannot be reached.
     """
     asked = Rucio.of(rucio)
-    source, exists = checks.source_rse(asked, rse, checks.server_version(asked))
-    found = checks.destination_rses(asked, destinations, source)
-    made = [] if exists else [checks.missing(source, found)]
-    made += checks.source(source, found, catalogue, fts, gateway=gateway)
+    source, exists = rse_checks.source_rse(asked, rse, server_checks.server_version(asked))
+    found = rse_checks.destination_rses(asked, destinations, source)
+    made = [] if exists else [rse_checks.missing(source, found)]
+    made += rse_checks.source(source, found, catalogue, fts, gateway=gateway)
     for destination in found:
-        made += checks.distance(asked, rse, destination.name)
+        made += rse_checks.distance(asked, rse, destination.name)
     if source.is_stock and not source.settings["deterministic"]:
         made = [check for check in made if not isinstance(check.fix, Change)]
     else:
         for check in made:
             if check.level is Level.ERROR and not isinstance(check.fix, Change):
                 raise ConfigurationError(f"{check.what}: {check.why}", hint=f"fix: {check.fix}")
-    return _setup([*made, *checks.scopes(asked, catalogue.scopes if catalogue else {}, owner)])
+    return _setup(
+        [*made, *server_checks.scopes(asked, catalogue.scopes if catalogue else {}, owner)]
+    )
 
 
 def plan_scopes(
@@ -136,7 +141,7 @@ def plan_scopes(
     Raises:
         StacRucioError: Rucio cannot be reached.
     """
-    return _setup(checks.scopes(Rucio.of(rucio), scopes, owner))
+    return _setup(server_checks.scopes(Rucio.of(rucio), scopes, owner))
 
 
 def _setup(found: Iterable[Check]) -> Setup:
@@ -176,34 +181,34 @@ def examine(
     Raises:
         StacRucioError: Rucio stopped answering on the way.
     """
-    yield from checks.installation()
+    yield from server_checks.installation()
     try:
         connect = rucio if callable(rucio) else lambda: Rucio.of(rucio).client
         asked = Rucio.connect(connect, retry_s=0)
-        version = checks.server_version(asked)
+        version = server_checks.server_version(asked)
     except (StacRucioError, KeyError, TypeError, ValueError) as reason:
-        yield checks.connection(reason)
+        yield server_checks.connection(reason)
         return
     needs = catalogue or CatalogueSummary()
-    yield checks.server(version, asked.host)
-    yield checks.account(asked)
-    yield from checks.scopes(asked, needs.scopes)
-    source, exists = checks.source_rse(asked, rse, version)
+    yield server_checks.server(version, asked.host)
+    yield server_checks.account(asked)
+    yield from server_checks.scopes(asked, needs.scopes)
+    source, exists = rse_checks.source_rse(asked, rse, version)
     if not exists:
-        yield checks.missing(source)
+        yield rse_checks.missing(source)
         return
     found = []
     try:
-        found = checks.destination_rses(asked, destinations, source)
+        found = rse_checks.destination_rses(asked, destinations, source)
     except ConfigurationError as reason:
-        yield checks.wrong("destination-missing", str(reason), "rucio rse list")
-    fine = checks.ok("rse", f"RSE {rse} is a source RSE as it should be")
-    yield from [*checks.source(source, found, catalogue)] or [fine]
+        yield wrong("destination-missing", str(reason), "rucio rse list")
+    fine = ok("rse", f"RSE {rse} is a source RSE as it should be")
+    yield from [*rse_checks.source(source, found, catalogue)] or [fine]
     schemes = needs.schemes or {protocol["scheme"] for protocol in source.protocols}
-    yield from checks.destinations(asked, source, schemes, found)
-    yield from checks.policy_package(asked, source, found)
-    yield from checks.names(asked)
-    yield from checks.settings(asked, needs, options)
-    yield from checks.access(needs)
-    yield from map(checks.fts_server, source.fts)
-    yield from checks.resolution(asked, source, needs.assets)
+    yield from rse_checks.destinations(asked, source, schemes, found)
+    yield from server_checks.policy_package(asked, source, found)
+    yield from server_checks.names(asked)
+    yield from server_checks.settings(asked, needs, options)
+    yield from server_checks.access(needs)
+    yield from map(server_checks.fts_server, source.fts)
+    yield from server_checks.resolution(asked, source, needs.assets)

@@ -18,7 +18,8 @@ from rucio.common.exception import (
     RSENotFound,
 )
 
-from stac_client import ConfigurationError, _checks, plan_setup, summarise_catalogue
+from stac_client import ConfigurationError, _server_checks, plan_setup, summarise_catalogue
+from stac_client._checks import ERRORS, WARNINGS, ok
 from stac_client._source_rse import source_protocol
 from stac_client.admin import CatalogueSummary, Level, examine
 from stac_policy.settings import SOURCE_PROTOCOL
@@ -159,8 +160,8 @@ class Server(FakeRucio):
 def _offline() -> Iterator[None]:
     """FTS servers are taken for granted, and nothing is looked for at origins."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_checks, "fts_server", lambda url: _checks.ok("fts", url))
-        patch.setattr(_checks, "resolution", lambda *_: ())
+        patch.setattr(_server_checks, "fts_server", lambda url: ok("fts", url))
+        patch.setattr(_server_checks, "resolution", lambda *_: ())
         yield
 
 
@@ -325,7 +326,7 @@ def test_findings_are_documented() -> None:
     documented: dict[str, set[str]] = {level: set() for _, level in rows}
     for names, level in rows:
         documented[level] |= {*re.findall("`(.*?)`", names)}
-    assert documented == {"error": {*_checks.ERRORS}, "warning": {*_checks.WARNINGS}}
+    assert documented == {"error": {*ERRORS}, "warning": {*WARNINGS}}
 
 
 def test_lines_of_rucio_cfg() -> None:
@@ -352,10 +353,10 @@ def test_a_summary_looks_at_a_sample() -> None:
 
 def test_two_rucios(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where rucio and rucio-clients lie over each other, the doctor says so before all else."""
-    monkeypatch.setattr("stac_client._checks.installed_rucios", dict)
-    assert not list(_checks.installation())
+    monkeypatch.setattr("stac_client._server_checks.installed_rucios", dict)
+    assert not list(_server_checks.installation())
     both = {"rucio": "41.5.1", "rucio-clients": "41.5.1"}
-    monkeypatch.setattr("stac_client._checks.installed_rucios", lambda: both)
+    monkeypatch.setattr("stac_client._server_checks.installed_rucios", lambda: both)
     first = next(examine(lambda: None, "STAC"))
     assert (first.code, first.level) == ("two-rucios", Level.WARNING)
     assert str(first.fix).startswith("pip uninstall rucio rucio-clients ")

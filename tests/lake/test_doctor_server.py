@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from stac_client._checks import server
+from stac_client._server_checks import server
 from stac_client.admin import Level, examine
 from tests import site_package
 from tests.servers import running_server
