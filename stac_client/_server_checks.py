@@ -1,0 +1,334 @@
+"""Checks of all but RSEs: server and policy package, account and scopes, hosts, a resolution."""
+
+from __future__ import annotations
+
+import shlex
+import socket
+from contextlib import suppress
+from http import HTTPStatus
+from operator import methodcaller
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from packaging.specifiers import SpecifierSet
+from rucio.common import exception
+
+from stac_client._checks import Change, ok, rucio_admin, wrong
+from stac_client._in_rucio import ailment, look
+from stac_client._results import Outcome
+from stac_client._source_rse import with_pfn
+from stac_client.errors import AccessError, ConfigurationError, StacRucioError
+from stac_policy import SUPPORTED_VERSION, installed_rucios
+from stac_policy.http import FetchError, make_session, open_url
+from stac_policy.naming import DID, SAMPLES
+from stac_policy.settings import (
+    SOURCE_PROTOCOL,
+    Settings,
+    configured_options,
+    known_origins,
+    parse,
+)
+from stac_policy.urls import DEFAULT_PORTS, is_allowed, redact
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from rucio.client import Client
+
+    from stac_client._assets import Asset
+    from stac_client._checks import CatalogueSummary, Check
+    from stac_client._rse_checks import RSE
+    from stac_client._rucio import Rucio
+
+_FTS_TIMEOUT_S = 5.0
+_ORIGIN_TIMEOUT_S = 10.0
+_LOOKED_UP = 100
+# DIDs that nobody has: what it takes to look for them is what is of interest.
+_UNKNOWN_DIDS = [DID("stac-rucio", name) for name in SAMPLES]
+
+
+# The server, and the policy package on it.
+
+
+def server_version(rucio: Rucio) -> str:
+    """Ask for the version of the Rucio server."""
+    ping = "asking for the server's version"
+    return rucio.ask(ping, lambda client: str(client.ping()["version"]))
+
+
+def connection(reason: Exception) -> Check:
+    """Describe why Rucio cannot be asked."""
+    what, client = str(reason), "[client]\naccount = ACCOUNT\nauth_type = userpass\n"
+    if isinstance(reason, AccessError):
+        return wrong("login-refused", what, f"{client}username = USER\npassword = PASSWORD")
+    if isinstance(reason, ConfigurationError):
+        return wrong("no-configuration", what, "export RUCIO_CONFIG=/path/to/rucio.cfg")
+    if not isinstance(reason, StacRucioError):  # Rucio's client takes any answer for one of Rucio
+        what = "what answers at rucio_host or auth_host is no Rucio server"
+    url = "https://rucio.example.org"
+    return wrong("server-unreachable", what, f"[client]\nrucio_host = {url}\nauth_host = {url}")
+
+
+def installation() -> Iterator[Check]:
+    """Check that this machine has one Rucio."""
+    found = installed_rucios()
+    if len(found) > 1:
+        what = f"{' and '.join(map(' '.join, found.items()))} are both installed on this machine"
+        again = " or ".join(f"pip install {name}" for name in found)
+        yield wrong("two-rucios", what, f"pip uninstall {' '.join(found)}  # then {again}")
+
+
+def server(version: str, host: str) -> Check:
+    """Check that the version of Rucio that a server gives is supported."""
+    if SpecifierSet(",".join(SUPPORTED_VERSION), prereleases=True).contains(version):
+        return ok("server-version", f"{host} answers, Rucio {version}")
+    what = f"{host} runs Rucio {version}; {', '.join(SUPPORTED_VERSION)} is supported"
+    package = shlex.quote(f"rucio{''.join(SUPPORTED_VERSION)}")
+    fix = f"pip install {package}  # where the Rucio server runs"
+    return wrong("server-version", what, fix)
+
+
+def policy_package(rucio: Rucio, source: RSE, destinations: Sequence[RSE]) -> Iterator[Check]:
+    """Check that the server has the policy package, as far as its answers show it."""
+    ours = {each["scheme"] for each in source.protocols if each["impl"] == SOURCE_PROTOCOL}
+    scheme = next((scheme for scheme in source.schemes("read") if scheme in ours), None)
+    if scheme and not _translates(rucio, source.name, scheme):
+        what = f"the Rucio server cannot load the protocol of {source.name} ({scheme})"
+        fix = "pip install stac-rucio  # where the Rucio server runs; then restart it"
+        yield wrong("policy-not-installed", what, fix)
+        return
+    asking = [rse for rse in destinations if rse.algorithm]
+    for rse in asking:
+        if not _translates(rucio, rse.name, next(iter(rse.schemes("read")), "")):
+            what = f"the Rucio server does not know lfn2pfn_algorithm={rse.algorithm} of {rse.name}"
+            yield wrong("policy-not-named", what, "[policy]\npackage = stac_policy")
+            return
+    if asking:
+        yield ok("policy-package", "the Rucio server has loaded the policy package")
+    elif scheme:
+        what = "stac_policy is installed on the Rucio server"
+        check = "run `python -m stac_policy` there to check that [policy] names it"
+        yield ok("policy-package", f"{what}; {check}")
+
+
+def _translates(rucio: Rucio, rse: str, scheme: str) -> bool:
+    """Return whether the server finds the way from a DID to a PFN at an RSE."""
+
+    def request(client: Client) -> bool:
+        with suppress(exception.ReplicaNotFound):
+            client.lfns2pfns(rse, [str(_UNKNOWN_DIDS[0])], operation="read", scheme=scheme)
+        return True
+
+    asking = f"asking for a path at RSE {rse}"
+    return bool(rucio.ask_unless(asking, request, exception.RucioException))
+
+
+def names(rucio: Rucio) -> Iterator[Check]:
+    """Check that requests with the names of assets reach Rucio, and that it takes these names."""
+    did = _UNKNOWN_DIDS[0]
+
+    def understood(client: Client) -> str:
+        try:
+            return str(client.get_did(*did))
+        except exception.RucioException as error:
+            return str(error)  # with the name as Rucio got it
+
+    if str(did) in rucio.ask(f"asking for {did}", understood):
+        yield ok("encoded-slashes", "names with slashes reach the Rucio server as they are")
+    else:
+        what = f"the Rucio server looks for another name when it is asked for {did}"
+        apache = "AllowEncodedSlashes NoDecode  # apache, in the VirtualHost"
+        variable = "RUCIO_HTTPD_ENCODED_SLASHES_NO_DECODE=True  # environment of the Rucio server"
+        yield wrong("encoded-slashes", what, f"{apache}\n{variable}")
+    refused = [did for did in _UNKNOWN_DIDS if not _takes_name(rucio, did)]
+    if refused:
+        what = f"the schema of the Rucio server refuses names such as {refused[0].name}"
+        fix = '"pattern": f"{OWN}|{stac_policy.schema.NAME_PATTERN}"  # of NAME in its schema.py'
+        yield wrong("names-refused", what, fix)
+    else:
+        yield ok("names", "the schema of the Rucio server takes the names of assets")
+
+
+def _takes_name(rucio: Rucio, did: DID) -> bool:
+    def request(client: Client) -> bool:
+        with suppress(exception.DataIdentifierNotFound):
+            list(client.get_metadata_bulk([did._asdict()]))
+        return True
+
+    asking = f"asking for metadata of {did}"
+    return bool(rucio.ask_unless(asking, request, exception.InvalidObject))
+
+
+# The account, and the scopes of collections.
+
+
+def account(rucio: Rucio) -> Check:
+    """Check that the account may register: as an administrator, or as a registrar."""
+    name = rucio.account
+    if roles := _roles(rucio, name):
+        return ok("account", f"account {name} may register: {' and '.join(roles)}")
+    what = f"account {name} is neither an administrator nor a registrar"
+    attribute = ("--key", Settings().registrar_attribute, "--value", "true")
+    return wrong(
+        "account-not-registrar", what, rucio_admin("account", "add-attribute", *attribute, name)
+    )
+
+
+def scopes(
+    rucio: Rucio, by_collection: Mapping[str, str], owner: str | None = None
+) -> Iterator[Check]:
+    """Check that the scopes of collections exist, and whose they are.
+
+    Args:
+        rucio: Rucio.
+        by_collection: The scope of each collection.
+        owner: The account that shall own new scopes; by default the one that asks.
+    """
+    if not by_collection:
+        return
+    owner = owner or rucio.account
+    there = rucio.ask("listing scopes", lambda client: set(client.list_scopes()))
+    owners = rucio.ask_unless(
+        "listing owners of scopes",
+        lambda client: {each["scope"]: each["account"] for each in client.list_scope_owners()},
+        AttributeError,  # the client, or the server, may be older than Rucio 40
+        exception.RucioException,
+    )
+    owners = owners or {}
+    trusted = {rucio.account: True}
+    for collection, scope in by_collection.items():
+        named, has = f"scope {scope} of collection {collection}", owners.get(scope)
+        if has is not None and has not in trusted:
+            trusted[has] = bool(_roles(rucio, has))
+        if scope not in there:
+            text = f"add scope {scope} for account {owner}"
+            command = rucio_admin("scope", "add", "--account", owner, "--scope", scope)
+            change = Change(text, command, methodcaller("add_scope", owner, scope))
+            yield wrong("scope-missing", f"{named} does not exist", change)
+        elif has is None or trusted[has]:
+            yield ok("scope", f"{named} exists" + (f", owned by account {has}" if has else ""))
+        else:
+            what = f"{named} belongs to account {has}, which may not register"
+            fix = shlex.join(["rucio", "scope", "update", scope, "--account", rucio.account])
+            yield wrong("scope-owner", what, fix)
+
+
+def _roles(rucio: Rucio, name: str) -> list[str]:
+    """Return what lets an account register, in words."""
+
+    def list_attributes(client: Client) -> set[str]:
+        # The answer is a list with the list of attributes in it.
+        (listed,) = client.list_account_attributes(name)
+        return {attribute["key"] for attribute in listed}
+
+    attributes = rucio.ask(f"asking for the attributes of account {name}", list_attributes)
+    roles = ["an administrator"] if name == "root" or "admin" in attributes else []
+    return roles + ["a registrar"] * (Settings().registrar_attribute in attributes)
+
+
+# Hosts: whether `[stac] allowed_hosts` allows the catalogue's, whether FTS answers.
+
+
+def settings(
+    rucio: Rucio, catalogue: CatalogueSummary, options: Mapping[str, str] | None
+) -> Iterator[Check]:
+    """Check that `[stac]` allows the catalogue's hosts, as far as it can be seen from here.
+
+    Args:
+        rucio: Rucio.
+        catalogue: What the catalogue needs.
+        options: The options of `[stac]`; by default those of this machine's rucio.cfg,
+            and before them those of the server's config table, where that may be read.
+    """
+    if options is None:
+        in_table = rucio.ask_unless(
+            "asking for options of [stac]",
+            lambda client: {name: str(each) for name, each in client.get_config("stac").items()},
+            exception.AccessDenied,
+            exception.ConfigNotFound,
+        )
+        options = (in_table or {}) | configured_options()
+    parsed, problems = parse(options)
+    for problem in problems:
+        yield wrong("settings", problem, "[stac]  # docs/server.md")
+    urls = [urlsplit(asset.url) for asset in catalogue.assets]
+    refused = {url.netloc for url in urls if not is_allowed(url, parsed.allowed_hosts)}
+    if refused:
+        what = f"[stac] allowed_hosts does not allow {', '.join(sorted(refused))}"
+        yield wrong("host-not-allowed", what, catalogue.server_options())
+
+
+def fts_server(url: str) -> Check:
+    """Check that something listens there; without a certificate FTS says no more."""
+    try:
+        parts = urlsplit(url)
+        address = (parts.hostname or "", parts.port or DEFAULT_PORTS.get(parts.scheme, 443))
+        with socket.create_connection(address, _FTS_TIMEOUT_S):
+            return ok("fts", f"the FTS server {url} answers")
+    except (OSError, ValueError):
+        fix = f"{shlex.join(['curl', '--head', url])}  # where the daemons run"
+        what = f"the FTS server {url} cannot be reached from here"
+        return wrong("fts-unreachable", what, fix)
+
+
+# One real resolution: from a registered asset's DID to its URL, and to its bytes.
+
+
+def access(catalogue: CatalogueSummary) -> Iterator[Check]:
+    """Check that transfers can fetch the assets of the catalogue."""
+    kinds = ", ".join(f"{kind}: {count:,}" for kind, count in catalogue.access.most_common())
+    what = f"how the bytes of its assets are got: {kinds}"
+    if catalogue.access.total() > len(catalogue.assets):
+        yield wrong("access", what, "stac-rucio assets ITEMS")
+    elif kinds:
+        yield ok("access", what)
+
+
+def resolution(rucio: Rucio, source: RSE, assets: Sequence[Asset]) -> Iterator[Check]:
+    """Check that Rucio gives a registered asset's URL, and its origin the file."""
+    if not assets:
+        return
+    assets = assets[:_LOOKED_UP]
+    files = look(rucio, assets, source.name).files
+    ailing = [
+        ails for did, file in files.items() if (ails := ailment(did, file, source.name)) is not None
+    ]
+    if ailing:
+        more = f" ({len(ailing):,} of the {len(assets):,} looked up)" if len(ailing) > 1 else ""
+        fix = shlex.join(["stac-rucio", "deregister", "ITEMS", "--rse", source.name, "--bad"])
+        yield wrong("file-not-good", f"{ailing[0]}{more}", f"{fix}  # then register them again")
+    for asset in assets:
+        file = files.get(asset.did)
+        if file is not None and source.name in file.pfns:
+            yield _resolution(asset, file.pfns[source.name], source)
+            yield _origin(asset.url)
+            return
+    none = f"none of the {len(assets)} assets looked up is registered at {source.name} yet"
+    yield ok("resolution", none)
+    yield _origin(assets[0].url)
+
+
+def _resolution(asset: Asset, pfns: Sequence[str], source: RSE) -> Check:
+    found = with_pfn(asset, source.protocols)
+    wanted = f"{redact(asset.url)} ({found.reason})" if isinstance(found, Outcome) else found.url
+    resolves = f"Rucio resolves {asset.did} at {source.name} to"
+    if known_origins().is_among(wanted, pfns):
+        return ok("resolution", f"{resolves} {redact(wanted)}")
+    what = f"{resolves} {redact(pfns[0])}, the catalogue says {redact(wanted)}"
+    fix = "stac-rucio deregister ITEMS  # then register them again"
+    return wrong("resolution-differs", what, fix)
+
+
+def _origin(url: str) -> Check:
+    """Check that the origin has the file, by HEAD."""
+    shown = redact(url)
+    with make_session() as session:
+        try:
+            with open_url(session, url, (), _ORIGIN_TIMEOUT_S, method="HEAD") as response:
+                reason, status = f"HTTP {response.status_code}", response.status_code
+        except FetchError as error:
+            reason, status = str(error), 0
+    # Not every origin answers HEAD.
+    if status in {HTTPStatus.OK, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED}:
+        return ok("origin", f"{shown} answers")
+    return wrong("origin-fails", f"{shown}: {reason}", shlex.join(["curl", "--head", shown]))
