@@ -8,8 +8,9 @@ that copies from itself answers its own request::
     gunicorn "stac_testbed.files:create_origin('FOLDER')"
     gunicorn --threads 8 "stac_testbed.files:create_storage('FOLDER', third_party_copy=True)"
 
-With `--worker-class stac_testbed.files.Worker` and a certificate, one port speaks HTTP and HTTPS:
-transfers from the origins, which are of HTTP, need the one, and Rucio's own WebDAV the other.
+With `--worker-class stac_testbed.files.TlsWorker` and a certificate, one port speaks HTTP and
+HTTPS: transfers from the origins, which are of HTTP, need the one, and Rucio's own WebDAV the
+other.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flask import Flask, Response, abort, send_from_directory
+from gunicorn import glogging
 from gunicorn.workers import gthread
 from wsgidav.wsgidav_app import WsgiDAVApp
 
@@ -212,6 +214,43 @@ def _marker(seen_bytes: int) -> bytes:
     return "".join(f"{line}\n" for line in lines).encode()
 
 
+# Access logs that are as far as the answers are.
+
+
+class Logger(glogging.Logger):  # type: ignore[misc] # gunicorn has no types
+    """A logger of gunicorn that leaves requests to `Worker`."""
+
+    def access(self, *_: object) -> None:
+        """Log nothing."""
+
+
+class Worker(gthread.ThreadWorker):  # type: ignore[misc] # as above
+    """A worker of gunicorn that logs a request before it answers it, not after.
+
+    Who has an answer finds its line in the log, and in what comes later none of what was earlier.
+    """
+
+    wsgi: WSGIApplication
+
+    def load_wsgi(self) -> None:
+        """Load the application, and log its answers."""
+        super().load_wsgi()
+        application = self.wsgi
+
+        def logged(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+            def start(status: str, *arguments: Any) -> Any:
+                request = "{REQUEST_METHOD} {RAW_URI} {SERVER_PROTOCOL}".format_map(environ)
+                agent = environ.get("HTTP_USER_AGENT", "-")
+                line = '%s - - %s "%s" %s - "-" "%s"'
+                fields = environ["REMOTE_ADDR"], self.log.now(), request, status[:3], agent
+                self.log.access_log.info(line, *fields)
+                return start_response(status, *arguments)
+
+            return application(environ, start)
+
+        self.wsgi = logged
+
+
 # HTTP and HTTPS at one port.
 
 
@@ -236,7 +275,7 @@ class _Plain:
         return getattr(self._configuration, name)
 
 
-class Worker(gthread.ThreadWorker):  # type: ignore[misc] # as above
+class TlsWorker(Worker):
     """A worker of gunicorn that takes connections with TLS and without."""
 
     def init_process(self) -> None:

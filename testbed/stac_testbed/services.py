@@ -129,7 +129,8 @@ def _wsgi(
         *("--workers", str(workers), "--threads", str(threads)),
         *("--graceful-timeout", "1", "--keep-alive", "30", "--timeout", "600"),
         *("--access-logfile", str(layout.access_log(name))),
-        *(("--worker-class", "stac_testbed.files.Worker", *secure) if tls else ()),
+        *("--worker-class", f"stac_testbed.files.{'TlsWorker' if tls else 'Worker'}"),
+        *("--logger-class", "stac_testbed.files.Logger", *(secure if tls else ())),
         application,
     )
     return Service(name, command, f"{layout.url(name)}{ready}", environment or layout.trust)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from typing import TYPE_CHECKING, Any
 
 import pystac_client
@@ -30,8 +29,6 @@ DAVS = "DAVS"
 """An RSE with the scheme davs alone, over TLS."""
 
 _LOG_LINE = re.compile(r'"GET (\S+\.tif)\S* HTTP/[\d.]+" 20[06] ')
-_LOGGED_WITHIN_S = 10
-_SETTLED_AFTER_S = 0.3
 
 
 @pytest.fixture(scope="session")
@@ -85,26 +82,14 @@ class Reads:
     def __init__(self, layout: Layout) -> None:
         """Begin to look at the services of a lake."""
         self._logs = {name: layout.access_log(name) for name in (*ORIGINS, *STORAGES)}
-        self._seen = self._settled()
+        self._seen = self._paths()
 
     def services(self) -> set[str]:
         """Give those that were asked since this was last called."""
-        deadline = time.monotonic() + _LOGGED_WITHIN_S
-        while self._paths() == self._seen and time.monotonic() < deadline:
-            time.sleep(0.05)
-        paths = self._settled()
+        paths = self._paths()
         new = {name for name in paths if len(paths[name]) > len(self._seen[name])}
         self._seen = paths
         return new
-
-    def _settled(self) -> dict[str, list[str]]:
-        """The logs, when nothing more comes: a request is logged after its answer."""
-        paths = self._paths()
-        while True:
-            time.sleep(_SETTLED_AFTER_S)
-            before, paths = paths, self._paths()
-            if paths == before:
-                return paths
 
     def _paths(self) -> dict[str, list[str]]:
         return {name: _LOG_LINE.findall(log.read_text()) for name, log in self._logs.items()}
