@@ -93,13 +93,11 @@ def select_assets(
         yield Outcome(*ids, "", State.FAILED, "not a STAC item: its type is not Feature")
         return
     assets = _assets(item, source_rse)
-    dataset = _dataset(item, scope)
+    dataset, access = _dataset(item, scope), _access(item, alternate_assets)
     for key, unwanted in _selected(item, assets, selection):
         if unwanted is not None and selection is not None:
             continue
-        found = unwanted or _asset(
-            item, assets, key, dataset, source_rse, _access(item, assets[key], alternate_assets)
-        )
+        found = unwanted or _asset(item, assets, key, dataset, source_rse, access(assets[key]))
         yield Outcome(*ids, key, State.SKIPPED, found) if isinstance(found, str) else found
 
 
@@ -172,9 +170,9 @@ def survey(
         ConfigurationError: The selection is neither keys nor a predicate.
     """
     assets = _assets(item, source_rse)
-    dataset = _dataset(item, scope)
+    dataset, access_of = _dataset(item, scope), _access(item, alternate_assets)
     for key, unwanted in _selected(item, assets, selection):
-        access = _access(item, assets[key], alternate_assets)
+        access = access_of(assets[key])
         access = checked(access) if checked else access
         found = _asset(item, assets, key, dataset, source_rse, access)
         obstacle = found if isinstance(found, str) else access.reason
@@ -206,8 +204,10 @@ def _selected(
         yield key, None if is_meant else "it is none of those that are asked for"
 
 
-def _access(item: ItemDict, fields: Mapping[str, Any], alternates: Sequence[str]) -> Access:
-    return found_access(known_origins(), item, fields, link_href(item), alternates)
+def _access(item: ItemDict, alternates: Sequence[str]) -> Callable[[Mapping[str, Any]], Access]:
+    """What tells the access of the assets of an item, given their fields."""
+    table, base_url = known_origins(), link_href(item)
+    return lambda fields: found_access(table, item, fields, base_url, alternates)
 
 
 def _asset(  # noqa: PLR0917 - as many things make an asset

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from stac_policy.http import MOST_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
 _HEX = re.compile("[0-9a-f]+")
 
@@ -108,6 +108,7 @@ class Checksums:
 
 _NONE = Checksums()
 _FIELDS = frozenset({"file:checksum", "rucio:adler32", "rucio:config", "rucio:md5"})
+_SIZES = frozenset({"file:size", "rucio:config", "rucio:size"})
 
 
 def checksums_of(asset: Mapping[str, Any]) -> Checksums:
@@ -120,29 +121,31 @@ def checksums_of(asset: Mapping[str, Any]) -> Checksums:
     """
     if _FIELDS.isdisjoint(asset):  # most have none, and a plan looks at millions
         return _NONE
-    config = asset.get("rucio:config")
-    places = (asset, config if isinstance(config, dict) else {})
     found = asset.get("file:checksum")
     multihash = found.lower() if isinstance(found, str) else ""
-    if not _function(multihash):
+    if multihash and not _function(multihash):
         multihash = ""
     md5 = multihash[len(_MD5) :] if multihash.startswith(_MD5) else None
     return Checksums(
-        adler32=_first_hex(places, "rucio:adler32", 8),
-        md5=md5 or _first_hex(places, "rucio:md5", 32),
+        adler32=_first_hex(asset, "rucio:adler32", 8),
+        md5=md5 or _first_hex(asset, "rucio:md5", 32),
         multihash=multihash or None,
     )
 
 
-def _first_hex(places: Iterable[Mapping[str, Any]], field: str, digits: int) -> str | None:
+def _first_hex(asset: Mapping[str, Any], field: str, digits: int) -> str | None:
     """The first value of a field that is so many hex digits."""
-    values = (place.get(field) for place in places)
-    texts = (value.lower() for value in values if isinstance(value, str))
-    return next((text for text in texts if len(text) == digits and _HEX.fullmatch(text)), None)
+    for place in (asset, asset.get("rucio:config")):
+        text = place.get(field) if isinstance(place, dict) else None
+        if isinstance(text, str) and len(text) == digits and _HEX.fullmatch(text.lower()):
+            return text.lower()
+    return None
 
 
 def size_bytes_of(asset: Mapping[str, Any]) -> int | None:
     """Return what a STAC asset says of its size: `file:size`, or `rucio:size`."""
+    if _SIZES.isdisjoint(asset):
+        return None
     config = asset.get("rucio:config")
     seed = config.get("rucio:size") if isinstance(config, dict) else None
     for size in (asset.get("file:size"), asset.get("rucio:size"), seed):

@@ -146,14 +146,14 @@ def _check(given: tuple[object, ...], function: str, example: str) -> None:
 
 def unwanted_by_default(item_id: str, assets: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     """Return the assets that are not registered unless they are asked for, each with the reason."""
-    readings = {key: _read(item_id, key, asset) for key, asset in assets.items()}
-    least = min((reading.rank for reading in readings.values()), default=_Rank.NEVER)
+    files = {key: _read(item_id, key, asset) for key, asset in assets.items()}
+    least = min((file.rank for file in files.values()), default=_Rank.NEVER)
     wanted, unwanted = {}, {}
-    for key, reading in readings.items():
-        if reading.rank > least or reading.rank is _Rank.NEVER:
-            unwanted[key] = reading.reason
+    for key, file in files.items():
+        if file.rank > least or file.rank is _Rank.NEVER:
+            unwanted[key] = file.reason
         else:
-            wanted[key] = reading.file
+            wanted[key] = file
     if len({file.suffix for file in wanted.values()}) > 1:
         unwanted |= _second_formats(wanted)
     return unwanted
@@ -170,64 +170,53 @@ class _Rank(IntEnum):
 
 
 class _File(NamedTuple):
-    """What the rules look at."""
+    """What an asset is taken for."""
 
-    item_id: str
-    key: str
-    href: str
     path: str
     """The href without query and fragment."""
     name: str
     """The last part of it, in lower case."""
     suffix: str
     kind: str
-    roles: list[str]
-
-
-class _Reading(NamedTuple):
-    """What an asset is taken for."""
-
     rank: _Rank
     reason: str
     """Why it is not meant, where others are."""
-    file: _File
 
 
-def _read(item_id: str, key: str, asset: Mapping[str, Any]) -> _Reading:
-    href, media_type, roles = asset.get("href"), asset.get("type"), _roles(asset)
+_Found = tuple[_Rank, str]
+_IS_DATA = _Rank.DATA, ""
+
+
+def _read(item_id: str, key: str, asset: Mapping[str, Any]) -> _File:
+    href, media_type = asset.get("href"), asset.get("type")
     href = href if isinstance(href, str) else ""
     path = href.partition("#")[0].partition("?")[0]
     name = path.rpartition("/")[2].lower()
     suffix = _suffix(name) or _suffix(key.lower())
-    kind = _kind(media_type[:_TYPE_LENGTH] if isinstance(media_type, str) else "", suffix)
-    file = _File(item_id, key, href, path, name, suffix, kind, roles)
-    for rule in (_by_service, _by_role, _by_name, _by_kind):
-        if found := rule(file):
-            return _Reading(*found, file)
-    return _Reading(_Rank.DATA, "", file)
+    kind = _kind(media_type[:_LOOKED_AT] if isinstance(media_type, str) else "", suffix)
+    is_whole = kind == "archive" and name.startswith(f"{item_id.lower()}.")
+    roles = [role[:_LOOKED_AT] for role in _roles(asset)[:_ROLES]]
+    found, unless_named = _by_words(key[:_LOOKED_AT], kind, (*roles,), is_whole=is_whole)
+    if kind != "page" and _is_endpoint(href, name):
+        found = _ENDPOINT
+    elif unless_named and (word := _PREVIEW.search(name)):
+        found = _called(word)
+    return _File(path, name, suffix, kind, *found)
 
-
-_Found = tuple[_Rank, str] | None
 
 _SERVICES = {"opendap", "rendered_preview", "tilejson", "tiles", "wcs", "wfs", "wms", "wmts", "xyz"}
 _CAPABILITIES = {"tilejson.json", "wmtscapabilities.xml"}
 _TILE = re.compile(r"\{-?[xyz]\}|\{TileMatrix\}")
+_ENDPOINT = _Rank.NEVER, "an API endpoint, not a file"
 
 
-def _by_service(file: _File) -> _Found:
-    """Neither endpoints nor web pages are files, whatever is said of them."""
-    if file.kind == "page":
-        return _Rank.NEVER, "a web page, not a file"
-    if (
-        file.kind == "service"
-        or file.key in _SERVICES
-        or file.name in _CAPABILITIES
-        or not _SERVICES.isdisjoint(file.roles)
-        or ("?" in file.href and _is_service(file.href.partition("?")[2]))
-        or ("{" in file.href and _TILE.search(file.href))
-    ):
-        return _Rank.NEVER, "an API endpoint, not a file"
-    return None
+def _is_endpoint(href: str, name: str) -> bool:
+    """Return whether an href shows that it is none of a file."""
+    return bool(
+        name in _CAPABILITIES
+        or ("?" in href and _is_service(href.partition("?")[2]))
+        or ("{" in href and _TILE.search(href))
+    )
 
 
 def _is_service(query: str) -> bool:
@@ -250,45 +239,53 @@ _ABOUT = re.compile(
 _WHOLE = {"archive", "bundle", "data", "package", "product", "safe", "zip", "zipped"}
 
 
-def _by_role(file: _File) -> _Found:
-    """Roles say what is a preview, what is about data, and what is data."""
-    is_data = "data" in file.roles
-    for role in file.roles:
-        # A raster that is about another, such as its quality, is data too.
-        is_about = not is_data and file.kind != "raster"
+@lru_cache(maxsize=1024)  # the items of a collection share them
+def _by_words(  # noqa: PLR0911 - one return a rule
+    key: str, kind: str, roles: tuple[str, ...], *, is_whole: bool
+) -> tuple[_Found, bool]:
+    """What an asset is by its key, kind and roles, and whether the name of a preview is more.
+
+    Args:
+        key: Its key.
+        kind: Its kind.
+        roles: Its roles, in lower case.
+        is_whole: Whether it is an archive with the name of its item.
+    """
+    # Neither endpoints nor web pages are files, whatever is said of them.
+    if kind == "page":
+        return (_Rank.NEVER, "a web page, not a file"), False
+    if kind == "service" or key in _SERVICES or not _SERVICES.isdisjoint(roles):
+        return _ENDPOINT, False
+    # Roles say what is a preview, what is about data, and what is data.
+    is_data = "data" in roles
+    # A raster that is about another, such as its quality, is data too.
+    is_about = not is_data and kind != "raster"
+    for role in roles:
         if word := _PREVIEW.search(role) or (_ABOUT.search(role) if is_about else None):
-            return _Rank.NEVER, f"not data: its role is {word[0]}"
-    if file.kind == "archive" and _is_whole(file):
-        return _Rank.ARCHIVE, "an archive of what stands beside it"
-    if is_data and file.kind in {"picture", "document"}:
-        return _by_name(file) or (_Rank.DATA, "")  # a thumbnail is one, whatever its role
-    return (_Rank.DATA, "") if is_data else None
+            return (_Rank.NEVER, f"not data: its role is {word[0]}"), False
+    key = key.lower()
+    words = _WORD.findall(key)
+    if kind == "archive" and (is_whole or (words and _WHOLE.issuperset(words))):
+        return (_Rank.ARCHIVE, "an archive of what stands beside it"), False
+    if is_data and kind not in {"picture", "document"}:
+        return _IS_DATA, False
+    # Keys and file names say so where roles do not; a thumbnail is one, whatever its role.
+    if word := _PREVIEW.search(key):
+        return _called(word), False
+    if kind not in _DATA and (word := _ABOUT.search(key)):
+        return _called(word), True
+    return (_IS_DATA if is_data else _BY_KIND.get(kind, _IS_DATA)), True
 
 
-def _is_whole(archive: _File) -> bool:
-    """Return whether an archive is of the whole item, by the item's id or by its own key."""
-    if archive.name.startswith(f"{archive.item_id.lower()}."):
-        return True
-    words = _WORD.findall(archive.key.lower())
-    return bool(words) and _WHOLE.issuperset(words)
+def _called(word: re.Match[str]) -> _Found:
+    return _Rank.NEVER, f"not data: it is called {word[0]}"
 
 
-def _by_name(file: _File) -> _Found:
-    """Keys and file names say so where roles do not."""
-    key = file.key.lower()
-    word = _PREVIEW.search(key) or _PREVIEW.search(file.name)
-    if not word and file.kind not in _DATA:
-        word = _ABOUT.search(key)
-    return (_Rank.NEVER, f"not data: it is called {word[0]}") if word else None
-
-
-def _by_kind(file: _File) -> _Found:
-    """Pictures and documents are meant where an item has nothing else."""
-    if file.kind == "picture":
-        return _Rank.PICTURE, "a picture beside data"
-    if file.kind == "document":
-        return _Rank.DOCUMENT, "a document beside data"
-    return None
+_BY_KIND = {
+    "picture": (_Rank.PICTURE, "a picture beside data"),
+    "document": (_Rank.DOCUMENT, "a document beside data"),
+}
+"""What is meant where an item has nothing else."""
 
 
 def _second_formats(files: Mapping[str, _File]) -> dict[str, str]:
@@ -342,7 +339,9 @@ _SUFFIXES = {
     for kind, (_, suffixes) in _KINDS.items()
     for place, suffix in enumerate(suffixes.split())
 }
-_TYPE_LENGTH = 100  # characters of a media type that are looked at
+_UNKNOWN = "", 0
+_LOOKED_AT = 250  # characters of a key, a role or a media type
+_ROLES = 50
 
 
 @lru_cache(maxsize=1024)
@@ -350,18 +349,21 @@ def _kind(media_type: str, suffix: str) -> str:
     """The kind of a file by its media type, or by its suffix where that says more."""
     words = {*_WORD.findall(media_type.partition(";")[0].lower())}
     by_type = next((kind for kind, (of, _) in _KINDS.items() if words & {*of.split()}), "")
-    by_suffix = _SUFFIXES.get(suffix, ("", 0))[0]
+    by_suffix = _SUFFIXES.get(suffix, _UNKNOWN)[0]
     return by_suffix or by_type if by_type in {"", "archive", "document"} else by_type
 
 
 def _suffix(name: str) -> str:
     """The suffix of a file name: of what is in it, where that is compressed."""
+    stem, _, suffix = name.rpartition(".")
+    if not stem:
+        return ""
     if name in {"ept.json", "tileset.json"}:  # indices of point clouds that are folders
         return "ept"
-    stem, dot, suffix = name.rpartition(".")
-    inner = stem.rpartition(".")[2]
-    is_compressed = inner != stem and _SUFFIXES.get(suffix, ("",))[0] == "archive"
-    return inner if is_compressed and inner in _SUFFIXES else suffix if dot and stem else ""
+    if _SUFFIXES.get(suffix, _UNKNOWN)[0] == "archive":
+        inner = stem.rpartition(".")[2]
+        return inner if inner != stem and inner in _SUFFIXES else suffix
+    return suffix
 
 
 def _roles(asset: Mapping[str, Any]) -> list[str]:

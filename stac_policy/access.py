@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
-from stac_policy.urls import absolute, is_secret, printable, refusal
+from stac_policy.urls import absolute, is_secret, plain_parts, printable, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -196,6 +196,8 @@ class Origins:
         Raises:
             ValueError: It leads nowhere; the message says why, and repeats no secret.
         """
+        if plain := plain_parts(href):
+            return self._on_web(*plain)
         scheme, mark, rest = href.partition("://")
         if store := mark and _SCHEMES.get(scheme.lower()):
             return self._in_bucket(store, rest)
@@ -203,7 +205,9 @@ class Origins:
             raise ValueError("an ARN, which is no URL; give s3://BUCKET/KEY")
         if reason := refusal(href):
             raise ValueError(reason + _advice(href))
-        return self._on_web(href)
+        rest, _, query = rest.partition("?")
+        netloc = rest.partition("/")[0]
+        return self._on_web(netloc, rest[len(netloc) :], query)
 
     def _in_bucket(self, store: str, rest: str) -> Place:
         rest, question, query = rest.partition("?")
@@ -243,10 +247,7 @@ class Origins:
             "can say it"
         )
 
-    def _on_web(self, url: str) -> Place:
-        rest, _, query = url.partition("://")[2].partition("?")
-        netloc = rest.partition("/")[0]
-        path = rest[len(netloc) :]
+    def _on_web(self, netloc: str, path: str, query: str = "") -> Place:
         store, bucket = _server(netloc.lower())
         if store:
             key = path[1:]
@@ -360,11 +361,10 @@ def found_access(
     """
 
     def access(fields: Mapping[str, Any]) -> Access:
-        href = _href(fields)
-        is_absolute = href.startswith(("https://", "http://"))
-        return table.access(href if is_absolute else absolute(href, base_url), item, fields)
+        return table.access(absolute(_href(fields), base_url), item, fields)
 
-    if "alternate" not in asset and _href(asset):
+    href = _href(asset)
+    if "alternate" not in asset and href:
         return access(asset)
     alternates = {key: each for key, each in _dict(asset.get("alternate")).items() if _href(each)}
 
@@ -512,8 +512,8 @@ def said(item: Mapping[str, Any], asset: Mapping[str, Any], place: Place) -> Ori
 
     By the Authentication extension (v1.0 and v1.1) and the Storage extension (v1 and v2).
     """
-    schemes = _schemes(item)
     refs = _list(asset.get("auth:refs"))
+    schemes = _schemes(item) if refs else {}
     for ref in refs:
         kind = _SCHEME_KINDS.get(str(_dict(schemes.get(str(ref))).get("type")))
         if kind is not None:

@@ -24,7 +24,8 @@ _PATTERN = re.compile(r"(?P<host>\[[0-9a-f:.]+\]|[^\[\]:]+)(:(?P<port>[0-9]+))?"
 _UNESCAPED = re.compile(r"[^!#-;=?-Z\[\]_a-z~]|%(?![0-9A-Fa-f]{2})")
 # Most URLs are so plain that none of the reasons below can hold for them.
 _PLAIN = re.compile(
-    r"https?://[A-Za-z0-9.-]+(?::(?:[0-9]{1,4}|[1-5][0-9]{4}))?/+[A-Za-z0-9._~+,=-][A-Za-z0-9._~/+,=-]*"
+    r"https?://([A-Za-z0-9.-]+(?::(?:[0-9]{1,4}|[1-5][0-9]{4}))?)"
+    r"(/+[A-Za-z0-9._~+,=-][A-Za-z0-9._~/+,=-]*)"
 )
 
 # Signatures and credentials: Azure (SAS), AWS, Google, CloudFront, Akamai, OSS, Swift, grids.
@@ -62,7 +63,7 @@ def refusal(  # noqa: C901, PLR0911 - one return a reason
     Returns:
         The reason, which repeats no secret of the URL.
     """
-    if not allowed_hosts and len(url) <= PATH_LENGTH and _PLAIN.fullmatch(url):
+    if not allowed_hosts and plain_parts(url):
         return None
     try:
         parts = urlsplit(url)
@@ -90,6 +91,12 @@ def refusal(  # noqa: C901, PLR0911 - one return a reason
     if not allowed:
         return f"host {parts.hostname} is not in allowed_hosts"
     return None
+
+
+def plain_parts(url: str) -> tuple[str, str] | None:
+    """Return server and path of a URL that is so plain that it certainly can be registered."""
+    plain = _PLAIN.fullmatch(url) if len(url) <= PATH_LENGTH else None
+    return plain and (plain[1], plain[2])
 
 
 def is_allowed(parts: SplitResult, allowed_hosts: Iterable[str]) -> bool:
@@ -128,6 +135,8 @@ def absolute(href: str, base: str) -> str:
     one that is no URL, which `refusal` tells. Doubled slashes stay too, which are parts of names
     on object stores, and which `urljoin` makes single ones.
     """
+    if href.startswith(("https://", "http://")):
+        return href
     try:
         parts, of = urlsplit(href), urlsplit(base)
         if parts.scheme or not base:
