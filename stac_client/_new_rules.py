@@ -20,7 +20,7 @@ from rucio.common.exception import (
     RuleNotFound,
 )
 
-from stac_client._rucio import batched
+from stac_client._rucio import account_attributes, batched
 from stac_client._rules import PUT_ASIDE, Rule, ends_at, judged, selection_name
 from stac_client.errors import AccessError, RequestError, StacRucioError
 from stac_policy.naming import DID
@@ -258,8 +258,7 @@ def left_of_limits(client: Client, rse_expression: str) -> dict[str, float]:
     """Return how many bytes an account may still have at RSEs, infinity where it has no limit."""
     rses = [entry["rse"] for entry in client.list_rses(rse_expression)]
     account = client.account
-    attributes = [each for entry in client.list_account_attributes(account) for each in entry]
-    if any(each["key"] == "admin" and each["value"] for each in attributes):
+    if account_attributes(client, account).get("admin"):
         return dict.fromkeys(rses, math.inf)
     left = dict.fromkeys(rses, 0.0)  # where nothing was granted, an account may have nothing
     for usage in client.get_local_account_usage(account):

@@ -614,6 +614,12 @@ def grouped(values: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
     return groups
 
 
+def account_attributes(client: Client, account: str) -> dict[str, Any]:
+    """Ask for the attributes of an account; the answer is a list with the list of them in it."""
+    (listed,) = client.list_account_attributes(account)
+    return {each["key"]: each["value"] for each in listed}
+
+
 def file_of(entry: Mapping[str, Any]) -> RucioFile:
     """Return a file as `Client.list_replicas` describes it."""
     adler32, md5 = entry["adler32"], entry["md5"]

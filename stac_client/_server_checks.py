@@ -16,6 +16,7 @@ from rucio.common import exception
 from stac_client._checks import Change, ok, rucio_admin, wrong
 from stac_client._in_rucio import ailment, look
 from stac_client._results import Outcome
+from stac_client._rucio import account_attributes
 from stac_client._source_rse import with_pfn
 from stac_client.errors import AccessError, ConfigurationError, StacRucioError
 from stac_policy import SUPPORTED_VERSION, installed_rucios
@@ -215,13 +216,8 @@ def scopes(
 
 def _roles(rucio: Rucio, name: str) -> list[str]:
     """Return what lets an account register, in words."""
-
-    def list_attributes(client: Client) -> set[str]:
-        # The answer is a list with the list of attributes in it.
-        (listed,) = client.list_account_attributes(name)
-        return {attribute["key"] for attribute in listed}
-
-    attributes = rucio.ask(f"asking for the attributes of account {name}", list_attributes)
+    asking = f"asking for the attributes of account {name}"
+    attributes = rucio.ask(asking, lambda client: account_attributes(client, name))
     roles = ["an administrator"] if name == "root" or "admin" in attributes else []
     return roles + ["a registrar"] * (Settings().registrar_attribute in attributes)
 
