@@ -19,7 +19,7 @@ from rucio.common.exception import DataIdentifierNotFound, RuleNotFound
 
 from stac_client._assets import registrable
 from stac_client._rucio import did_of, grouped, number_of, text_of
-from stac_client._tables import Bar, Table
+from stac_client._tables import Bar, Table, counted
 from stac_client.errors import ConfigurationError, StacRucioError, UnreachableError
 from stac_policy.naming import DID, split_name, unescape
 
@@ -484,7 +484,7 @@ class ReplicationRules(Table[Rule]):
     def _summary(self) -> str:
         found = Counter(rule.state for rule in self)
         states = ", ".join(f"{found[state]:,} {state}" for state in sorted(found, key=_urgency))
-        return f"{_counted(len(self), 'rule')}: {states}" if states else "no rules"
+        return f"{counted(len(self), 'rule')}: {states}" if states else "no rules"
 
     def _shown(self) -> list[dict[str, object]]:
         return [
@@ -511,7 +511,7 @@ class RuleStatus(Table[ItemStatus]):
         replicating = sum(row.replicating for row in self)
         stuck = sum(len(row.stuck) for row in self)
         return (
-            f"{_counted(rules, 'rule')}, {_counted(ok + replicating + stuck, 'copy', 'copies')}: "
+            f"{counted(rules, 'rule')}, {counted(ok + replicating + stuck, 'copy', 'copies')}: "
             f"{ok:,} there, {replicating:,} on their way, {stuck:,} stuck"
         )
 
@@ -540,7 +540,7 @@ class ReplicationAvailability(Table[Availability]):
         items = {(row.collection, row.item) for row in self}
         complete = Counter(row.rse for row in self if row.complete)
         places = ", ".join(f"{count:,} at {rse}" for rse, count in sorted(complete.items()))
-        return f"{_counted(len(items), 'item')}, complete: {places or 'none'}"
+        return f"{counted(len(items), 'item')}, complete: {places or 'none'}"
 
     def _shown(self) -> list[dict[str, object]]:
         """A row for each item, a column for each RSE."""
@@ -556,7 +556,3 @@ class ReplicationAvailability(Table[Availability]):
 
 def _urgency(state: str) -> int:
     return _STATES.index(state) if state in _STATES else 0
-
-
-def _counted(count: int, noun: str, plural: str = "") -> str:
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {plural or f'{noun}s'}"

@@ -73,6 +73,11 @@ def cell(value: object, kind: str = "") -> str:
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """Return a number and its noun: `1 asset`, `1,200 assets`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {plural or f'{noun}s'}"
+
+
 def table(rows: Sequence[Row], kinds: Mapping[str, str] | None = None) -> RichTable:
     """Return a table for `rich`, of the columns that have a cell that is not empty.
 

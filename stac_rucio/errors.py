@@ -19,11 +19,6 @@ _RESUME = "stac_rucio.resume"
 _VERBOSITY = "stac_rucio.verbosity"
 
 
-def counted(count: int, noun: str) -> str:
-    """Return a number and its noun: `1 asset`, `1,200 assets`."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
-
-
 class ExitCode(IntEnum):
     """What the exit code of `stac-rucio` means."""
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
-from stac_rucio.errors import Failure, counted, verbosity
+from stac_rucio.errors import Failure, verbosity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -111,6 +111,8 @@ class Output:
 
 def explain(explanations: Iterable[Explanation]) -> None:
     """Write for people why assets are in a state; programs have it in their rows."""
+    from stac_client._tables import counted
+
     for count, state, reason, example in explanations:
         say_wrapped(f"{counted(count, 'asset')} {state}: {reason}", 1)
         say_wrapped(f"such as {example}", 3, dim=True)
@@ -182,6 +184,7 @@ def report(output: Output, outcomes: Iterable[Outcome], names: Sequence[str]) ->
         Failure: Assets have failed.
     """
     from stac_client._results import Outcomes
+    from stac_client._tables import counted
 
     counts, sizes, reasons = Counter[str](), Counter[str](), Counter[tuple[str, str]]()
     examples: dict[tuple[str, str], str] = {}

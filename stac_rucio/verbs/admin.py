@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stac_rucio.errors import Failure, counted, resumable
+from stac_rucio.errors import Failure, resumable
 from stac_rucio.options import ACCOUNT, flag, items, number, option, verb
 from stac_rucio.output import say, say_wrapped
 
@@ -33,6 +33,7 @@ def _make_changes(setup: Setup, rucio: Connection, output: Output, consent: Cons
         StacRucioError: One was refused; those before it have been made.
         Failure: Somebody said no.
     """
+    from stac_client._tables import counted
 
     def show(changes: Iterable[Change], how: str) -> None:
         for change in changes:
@@ -148,6 +149,7 @@ def doctor(
         stac-rucio admin doctor STAC --destinations tier=disk \
             --api https://stac.example.org/v1 -c alps --max-items 20
     """
+    from stac_client._tables import counted
     from stac_client.admin import examine
 
     found = _summarise(items, sample, assets, rucio)

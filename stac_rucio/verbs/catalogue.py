@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from stac_rucio.errors import ExitCode, Failure, counted, resumable
+from stac_rucio.errors import ExitCode, Failure, resumable
 from stac_rucio.options import option, verb
 from stac_rucio.output import explain, follow, reading, write_json
 
@@ -237,6 +237,7 @@ def deregister(
     from stac_client._in_rucio import ailment, registered
     from stac_client._rucio import batched
     from stac_client._selection import NamedKeys
+    from stac_client._tables import counted
 
     if consent.dry_run or not consent.yes:
         consent.require_answerable()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stac_rucio.errors import ExitCode, Failure, counted, resumable
+from stac_rucio.errors import ExitCode, Failure, resumable
 from stac_rucio.options import ACCOUNT, choice, flag, is_rule_id, items, number, option, verb
 from stac_rucio.output import progress, reading, say, write_line
 from stac_rucio.verbs.catalogue import in_rucio
@@ -242,6 +242,8 @@ def delete(
         stac-rucio rules delete 9f86d081884c7d659a2feaa0c55ad015
         stac-rucio rules delete --yes --at-once - < rules.txt
     """
+    from stac_client._tables import counted
+
     consent.require_answerable()
     found = rucio.stac.replication_rules(rule_ids(ids))
     if consent.dry_run or output.for_people:
@@ -311,6 +313,8 @@ def _show_status(found: RuleStatus, output: Output) -> None:
 
 
 def _show_status_to_people(rows: Iterable[Mapping[str, Any]], output: Output) -> None:
+    from stac_client._tables import counted
+
     for rule, group in groupby(rows, itemgetter("rule_id")):
         of_rule = [*group]
         click.echo(f" rule {rule} {of_rule[0]['rule_state']}")
@@ -324,6 +328,7 @@ def _show_status_to_people(rows: Iterable[Mapping[str, Any]], output: Output) ->
 
 def _require_unended(states: Mapping[str, str]) -> None:
     from stac_client._rules import ENDED
+    from stac_client._tables import counted
 
     if ended := [state for state in states.values() if state in ENDED]:
         text = f"{len(ended):,} of {counted(len(states), 'rule')} {', '.join(sorted({*ended}))}"
@@ -358,6 +363,8 @@ def wait(*, ids: Sequence[str], rucio: Connection, output: Output, **options: An
         stac-rucio wait 9f86d081884c7d659a2feaa0c55ad015 --timeout 3600
         stac-rucio replicate items.json --rses tier=disk | stac-rucio wait -
     """
+    from stac_client._tables import counted
+
     wanted = rule_ids(ids)
     resumable("The rules go on without you; the same command waits for them again.")
     with progress() as show:

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stac_client import Outcome, State
+from stac_client._tables import counted
 from stac_policy.urls import mask, printable
-from stac_rucio.errors import Failure, _SafeFormatter, counted
+from stac_rucio.errors import Failure, _SafeFormatter
 from stac_rucio.options import LISTS, spread
 from stac_rucio.output import REGISTERED, Output, report
 
