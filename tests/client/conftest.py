@@ -11,6 +11,7 @@ import pytest
 from stac_client._lookup import Lookups
 from stac_client._results import Outcome, State, Tally
 from stac_policy.http import make_session
+from tests.clock import own_time
 from tests.fake_rucio import FakeRucio
 from tests.items import HREF
 from tests.origin import running_origin
@@ -78,7 +79,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The pauses between attempts in seconds, which take no time."""
     taken: list[float] = []
     monkeypatch.setattr("stac_policy.http.random.uniform", lambda _, longest: longest)
-    monkeypatch.setattr("stac_policy.http.time.sleep", taken.append)
+    own_time(monkeypatch, "stac_policy.http", sleep=taken.append)
     return taken
 
 

@@ -15,6 +15,7 @@ from stac_client._assets import Asset, select_assets
 from stac_client._completion import Completion
 from stac_client._items import iter_items
 from stac_client._modifier import Modifier
+from tests.clock import own_time
 from tests.items import make_item
 from tests.origin import status
 
@@ -202,7 +203,7 @@ def test_a_dead_link(origin: Origin) -> None:
 
 def test_a_host_that_gives_nothing(origin: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
     """It holds nobody up for ever: after three documents it is asked no more, until next time."""
-    monkeypatch.setattr("stac_policy.http.time.sleep", lambda _: None)
+    own_time(monkeypatch, "stac_policy.http", sleep=lambda _: None)
     for number in range(10):
         origin.add(f"/{number}.json", status(503))
     items = [nameless(("collection", f"{origin.url}/{number}.json")) for number in range(10)]

@@ -10,6 +10,7 @@ import pytest
 
 from stac_policy.http import FetchError, download, make_session
 from stac_policy.stac_api import _cache
+from tests.clock import own_time
 from tests.origin import running_origin
 
 from .support import configured, run_with_rucio
@@ -70,7 +71,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The pauses between attempts in seconds, which take no time, and are the longest ones."""
     taken: list[float] = []
     monkeypatch.setattr("stac_policy.http.random.uniform", lambda _, longest: longest)
-    monkeypatch.setattr("stac_policy.http.time.sleep", taken.append)
+    own_time(monkeypatch, "stac_policy.http", sleep=taken.append)
     return taken
 
 

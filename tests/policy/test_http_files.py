@@ -11,6 +11,7 @@ import pytest
 
 from stac_policy.http import Attempts, FetchError, Incoming, PassingError, download, open_url
 from tests import origin as answers
+from tests.clock import own_time
 from tests.origin import ranges
 
 if TYPE_CHECKING:
@@ -288,7 +289,7 @@ def test_an_interrupted_process_leaves_no_file(
     def interrupt(_seconds: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("stac_policy.http.time.sleep", interrupt)
+    own_time(monkeypatch, "stac_policy.http", sleep=interrupt)
     with fails(KeyboardInterrupt):
         fetch(origin.add("/f", CONTENT, answers.cut(1000)))
 
@@ -313,10 +314,9 @@ def test_a_long_download_has_all_its_attempts(
     origin: answers.Origin, fetch: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The time for attempts begins with the first that fails, however long that took."""
-    real = time.monotonic
 
     def long(handler: Any, content: Any, etag: Any) -> None:
-        monkeypatch.setattr("stac_policy.http.time.monotonic", lambda: real() + 100_000)
+        own_time(monkeypatch, "stac_policy.http", monotonic=lambda: time.monotonic() + 100_000)
         answers.cut(HALF)(handler, content, etag)
 
     url = origin.add("/f", CONTENT, long, etag=None)

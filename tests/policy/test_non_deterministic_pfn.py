@@ -14,6 +14,7 @@ from stac_policy.naming import DID, asset_name
 from stac_policy.non_deterministic_pfn import non_deterministic_pfn, original_url
 from stac_policy.stac_api import _cache
 from stac_policy.urls import refusal
+from tests.clock import own_time
 from tests.items import assets_of, make_item
 from tests.origin import redirect, status
 
@@ -34,7 +35,7 @@ TRIED_RSES = "source RSEs: only the Rucio server can look there"
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr("urllib3.util.retry.time.sleep", lambda _: None)
+    own_time(monkeypatch, "urllib3.util.retry", sleep=lambda _: None)
     yield
     _cache.cache_clear()
 

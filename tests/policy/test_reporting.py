@@ -9,6 +9,7 @@ import pytest
 
 from stac_policy import stac_api
 from stac_policy.observability import PERIOD_S, Reporter, count, observe_s
+from tests.clock import own_time
 from tests.origin import redirect, status
 
 from .catalogue import HREF, ITEM, ask, fails, item_json
@@ -92,7 +93,7 @@ def heard(
 ) -> Iterator[pytest.LogCaptureFixture]:
     """The lines about STAC APIs, of which none has been written within the period."""
     monkeypatch.setattr(stac_api, "_REPORTER", Reporter(logging.getLogger("stac_policy.stac_api")))
-    monkeypatch.setattr("stac_policy.stac_api.time.sleep", lambda _: None)
+    own_time(monkeypatch, "stac_policy.stac_api", sleep=lambda _: None)
     yield caplog
     stac_api._cache.cache_clear()
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from stac_policy.stac_api import _cache
+from tests.clock import own_time
 from tests.origin import redirect
 
 from .catalogue import HREF, ITEM, ask, fails, item_json, item_path
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr("urllib3.util.retry.time.sleep", lambda _: None)
+    own_time(monkeypatch, "urllib3.util.retry", sleep=lambda _: None)
     yield
     _cache.cache_clear()
 
@@ -48,7 +49,7 @@ def test_asked_once(origin: Origin) -> None:
 def test_asked_again_after_the_age_limit(origin: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
     """An item is asked for again when it is older than the limit, and its news are seen."""
     now = 1_000_000.0
-    monkeypatch.setattr("stac_policy.stac_api.time.time", lambda: now)
+    own_time(monkeypatch, "stac_policy.stac_api", time=lambda: now)
     origin.add(ITEM, item_json({"a": HREF}))
     assert "b" not in ask(origin, cache_s=100).hrefs
     now += 99
@@ -91,7 +92,7 @@ def test_apis_and_collections_are_told_apart(origin: Origin, other_origin: Origi
 def test_failures_are_kept_for_a_minute(origin: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
     """An item that was missing is asked for again, but not for each of its assets."""
     now = 1_000_020.0
-    monkeypatch.setattr("stac_policy.stac_api.time.time", lambda: now)
+    own_time(monkeypatch, "stac_policy.stac_api", time=lambda: now)
     assert fails(origin) == fails(origin) == f"{origin.url}{ITEM}: HTTP 404"
     assert len(origin.seen) == 1
     origin.add(ITEM, item_json({"a": HREF}))

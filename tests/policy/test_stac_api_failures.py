@@ -12,6 +12,7 @@ import pytest
 
 from stac_policy.access import Access, Kind
 from stac_policy.stac_api import Item, StacApiError, _Patience
+from tests.clock import own_time
 from tests.origin import chunked, cut, redirect, stall, status
 
 from .catalogue import HREF, ITEM, ask, fails, item_json, item_path
@@ -127,7 +128,7 @@ def test_others_do_not_wait_for_it(
 def test_an_api_that_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is asked again after a while, and then as before."""
     now_s = 1_000.0
-    monkeypatch.setattr("stac_policy.stac_api.time.monotonic", lambda: now_s)
+    own_time(monkeypatch, "stac_policy.stac_api", monotonic=lambda: now_s)
     patience = _Patience()
     assert patience.require("a") == 30
     patience.use(30.5, "it hangs")

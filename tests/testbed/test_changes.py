@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from stac_testbed.rucio_server import _BUSY_S, CHANGES, Changes
+from tests.clock import own_time
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,7 +59,7 @@ def test_recent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Changes are recent for a while; where nobody announces any, they may be at any time."""
     assert Changes().recent()
     now_s = [1000.0]
-    monkeypatch.setattr("time.monotonic", lambda: now_s[0])
+    own_time(monkeypatch, "stac_testbed.rucio_server", monotonic=lambda: now_s[0])
     monkeypatch.setenv(CHANGES, str(tmp_path / "changes"))
     changes = Changes()
     seen = [changes.recent()]
