@@ -16,7 +16,7 @@ IN_PARALLEL := --numprocesses 4 --dist loadfile
 # Majors of Rucio that are supported besides the newest, which all else is tested with.
 OLDER_RUCIOS := 38 39 40
 
-.PHONY: bench browser check clean coverage demo docs extension faults lint load lower-bounds notebook \
+.PHONY: bench browser check clean coverage demo docs etc extension faults lint load lower-bounds notebook \
   older-rucios postgresql python39 reproducible-wheel same-tests sbom soak test types wheel xrootd \
   xrootd-in-its-own-network
 
@@ -119,6 +119,18 @@ xrootd-in-its-own-network:
 	$(BIN)/python -m stac_testbed demo --storage xrootd
 	$(BIN)/python -m pytest tests/lake/test_replication.py tests/lake/test_policy.py \
 	  tests/production/xrootd.py --lake-storage xrootd
+
+# The files of etc/ in what reads them, from Debian's packages apache2-bin,
+# libapache2-mod-wsgi-py3 and systemd, and those whose services are not wanted: unpacked.
+etc: $(VENV)/installed-test $(VENV)/debian
+	$(BIN)/python -m pytest tests/production/etc.py
+
+$(VENV)/debian:
+	apt-get update -qq
+	rm -rf $@.part && mkdir $@.part
+	cd $@.part && apt-get download -qq -o APT::Sandbox::User=root nginx prometheus
+	for package in $@.part/*.deb; do dpkg -x $$package $@.part || exit; done
+	rm $@.part/*.deb && mv $@.part $@
 
 # Speed and memory beside the bare server's; takes a quarter of an hour on a quiet machine.
 bench: $(VENV)/installed-test

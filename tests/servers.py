@@ -1,4 +1,4 @@
-"""More Rucio servers on the database of one that runs."""
+"""Servers beside those of a lake, such as another Rucio on its database."""
 
 from __future__ import annotations
 
@@ -40,9 +40,16 @@ def running_server(
     path = os.pathsep.join(map(str, more_path))
     environment = {"RUCIO_CONFIG": str(rucio_cfg), "PYTHONPATH": path, **variables}
     service = processes.Service(str(port), command, f"{url}/ping", environment)
+    with running(service, folder):
+        yield url
+
+
+@contextmanager
+def running(service: processes.Service, folder: Path) -> Iterator[None]:
+    """Run a service until it answers and then as long as is wanted, its log in a folder."""
     process = processes.start(service, folder)
     try:
         processes.wait_until_ready(service, process, folder, timeout_s=60)
-        yield url
+        yield
     finally:
         processes.stop([process])

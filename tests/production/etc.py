@@ -1,0 +1,218 @@
+"""The files of etc/ in Debian's own Apache, nginx, systemd and Prometheus.
+
+Not among the tests that are found by themselves, but run by its name:
+
+    make etc
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import sysconfig
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+from rucio.common.exception import DataIdentifierNotFound, RucioException
+
+from stac_testbed import processes
+from tests.lake.clients import rucio_client
+from tests.servers import running
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from stac_testbed import Lake
+
+PROJECT = Path(__file__).parents[2]
+ETC = PROJECT / "etc"
+UNPACKED = Path(sys.prefix) / "debian" / "usr"
+"""Where `make etc` puts what would start a service if it were installed."""
+NAME = "/etc/item/red.tif"
+SWITCH = "RUCIO_HTTPD_ENCODED_SLASHES_NO_DECODE"
+
+APACHE = """\
+ServerName localhost
+Listen 127.0.0.1:{port}
+PidFile {folder}/pid
+ErrorLog /dev/stderr
+LoadModule mpm_event_module /usr/lib/apache2/modules/mod_mpm_event.so
+LoadModule authz_core_module /usr/lib/apache2/modules/mod_authz_core.so
+LoadModule authz_host_module /usr/lib/apache2/modules/mod_authz_host.so
+LoadModule wsgi_module /usr/lib/apache2/modules/mod_wsgi.so
+WSGIDaemonProcess rucio threads=4 home={folder} python-path={packages}
+WSGISocketPrefix {folder}/wsgi
+<VirtualHost *>
+    WSGIScriptAlias / {folder}/rucio.wsgi process-group=rucio application-group=%{{GLOBAL}}
+    <Location "/">
+        Require all granted
+    </Location>
+    {settings}
+</VirtualHost>
+"""
+WSGI = "from stac_testbed.rucio_server import create_app\n\napplication = create_app()\n"
+NGINX = """\
+daemon off;
+worker_processes 1;
+user root;
+pid {folder}/pid;
+error_log stderr;
+events {{}}
+http {{
+    access_log off;
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+    server {{
+        listen 127.0.0.1:{port};
+        {settings}
+    }}
+}}
+"""
+
+
+def run(*command: str | Path) -> str:
+    """Run a program that has to succeed, and return what it says."""
+    result = subprocess.run(  # noqa: S603 - of Debian
+        list(map(str, command)), capture_output=True, text=True, check=False
+    )
+    said = f"{result.stdout}\n{result.stderr}"
+    assert result.returncode == 0, said
+    return said
+
+
+@contextmanager
+def apache(lake: Lake, folder: Path, settings: str, **environment: str) -> Iterator[str]:
+    """Run Rucio's server under Apache and mod_wsgi, with settings of its VirtualHost."""
+    (port,) = processes.free_ports(1)
+    packages = sysconfig.get_path("purelib")
+    configuration = folder / "apache2.conf"
+    configuration.write_text(
+        APACHE.format(port=port, folder=folder, packages=packages, settings=settings)
+    )
+    (folder / "rucio.wsgi").write_text(WSGI)
+    # It runs nothing as root, and what it shall run may be root's alone.
+    user = ("unshare", "--user", "--map-user=33", "--map-group=33")
+    command = (*user, "/usr/sbin/apache2", "-f", str(configuration))
+    run(*command, "-t")
+    variables = {
+        "RUCIO_CONFIG": str(lake.layout.server_cfg),
+        "PROMETHEUS_MULTIPROC_DIR": str(lake.layout.data("metrics")),
+        **environment,
+    }
+    url = f"http://127.0.0.1:{port}"
+    service = processes.Service("apache", (*command, "-DFOREGROUND"), f"{url}/ping", variables)
+    with running(service, folder):
+        yield url
+
+
+@contextmanager
+def nginx(folder: Path, settings: str, ready: str) -> Iterator[str]:
+    """Run nginx with settings of its server block, once `nginx -t` has taken them."""
+    (port,) = processes.free_ports(1)
+    configuration = folder / "nginx.conf"
+    configuration.write_text(NGINX.format(port=port, folder=folder, settings=settings))
+    command = (str(UNPACKED / "sbin" / "nginx"), "-c", str(configuration), "-e", "stderr")
+    run(*command, "-t")
+    url = f"http://127.0.0.1:{port}"
+    with running(processes.Service("nginx", command, f"{url}{ready}"), folder):
+        yield url
+
+
+@pytest.fixture(scope="module")
+def lake(stac_lake: Lake) -> Lake:
+    """A lake with a file."""
+    rucio = stac_lake.client()
+    rucio.add_scope("root", "etc")
+    file = {"scope": "etc", "name": NAME, "bytes": 1, "adler32": "00000001"}
+    rucio.add_replicas("STAC", [{**file, "pfn": f"https://data.example.org{NAME}"}])
+    return stac_lake
+
+
+def answers(lake: Lake, url: str) -> tuple[Any, int]:
+    """What becomes of a name in the path, and how many are found by a request in bulk."""
+    rucio = rucio_client(lake, rucio_host=url, auth_host=url)
+    try:
+        single = rucio.get_did("etc", NAME)["name"]
+    except DataIdentifierNotFound as error:
+        (single,) = re.findall(r"etc:(\S+?)'", str(error))
+    except RucioException:
+        single = 404
+    return single, len(list(rucio.list_replicas([{"scope": "etc", "name": NAME}])))
+
+
+@pytest.mark.parametrize(
+    ("settings", "variable", "single"),
+    [
+        ("", "", 404),
+        ("AllowEncodedSlashes On", "", NAME[1:]),
+        ("AllowEncodedSlashes On\nMergeSlashes Off", "", NAME[1:]),
+        ("AllowEncodedSlashes NoDecode", "", NAME.replace("/", "%2F")),
+        (f"Include {ETC}/apache.conf", "True", NAME),
+    ],
+    ids=["off", "on", "unmerged", "without-variable", "etc"],
+)
+def test_apache(lake: Lake, tmp_path: Path, settings: str, variable: str, single: Any) -> None:
+    """As the table of the operator's guide says; apache.conf is its last row."""
+    environment = {SWITCH: variable} if variable else {}
+    with apache(lake, tmp_path, settings, **environment) as url:
+        assert answers(lake, url) == (single, 1)
+        if settings.endswith("apache.conf"):
+            assert requests.get(f"{url}/metrics/", timeout=60).status_code == 403
+
+
+def test_nginx(lake: Lake, tmp_path: Path) -> None:
+    """Names keep their slashes on the way to Rucio, and batches may be large."""
+    text = (ETC / "nginx-rucio.conf").read_text()
+    with nginx(tmp_path, text.replace("http://127.0.0.1:8000", lake.rucio_url), "/ping") as url:
+        assert answers(lake, url) == answers(lake, lake.rucio_url) == (NAME, 1)
+        assert requests.get(f"{url}/metrics/", timeout=60).status_code == 403
+        headers = rucio_client(lake).headers
+        large = requests.post(f"{url}/replicas", b" " * (8 << 20), headers=headers, timeout=60)
+        assert large.status_code == 400, "Rucio has read it, and found no JSON"
+
+
+def test_nginx_decodes(lake: Lake, tmp_path: Path) -> None:
+    """A slash behind the port, of which nginx-rucio.conf warns, loses one of the name."""
+    text = (ETC / "nginx-rucio.conf").read_text()
+    text = text.replace("http://127.0.0.1:8000", f"{lake.rucio_url}/")
+    with nginx(tmp_path, text, "/ping") as url:
+        assert answers(lake, url) == (NAME[1:], 1)
+
+
+def test_nginx_in_front_of_serve(lake: Lake, tmp_path: Path) -> None:
+    """Links lead through nginx, under the path that it gives them."""
+    (port,) = processes.free_ports(1)
+    upstream = f"http://127.0.0.1:{port}"
+    program = str(Path(sys.executable).with_name("stac-rucio"))
+    options = ("--api", lake.stac_url, "--port", str(port), "--trust-forwarded")
+    service = processes.Service("serve", (program, "serve", *options), upstream, lake.environment())
+    settings = (ETC / "nginx-serve.conf").read_text().replace("http://127.0.0.1:8080", upstream)
+    with running(service, tmp_path), nginx(tmp_path, settings, "/stac/") as url:
+        answer = requests.get(f"{url}/stac/", headers={"Host": "near.example.org"}, timeout=60)
+        links = {link["rel"]: link["href"] for link in answer.json()["links"]}
+        assert links["self"].rstrip("/") == "http://near.example.org/stac"
+
+
+def test_systemd(tmp_path: Path) -> None:
+    """Systemd finds nothing wrong with the unit, and little that it exposes."""
+    unit = tmp_path / "stac-rucio-serve.service"
+    program = str(Path(sys.executable).with_name("stac-rucio"))
+    text = (ETC / unit.name).read_text()
+    unit.write_text(text.replace("/opt/stac-rucio/bin/stac-rucio serve", f"{program} serve"))
+    # What it does not know it warns of, and goes on.
+    assert unit.name not in run("systemd-analyze", "verify", "--man=no", unit)
+    run("systemd-analyze", "security", "--offline=true", "--threshold=30", unit)
+
+
+def test_prometheus() -> None:
+    """Prometheus takes the files, and alarms ring when they shall."""
+    promtool = UNPACKED / "bin" / "promtool"
+    run(promtool, "check", "config", ETC / "prometheus.yml")
+    run(promtool, "test", "rules", PROJECT / "tests" / "data" / "prometheus-rules-test.yml")
