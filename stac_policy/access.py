@@ -98,7 +98,7 @@ class Place(NamedTuple):
     @property
     def is_version(self) -> bool:
         """Whether it is one version of an object, which S3 lets fewer read than the object."""
-        return self.name.startswith("s3://") and bool(_VERSION.fullmatch(self.query))
+        return self.name.startswith("s3://") and bool(VERSION.fullmatch(self.query))
 
 
 _SCHEMES = {
@@ -108,7 +108,7 @@ _SCHEMES = {
 }
 _GDAL = {"/vsis3/": "s3://", "/vsigs/": "gs://", "/vsiaz/": "az://", "/vsicurl/": ""}
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
-_VERSION = re.compile(r"versionId=[A-Za-z0-9._-]+")
+VERSION = re.compile(r"versionId=[A-Za-z0-9._-]+")
 _REGION = r"[a-z]{2}(?:-[a-z]+){1,3}-[0-9]"
 _AWS = re.compile(
     rf"(?:(.+)\.)?s3(?:-accelerate|-fips|-external-1|-{_REGION})?(?:\.dualstack)?(?:\.{_REGION})?"
@@ -214,7 +214,7 @@ class Origins:
         bucket, _, key = rest.partition("/")
         if is_secret(f"?{key.partition('#')[2]}"):
             raise ValueError("the href carries a secret behind #")
-        if question and not (store == "s3" and _VERSION.fullmatch(query)):
+        if question and not (store == "s3" and VERSION.fullmatch(query)):
             raise ValueError(
                 "it has a query that its store does not know; S3 knows versionId alone"
             )

@@ -27,6 +27,7 @@ URL_LENGTH = 1100  # characters; FTS refuses the whole job of a longer one
 _SECRET_LENGTH = 32  # characters
 _HMAC_BYTES = 16
 _PARTS = 8
+_NAME = re.compile("[A-Za-z0-9._-]+")
 _URL = re.compile(r"(https?)://([^/]+/.*)", re.DOTALL)
 _ESCAPED = {"%25": "%2525", "%3F": "%253F", "%3f": "%253f", "?": "%3F"}
 _TO_ESCAPE = re.compile(r"%25|%3[Ff]|\?")
@@ -88,8 +89,11 @@ def make_url(gateway: str, claim: Claim, key: Key) -> str:
         key: The key to vouch with.
 
     Raises:
-        ValueError: The stored URL is none of the web, or the result too long for FTS.
+        ValueError: The stored URL is none of the web, the result too long for FTS, or VO or RSE
+            no segment of a path that comes through servers as it is.
     """
+    if not (_NAME.fullmatch(claim.vo) and _NAME.fullmatch(claim.rse)):
+        raise ValueError("the name of its VO or RSE is no segment of a path")
     match = _URL.fullmatch(claim.url)
     if match is None:
         raise ValueError("the stored URL is not one of the web")
@@ -122,7 +126,8 @@ def read_path(path: str, keys: list[Key], now_s: float | None = None) -> Claim:
     url = f"{scheme}://{_TO_UNESCAPE.sub(lambda found: _UNESCAPED[found[0]], rest)}"
     claim = Claim(vo, rse, url, int(expires))
     vouched = any(
-        key.id == key_id and hmac.compare_digest(_hmac(claim, key).encode(), given.encode())
+        key.id == key_id
+        and hmac.compare_digest(_hmac(claim, key).encode(), given.encode("utf-8", "replace"))
         for key in keys
     )
     if not vouched:

@@ -377,7 +377,7 @@ def open_url(
     """
     base, timeout_s = url, timeout_s or TIMEOUT_S
     for _ in range(_REDIRECTS + 1):
-        url = _checked(base, url, allowed_hosts)
+        url = requested(base, url, allowed_hosts)
         with answer(session, method, url, headers=headers, timeout=timeout_s) as response:
             try:
                 location = session.get_redirect_target(response)
@@ -392,18 +392,27 @@ def open_url(
     raise FetchError(f"it redirects more than {_REDIRECTS} times, as in circles")
 
 
-def _checked(base: str, url: str, allowed_hosts: Iterable[str]) -> str:
-    """Return the URL as it is requested, if it leads to an allowed host."""
+def requested(base: str, url: str, allowed_hosts: Iterable[str]) -> str:
+    """Return the URL as it is requested, if it leads to an allowed host.
+
+    Args:
+        base: What it is relative to.
+        url: The URL, as a redirect gives it.
+        allowed_hosts: See `stac_policy.urls.refusal`.
+
+    Raises:
+        HostNotAllowedError: It leads to another host, or is none.
+    """
     # What is checked must be what is requested: parsers disagree about backslashes in a host.
     try:
-        requested = requests.Request("GET", absolute(url, base)).prepare().url or ""
-        parts = urlsplit(requested)
+        found = requests.Request("GET", absolute(url, base)).prepare().url or ""
+        parts = urlsplit(found)
         allowed = parts.scheme in {"http", "https"} and is_allowed(parts, allowed_hosts)
     except ValueError:
         raise HostNotAllowedError(f"it leads to {redact(url)}, no web address") from None
     if not allowed:
         raise HostNotAllowedError(f"it leads to {redact(url)}, which is on no allowed host")
-    return requested
+    return found
 
 
 def answer(session: requests.Session, method: str, url: str, **options: Any) -> requests.Response:

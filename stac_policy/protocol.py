@@ -197,16 +197,16 @@ class Gateway(Default):
         return {did: self._through(url) for did, url in super().lfns2pfns(lfns).items()}
 
     def _through(self, url: str) -> str:
-        kind = known_origins().access(url, {}, {}).kind
-        if kind.is_anonymous and not (settings().gateway_open and url.startswith("https:")):
-            return url
         try:
+            kind = known_origins().access(url, {}, {}).kind
+            if kind.is_anonymous and not (settings().gateway_open and url.startswith("https:")):
+                return url
             return self._at_gateway(url)
         # A transfer that fails says so; an exception here would end those of everybody.
         except (OSError, ValueError) as error:
             _REPORTER.warn(
                 "gateway",
-                "RSE %s: %s needs the credential gateway, and is asked for without: %s",
+                "RSE %s: %s may need the credential gateway, and is asked for without: %s",
                 self.rse["rse"],
                 redact(url),
                 error,

@@ -3,40 +3,43 @@
 from __future__ import annotations
 
 import logging
-import threading
+import re
 import time
 from contextlib import ExitStack
 from http import HTTPStatus
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urljoin, urlsplit
 
+import anyio
 import anyio.to_thread
-import uvicorn
 from starlette.applications import Starlette
-from starlette.concurrency import iterate_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from stac_policy import http
 from stac_policy.gateway import Claim, ForbiddenError, read_path
-from stac_policy.urls import is_allowed, redact, refusal
+from stac_policy.urls import redact, refusal
+from stac_rucio import listening
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import AsyncIterator, Callable
 
     import requests
-    from starlette.types import Receive, Scope, Send
+    from starlette.types import Message, Receive, Scope, Send
+    from typing_extensions import TypeVarTuple, Unpack
 
     from stac_rucio.gateway._origins import Gateway, Origin
-    from stac_rucio.gateway._origins import Request as Asked
+
+    Ts = TypeVarTuple("Ts")
 
 LOG = logging.getLogger("stac_rucio.gateway")
 _WAIT_S = 10.0  # for a turn at an origin that answers so many at a time
+_STALLED_S = 120.0  # for one who takes no piece of what is passed on
 _RETRY_AFTER_S = "30"
 _PIECE_BYTES = 1 << 20
-_KEPT = ("Content-Type", "Content-Range", "Accept-Ranges", "ETag", "Last-Modified", "Content-MD5")
+_KEPT = ("Content-Type", "Accept-Ranges", "ETag", "Last-Modified", "Content-MD5")
 _REDIRECTS = 5
+_RANGE = re.compile(r"bytes=(?:[0-9]{1,19}-[0-9]{0,19}|-[0-9]{1,19})")
 
 
 class _UnavailableError(Exception):
@@ -48,175 +51,196 @@ class _MissingError(Exception):
 
 
 class _Files:
-    """Answers requests for files, each vouched for by a submitter."""
+    """Answers requests for files, each vouched for by a submitter.
+
+    Each has a turn at its origin until its answer is sent, and works in threads only with it:
+    so there is a thread for each turn, and no origin takes those of another.
+    """
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
-        self._turns = {each.prefix: threading.Semaphore(each.at_a_time) for each in gateway.origins}
-        self._sessions = {private: http.make_session() for private in (False, True)}
-        for scheme in ("http://", "https://"):
-            self._sessions[False].mount(scheme, http.GlobalAdapter())
+        self._turns = {each.prefix: anyio.Semaphore(each.at_a_time) for each in gateway.origins}
+        self._threads = anyio.CapacityLimiter(sum(each.at_a_time for each in gateway.origins) or 1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
-        began_s, claim = time.monotonic(), None
+        began_s, sent_bytes, problem = time.monotonic(), 0, ""
+
+        async def patient(message: Message) -> None:
+            nonlocal sent_bytes
+            with anyio.fail_after(_STALLED_S):
+                await send(message)
+            sent_bytes += len(message.get("body", b""))
+
+        # What the origin gave, and the turn, end with the request, however that ends.
+        with ExitStack() as held:
+            claim, response = await self._respond(request, held)
+            response.headers["Cache-Control"] = "no-store"
+            # What has begun can only break off: the server closes the connection.
+            try:
+                await response(scope, receive, patient)
+            except http.FetchError as error:
+                problem = f", broke off: {error}"
+            except TimeoutError:
+                problem = ", broke off: the client takes nothing of it"
+            except anyio.get_cancelled_exc_class():
+                problem = ", broke off: the gateway ends"
+            LOG.info(
+                "%s %s %s %s: %d, %d bytes in %.3f s%s",
+                request.client.host if request.client else "-",
+                request.method,
+                claim.rse if claim else "-",
+                redact(claim.url) if claim else "-",
+                response.status_code,
+                sent_bytes,
+                time.monotonic() - began_s,
+                problem,
+            )
+
+    async def _respond(self, request: Request, held: ExitStack) -> tuple[Claim | None, Response]:
+        claim = None
         try:
-            raw = scope.get("raw_path") or scope["path"].encode()
+            raw = request.scope.get("raw_path") or request.scope["path"].encode()
             claim = read_path(raw.decode("ascii", "surrogateescape"), self._gateway.read_keys())
-            response = await self._answer(request, claim)
+            return claim, await self._answer(request, claim.url, held)
         except ForbiddenError as error:
-            response = PlainTextResponse(f"{error}\n", HTTPStatus.FORBIDDEN)
+            return None, PlainTextResponse(f"{error}\n", HTTPStatus.FORBIDDEN)
         except _MissingError as error:
-            response = PlainTextResponse(f"{error}\n", HTTPStatus.NOT_FOUND)
+            return claim, PlainTextResponse(f"{error}\n", HTTPStatus.NOT_FOUND)
         # Nothing else may look like a lost file to FTS: whatever it is, it may pass.
         except Exception as error:  # noqa: BLE001 - a message of a library may hold a credential
             known = isinstance(error, (_UnavailableError, http.FetchError))
             reason = str(error) if known else f"the gateway failed: {type(error).__name__}"
+            shown = f"{redact(claim.url)}: {reason}\n" if claim else f"{reason}\n"
             headers = {"Retry-After": _RETRY_AFTER_S}
-            response = PlainTextResponse(
-                f"{reason}\n", HTTPStatus.SERVICE_UNAVAILABLE, headers=headers
-            )
-        response.headers["Cache-Control"] = "no-store"
-        LOG.info(
-            "%s %s %s %s: %d in %.3f s",
-            request.client.host if request.client else "-",
-            request.method,
-            claim.rse if claim else "-",
-            redact(claim.url) if claim else "-",
-            response.status_code,
-            time.monotonic() - began_s,
-        )
-        await response(scope, receive, send)
+            return claim, PlainTextResponse(shown, HTTPStatus.SERVICE_UNAVAILABLE, headers=headers)
 
-    async def _answer(self, request: Request, claim: Claim) -> Response:
-        origin = self._gateway.origin(claim.url)
+    async def _answer(self, request: Request, url: str, held: ExitStack) -> Response:
+        origin = self._gateway.origin(url)
         if origin is None:
-            raise _UnavailableError(f"{redact(claim.url)}: no origin is configured for it")
-        if reason := refusal(claim.url) or _climbs(claim.url):
-            raise _UnavailableError(f"{redact(claim.url)}: {reason}")
+            raise _UnavailableError("no origin is configured for it")
+        if reason := refusal(url) or origin.refusal(url):
+            raise _UnavailableError(reason)
+        turn = self._turns[origin.prefix]
+        try:
+            with anyio.fail_after(_WAIT_S):
+                await turn.acquire()
+        except TimeoutError:
+            raise _UnavailableError(f"all turns of {origin.prefix} are taken") from None
+        held.callback(turn.release)
         if request.method == "HEAD":
-            return await anyio.to_thread.run_sync(self._head, origin, claim.url)
+            return await self._work(_head, held, origin, url)
         # Who sends a header of his own would send it to the origin, too.
         if origin.redirects and "authorization" not in request.headers:
-            return await anyio.to_thread.run_sync(self._redirect, origin, claim.url)
-        span = request.headers.get("range")
-        return await anyio.to_thread.run_sync(self._pass_on, origin, claim.url, span)
+            return await self._work(_redirect, held, origin, url)
+        span = request.headers.get("range", "")
+        # Several ranges, or one of a version that the origin may not have any more: all of it.
+        is_one = _RANGE.fullmatch(span) and "if-range" not in request.headers
+        answer, headers = await self._work(_open, held, origin, url, span if is_one else None)
+        return StreamingResponse(self._pieces(answer), answer.status_code, headers=headers)
 
-    def _redirect(self, origin: Origin, url: str) -> Response:
-        asked = origin.sign("GET", url)
-        if asked.headers:  # which cannot follow a redirect: the origin gives a URL that it signs
-            with ExitStack() as stack:
-                answer = self._ask(stack, origin, "GET", asked, follow=False)
-                location = urljoin(url, answer.headers.get("Location", ""))
-            if not answer.is_redirect:
-                raise _UnavailableError(
-                    f"{redact(url)}: the origin redirects nowhere; mode = 'stream' passes it on"
-                )
-            _require_host(origin, location)
-            return Response(status_code=HTTPStatus.FOUND, headers={"Location": location})
-        return Response(status_code=HTTPStatus.FOUND, headers={"Location": asked.url})
+    async def _pieces(self, answer: requests.Response) -> AsyncIterator[bytes]:
+        pieces = http.pieces(answer, _PIECE_BYTES)
+        while piece := await self._work(next, pieces, b""):
+            yield piece
 
-    def _head(self, origin: Origin, url: str) -> Response:
-        with ExitStack() as stack:
-            answer = self._ask(stack, origin, "HEAD", origin.sign("HEAD", url), may_refuse=True)
-            length = answer.headers.get("Content-Length")
-            if not answer.ok or length is None:
-                answer = self._ask(stack, origin, "GET", origin.sign("GET", url), "bytes=0-0")
-                total = answer.headers.get("Content-Range", "").rpartition("/")[2]
-                length = total or answer.headers.get("Content-Length")
-        if length is None or not length.isdigit():
-            raise _UnavailableError(f"{redact(url)}: the origin does not say how long it is")
-        return Response(headers={**_kept(answer), "Content-Length": length})
-
-    def _pass_on(self, origin: Origin, url: str, span: str | None) -> Response:
-        stack = ExitStack()
-        try:
-            answer = self._ask(stack, origin, "GET", origin.sign("GET", url), span)
-            headers = _kept(answer)
-            if (length := answer.headers.get("Content-Length", "")).isdigit():
-                headers["Content-Length"] = length
-        except BaseException:
-            stack.close()
-            raise
-
-        def body() -> Iterator[bytes]:
-            with stack:
-                yield from http.pieces(answer, _PIECE_BYTES)
-
-        pieces = iterate_in_threadpool(body())
-        return StreamingResponse(pieces, answer.status_code, headers=headers)
-
-    def _ask(
-        self,
-        stack: ExitStack,
-        origin: Origin,
-        method: str,
-        asked: Asked,
-        span: str | None = None,
-        *,
-        follow: bool = True,
-        may_refuse: bool = False,
-    ) -> requests.Response:
-        """Ask an origin, in its turn; the answer and the turn end with the stack."""
-        turn = self._turns[origin.prefix]
-        if not turn.acquire(timeout=_WAIT_S):
-            raise _UnavailableError(f"{origin.prefix}: all its turns are taken")
-        stack.callback(turn.release)
-        session = self._sessions[origin.is_private]
-        url, headers = asked.url, {**asked.headers, **({"Range": span} if span else {})}
-        for _ in range(_REDIRECTS if follow else 1):
-            _require_host(origin, url)
-            answer = stack.enter_context(
-                http.answer(session, method, url, headers=headers, timeout=http.TIMEOUT_S)
-            )
-            if not follow or not answer.is_redirect:
-                break
-            url = urljoin(url, answer.headers["Location"])
-            if urlsplit(url).netloc != urlsplit(asked.url).netloc:
-                headers = {"Range": span} if span else {}  # a credential goes to no other host
-        _require_file(answer, may_refuse=may_refuse, follow=follow)
-        return answer
+    async def _work(self, what: Callable[[Unpack[Ts]], http.T], *args: Unpack[Ts]) -> http.T:
+        return await anyio.to_thread.run_sync(what, *args, limiter=self._threads)
 
 
-def _require_host(origin: Origin, url: str) -> None:
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not is_allowed(parts, origin.hosts):
-        raise _UnavailableError(f"{redact(url)}: its origin's entry does not lead there")
+def _redirect(held: ExitStack, origin: Origin, url: str) -> Response:
+    asked = origin.sign("GET", url)
+    location = asked.url
+    if asked.headers:  # which cannot follow a redirect: the origin gives a URL that it signs
+        answer, location = _ask(held, origin, "GET", url, leave=True)
+        if not location:
+            _require_file(answer)
+            reason = "the origin redirects nowhere; mode = 'stream' passes it on"
+            raise _UnavailableError(reason)
+    return Response(status_code=HTTPStatus.FOUND, headers={"Location": location})
 
 
-def _require_file(answer: requests.Response, *, may_refuse: bool, follow: bool) -> None:
-    """Require the answer of an origin to be that of a file."""
-    if answer.ok or (answer.is_redirect and not follow):
-        encoding = answer.headers.get("Content-Encoding", "identity")
-        if encoding not in {"identity", ""}:
-            raise _UnavailableError(f"{redact(answer.url)}: it comes encoded ({encoding[:20]})")
-        return
-    missing = answer.status_code in {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}
-    if missing and answer.request.method == "GET":
+def _head(held: ExitStack, origin: Origin, url: str) -> Response:
+    answer, _ = _ask(held, origin, "HEAD", url)
+    length = http.content_length(answer)
+    if answer.status_code != HTTPStatus.OK or length is None:
+        answer, _ = _ask(held, origin, "GET", url, "bytes=0-0")
+        _require_file(answer, "bytes=0-0")
+        length = http.content_length(answer)
+        if answer.status_code == HTTPStatus.PARTIAL_CONTENT:
+            total = answer.headers.get("Content-Range", "").rpartition("/")[2]
+            length = int(total) if re.fullmatch("[0-9]{1,19}", total) else None
+    if length is None:
+        raise _UnavailableError("the origin does not say how long it is")
+    http.require_plain(answer)
+    return Response(headers={**_kept(answer), "Content-Length": str(length)})
+
+
+def _open(
+    held: ExitStack, origin: Origin, url: str, span: str | None
+) -> tuple[requests.Response, dict[str, str]]:
+    """Return the answer of an origin whose body is to be passed on, and headers to go with it."""
+    answer, _ = _ask(held, origin, "GET", url, span)
+    _require_file(answer, span)
+    headers = _kept(answer, *(["Content-Range"] if answer.status_code != HTTPStatus.OK else []))
+    if (length := http.content_length(answer)) is not None:
+        headers["Content-Length"] = str(length)
+    return answer, headers
+
+
+def _ask(
+    held: ExitStack,
+    origin: Origin,
+    method: str,
+    url: str,
+    span: str | None = None,
+    *,
+    leave: bool = False,
+) -> tuple[requests.Response, str]:
+    """Ask an origin, and follow its redirects; or return the one that leaves it, and where to."""
+    asked = origin.sign(method, url)
+    url, credential = asked.url, asked.headers
+    for _ in range(_REDIRECTS + 1):
+        headers = {**credential, **({"Range": span} if span else {})}
+        answer = http.answer(origin.session, method, url, headers=headers, timeout=http.TIMEOUT_S)
+        held.callback(answer.close)
+        if not answer.is_redirect:
+            return answer, ""
+        url = origin.led_to(url, answer.headers["Location"])
+        if origin.refusal(url):  # a credential goes nowhere else
+            if leave:
+                return answer, url
+            credential = {}
+    raise _UnavailableError("the origin redirects as in circles")
+
+
+def _require_file(answer: requests.Response, span: str | None = None) -> None:
+    """Require the answer of an origin to be that of a file, or of a range of it."""
+    if answer.status_code in {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}:
         raise _MissingError(f"{redact(answer.url)}: HTTP {answer.status_code}")
-    if not may_refuse:
-        raise _UnavailableError(f"{redact(answer.url)}: the origin answers {answer.status_code}")
+    is_part = bool(span) and answer.status_code == HTTPStatus.PARTIAL_CONTENT
+    if answer.status_code != HTTPStatus.OK and not is_part:
+        raise _UnavailableError(f"the origin answers {answer.status_code}")
+    http.require_plain(answer)
 
 
-def _climbs(url: str) -> str:
-    segments = unquote(urlsplit(url).path).split("/")
-    return "" if {".", ".."}.isdisjoint(segments) else "its path has `.` or `..`"
-
-
-def _kept(answer: requests.Response) -> dict[str, str]:
-    found: Mapping[str, str] = answer.headers
-    return {name: found[name] for name in _KEPT if name in found}
+def _kept(answer: requests.Response, *more: str) -> dict[str, str]:
+    found = {name: answer.headers.get(name, "") for name in (*_KEPT, *more)}
+    return {name: value for name, value in found.items() if value and value.isprintable()}
 
 
 def make_app(gateway: Gateway) -> Starlette:
     """Return the ASGI application of a gateway; `/healthz` tells which configuration it has."""
 
-    def health(_: Request) -> Response:
-        keys = [key.id for key in gateway.read_keys()]
+    async def health(_: Request) -> Response:
+        try:
+            keys = [key.id for key in gateway.read_keys()]
+        except (OSError, ValueError) as error:
+            return PlainTextResponse(f"{error}\n", HTTPStatus.SERVICE_UNAVAILABLE)
         return JSONResponse({"configuration": gateway.digest, "keys": keys})
 
-    for library in ("botocore", "urllib3"):  # whose debug logs hold signatures and tokens
-        logging.getLogger(library).setLevel(logging.WARNING)
+    for library in ("botocore", "urllib3"):  # whose debug logs and warnings hold signed URLs
+        logging.getLogger(library).setLevel(logging.ERROR)
     files = _Files(gateway)
     return Starlette(
         routes=[
@@ -227,5 +251,5 @@ def make_app(gateway: Gateway) -> Starlette:
 
 
 def serve(app: Starlette, host: str = "127.0.0.1", port: int = 8090) -> None:
-    """Run a gateway until it is interrupted; any number may run behind a balancer."""
-    uvicorn.run(app, host=host, port=port, access_log=False, log_level="warning")
+    """Run a gateway until SIGINT or SIGTERM; any number may run behind a balancer."""
+    listening.run(app, host, port)

@@ -7,16 +7,16 @@ say chooses nothing here.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import threading
 import time
 from dataclasses import dataclass, field
 from datetime import datetime
+from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, unquote, urlsplit, urlunsplit
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote, unquote, unquote_to_bytes, urlsplit, urlunsplit
 
 import tomllib
 from botocore.auth import S3SigV4Auth, S3SigV4QueryAuth
@@ -25,7 +25,9 @@ from botocore.credentials import Credentials
 
 from stac_client.errors import ConfigurationError
 from stac_policy import http
+from stac_policy.access import VERSION
 from stac_policy.gateway import Key, read_keys
+from stac_policy.urls import DEFAULT_PORTS, is_url, redact, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -39,6 +41,10 @@ _TOKEN_BYTES = 1 << 16
 _TOKEN_WAIT_S = 30.0
 _TOKEN_S = 3600.0  # of a token that does not say when it ends
 _PAYER = "x-amz-request-payer"
+# As servers may read a segment: decoded once or twice, with parameters or backslashes.
+_CLIMBS = re.compile(r"[/\\]\.{1,2}(?:[/\\;]|$)")
+_TYPES = {str: "a text", int: "a whole number", bool: "true or false", list: "a list"}
+T = TypeVar("T", str, int, bool, list[str])
 
 
 @dataclass(frozen=True)
@@ -57,19 +63,29 @@ class Secret:
         if not isinstance(said, dict) or len(said) != 1 or not {*said} <= {"file", "env"}:
             raise ConfigurationError(f"{where} has to be {{file = …}} or {{env = …}}")
         ((self._kind, self._name),) = said.items()
+        if not isinstance(self._name, str):
+            raise ConfigurationError(f"{where}: {self._kind} has to be {_TYPES[str]}")
 
     def __call__(self) -> str:
         """Return the value.
 
         Raises:
-            OSError: There is none.
+            FetchError: There is none that may stand in a header.
         """
-        if self._kind == "file":
-            return Path(self._name).read_text("utf-8").strip()
         try:
-            return os.environ[self._name]
-        except KeyError:
-            raise OSError(f"the environment has no {self._name}") from None
+            value = (
+                Path(self._name).read_text("utf-8").strip()
+                if self._kind == "file"
+                else os.environ[self._name]
+            )
+        except (OSError, ValueError, KeyError):
+            value = ""
+        if not (value and value.isascii() and value.isprintable()):
+            reason = (
+                f"{self._kind} {self._name} holds no secret of the gateway in one line of ASCII"
+            )
+            raise http.PassingError(reason)
+        return value
 
 
 @dataclass
@@ -85,7 +101,7 @@ class Token:
     def __call__(self) -> str:
         """Return the value; who asks while it is renewed waits for it."""
         with self._lock:
-            if time.monotonic() > self._until_s:
+            if not time.monotonic() < self._until_s:  # which may be no number
                 self._value, good_s = self.ask()
                 self._until_s = time.monotonic() + good_s - _RENEWED_S
             return self._value
@@ -94,35 +110,72 @@ class Token:
 class Origin:
     """An origin, by an entry of the configuration."""
 
-    def __init__(self, prefix: str, entry: Mapping[str, Any], session: requests.Session) -> None:
-        parts = urlsplit(prefix)
-        if parts.scheme not in {"http", "https"} or not parts.path.endswith("/") or parts.query:
+    def __init__(self, prefix: str, entry: Mapping[str, Any]) -> None:
+        if refusal(f"{prefix}x") or not prefix.endswith("/") or urlsplit(prefix).query:
             raise ConfigurationError(
-                f"origin {prefix}: give the beginning of its URLs, up to a slash: "
+                f"origin {redact(prefix)}: give the beginning of its URLs, up to a slash: "
                 "https://bucket.s3.amazonaws.com/"
             )
         self.prefix = prefix
+        if not isinstance(entry, dict):
+            raise self._wrong("it has to be a table")
         self._entry = dict(entry)
-        self._session = session
-        self.redirects = self._take("mode", "redirect") == "redirect"
-        self.at_a_time = int(self._take("at_a_time", 16))
-        self.is_private = bool(self._take("private", default=False))
-        self.leads_to = tuple(self._take("leads_to", ()))
-        self.sign = self._signer(str(self._take("sign", "none")))
+        self._queries: re.Pattern[str] | None = None
+        mode = self._take("mode", str, "redirect")
+        if mode not in {"redirect", "stream"}:
+            raise self._wrong("mode is neither redirect nor stream")
+        self.redirects = mode == "redirect"
+        self.at_a_time = self._take("at_a_time", int, 16)
+        if self.at_a_time < 1:
+            raise self._wrong("at_a_time has to be 1 or more")
+        self.session = _session(only_global=not self._take("private", bool, default=False))
+        self._leads_to = [str(host) for host in self._take("leads_to", list, [])]
+        self.sign = self._signer(self._take("sign", str, "none"))
         if unknown := sorted(self._entry):
-            raise ConfigurationError(f"origin {prefix}: there is no option {', '.join(unknown)}")
+            raise self._wrong(f"there is no option {', '.join(unknown)}")
 
-    @property
-    def hosts(self) -> list[str]:
-        """The hosts that a request may lead to, as `stac_policy.urls.is_allowed` takes them."""
-        parts = urlsplit(self.prefix)
-        return [parts.netloc, *self.leads_to]
+    def refusal(self, url: str) -> str | None:
+        """Return why the credential is not for a URL, or None if it is."""
+        parts = urlsplit(url)
+        if not url.startswith(self.prefix) or url == self.prefix:
+            return f"it is no file below {self.prefix}"
+        if any(map(_CLIMBS.search, (unquote(parts.path), unquote(unquote(parts.path))))):
+            return "its path has `.` or `..`"
+        # What else a query asks of a store is its permissions, or the names of all its objects.
+        if self._queries and (parts.path.endswith("/") or not self._queries.fullmatch(parts.query)):
+            return "it is none of one object"
+        return None
 
-    def _take(self, name: str, default: Any = None) -> Any:
-        return self._entry.pop(name, default)
+    def led_to(self, url: str, location: str) -> str:
+        """Return the URL that a redirect leads to, as it is requested.
+
+        Raises:
+            FetchError: The entry does not name its host.
+        """
+        own = urlsplit(self.prefix)
+        host = own.netloc if own.port else f"{own.netloc}:{DEFAULT_PORTS[own.scheme]}"
+        found = http.requested(url, location, [host, *self._leads_to])
+        if own.scheme == "https" and not found.startswith("https:"):
+            raise http.HostNotAllowedError(f"it leads to {redact(found)}, without TLS")
+        return found
+
+    def _wrong(self, what: str) -> ConfigurationError:
+        return ConfigurationError(f"origin {self.prefix}: {what}")
+
+    def _take(self, name: str, kind: type[T], default: T | None = None) -> T:
+        said = self._entry.pop(name, default)
+        if type(said) is not kind:
+            raise self._wrong(f"{name} has to be {_TYPES[kind]}")
+        return said
+
+    def _endpoint(self, name: str) -> str:
+        url = self._take(name, str)
+        if not is_url(url):
+            raise self._wrong(f"{name} has to be a URL")
+        return url
 
     def _secret(self, name: str) -> Secret:
-        return Secret(f"origin {self.prefix}: {name}", self._take(name))
+        return Secret(f"origin {self.prefix}: {name}", self._entry.pop(name, None))
 
     def _signer(self, kind: str) -> Callable[[str, str], Request]:
         makers = {
@@ -134,21 +187,20 @@ class Origin:
             "query": self._query,
         }
         if kind not in makers:
-            raise ConfigurationError(
-                f"origin {self.prefix}: sign = {kind!r} is none of {', '.join(sorted(makers))}"
-            )
+            raise self._wrong(f"sign is none of {', '.join(sorted(makers))}")
         return makers[kind]()
 
     def _s3(self) -> Callable[[str, str], Request]:
         """SigV4: in the query of a redirect, in the headers of what is passed on."""
         key, secret = self._secret("access_key"), self._secret("secret_key")
         token = self._secret("session_token") if "session_token" in self._entry else None
-        region = str(self._take("region", "us-east-1"))
-        payer = bool(self._take("requester_pays", default=False))
+        region = self._take("region", str, "us-east-1")
+        payer = self._take("requester_pays", bool, default=False)
+        self._queries = re.compile(f"(?:{VERSION.pattern})?")
 
         def sign(method: str, url: str) -> Request:
             parts = urlsplit(url)  # S3 signs keys escaped in one way alone
-            url = urlunsplit(parts._replace(path=quote(unquote(parts.path), "/-_.~")))
+            url = urlunsplit(parts._replace(path=quote(unquote_to_bytes(parts.path), "/-_.~")))
             held = Credentials(key(), secret(), token() if token else None)
             if self.redirects:
                 # In the query: a header that is signed could not follow a redirect.
@@ -165,15 +217,16 @@ class Origin:
 
     def _sas(self) -> Callable[[str, str], Request]:
         """A SAS of Azure from an endpoint that hands them out, by account and container."""
-        endpoint = str(self._take("token_url", ""))
+        url = self._endpoint("token_url")
         key = self._secret("subscription_key") if "subscription_key" in self._entry else None
         grant = self._grant() if "grant_url" in self._entry else None
         parts = urlsplit(self.prefix)
         container = parts.path.strip("/").partition("/")[0]
-        if not endpoint or not container:
-            raise ConfigurationError(f"origin {self.prefix}: sas needs token_url and a container")
+        if not container:
+            raise self._wrong("sas needs a container, which its URLs begin with")
         account = (parts.hostname or "").partition(".")[0]
-        url = endpoint.format(account=account, container=container)
+        url = url.replace("{account}", account).replace("{container}", container)
+        self._queries = re.compile("")
 
         def ask() -> tuple[str, float]:
             headers = {"Ocp-Apim-Subscription-Key": key()} if key else {}
@@ -193,8 +246,8 @@ class Origin:
 
     def _grant(self) -> Token:
         """A token by OAuth2, for a client or a user."""
-        url = str(self._take("grant_url"))
-        fields = {"client_id": str(self._take("client_id", ""))}
+        url = self._endpoint("grant_url")
+        fields = {"client_id": self._take("client_id", str, "")}
         secrets = {
             name: self._secret(name)
             for name in ("client_secret", "username", "password")
@@ -202,7 +255,7 @@ class Origin:
         }
         fields["grant_type"] = "password" if "password" in secrets else "client_credentials"
         if "scope" in self._entry:
-            fields["scope"] = str(self._take("scope"))
+            fields["scope"] = self._take("scope", str)
 
         def ask() -> tuple[str, float]:
             data: dict[str, str] = {
@@ -215,24 +268,43 @@ class Origin:
         return Token(ask)
 
     def _header(self) -> Callable[[str, str], Request]:
-        name, value = str(self._take("name")), self._secret("value")
+        name, value = self._name(), self._secret("value")
         return lambda _method, url: Request(url, {name: value()})
 
     def _query(self) -> Callable[[str, str], Request]:
-        name, value = str(self._take("name")), self._secret("value")
+        name, value = self._name(), self._secret("value")
+        return lambda _method, url: Request(
+            f"{url}{'&' if '?' in url else '?'}{name}={quote(value(), '')}"
+        )
+
+    def _name(self) -> str:
+        name = self._take("name", str)
         if not re.fullmatch(r"[A-Za-z0-9._~-]+", name):
-            raise ConfigurationError(f"origin {self.prefix}: {name!r} is no name of a parameter")
-        return lambda _method, url: Request(f"{url}{'&' if '?' in url else '?'}{name}={value()}")
+            raise self._wrong("name is none of a header or parameter")
+        return name
 
     def _json(self, method: str, url: str, **options: Any) -> dict[str, Any]:
         """Ask an endpoint for a token, which is never redirected."""
-        with self._session.request(
-            method, url, timeout=http.TIMEOUT_S, allow_redirects=False, stream=True, **options
-        ) as response:
-            http.require_ok(response)
-            body = http.read_body(response, _TOKEN_BYTES, time.monotonic() + _TOKEN_WAIT_S)
-        found: dict[str, Any] = dict(json.loads(body))
-        return found
+        until_s = time.monotonic() + _TOKEN_WAIT_S
+        session = _session(only_global=False)
+        try:
+            with http.answer(session, method, url, timeout=http.TIMEOUT_S, **options) as response:
+                http.require_ok(response)
+                body = http.read_body(response, _TOKEN_BYTES, until_s)
+            return dict(http.parse_json(body, _TOKEN_BYTES))
+        except (http.FetchError, TypeError, ValueError) as error:
+            said = error if isinstance(error, http.FetchError) else "no object of JSON"
+            raise http.PassingError(f"no token from {redact(url)}: {said}") from None
+
+
+def _session(*, only_global: bool) -> requests.Session:
+    """A session that keeps no cookies: they would go with requests of others."""
+    session = http.make_session()
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    if only_global:
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, http.GlobalAdapter())
+    return session
 
 
 @dataclass(frozen=True)
@@ -262,15 +334,15 @@ def load(path: Path) -> Gateway:
     try:
         text = path.read_text("utf-8")
         said = tomllib.loads(text)
-        keys = Path(said.pop("keys"))
+        keys, entries = Path(said.pop("keys")), said.pop("origins", {})
         read_keys(keys)
-        entries = said.pop("origins", {})
+        origins = [Origin(prefix, entry) for prefix, entry in entries.items()]
+    except (TypeError, AttributeError):
+        raise ConfigurationError(f"{path}: keys is no path, or origins no tables") from None
     except (OSError, ValueError, KeyError) as error:
         reason = f"it does not say {error}" if isinstance(error, KeyError) else error
         raise ConfigurationError(f"{path}: {reason}") from None
     if said:
         raise ConfigurationError(f"{path}: there is no option {', '.join(sorted(said))}")
-    session = http.make_session()
-    origins = [Origin(prefix, entry, session) for prefix, entry in entries.items()]
     origins.sort(key=lambda each: -len(each.prefix))
     return Gateway(keys, tuple(origins), hashlib.sha256(text.encode()).hexdigest()[:16])

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 import anyio
 import httpx2
-import uvicorn
 from anyio import CapacityLimiter
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
@@ -25,6 +24,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from stac_policy.urls import DEFAULT_PORTS, redact
+from stac_rucio import listening
 from stac_rucio.serve._pages import Links, PageRewriter, split_query
 from stac_rucio.serve._upstream import (
     WARNING,
@@ -56,7 +56,6 @@ _LARGE_PAGES = 16
 _SMALL_BYTES = 1024**2
 _PACKED_TIMES = 8  # as large is a page when it is unpacked
 _PIECE_BYTES = 64 * 1024
-_SHUT_DOWN_S = 10
 
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 _PORT = re.compile(r":[0-9]*$")
@@ -377,30 +376,5 @@ async def _refuse(request: Request, error: Exception, *, api: str) -> Response:
 
 
 def serve(app: Starlette, host: str = "127.0.0.1", port: int = 8080) -> None:
-    """Serve until SIGINT or SIGTERM; requests that are being answered get 10 s to end.
-
-    Args:
-        app: What `make_app` returned.
-        host: The address to listen on.
-        port: The TCP port to listen on; 0 takes a free one, and the log says which.
-
-    Raises:
-        SystemExit: The server cannot listen on the port; why is in the log.
-    """
-    uvicorn.Server(configuration(app, host, port)).run()
-
-
-def configuration(app: Starlette, host: str, port: int) -> uvicorn.Config:
-    """Return how uvicorn serves the application without spoiling what it promises."""
-    return uvicorn.Config(
-        app,
-        host=host,
-        port=port,
-        http="h11",  # the other takes headers without any limit
-        log_config=None,  # what is logged, and where, is for the caller to say
-        access_log=False,  # uvicorn's holds query strings; the application writes its own
-        proxy_headers=False,  # make_app decides whom to trust
-        server_header=False,
-        ws="none",
-        timeout_graceful_shutdown=_SHUT_DOWN_S,
-    )
+    """Serve what `make_app` returned; see `stac_rucio.listening.run`."""
+    listening.run(app, host, port)

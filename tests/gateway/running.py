@@ -6,12 +6,14 @@ import json
 import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import requests
 import uvicorn
 
 from stac_policy.gateway import VALID_S, Claim, Key, make_url, read_keys
 from stac_rucio.gateway import load, make_app
+from stac_rucio.listening import configuration
 from stac_testbed.processes import free_ports
 from tests.gateway.fronts import ACCESS_KEY, SECRET_KEY
 
@@ -38,14 +40,13 @@ class Running:
         return requests.request(method, self.url_of(url), timeout=30, **options)
 
 
-@contextmanager
-def running(
+def write(
     folder: Path,
     origins: dict[str, dict[str, Any]],
     keys: Path | None = None,
     port: int | None = None,
-) -> Iterator[Running]:
-    """Run a gateway with a configuration."""
+) -> Running:
+    """Write the configuration of a gateway that is to run at a port."""
     if keys is None:
         keys = folder / "keys"
         keys.write_text("k" * 40)
@@ -63,17 +64,27 @@ def running(
             else:
                 shown = json.dumps(said)
             lines.append(f"{name} = {shown}")
-    file = folder / "gateway.toml"
-    file.write_text("\n".join(lines))
-    port = port or free_ports(1)[0]
-    config = uvicorn.Config(make_app(load(file)), port=port, log_level="warning", access_log=False)
-    server = uvicorn.Server(config)
+    (folder / "gateway.toml").write_text("\n".join(lines))
+    return Running(f"http://127.0.0.1:{port or free_ports(1)[0]}", read_keys(keys))
+
+
+@contextmanager
+def running(
+    folder: Path,
+    origins: dict[str, dict[str, Any]],
+    keys: Path | None = None,
+    port: int | None = None,
+) -> Iterator[Running]:
+    """Run a gateway with a configuration."""
+    gateway = write(folder, origins, keys, port)
+    app = make_app(load(folder / "gateway.toml"))
+    server = uvicorn.Server(configuration(app, "127.0.0.1", urlsplit(gateway.url).port or 0))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:
         thread.join(0.01)
     try:
-        yield Running(f"http://127.0.0.1:{port}", read_keys(keys))
+        yield gateway
     finally:
         server.should_exit = True
         thread.join(30)

@@ -91,6 +91,26 @@ def test_keys_that_are_gone() -> None:
         read_path(path_of("https://h/a", KEYS[1]), KEYS[:1], NOW_S)
 
 
+@pytest.mark.parametrize("name", ["", "a/b", "a b", "a?b", "a%2Fb", "a\nb", "é"])
+def test_names_that_are_no_segment(name: str) -> None:
+    """No VO or RSE has another meaning in a path, or one that servers tidy."""
+    for claim in (
+        claim_of("https://h/a")._replace(vo=name),
+        claim_of("https://h/a")._replace(rse=name),
+    ):
+        with pytest.raises(ValueError, match="VO or RSE"):
+            make_url(GATEWAY, claim, KEYS[0])
+
+
+@given(st.text(st.characters(max_codepoint=0xDFFF), max_size=30))
+def test_any_mark(mark: str) -> None:
+    """Whatever stands in place of the HMAC, bytes of no text included, is refused."""
+    parts = path_of("https://h/a").split("/")
+    parts[6] = mark.replace("/", "")
+    with pytest.raises(ForbiddenError):
+        read_path("/".join(parts), KEYS, NOW_S)
+
+
 def test_too_long() -> None:
     """What FTS would refuse a whole job for is not made."""
     with pytest.raises(ValueError, match=str(URL_LENGTH)):

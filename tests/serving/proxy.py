@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 
 import uvicorn
 
+from stac_rucio.listening import configuration
 from stac_rucio.serve import make_app
-from stac_rucio.serve._app import configuration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
