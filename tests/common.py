@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.catalogues import ITEMS
+from tests.clock import own_time
 from tests.corpus import ABSENT, IS_GIVEN, needs_corpus, real_items
+from tests.origin import running_origin
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.origin import Origin
 
 
 @pytest.fixture(autouse=True)
@@ -26,6 +33,29 @@ def corpus() -> list[dict[str, Any]]:
 def catalogue_items(request: pytest.FixtureRequest) -> list[dict[str, Any]]:
     """Items of public catalogues: those of our own with every odd case, then real ones."""
     return ITEMS if request.param == "own" else request.getfixturevalue("corpus")
+
+
+@pytest.fixture
+def origin() -> Iterator[Origin]:
+    """A running origin."""
+    with running_origin() as running:
+        yield running
+
+
+@pytest.fixture
+def other_origin() -> Iterator[Origin]:
+    """Another running origin."""
+    with running_origin() as running:
+        yield running
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The pauses between attempts in seconds, which take no time, and are the longest ones."""
+    taken: list[float] = []
+    monkeypatch.setattr("stac_policy.http.random.uniform", lambda _, longest: longest)
+    own_time(monkeypatch, "stac_policy.http", sleep=taken.append)
+    return taken
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

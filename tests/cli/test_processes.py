@@ -21,13 +21,12 @@ import requests
 
 from stac_testbed.processes import free_ports
 from tests.items import make_item, many_items
-from tests.origin import running_origin
 from tests.testbed.support import wait_for
 
 from .conftest import PROGRAM
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from rucio.client import Client
 
@@ -143,13 +142,6 @@ def items_of(slow: Slow, collection: str) -> list[dict[str, Any]]:
         make_item(collection, f"item-{number}", {"red": {"href": url, "roles": ["data"]}})
         for number, url in enumerate(slow.urls)
     ]
-
-
-@pytest.fixture
-def origin() -> Iterator[Origin]:
-    """A running origin."""
-    with running_origin() as running:
-        yield running
 
 
 @pytest.mark.parametrize("interrupts", [1, 2])

@@ -11,7 +11,6 @@ import pytest
 from stac_client._lookup import Lookups
 from stac_client._results import Outcome, State, Tally
 from stac_policy.http import make_session
-from tests.clock import own_time
 from tests.fake_rucio import FakeRucio
 from tests.items import HREF
 from tests.origin import running_origin
@@ -32,20 +31,6 @@ hypothesis.settings.register_profile(
     "client", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("client")
-
-
-@pytest.fixture
-def origin() -> Iterator[Origin]:
-    """A running origin."""
-    with running_origin() as server:
-        yield server
-
-
-@pytest.fixture
-def other_origin() -> Iterator[Origin]:
-    """Another running origin."""
-    with running_origin() as server:
-        yield server
 
 
 @pytest.fixture
@@ -72,15 +57,6 @@ def session() -> Iterator[Session]:
     """The session that asks origins."""
     with make_session(pool_maxsize=2, pool_block=True) as made:
         yield made
-
-
-@pytest.fixture
-def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The pauses between attempts in seconds, which take no time."""
-    taken: list[float] = []
-    monkeypatch.setattr("stac_policy.http.random.uniform", lambda _, longest: longest)
-    own_time(monkeypatch, "stac_policy.http", sleep=taken.append)
-    return taken
 
 
 @pytest.fixture

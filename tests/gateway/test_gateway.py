@@ -15,7 +15,6 @@ from stac_rucio.gateway import load
 from tests import origin as answers
 from tests.gateway.fronts import SECRET_KEY, aws, cdse, front, object_store
 from tests.gateway.running import running, s3
-from tests.origin import running_origin
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,13 +26,6 @@ if TYPE_CHECKING:
 CONTENT = bytes(range(256)) * 4000
 ODD = "scene 1/a+b/c,(1)/B04.tif"
 ODD_PATH = "scene%201/a%2Bb/c,(1)/B04.tif"
-
-
-@pytest.fixture
-def origin() -> Iterator[Origin]:
-    """An origin that answers as it is told."""
-    with running_origin() as server:
-        yield server
 
 
 @pytest.fixture(scope="module")

@@ -11,25 +11,17 @@ from rucio.common.exception import Duplicate
 from stac_client import AccessError, StacClient, State
 from stac_client._source_rse import source_protocol
 from tests.items import make_asset, make_item, many_items
-from tests.origin import Origin, running_origin
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from rucio.client import Client
 
     from stac_testbed import Lake
+    from tests.origin import Origin
 
 URL = "https://data.example.org/x.tif"
 NEW = "2099-01-01T00:00:00Z"
-
-
-@pytest.fixture
-def origin() -> Iterator[Origin]:
-    """A running origin."""
-    with running_origin() as running:
-        yield running
 
 
 def scene(collection: str, asset: dict[str, Any], updated: str | None = None) -> dict[str, Any]:

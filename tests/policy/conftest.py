@@ -10,8 +10,6 @@ import pytest
 
 from stac_policy.http import FetchError, download, make_session
 from stac_policy.stac_api import _cache
-from tests.clock import own_time
-from tests.origin import running_origin
 
 from .support import configured, run_with_rucio
 
@@ -21,8 +19,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from requests import Session
-
-    from tests.origin import Origin
 
 
 # The machine may be busy; how long an example takes says nothing here.
@@ -50,29 +46,6 @@ def _no_rucio_cfg() -> Iterator[None]:
 def schema(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Patterns and lengths of names and scopes, as Rucio's generic schema has them."""
     return run_with_rucio(_SCHEMA, tmp_path_factory.mktemp("schema"), client={})
-
-
-@pytest.fixture
-def origin() -> Iterator[Origin]:
-    """A running origin."""
-    with running_origin() as running:
-        yield running
-
-
-@pytest.fixture
-def other_origin() -> Iterator[Origin]:
-    """Another running origin."""
-    with running_origin() as running:
-        yield running
-
-
-@pytest.fixture
-def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The pauses between attempts in seconds, which take no time, and are the longest ones."""
-    taken: list[float] = []
-    monkeypatch.setattr("stac_policy.http.random.uniform", lambda _, longest: longest)
-    own_time(monkeypatch, "stac_policy.http", sleep=taken.append)
-    return taken
 
 
 @pytest.fixture

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
 import uuid
 import zlib
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -16,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import requests
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 CONTENT = bytes(range(256)) * 4096
@@ -29,6 +32,27 @@ def wait_for(condition: Any, seconds: float = 60.0) -> Any:
     while not (value := condition()) and time.monotonic() < end:
         time.sleep(0.02)
     return value
+
+
+@contextmanager
+def listening(command: Sequence[str], port: int, log_path: Path) -> Iterator[str]:
+    """Run a server that listens on a port, and give its URL."""
+
+    def is_there() -> bool:
+        with suppress(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return True
+        return process.poll() is not None
+
+    with log_path.open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)  # noqa: S603 - our own server
+    try:
+        assert wait_for(is_there), log_path.read_text()
+        assert process.poll() is None, log_path.read_text()
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(timeout=60)
 
 
 class Server:

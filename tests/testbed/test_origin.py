@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import http.client
-import socket
-import subprocess
 import sys
-import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -17,6 +14,9 @@ import requests
 from rasterio.windows import Window
 
 from stac_testbed import scenes
+from stac_testbed.processes import free_ports
+
+from .support import listening
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 CONTENT = bytes(range(256)) * 40
 SECRET = b"not to be served"
-READY_S = 20
 
 
 @pytest.fixture(scope="module")
@@ -46,36 +45,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def url(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The origin's base URL while it runs."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
     application = f"stac_testbed.files:create_origin({str(folder)!r})"
-    log_path = tmp_path_factory.mktemp("log") / "origin.log"
+    (port,) = free_ports(1)
     command = [sys.executable, "-m", "gunicorn", "--no-control-socket"]
     command += ["--bind", f"127.0.0.1:{port}", application]
-    with log_path.open("wb") as log:
-        process = subprocess.Popen(  # noqa: S603  starts the server under test
-            command, stdout=log, stderr=subprocess.STDOUT
-        )
-    try:
-        wait_for(process, port, log_path)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(timeout=READY_S)
-
-
-def wait_for(process: subprocess.Popen[bytes], port: Any, log_path: Path) -> None:
-    """Wait until a process listens on a port."""
-    deadline = time.monotonic() + READY_S
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except ConnectionRefusedError:
-            assert process.poll() is None, log_path.read_text()
-            assert time.monotonic() < deadline, log_path.read_text()
-            time.sleep(0.05)
-        else:
-            return
+    with listening(command, port, tmp_path_factory.mktemp("log") / "origin.log") as running:
+        yield running
 
 
 def raw(url: str, method: str, target: str) -> tuple[int, bytes]:

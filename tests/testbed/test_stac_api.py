@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import socket
-import subprocess
 import sys
-import time
 from typing import TYPE_CHECKING, Any
 
 import pystac_client
 import pytest
 from pystac.validation import validate_dict
 
+from stac_testbed.processes import free_ports
 from stac_testbed.scenes import Origin, make_catalogue
 from stac_testbed.services import stac_api_command as command
+
+from .support import listening
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from stac_testbed.scenes import Catalogue
-
-
-READY_S = 20
 
 
 @pytest.fixture(scope="module")
@@ -38,35 +35,10 @@ def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Catalogue:
 @pytest.fixture(scope="module")
 def url(catalogue: Catalogue, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The API's URL while it runs."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    log_path = tmp_path_factory.mktemp("log") / "stac-api.log"
-    with log_path.open("wb") as log:
-        process = subprocess.Popen(  # noqa: S603  starts the server under test
-            command(catalogue.items_path, catalogue.collection_paths, port),
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        wait_for(process, port, log_path)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(timeout=READY_S)
-
-
-def wait_for(process: subprocess.Popen[bytes], port: Any, log_path: Path) -> None:
-    """Wait until a process listens on a port."""
-    deadline = time.monotonic() + READY_S
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except ConnectionRefusedError:
-            assert process.poll() is None, log_path.read_text()
-            assert time.monotonic() < deadline, log_path.read_text()
-            time.sleep(0.05)
-        else:
-            return
+    (port,) = free_ports(1)
+    served = command(catalogue.items_path, catalogue.collection_paths, port)
+    with listening(served, port, tmp_path_factory.mktemp("log") / "stac-api.log") as running:
+        yield running
 
 
 @pytest.fixture
