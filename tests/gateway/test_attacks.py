@@ -333,7 +333,7 @@ HOST = "https://h.example.org/"
         (HOST, {"sign": "s3", "access_key": {"env": "X"}}, "secret_key"),
         (HOST, {"sign": "sas", "token_url": "https://t.example.org/"}, "container"),
         (HOST, {"token": "t0k3n"}, "no option token"),
-        (HOST, {"regoin": "x"}, "no option regoin"),
+        (HOST, {"regions": "x"}, "no option regions"),
     ],
 )
 def test_configuration_that_is_wrong(prefix: str, entry: dict[str, Any], said: str) -> None:
