@@ -315,7 +315,9 @@ def catalogue_href(fields: Mapping[str, Any], source_rse: str | None = None) -> 
     was the asset's own, and the replica ends as that did.
     """
     href = _href(fields)
-    hrefs = _hrefs(fields["alternate"]) if fields.get(NAME) and "alternate" in fields else {}
+    if "alternate" not in fields or not fields.get(NAME):
+        return href
+    hrefs = _hrefs(fields["alternate"])
     if hrefs and href is not None:
         registered = hrefs.get(str(source_rse), href)
         others = [each for key, each in hrefs.items() if key != source_rse]

@@ -102,6 +102,11 @@ class Mounts:
                     "nor the URL of a gateway"
                 )
 
+    @property
+    def has_folders(self) -> bool:
+        """Whether any storage is mounted at a folder."""
+        return bool(self._folders)
+
     def path(self, pfn: str) -> str | None:
         """Return the local path of a PFN, or None if it has none."""
         found = _below(pfn, self._folders)
@@ -109,10 +114,10 @@ class Mounts:
 
     def url(self, pfn: str) -> str:
         """Return the URL by which tools read a PFN: of HTTP wherever that is possible."""
-        if found := _below(pfn, self._gateways):
+        if self._gateways and (found := _below(pfn, self._gateways)):
             return found[0] + "/".join(quote(part, safe=_KEPT_IN_URLS) for part in found[1])
         scheme, separator, rest = pfn.partition("://")
-        known = _TOOLS.get(scheme.lower())
+        known = _TOOLS.get(scheme) or _TOOLS.get(scheme.lower())
         return f"{known}://{rest}" if known and separator else pfn
 
 
@@ -125,8 +130,6 @@ def _ended(prefix: str) -> str:
 
 def _below(pfn: str, places: Mapping[str, str]) -> tuple[str, list[str]] | None:
     """The place of the prefix that a PFN begins with, and the parts of the path below it."""
-    if not places:  # mostly, and this is looked at for each of thousands
-        return None
     prefix = next((each for each in places if pfn.startswith(each)), None)
     if prefix is None:
         return None
@@ -160,9 +163,14 @@ def replicas_by_key(
         pfns: The PFNs of the available replicas by RSE, the best first.
         mounts: How they are reached from here.
     """
-    there = ((rse, some[0]) for rse, some in sorted(pfns.items()) if some)
-    found = {rse: Replica(rse, rse, pfn, mounts.url(pfn)) for rse, pfn in there}
+    found = {
+        rse: Replica(rse, rse, pfns[rse][0], mounts.url(pfns[rse][0]))
+        for rse in sorted(pfns)
+        if pfns[rse]
+    }
     for rse, best in tuple(found.items()):
+        if len(pfns[rse]) == 1 and not mounts.has_folders:
+            continue  # as mostly, and this is looked at for each of thousands
         some = dict.fromkeys(pfns[rse])
         ways = [(pfn, mounts.url(pfn)) for pfn in some if pfn != best.pfn]
         ways += [(pfn, path) for pfn in some if (path := mounts.path(pfn)) is not None]

@@ -90,7 +90,8 @@ class Plan:
         self.already_there += sum(asset.did in there for asset in assets)
         self.files += len(assets)
         self.hosts.update(map(_host, assets))
-        self.access.update(asset.access.kind.value for asset in assets)
+        for kind, count in Counter(asset.access.kind for asset in assets).items():
+            self.access[kind.value] += count
         self.size_bytes += sum(asset.size_bytes or 0 for asset in assets)
         self.files_without_size += sum(asset.size_bytes is None for asset in assets)
         self.files_without_checksum += sum(not asset.checksums for asset in assets)

@@ -41,6 +41,8 @@ class Kind(str, Enum):
     """Many objects, and no file."""
     NOT_TO_BE_HAD = "not to be had"
 
+    __hash__ = str.__hash__  # that of Enum is written in Python
+
     @property
     def is_anonymous(self) -> bool:
         """Whether transfers need no credential."""
@@ -149,6 +151,7 @@ class Origins:
         for found in self._known.values():
             found.sort(key=lambda each: -len(each[0]))  # the longest prefix first
         self._of_name = lru_cache(4096)(self._find)
+        self._of_server = lru_cache(4096)(self._of_whole_server)
 
     def _add(self, text: str, origin: Origin) -> None:
         store, mark, rest = text.rpartition("://")
@@ -182,6 +185,18 @@ class Origins:
         host = name.partition(":")[0]
         names = [name, host, *(f"*{host[at:]}" for at, each in enumerate(host) if each == ".")]
         return next((self._known[each] for each in names if each in self._known), [])
+
+    def _of_whole_server(self, netloc: str) -> tuple[Kind, int] | None:
+        """The access to all of a server that answers anybody, and where keys begin in paths."""
+        with suppress(ValueError):
+            store, bucket = _server(netloc.lower())
+            known = self._of_name(f"{store}://{bucket}" if store else bucket)
+            if bucket in self._endpoints or (store and not (bucket and known)):
+                return None
+            prefix, origin = known[0] if known else ("", Origin(Kind.OPEN))
+            if not prefix and not origin.needs and origin.kind.is_anonymous:
+                return origin.kind, 1 if store else 0
+        return None
 
     def origin(self, place: Place) -> Origin | None:
         """Return what the table says of a place, if anything."""
@@ -288,6 +303,17 @@ class Origins:
             item: The item, which may say who may read it.
             asset: The fields of the asset, or of its alternate that has the href.
         """
+        return self._in_the_open(href, asset) or self._of_any(href, item, asset)
+
+    def _in_the_open(self, href: str, asset: Mapping[str, Any]) -> Access | None:
+        """Access to a plain URL of a server of which all is open, as most are."""
+        plain = plain_parts(href) if "auth:refs" not in asset else None
+        whole = plain and self._of_server(plain[0])
+        if not plain or not whole or is_folder(plain[1][whole[1] :], asset.get("type")):
+            return None
+        return Access(whole[0], href)
+
+    def _of_any(self, href: str, item: Mapping[str, Any], asset: Mapping[str, Any]) -> Access:
         if href.startswith("/vsi"):
             for prefix, scheme in _GDAL.items():
                 if href.startswith(prefix):
@@ -459,12 +485,11 @@ def is_folder(path: str, media_type: object = None) -> bool:
     """Return whether a path, or what an item says of it, is that of many objects."""
     if path.endswith(_FOLDERS):
         return True
-    name = path[path.rfind("/") + 1 :]
-    is_zarr = isinstance(media_type, str) and bool(_FOLDER_TYPES.match(media_type))
     # A group or an array in a store has no suffix, a file of it has one, or begins with a dot.
-    if ".zarr/" in path and "." not in name:
+    if ".zarr/" in path and "." not in path[path.rfind("/") + 1 :]:
         return True
-    return is_zarr and not name.endswith((".zip", ".json"))
+    is_zarr = isinstance(media_type, str) and _FOLDER_TYPES.match(media_type)
+    return bool(is_zarr) and not path.endswith((".zip", ".json"))
 
 
 # What items say.

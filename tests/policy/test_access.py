@@ -286,6 +286,44 @@ def test_the_url_of_an_object_leads_to_it(bucket: str, key: str) -> None:
         assert "longer" in found.reason
 
 
+@given(
+    st.sampled_from(
+        [
+            "open-bucket.s3.eu-central-1.amazonaws.com",
+            "s3.amazonaws.com/open-bucket",
+            "pays.s3.amazonaws.com",
+            "family-a.s3.amazonaws.com",
+            "new.s3.amazonaws.com",
+            "keys.data.site.example",
+            "data.site.example",
+            "s3.site.example:9000/site",
+            "site.s3.site.example:9000",
+            "storage.googleapis.com/google",
+            "google.storage.googleapis.com",
+            "account.blob.core.windows.net",
+            "other.blob.core.windows.net",
+            "login.example",
+            "x.daac.example",
+            "open.daac.example",
+            "OPEN.daac.example:443",
+            "api.example",
+            "data.example.org",
+            "data.example.org:8443",
+        ]
+    ),
+    st.from_regex(
+        r"/{1,2}(free/|data/|protected/)?[a-z.]{1,3}(\.zarr/|/ept\.json|\.zip)?a?", fullmatch=True
+    ),
+    st.sampled_from([None, "image/tiff", "application/vnd+zarr"]),
+)
+def test_what_is_known_of_a_server_is_what_is_known_of_its_files(
+    server: str, path: str, media_type: str | None
+) -> None:
+    """Where all of a server is open, no file is looked at closer; the answer is the same."""
+    url = f"https://{server}{path}"
+    assert access(url, type=media_type) == access(url, type=media_type, **{"auth:refs": []})
+
+
 @given(KEYS, KEYS)
 def test_different_objects_have_different_urls(one: str, other: str) -> None:
     """No two keys share a URL."""
