@@ -30,6 +30,7 @@ _DOCUMENT = (".json", ".geojson")
 _DOCUMENT_BYTES = 64 << 20
 _DOCUMENT_S = 60.0
 _MOST_DOCUMENTS = 10_000
+_SLOW_S = 10.0  # so long no host needs to say that it has no such document
 _MOST_SILENCE = 3  # documents that a host has not given, though it might have
 NO_COLLECTION = "the item belongs to no collection, which its name needs"
 _ADVICE = "give one with collection= (--collection)"
@@ -177,14 +178,17 @@ class Completion:
             if len(self._ids) + len(self._failures) > _MOST_DOCUMENTS:
                 self._ids.clear()
                 self._failures.clear()
-            host, said = "/".join(url.split("/", 3)[:3]), ""
+            # Without the user that a URL may name, who may be another in each.
+            host, said = "".join(url.split("/", 3)[2:3]).rpartition("@")[2].lower(), ""
+            began_s = time.monotonic()
             if self._silent[host] >= _MOST_SILENCE:
                 said = "its host is not asked any more, as it gives nothing"
             else:
                 try:
                     self._ids[url] = _id_in(_read(url))
                 except (http.FetchError, OSError, ValueError) as error:
-                    self._silent[host] += getattr(error, "may_pass", False)
+                    is_slow = time.monotonic() - began_s > _SLOW_S
+                    self._silent[host] += is_slow or getattr(error, "may_pass", False)
                     said = getattr(error, "strerror", "") or str(error)
             if said:
                 self._failures[url] = f"its collection link {redact(url)}: {said}"

@@ -237,6 +237,8 @@ class Origins:
             raise ValueError(_ACCESS_POINT)
         if not bucket:
             raise ValueError("the href names no bucket")
+        if len(bucket) > _HOST_LENGTH:  # what is known of a name is remembered with it
+            raise ValueError("the name of the bucket is too long")
         if store == "az":
             bucket, key = self._in_account(bucket, key)
         elif "@" in bucket:

@@ -17,7 +17,7 @@ from stac_client._items import iter_items
 from stac_client._modifier import Modifier
 from tests.clock import own_time
 from tests.items import make_item
-from tests.origin import status
+from tests.origin import raw, status
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -215,6 +215,22 @@ def test_a_host_that_gives_nothing(origin: Origin, monkeypatch: pytest.MonkeyPat
     assert "/9.json: its host is not asked any more" in outcome.reason
     origin.add("/9.json", json.dumps(COLLECTION).encode())
     assert [item["collection"] for item in iter_items(items[9:], completion)] == ["alps"]
+
+
+def test_a_host_that_has_no_end(origin: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does one whose documents come slowly, whoever their URLs name as a user."""
+    monkeypatch.setattr("stac_client._completion._DOCUMENT_S", 0.2)
+    monkeypatch.setattr("stac_client._completion._SLOW_S", 0.1)
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 9999999\r\n\r\n"
+    items = []
+    for number in range(10):
+        url = origin.add(f"/{number}.json", raw(head, b" " * 8192, pause_s=0.01))
+        items.append(nameless(("collection", url.replace("://", f"://user{number}@"))))
+    (*_, last) = iter_items(items, Completion())
+    assert len(origin.seen) == 3
+    (outcome,) = select_assets(last)
+    assert not isinstance(outcome, Asset)
+    assert "its host is not asked any more" in outcome.reason
 
 
 @pytest.mark.parametrize("indent", [None, 1])

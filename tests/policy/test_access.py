@@ -145,6 +145,7 @@ def test_rows_are_for_their_hosts_and_prefixes_alone(href: str, kind: Kind) -> N
         ("s3://a\nb/c", r"s3 bucket a\nb"),
         ("s3://", "names no bucket"),
         ("s3:///b", "names no bucket"),
+        (f"s3://{'a' * 254}/b", "the bucket is too long"),
         ("s3://open-bucket", "no object"),
         ("s3://open-bucket/", "no object"),
         ("https://s3.amazonaws.com/open-bucket", "no object"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 import traceback
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,8 @@ from rucio.common.exception import (
 )
 from rucio.rse import rsemanager
 
-from stac_policy.protocol import Default
+from stac_policy.observability import Reporter
+from stac_policy.protocol import Default, Gateway
 from stac_policy.urls import refusal
 from tests import origin as answers
 from tests.items import assets_of
@@ -357,3 +359,27 @@ def test_no_secret_is_repeated(
         with pytest.raises(RucioException, match=f"{origin.url}/x: ") as caught:
             protocol.get(url, str(tmp_path / "x")) if operation == "get" else protocol.exists(url)
     assert "s3cr3t" not in "".join(traceback.format_exception(caught.type, caught.value, caught.tb))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"origins": "/none.tsv"},
+        {"gateway": "https://gw.example.org", "gateway_keys": "/none"},
+        {"gateway": ""},
+    ],
+)
+def test_a_gateway_that_cannot_be_used(
+    options: dict[str, str], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One transfer that fails ends those of nobody else: an exception would end all of a batch."""
+    url = "https://usgs-landsat.s3.us-west-2.amazonaws.com/a/B4.TIF"
+    lfn = {"scope": "x", "name": "a", "path": url}
+    monkeypatch.setattr(rsemanager, "CLIENT_MODE", False)
+    monkeypatch.setattr(rsemanager, "SERVER_MODE", False)
+    # Of its own, as it warns once in a while of the same thing.
+    monkeypatch.setattr("stac_policy.protocol._REPORTER", Reporter(logging.getLogger(__name__)))
+    with configured(**options):
+        protocol = Gateway({**ATTRIBUTES, "auth_token": None}, RSE)
+        assert protocol.lfns2pfns(lfn) == {"x:a": url}
+    assert "is asked for without" in caplog.text
