@@ -3,35 +3,23 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
-import re
 import sys
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
 from inspect import cleandoc, signature
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from stac_rucio.errors import Failure, set_verbosity
+from stac_rucio.inputs import Connection, ItemSource
 from stac_rucio.output import Output
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from rucio.client import Client
-
-    from stac_client import Modifier, StacClient
-    from stac_client._completion import Completion
-    from stac_client._items import ItemDict, ItemStream
-    from stac_client._rucio import Rucio
     from stac_client._selection import AssetSelection
-
-_LOGGER = logging.getLogger(__name__)
 
 
 # Verbs: commands whose options are in sections, and may become one value together.
@@ -307,90 +295,7 @@ class Consent:
 _CONSENT = Group("consent", Consent, [_DRY_RUN, flag("--yes", "Do not ask whether to go on.")])
 
 
-# The connection to Rucio, made when a verb needs it and not before.
-
-
-# Seconds until Rucio accepts a connection, and until its answer begins or goes on: to who
-# it is that asks, which takes no time, and to all else.
-_FIRST_TIMEOUT_S = (20.0, 60.0)
-_TIMEOUT_S = (20.0, 600.0)
-
-
-@dataclass
-class Connection:
-    """Rucio, as an account of it sees it."""
-
-    account: str | None = None
-    """By default that of rucio.cfg."""
-    scope: str | None = None
-    """A fixed scope for all assets."""
-
-    @cached_property
-    def session(self) -> Rucio:
-        """Rucio as `stac_client` asks it.
-
-        Raises:
-            StacRucioError: There is no usable rucio.cfg, or Rucio does not answer or
-                does not accept the account.
-        """
-        from stac_client._rucio import Rucio
-
-        session = Rucio.connect(self.connect)
-        _LOGGER.info("Rucio at %s, account %s", session.host, session.account)
-        return session
-
-    def connect(self) -> Client:
-        """Make a client of Rucio, and see that Rucio answers.
-
-        Raises:
-            AccessError: Rucio takes it for another account than the one asked for.
-            Exception: What Rucio raises.
-        """
-        from stac_client._rucio import PlainClient
-        from stac_client.errors import AccessError
-
-        # Its own logger writes to the terminal, colours and all.
-        logger = logging.getLogger("rucio.client")
-        client = PlainClient(account=self.account, timeout=_FIRST_TIMEOUT_S, logger=logger)
-        known = client.whoami()["account"]
-        client.timeout = _TIMEOUT_S
-        if self.account and known != self.account:
-            # A token of another account lay where rucio.cfg says (auth_token_file_path).
-            raise AccessError(
-                f"Rucio takes this for account {known}, not {self.account}; "
-                "rucio.cfg names a token or credentials of that account"
-            )
-        return client
-
-    @cached_property
-    def stac(self) -> StacClient:
-        """A StacClient.
-
-        Raises:
-            StacRucioError: As for `session`.
-        """
-        from stac_client import StacClient
-
-        return StacClient(self.session.client, scope=self.scope)
-
-    def modifier(
-        self, replicas: Mapping[str, Any], completion: Completion, *, patient: bool = False
-    ) -> Modifier:
-        """Return what adds the replicas to items, or raises the reason why it cannot.
-
-        Args:
-            replicas: Which replicas count, and which are wanted most.
-            completion: Tells the collections of items that name none.
-            patient: Wait for Rucio as long as it takes.
-
-        Raises:
-            StacRucioError: As for `session`, or there is no such RSE.
-        """
-        from stac_client._modifier import Modifier
-
-        modifier = Modifier(self.session, scope=self.scope, completion=completion)
-        modifier = modifier.with_options(**replicas, strict=True)
-        return modifier.with_options(timeout_s=None) if patient else modifier
+# The connection to Rucio.
 
 
 def _use_config(_: click.Context, __: click.Parameter, value: str | None) -> None:
@@ -446,116 +351,6 @@ _OUTPUT = Group(
 
 
 # Items: from a STAC API, from files, or from standard input.
-
-
-_STDIN = "-"
-
-
-def is_rule_id(text: str) -> bool:
-    """Return whether a word of the command line is the id of a rule, and no file."""
-    return bool(re.fullmatch(r"[0-9a-f]{32}", text.lower()))
-
-
-@dataclass
-class ItemSource:
-    """Items that a command line names; iterating reads them, from the start each time."""
-
-    api: str | None
-    """URL of a STAC API."""
-    search: Mapping[str, Any]
-    """What is searched there, in the words of pystac-client."""
-    headers: Mapping[str, str] = field(repr=False)
-    """For the STAC API; they may hold credentials."""
-    files: Sequence[str]
-    """Files; `-` is standard input."""
-    collection: str | None = None
-    """Of items that name none."""
-    base_url: str | None = None
-    """What relative hrefs start at, where items have no URL."""
-    offline: bool = False
-    """Whether no server is asked what items do not say."""
-    total: int | None = field(default=None, init=False)
-    """How many items a search will find, as far as that is known."""
-
-    def __post_init__(self) -> None:
-        if self.api and self.files:
-            raise click.UsageError(f"give --api or files, not both ({self.files[0]!r} is a file)")
-        if not self.api and (self.search or self.headers):
-            name = f"--{next(iter(self.search), 'headers')}".replace("_", "-")
-            raise click.UsageError(f"{name} is about a search, which needs --api")
-        if not self.api and not self.files:
-            raise click.UsageError(
-                "no items: give --api URL, files of items, or - for standard input"
-            )
-        for file in self.files:
-            if file != _STDIN and not is_rule_id(file) and not Path(file).exists():
-                raise click.UsageError(f"{file}: no such file")
-        if self.api and self.collection:
-            raise click.UsageError(
-                "--collection is for items in files that name none; to search, give --collections"
-            )
-        if self.files.count(_STDIN) > 1:
-            raise click.UsageError("standard input can be read only once")
-
-    @property
-    def name(self) -> str:
-        """A name for it, without what is searched."""
-        return self.api or " ".join(
-            file if file == _STDIN else str(Path(file).resolve()) for file in self.files
-        )
-
-    @cached_property
-    def completion(self) -> Completion:
-        """What tells the collections and places of items that do not say them.
-
-        Raises:
-            ConfigurationError: An option does not fit.
-        """
-        from stac_client._completion import Completion
-
-        return Completion(self.collection, self.base_url, self.offline)
-
-    def __iter__(self) -> Iterator[ItemDict]:
-        from stac_client._items import iter_items
-
-        with self.opened() as stream:
-            yield from iter_items(stream.items, self.completion)
-
-    @contextmanager
-    def opened(self) -> Iterator[ItemStream]:
-        """Provide the items, and whether the first of them came as NDJSON."""
-        from stac_client._items import ItemStream, open_items, read_items, read_stream
-
-        if self.api:
-            yield ItemStream(read_items(self._pages()), as_lines=False)
-            return
-        file, *rest = self.files
-        others = [sys.stdin.buffer if file == _STDIN else Path(file) for file in rest]
-        stdin = file == _STDIN and nullcontext(read_stream(sys.stdin.buffer, "standard input"))
-        with stdin or open_items(file) as first:
-            yield ItemStream(chain(first.items, read_items(others)), first.as_lines)
-
-    def _pages(self) -> Iterator[dict[str, Any]]:
-        from pystac import STACError
-
-        from stac_client._items import matched, open_api, stac_errors
-        from stac_policy.urls import redact
-
-        api = str(self.api)
-        _LOGGER.info("searching the STAC API %s", redact(api))
-        catalogue = open_api(api, self.headers)
-        try:
-            pages = catalogue.search(**self.search).pages_as_dicts()
-        except STACError as error:  # it asks for the API's root once more
-            with stac_errors(api):
-                raise error.__cause__ or error from None
-        except Exception as error:  # pystac-client raises all kinds, down to Exception itself
-            raise click.UsageError(f"pystac-client cannot search for this: {error}") from error
-        for page in pages:
-            self.total = found = matched(page)
-            if found and (most := self.search.get("max_items")):
-                self.total = min(found, most)
-            yield page
 
 
 def _intersects(_: click.Context, __: click.Parameter, value: str | None) -> Any:

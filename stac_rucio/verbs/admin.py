@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from stac_client._selection import AssetSelection
     from stac_client.admin import CatalogueSummary, Change, Check, Setup
-    from stac_rucio.options import Connection, Consent, ItemSource
+    from stac_rucio.inputs import Connection, ItemSource
+    from stac_rucio.options import Consent
     from stac_rucio.output import Output
 
 _FINDING = ("level", "code", "what", "why", "fix")

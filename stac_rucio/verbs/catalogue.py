@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from stac_client._registration import Registrar
     from stac_client._rucio import RucioFile
     from stac_client._selection import AssetSelection
-    from stac_rucio.options import Connection, Consent, ItemSource
+    from stac_rucio.inputs import Connection, ItemSource
+    from stac_rucio.options import Consent
     from stac_rucio.output import Output, Reading
 
 _PLAN = {

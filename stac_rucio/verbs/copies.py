@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from stac_client._results import Progress
     from stac_client._selection import AssetSelection
-    from stac_rucio.options import Connection, ItemSource
+    from stac_rucio.inputs import Connection, ItemSource
     from stac_rucio.output import Output
 
 _BATCH = 100  # items; their assets fit into a few requests

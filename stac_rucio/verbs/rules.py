@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stac_rucio.errors import ExitCode, Failure, resumable
-from stac_rucio.options import ACCOUNT, choice, flag, is_rule_id, items, number, option, verb
+from stac_rucio.inputs import is_rule_id
+from stac_rucio.options import ACCOUNT, choice, flag, items, number, option, verb
 from stac_rucio.output import progress, reading, say, write_line
 from stac_rucio.verbs.catalogue import in_rucio
 
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     from stac_client._items import ItemDict
     from stac_client._rules import ReplicationRules, RuleStatus
     from stac_client._selection import AssetSelection
-    from stac_rucio.options import Connection, Consent, ItemSource
+    from stac_rucio.inputs import Connection, ItemSource
+    from stac_rucio.options import Consent
     from stac_rucio.output import Output
 
 _PLANNED = {

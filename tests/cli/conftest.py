@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from stac_rucio.cli import cli
-from stac_rucio.options import Connection
+from stac_rucio.inputs import Connection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

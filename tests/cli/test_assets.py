@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from stac_rucio.cli import cli
-from stac_rucio.options import Connection
+from stac_rucio.inputs import Connection
 from tests.items import make_item
 
 if TYPE_CHECKING:

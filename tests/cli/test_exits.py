@@ -11,7 +11,7 @@ import pytest
 
 from chaos.proxy import Proxy, Strike
 from stac_client import AccessError
-from stac_rucio.options import Connection
+from stac_rucio.inputs import Connection
 from tests.items import many_items
 
 if TYPE_CHECKING:
@@ -180,8 +180,8 @@ def test_an_answer_of_rucio_that_never_comes(  # noqa: PLR0917 - pytest gives th
     real = stac_lake.layout.client_cfg("root").read_text()
     cfg.write_text(real.replace(stac_lake.rucio_url, proxy.url))
     hasty = (
-        "import stac_rucio.options as options; import stac_client._rucio as rucio; "
-        f"options.{limit} = (9, 1); rucio.RETRY_S = 0; {START}"
+        "import stac_rucio.inputs as inputs; import stac_client._rucio as rucio; "
+        f"inputs.{limit} = (9, 1); rucio.RETRY_S = 0; {START}"
     )
     try:
         result = subprocess.run(  # noqa: S603 - this Python
