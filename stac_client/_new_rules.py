@@ -18,6 +18,7 @@ from rucio.common.exception import (
     DuplicateRule,
     InsufficientAccountLimit,
     RuleNotFound,
+    ScopeNotFound,
 )
 
 from stac_client._rucio import account_attributes, batched
@@ -291,12 +292,13 @@ def fits(size_bytes: int, copies: int, left: Sequence[float], grouping: str) -> 
 def _own_scope(rucio: Rucio, files: Collection[DID]) -> str:
     """The scope for a dataset of the account's own: by Rucio's convention `user.ACCOUNT`."""
     account = rucio.account
-    scopes = rucio.ask(
+    scopes = rucio.ask_unless(
         f"asking for the scopes of account {account}",
         lambda client: set(client.list_scopes_for_account(account)),
+        ScopeNotFound,  # as it has none
     )
     personal = f"user.{account}"
-    return personal if personal in scopes else min(files).scope
+    return personal if personal in (scopes or ()) else min(files).scope
 
 
 def _fill(rucio: Rucio, dataset: DID, files: Collection[DID]) -> None:

@@ -34,7 +34,7 @@ def greedy(rucio: Client) -> Iterator[None]:
 def test_a_copy_that_no_rule_wants_is_reaped(scene: Scene, tmp_path: Path) -> None:
     """Then its bytes are gone, the original and what is said of it stay."""
     rule = scene.replicate()
-    copies = scene.lake.layout.data("storage-a") / "rucio" / rule.did.scope
+    copies = scene.lake.layout.data("storage-a") / "rucio" / scene.red.scope
     assert len([*copies.rglob("*.tif")]) == 2
     scene.end(rule)
     scene.lake.run("reaper")

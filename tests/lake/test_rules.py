@@ -20,9 +20,9 @@ from stac_client import (
 from tests.items import many_items
 from tests.testbed.support import wait_for
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from .clients import rucio_client
 
+if TYPE_CHECKING:
     from rucio.client import Client
 
     from stac_client import Rule
@@ -145,25 +145,42 @@ def test_who_may_not_change_a_rule(alice: StacClient, files: Any) -> None:
 
 
 @pytest.fixture
-def poor(rucio: Client, stac_lake: Lake) -> Iterator[StacClient]:
+def newcomer(rucio: Client, stac_lake: Lake, collection: str) -> StacClient:
+    """An account that has nothing yet: no scope, no rules, no limits."""
+    account = f"new-{collection}"
+    creds = {"username": "root", "password": stac_lake.layout.passwords["root"]}
+    rucio.add_account(account, "USER", "new@localhost")
+    rucio.add_identity(account, "root", "USERPASS", "new@localhost", password=creds["password"])
+    return StacClient(rucio_client(stac_lake, account, creds=creds))
+
+
+def test_a_rule_of_an_account_without_a_scope(newcomer: StacClient, files: Any) -> None:
+    """It is told that the dataset cannot be in the scope of the collection."""
+    with pytest.raises(AccessError, match=rf"{files[0].did.scope}:.*dataset_scope= chooses"):
+        ask(newcomer, files)
+
+
+@pytest.fixture
+def poor(rucio: Client, newcomer: StacClient) -> StacClient:
     """An account without rules that may have five bytes at DISK-A."""
-    rucio.set_local_account_limit("registrar", "DISK-A", 5)
-    yield StacClient(stac_lake.client("registrar"))
-    rucio.set_local_account_limit("registrar", "DISK-A", -1)
+    account = newcomer._rucio.account
+    rucio.add_scope(account, f"user.{account}")
+    rucio.set_local_account_limit(account, "DISK-A", 5)
+    return newcomer
 
 
 def test_a_rule_beyond_the_limits_of_an_account(
     poor: StacClient, files: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is refused with what it needs and what is left, also where Rucio would suspend it."""
+    account = poor._rucio.account
     for asynchronous_from in (1000, 1):
         monkeypatch.setattr("stac_client._new_rules._ASYNCHRONOUS_FROM", asynchronous_from)
         with pytest.raises(
-            AccessError, match=r"needs 20 bytes .*registrar has left: 5 bytes at DISK-A"
+            AccessError, match=rf"needs 20 bytes .*{account} has left: 5 bytes at DISK-A"
         ):
             ask(poor, files)
-    rules = poor._rucio.client.list_account_rules("registrar")
-    assert [rule for rule in rules if rule["scope"] == files[0].did.scope] == []
+    assert list(poor._rucio.client.list_account_rules(account)) == []
 
 
 def test_a_rule_that_the_injector_suspends(poor: StacClient, files: Any) -> None:

@@ -81,4 +81,5 @@ def test_an_upgraded_database(upgraded: Lake) -> None:
         list(plan_setup(rucio, rse, destinations="tier=disk").apply(rucio))
     assert codes(rucio) == set()
     for disk in STORAGE_RSES.values():
-        assert len(rucio.get_rse(disk)["protocols"]) == 1
+        schemes = [protocol["scheme"] for protocol in rucio.get_rse(disk)["protocols"]]
+        assert sorted(schemes) == ["http", "https"]

@@ -27,7 +27,6 @@ DATASET = f"/{SCOPE}/item"
 URLS = {
     "port": "https://data.example.org:8443/a//b/?x=1&y=/",
     "escaped": "https://data.example.org/Panama+Canal,+Panama/a%20b.tif",
-    "root": "https://data.example.org",
     "address": "https://[2001:db8::1]:8443/x",
 }
 HELD_ALIKE = "https://data.example.org/alike.tif"
