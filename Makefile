@@ -125,7 +125,7 @@ xrootd-in-its-own-network:
 etc: $(VENV)/installed-test $(VENV)/debian
 	$(BIN)/python -m pytest tests/production/etc.py
 
-$(VENV)/debian:
+$(VENV)/debian: | $(BIN)/uv
 	apt-get update -qq
 	rm -rf $@.part && mkdir $@.part
 	cd $@.part && apt-get download -qq -o APT::Sandbox::User=root nginx prometheus
