@@ -120,7 +120,7 @@ def test_http_first(storage: Origin, tmp_path: Path) -> None:
     rucio.add(BODY, {}, rses={"A": ["root://127.0.0.1:1//x", storage.add("/f", BODY)]})
     (outcome,) = download(rucio, tmp_path)
     assert outcome.state is DOWNLOADED
-    assert asked == []
+    assert {*asked} <= {"__setstate__", "session"}  # a thread copies the client for itself
 
 
 def test_no_length_is_announced(rucio: FakeRucio, storage: Origin, tmp_path: Path) -> None:
