@@ -15,8 +15,6 @@ from .support import run_with_rucio
 
 ODD = [
     "https://data.example.org:8443/a//b/?x=1&y=/",
-    "https://data.example.org/",
-    "https://data.example.org",
     "https://[2001:db8::1]:8443/x",
     "https://umbra.example.org/Panama+Canal,+Panama/a%20b.tif",
     "https://catalogue.example.org/odata/v1/Products(0c6f1b1e)/$value",
