@@ -17,7 +17,7 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 _STOP_TIMEOUT_S = 10.0
 _CREATED_TOLERANCE_S = 1.0
 _LOOK_S = 0.1
+# Below those that Linux gives to outgoing connections.
+_PORTS = range(10_000, 32_768)
 
 
 @dataclass(frozen=True)
@@ -223,12 +225,18 @@ def stop(processes: Iterable[RunningProcess]) -> None:
 
 
 def free_ports(count: int) -> list[int]:
-    """Find ports of the loopback interface that nothing listens on."""
-    with ExitStack() as opened:
-        sockets = [
-            opened.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)
-        ]
-        return [each.getsockname()[1] for each in sockets]
+    """Find ports of the loopback interface that nothing listens on, nor connects from.
+
+    Raises:
+        TestbedError: There are too few.
+    """
+    found: list[int] = []
+    for port in secrets.SystemRandom().sample(_PORTS, len(_PORTS)):
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            found.append(port)
+            if len(found) == count:
+                return found
+    raise TestbedError(f"there are no {count} free ports from {_PORTS.start} to {_PORTS.stop - 1}")
 
 
 @dataclass(frozen=True)

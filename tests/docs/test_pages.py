@@ -22,7 +22,7 @@ PROJECT = Path(__file__).parents[2]
 PAGES = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
 EXAMPLE_API = "https://stac.example.org/v1"
 """The STAC API of the pages, in whose place that of the lake is used."""
-LANGUAGES = {"console", "html", "ini", "json", "python", "sh", "text", "yaml"}
+LANGUAGES = {"console", "html", "ini", "json", "python", "sh", "text", "toml", "yaml"}
 BLOCK = re.compile(r"^( *)```(.*)\n(?:.*\n)*?\1```$", re.MULTILINE)
 INDENTED = re.compile(r"\n\n {4}(?! *([-*]|\d+\.)).*")
 
