@@ -35,7 +35,7 @@ TRIED_RSES = "source RSEs: only the Rucio server can look there"
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    own_time(monkeypatch, "urllib3.util.retry", sleep=lambda _: None)
+    own_time(monkeypatch, "stac_policy.http", sleep=lambda _: None)
     yield
     _cache.cache_clear()
 

@@ -93,7 +93,7 @@ def heard(
 ) -> Iterator[pytest.LogCaptureFixture]:
     """The lines about STAC APIs, of which none has been written within the period."""
     monkeypatch.setattr(stac_api, "_REPORTER", Reporter(logging.getLogger("stac_policy.stac_api")))
-    own_time(monkeypatch, "stac_policy.stac_api", sleep=lambda _: None)
+    own_time(monkeypatch, "stac_policy.http", sleep=lambda _: None)
     yield caplog
     stac_api._cache.cache_clear()
 

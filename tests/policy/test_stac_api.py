@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    own_time(monkeypatch, "urllib3.util.retry", sleep=lambda _: None)
+    own_time(monkeypatch, "stac_policy.http", sleep=lambda _: None)
     yield
     _cache.cache_clear()
 
