@@ -244,7 +244,7 @@ def _require_quota(client: Client, did: DID, options: Options) -> None:
     Rucio refuses it then; or, where it works on it by itself, suspends it without a word.
     """
     left = left_of_limits(client, options["rse_expression"])
-    size_bytes = client.get_did(*did, dynamic_depth="FILE")["bytes"] or 0
+    size_bytes = int(client.get_did(*did, dynamic_depth="FILE")["bytes"] or 0)
     if not fits(size_bytes, options["copies"], list(left.values()), options["grouping"]):
         few = {rse: max(0, int(each)) for rse, each in sorted(left.items()) if each < math.inf}
         has = ", ".join(f"{decimal(each)} at {rse}" for rse, each in few.items())

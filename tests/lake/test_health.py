@@ -149,8 +149,10 @@ def test_a_lost_name_is_given_back(bad: Bad) -> None:
     bad.lose()
     guide = (Path(__file__).parents[2] / "docs" / "operators.md").read_text()
     (statement,) = re.findall("UPDATE dids[^;]+", guide)
-    with create_engine(bad.lake.layout.database_url).begin() as database:
+    engine = create_engine(bad.lake.layout.database_url)
+    with engine.begin() as database:
         assert database.execute(text(statement), bad.did._asdict()).rowcount == 1
+    engine.dispose()
     assert "not available there" in bad.said()
     bad.heal()
 
