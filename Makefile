@@ -89,7 +89,7 @@ $(STAC_BROWSER)/dist/index.html:
 	cd $(STAC_BROWSER) && npx vue-cli-service build --noSourceMaps
 
 wheel: $(VENV)/installed-test
-	$(BIN)/python scripts/wheel.py
+	$(BIN)/python -m scripts.wheel
 
 # The extension for pystac, from its wheel, with each pystac that registers it otherwise.
 PYSTACS := 1.12 1.14 1
@@ -151,14 +151,14 @@ load: $(VENV)/installed-test
 
 # The oldest releases that pyproject.toml allows of what is used directly.
 lower-bounds: $(VENV)/installed-test
-	$(BIN)/python scripts/lower_bounds.py
+	$(BIN)/python -m scripts.lower_bounds
 
 # What official Rucio images run the policy package with, by Debian bullseye's Python 3.9.
 python39: $(VENV)/installed-test
-	$(BIN)/python scripts/python39.py
+	$(BIN)/python -m scripts.python39
 
 reproducible-wheel: $(VENV)/installed-test
-	$(BIN)/python scripts/reproducible_wheel.py
+	$(BIN)/python -m scripts.reproducible_wheel
 
 # What a release consists of, into dist/.
 sbom: | $(BIN)/uv

@@ -7,16 +7,19 @@ newest versions that resolve.
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
+
+from scripts.commands import run
 
 PROJECT = Path(__file__).parent.parent
 UV = str(Path(sys.executable).parent / "uv")
 # Tools of the tests, whose versions nobody is promised.
 TOOLS = ("hypothesis", "pytest")
+in_project = partial(run, folder=PROJECT)
 
 
 class Check(NamedTuple):
@@ -55,7 +58,7 @@ def main() -> None:
             ]
             plugins = ("-p", "no:cacheprovider", "-p", "tests.common")
             options = ("-q", *plugins, f"--confcutdir={check.folder}")
-            run(python, "-m", "pytest", *options, *ignored, check.folder)
+            in_project(python, "-m", "pytest", *options, *ignored, check.folder)
             print(f"lower bounds of [{','.join(check.extras)}]: {check.folder} passes")
     print(f"lower bounds: {len(CHECKS)} passed, 0 failed")
 
@@ -64,21 +67,14 @@ def environment(folder: Path, check: Check) -> str:
     """A virtual environment with the oldest versions, and its Python."""
     oldest = folder / "oldest.txt"
     python = str(folder / "bin" / "python")
-    run(UV, "venv", "--quiet", "--python", sys.executable, str(folder))
+    in_project(UV, "venv", "--quiet", "--python", sys.executable, str(folder))
     extras = [word for extra in check.extras for word in ("--extra", extra)]
     lowest = ("--resolution", "lowest-direct", "--output-file", str(oldest))
-    run(UV, "pip", "compile", "--quiet", *lowest, *extras, "pyproject.toml")
+    in_project(UV, "pip", "compile", "--quiet", *lowest, *extras, "pyproject.toml")
     install = (UV, "pip", "install", "--quiet", "--python", python)
-    run(*install, "-r", str(oldest), "-c", str(oldest), *TOOLS, *check.tools)
-    run(*install, "--no-deps", "--editable", ".", "--editable", "testbed")
+    in_project(*install, "-r", str(oldest), "-c", str(oldest), *TOOLS, *check.tools)
+    in_project(*install, "--no-deps", "--editable", ".", "--editable", "testbed")
     return python
-
-
-def run(*command: str) -> None:
-    """Run a command in the project, and end with its output if it fails."""
-    result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=PROJECT)
-    if result.returncode:
-        sys.exit(f"{' '.join(command)} failed:\n{result.stdout}{result.stderr}")
 
 
 if __name__ == "__main__":

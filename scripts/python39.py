@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import subprocess
 import sys
 import tempfile
 from contextlib import closing
 from pathlib import Path
+
+from scripts.commands import run, run_in_vain
 
 PROJECT = Path(__file__).parent.parent
 UV = str(Path(sys.executable).parent / "uv")
@@ -98,7 +99,7 @@ def environment(folder: Path, interpreter: str, rucio: str) -> str:
 
 
 def configure(folder: Path) -> None:
-    """Give Rucio a configuration, and a database with the table that settings may be in."""
+    """Write a configuration of Rucio, and a database with the table that settings may be in."""
     (folder / "rucio.cfg").write_text(CONFIGURATION.format(folder=folder))
     os.environ["RUCIO_CONFIG"] = str(folder / "rucio.cfg")
     with closing(sqlite3.connect(folder / "rucio.db")) as database:
@@ -125,10 +126,7 @@ def tests(python: str) -> None:
 def refused(python: str) -> None:
     """What needs a newer Python says so."""
     for module in ("stac_client", "stac_rucio.__main__"):
-        program = (python, "-c", f"import {module}")
-        result = subprocess.run(program, capture_output=True, text=True, check=False, cwd="/")
-        if not result.returncode or "Python 3.10" not in result.stderr:
-            sys.exit(f"python39: {module} does not name the Python it needs: {result.stderr}")
+        run_in_vain("Python 3.10", python, "-c", f"import {module}")
 
 
 def static(folder: Path) -> None:
@@ -145,14 +143,6 @@ def static(folder: Path) -> None:
         compiled = ("--output-file", str(folder / f"{extra}.txt"), "--python-version", "3.9")
         pip_compile = (UV, "pip", "compile", "--quiet", *compiled, "--extra", extra)
         run(*pip_compile, "pyproject.toml", folder=PROJECT)
-
-
-def run(*command: str, folder: Path | str = "/") -> str:
-    """Run a command, and end with its output if it fails."""
-    result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
-    if result.returncode:
-        sys.exit(f"{' '.join(command)} failed:\n{result.stdout}{result.stderr}")
-    return result.stdout
 
 
 if __name__ == "__main__":

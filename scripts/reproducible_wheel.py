@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+from scripts.commands import run
 
 PROJECT = Path(__file__).parent.parent
 DISTRIBUTIONS = {
@@ -62,21 +63,6 @@ def build(project: Path, folder: Path, epoch: dict[str, str], umask: int) -> Pat
 def last_commit_s() -> str:
     """The time of the last commit, in seconds since 1970."""
     return run("git", "log", "-1", "--format=%ct", folder=PROJECT).strip()
-
-
-def run(*command: str, folder: Path, environment: dict[str, str] | None = None) -> str:
-    """Run a command, and end with its output if it fails."""
-    result = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=folder,
-        env={**os.environ, **(environment or {})},
-    )
-    if result.returncode:
-        sys.exit(f"{' '.join(command)} failed:\n{result.stdout}{result.stderr}")
-    return result.stdout
 
 
 if __name__ == "__main__":

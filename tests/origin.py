@@ -11,6 +11,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from tests.threads import serving
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -88,15 +90,12 @@ class Origin(http.server.ThreadingHTTPServer):
 @contextmanager
 def running_origin() -> Iterator[Origin]:
     """Run an origin, and close it at the end."""
-    with Origin() as origin:
-        thread = threading.Thread(target=origin.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    origin = Origin()
+    with serving(origin):
         try:
             yield origin
         finally:
             origin.gate.set()
-            origin.shutdown()
-            thread.join()
 
 
 def ranges(origin: Origin, path: str = "/f") -> list[Any]:

@@ -10,7 +10,6 @@ import http.server
 import json
 import shutil
 import sys
-import threading
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +20,7 @@ from playwright.sync_api import expect, sync_playwright
 
 from tests.serving.copies import COPIED, DISK_A, DISK_B, copy_items
 from tests.serving.proxy import running_proxy
+from tests.threads import serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,14 +45,9 @@ class _Files(http.server.SimpleHTTPRequestHandler):
 @contextmanager
 def running_files() -> Iterator[str]:
     """The URL of STAC Browser."""
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Files) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Files)
+    with serving(server):
+        yield f"http://127.0.0.1:{server.server_port}"
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ import http.server
 import os
 import subprocess
 import sys
-import threading
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 import requests
 
 from stac_testbed.processes import free_ports
+from tests.threads import serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -95,14 +95,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 def front(upstream: str, refuse: Callable[[str, dict[str, str]], int | None]) -> Iterator[Front]:
     """Run a front in a thread."""
     server = Front(upstream, refuse)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    try:
+    with serving(server):
         yield server
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 @contextmanager

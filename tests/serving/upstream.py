@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import http.server
 import json
-import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tests.threads import serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -104,11 +105,5 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 def running_upstream() -> Iterator[Upstream]:
     """A server that is there, and then no more."""
     server = Upstream()
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    try:
+    with serving(server):
         yield server
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

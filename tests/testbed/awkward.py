@@ -6,12 +6,13 @@ import gzip
 import http.server
 import ssl
 import threading
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from stac_testbed._tls import make_certificate
+from tests.threads import serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -223,15 +224,9 @@ def running_origin(folder: Path) -> Iterator[Origin]:
     servers[1].socket = tls.wrap_socket(servers[1].socket, server_side=True)
     http, https = (server.server_port for server in servers)
     origin = Origin(f"http://127.0.0.1:{http}", f"https://127.0.0.1:{https}")
-    threads = []
-    for server in servers:
-        server.origin = origin
-        threads.append(threading.Thread(target=server.serve_forever, args=(0.05,)))
-        threads[-1].start()
-    yield origin
-    origin.gate.set()
-    for server in servers:
-        server.shutdown()
-        server.server_close()
-    for thread in threads:
-        thread.join()
+    with ExitStack() as running:
+        for server in servers:
+            server.origin = origin
+            running.enter_context(serving(server))
+        running.callback(origin.gate.set)
+        yield origin
