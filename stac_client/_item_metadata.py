@@ -16,7 +16,7 @@ _COORDINATES = 1e9
 
 
 def item_metadata(item: ItemDict) -> dict[str, Any]:
-    """What the dataset of an item gets as metadata; pure.
+    """Return the metadata of an item's dataset.
 
     Returns:
         `stac_collection` and `stac_item` (ids), `stac_datetime`, `stac_start_datetime`

@@ -64,7 +64,7 @@ class Lookups:
         return self.stop is not None and self.stop.is_set()
 
     def end(self) -> None:
-        """Give up what has not been found yet."""
+        """Abandon what has not been found yet."""
         if self.stop is not None:
             self.stop.set()
 

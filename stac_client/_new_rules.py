@@ -49,7 +49,7 @@ class RuleWarning(UserWarning):
 def make_rule_over_files(
     rucio: Rucio, files: Collection[DID], scope: str | None, options: Options
 ) -> Rule:
-    """Make one rule over one dataset that holds the files.
+    """Create one rule over one dataset that holds the files.
 
     The dataset is named from its content: the same files again, and an
     equal rule, give the rule that is there.
@@ -64,7 +64,7 @@ def make_rule_over_files(
 
 
 def make_rule(rucio: Rucio, did: DID, options: Options) -> Rule:
-    """Make a rule over a DID, or bring the one that is there to what is wanted, and return it.
+    """Create a rule over a DID, or bring the one that is there to what is wanted, and return it.
 
     For Rucio a rule of the account with the same RSE expression and number of copies is the same,
     however soon it ends and whatever else it says.
@@ -100,7 +100,7 @@ def make_rule(rucio: Rucio, did: DID, options: Options) -> Rule:
 
 
 def make_rules(rucio: Rucio, dids: Collection[DID], options: Options) -> list[Rule]:
-    """Make a rule over each of many DIDs, as `make_rule` does; one that fails stops no other.
+    """Create a rule over each of many DIDs, as `make_rule` does; one that fails stops no other.
 
     Raises:
         StacRucioError: Rules could not be made; the others are.
@@ -302,7 +302,7 @@ def _own_scope(rucio: Rucio, files: Collection[DID]) -> str:
 
 
 def _fill(rucio: Rucio, dataset: DID, files: Collection[DID]) -> None:
-    """Make a dataset with these files, or see to it that the one that is there has them."""
+    """Create a dataset with these files, or see to it that the one that is there has them."""
     first, *others = ([did._asdict() for did in batch] for batch in batched(sorted(files)))
 
     def add(client: Client) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote, unquote
 
 from stac_client.errors import ConfigurationError
-from stac_policy.urls import is_secret, refusal
+from stac_policy.urls import is_secret, is_url, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Container, Sequence
@@ -94,7 +94,7 @@ class Mounts:
                 )
             if place.startswith("/") and ".." not in place.split("/"):
                 self._folders[prefix] = _ended(place)
-            elif place.startswith(("http://", "https://")) and not refusal(place):
+            elif is_url(place) and not refusal(place):
                 self._gateways[prefix] = _ended(place)
             else:
                 raise ConfigurationError(

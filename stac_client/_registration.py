@@ -37,7 +37,7 @@ from stac_client._items import iter_items
 from stac_client._journal import entry_of
 from stac_client._lookup import Probe, lookups, threads
 from stac_client._results import Outcome, State, Tally
-from stac_client._rucio import REQUEST_DIDS, batched, grouped
+from stac_client._rucio import REQUEST_DIDS, batched, did_of, grouped
 from stac_client._selection import NamedKeys
 from stac_client._source_rse import has_gateway, with_pfn
 from stac_client.errors import AccessError, StacRucioError
@@ -573,7 +573,7 @@ def _add_missing(client: Client, types: Mapping[DID, str]) -> None:
     """Ask which DIDs Rucio does not have, and add these."""
     while True:
         known = client.get_metadata_bulk([_as_dict(did) for did in types])
-        there = {DID(entry["scope"], entry["name"]) for entry in known}
+        there = {*map(did_of, known)}
         try:
             _add_dids(client, types, [did for did in types if did not in there])
         except DataIdentifierAlreadyExists:

@@ -208,7 +208,7 @@ def judged(client: Client, entry: Mapping[str, Any]) -> Rule:
     if rule.state != "OK":
         return rule
     try:
-        return _confirmed(rule, [DID(f["scope"], f["name"]) for f in client.list_files(*rule.did)])
+        return _confirmed(rule, [*map(did_of, client.list_files(*rule.did))])
     except DataIdentifierNotFound:
         return _confirmed(rule, [])
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
-from stac_policy.urls import absolute, is_secret, plain_parts, printable, refusal
+from stac_policy.urls import absolute, is_secret, is_url, plain_parts, printable, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -320,7 +320,7 @@ class Origins:
             for prefix, scheme in _GDAL.items():
                 if href.startswith(prefix):
                     href = scheme + href[len(prefix) :]
-        is_web = href.startswith("http")
+        is_web = is_url(href)
         try:
             place = self.place(href)
             _require_file(place, item)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def own_time(monkeypatch: pytest.MonkeyPatch, module: str, **functions: Any) -> None:
-    """Give a module a `time` with functions of its own.
+    """Replace the `time` of one module by one with functions of its own.
 
     The real one is everybody's: a server of other tests, in a thread of this process, would wait
     for ever on a clock that has jumped.

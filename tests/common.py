@@ -68,6 +68,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say that they were left out, in one line that nobody overlooks."""
+    """Report that they were left out, in one line that nobody overlooks."""
     if not IS_GIVEN:
         terminalreporter.write_sep("=", ABSENT, yellow=True)

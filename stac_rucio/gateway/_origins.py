@@ -204,8 +204,7 @@ class Origin:
             held = Credentials(key(), secret(), token() if token else None)
             if self.redirects:
                 # In the query: a header that is signed could not follow a redirect.
-                mark = "&" if "?" in url else "?"
-                asked = AWSRequest(method, f"{url}{mark}{_PAYER}=requester" if payer else url)
+                asked = AWSRequest(method, _with(url, f"{_PAYER}=requester") if payer else url)
                 S3SigV4QueryAuth(held, "s3", region, SIGNED_S).add_auth(asked)
                 return Request(asked.url)
             promised: dict[str, str] = {_PAYER: "requester"} if payer else {}
@@ -237,7 +236,7 @@ class Origin:
             return str(answer["token"]), ends.timestamp() - time.time()
 
         token = Token(ask)
-        return lambda _method, url: Request(f"{url}{'&' if '?' in url else '?'}{token()}")
+        return lambda _method, url: Request(_with(url, token()))
 
     def _bearer(self) -> Callable[[str, str], Request]:
         token: Callable[[], str]
@@ -273,9 +272,7 @@ class Origin:
 
     def _query(self) -> Callable[[str, str], Request]:
         name, value = self._name(), self._secret("value")
-        return lambda _method, url: Request(
-            f"{url}{'&' if '?' in url else '?'}{name}={quote(value(), '')}"
-        )
+        return lambda _method, url: Request(_with(url, f"{name}={quote(value(), '')}"))
 
     def _name(self) -> str:
         name = self._take("name", str)
@@ -295,6 +292,11 @@ class Origin:
         except (http.FetchError, TypeError, ValueError) as error:
             said = error if isinstance(error, http.FetchError) else "no object of JSON"
             raise http.PassingError(f"no token from {redact(url)}: {said}") from None
+
+
+def _with(url: str, query: str) -> str:
+    """A URL with more in its query."""
+    return f"{url}{'&' if '?' in url else '?'}{query}"
 
 
 def _session(*, only_global: bool) -> requests.Session:

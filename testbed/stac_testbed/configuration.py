@@ -109,7 +109,7 @@ def write_client(layout: Layout, account: str) -> None:
 
 
 def configure_transfers(layout: Layout, *storages: str) -> None:
-    """Tell the transfer service the URLs of storages that cannot fetch files themselves.
+    """Configure the transfer service for storages that cannot fetch files themselves.
 
     FTS wants the same, of both ends of a copy.
     """

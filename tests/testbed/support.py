@@ -134,7 +134,7 @@ class Transfers:
         self.url = self.server.url
 
     def configure(self, url: str, **said: str) -> None:
-        """Say something of a storage, as an administrator of FTS does."""
+        """Configure a storage, as an administrator of FTS does."""
         body = {url: {"se_info": said}}
         requests.post(f"{self.url}/config/se", json=body, timeout=30).raise_for_status()
 
