@@ -23,6 +23,7 @@ from stac_policy.algorithms import pfn2lfn
 from stac_policy.naming import DID, collection_scope, item_name
 from stac_testbed import STORAGE_RSES
 from tests.items import make_asset, make_item, many_items
+from tests.rses import add_rse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -182,24 +183,14 @@ def add_non_deterministic(
     stac_lake: Any, rucio: Any, rse: Any, prefix: Any, **attributes: Any
 ) -> None:
     """A non-deterministic RSE on the second storage."""
-    rucio.add_rse(rse, deterministic=False)
-    on = {"read": 1, "write": 1, "delete": 1}
-    rucio.add_protocol(
-        rse,
-        {
-            "scheme": "http",
-            "hostname": "127.0.0.1",
-            "port": stac_lake.layout.ports["storage-b"],
-            "prefix": prefix,
-            "impl": "rucio.rse.protocols.webdav.Default",
-            "domains": {
-                "lan": on,
-                "wan": {**on, "third_party_copy_read": 1, "third_party_copy_write": 1},
-            },
-        },
-    )
-    for key, value in {"fts": stac_lake.layout.url("transfers"), **attributes}.items():
-        rucio.add_rse_attribute(rse, key, value)
+    protocol = {
+        "scheme": "http",
+        "port": stac_lake.layout.ports["storage-b"],
+        "prefix": prefix,
+        "impl": "rucio.rse.protocols.webdav.Default",
+    }
+    attributes = {"fts": stac_lake.layout.url("transfers"), **attributes}
+    add_rse(rucio, rse, protocol, deterministic=False, third_party_copies=True, **attributes)
     rucio.add_distance("STAC", rse, {"distance": 1})
     rucio.set_local_account_limit("root", rse, -1)
 

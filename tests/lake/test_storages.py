@@ -14,6 +14,7 @@ import requests
 from stac_testbed import STORAGE_RSES
 from stac_testbed.layout import STORAGE_PREFIX
 from tests.lake.scene import KEYS
+from tests.rses import add_rse
 
 if TYPE_CHECKING:
     from rucio.client import Client
@@ -45,19 +46,14 @@ def test_the_stock_client_downloads(scene: Scene, tmp_path: Path, rse: str) -> N
 @pytest.fixture
 def over_http(stac_lake: Lake, rucio: Client) -> Path:
     """The folder of an RSE that is read, written and deleted by WebDAV over plain HTTP."""
-    on, prefix = {"read": 1, "write": 1, "delete": 1}, f"{STORAGE_PREFIX}over-http/"
-    rucio.add_rse(OVER_HTTP)
+    prefix = f"{STORAGE_PREFIX}over-http/"
     protocol = {
         "scheme": "http",
-        "hostname": "127.0.0.1",
         "port": stac_lake.layout.ports["storage-b"],
         "prefix": prefix,
         "impl": "rucio.rse.protocols.webdav.Default",
-        "domains": {"lan": on, "wan": on},
     }
-    rucio.add_protocol(OVER_HTTP, protocol)
-    for key, value in {"lfn2pfn_algorithm": "stac", "greedyDeletion": "True"}.items():
-        rucio.add_rse_attribute(OVER_HTTP, key, value)
+    add_rse(rucio, OVER_HTTP, protocol, lfn2pfn_algorithm="stac", greedyDeletion="True")
     return stac_lake.layout.data("storage-b") / prefix.strip("/")
 
 

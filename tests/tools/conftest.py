@@ -12,6 +12,7 @@ import rasterio
 from stac_client import StacClient
 from stac_testbed import STORAGE_EXPRESSION
 from stac_testbed.layout import ORIGINS, STORAGE_PREFIX, STORAGES
+from tests.rses import add_rse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -57,18 +58,14 @@ def search(stac_lake: Lake, client: StacClient) -> Callable[..., Any]:
 
 def add_davs_rse(lake: Lake, dids: Iterable[DID]) -> None:
     """Add an RSE whose only protocol is davs, as many have: it is the first storage again."""
-    rucio, on = lake.client(), {"read": 1, "write": 1, "delete": 1}
-    rucio.add_rse(DAVS)
+    rucio = lake.client()
     protocol = {
         "scheme": "davs",
-        "hostname": "127.0.0.1",
         "port": lake.layout.ports["storage-a"],
         "prefix": STORAGE_PREFIX,
         "impl": "rucio.rse.protocols.gfal.Default",
-        "domains": {"lan": on, "wan": on},
     }
-    rucio.add_protocol(DAVS, protocol)
-    rucio.add_rse_attribute(DAVS, "lfn2pfn_algorithm", "stac")
+    add_rse(rucio, DAVS, protocol, lfn2pfn_algorithm="stac")
     files = [
         {key: file[key] for key in ("scope", "name", "bytes", "adler32") if file[key]}
         for file in rucio.list_replicas([did._asdict() for did in dids])
