@@ -217,10 +217,7 @@ def _read(url: str) -> Any:
 
     def ask() -> Any:
         with http.open_url(session, url, headers={"Accept-Encoding": "gzip"}) as response:
-            http.require_ok(response)
-            return http.parse_json(
-                http.read_body(response, _DOCUMENT_BYTES, until_s), _DOCUMENT_BYTES
-            )
+            return http.read_json(response, _DOCUMENT_BYTES, until_s)
 
     with http.make_session() as session:
         return http.persistently(ask, http.Attempts(until_s=until_s))

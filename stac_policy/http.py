@@ -644,6 +644,16 @@ def read_body(response: requests.Response, limit_bytes: int, until_s: float) -> 
     return bytes(body)
 
 
+def read_json(response: requests.Response, limit_bytes: int, until_s: float) -> Any:
+    """Return the value of an answer in JSON; see `read_body` and `parse_json`.
+
+    Raises:
+        FetchError: Its status is not 200, or there is no such value.
+    """
+    require_ok(response)
+    return parse_json(read_body(response, limit_bytes, until_s), limit_bytes)
+
+
 def parse_json(text: bytes, limit_bytes: int) -> Any:
     """Return the value of a JSON text that neither fills the memory nor has no bottom.
 

@@ -167,9 +167,7 @@ def _ask(
 
     def ask() -> Item:
         with http.open_url(session, url, hosts, timeouts_s, headers=_HEADERS) as response:
-            http.require_ok(response)
-            body = http.read_body(response, limit_bytes, until_s)
-            answer = http.parse_json(body, limit_bytes)
+            answer = http.read_json(response, limit_bytes, until_s)
             return _item(answer, ids[1], redact(response.url), origins(settings.origins))
 
     outcome, free_s, reason = "ok", _USUAL_S, f"{redact(url)}: it is slow"

@@ -286,9 +286,7 @@ class Origin:
         session = _session(only_global=False)
         try:
             with http.answer(session, method, url, timeout=http.TIMEOUT_S, **options) as response:
-                http.require_ok(response)
-                body = http.read_body(response, _TOKEN_BYTES, until_s)
-            return dict(http.parse_json(body, _TOKEN_BYTES))
+                return dict(http.read_json(response, _TOKEN_BYTES, until_s))
         except (http.FetchError, TypeError, ValueError) as error:
             said = error if isinstance(error, http.FetchError) else "no object of JSON"
             raise http.PassingError(f"no token from {redact(url)}: {said}") from None
