@@ -284,7 +284,7 @@ def _pull(source: str, destination: str, credential: str | None, check: Callable
     lines = [line for line in tail.decode(errors="replace").splitlines() if line.strip()]
     verdict = readable(lines[-1]) if lines else ""
     word, _, why = verdict.partition(":")
-    if word.lower() == "success" or verdict.lower().startswith("success"):
+    if verdict.lower().startswith("success"):
         return
     if not word.lower().startswith(("failure", "failed", "aborted")):
         why = f"COPY {readable(destination)}: ended without a verdict"
