@@ -61,7 +61,9 @@ class Pool:
         """Keep what is said of storages, by the beginning of their URLs."""
         known = self._configured()
         known.update(endpoints)
-        self._endpoints.write_text(json.dumps(known))
+        new = self._endpoints.with_suffix(".new")
+        new.write_text(json.dumps(known))
+        new.replace(self._endpoints)  # copies that begin now read the one or the other
 
     def _configured(self) -> dict[str, Any]:
         try:
