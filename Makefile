@@ -17,7 +17,7 @@ IN_PARALLEL := --numprocesses 4 --dist loadfile
 OLDER_RUCIOS := 38 39 40
 
 .PHONY: bench browser check clean coverage demo docs etc extension faults lint load lower-bounds notebook \
-  older-rucios postgresql python39 reproducible-wheel same-tests sbom soak test types wheel xrootd \
+  older-rucios postgresql properties python39 reproducible-wheel same-tests sbom soak test types wheel xrootd \
   xrootd-in-its-own-network
 
 demo: $(VENV)/installed
@@ -30,6 +30,10 @@ demo: $(VENV)/installed
 
 test: $(VENV)/installed-test
 	$(BIN)/python -m pytest $(IN_PARALLEL)
+
+# Hypotheses with other examples than `test` has, and twenty times as many.
+properties: $(VENV)/installed-test
+	$(BIN)/python -m pytest $(IN_PARALLEL) -m hypothesis --hypothesis-profile others
 
 # The processes of a parallel run must collect the same tests, whenever each of them starts.
 COLLECT := $(BIN)/python -m pytest --collect-only --quiet --no-header

@@ -10,7 +10,6 @@ import sys
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
-import hypothesis
 import pytest
 from click.testing import CliRunner
 
@@ -25,11 +24,6 @@ if TYPE_CHECKING:
     from rucio.client import Client
 
     from stac_testbed import Lake
-
-hypothesis.settings.register_profile(
-    "cli", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
-)
-hypothesis.settings.load_profile("cli")
 
 PROGRAM = [sys.executable, "-m", "stac_rucio"]
 _numbers = itertools.count(1)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-import hypothesis
 import pytest
 
 from stac_client._lookup import Lookups
@@ -24,13 +23,6 @@ if TYPE_CHECKING:
     from requests import Session
 
     from tests.origin import Origin
-
-
-# The machine may be busy; how long an example takes says nothing here.
-hypothesis.settings.register_profile(
-    "client", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
-)
-hypothesis.settings.load_profile("client")
 
 
 @pytest.fixture

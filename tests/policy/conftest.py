@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import hypothesis
 import pytest
 
 from stac_policy.http import FetchError, download, make_session
@@ -20,10 +19,6 @@ if TYPE_CHECKING:
 
     from requests import Session
 
-
-# The machine may be busy; how long an example takes says nothing here.
-hypothesis.settings.register_profile("policy", deadline=None)
-hypothesis.settings.load_profile("policy")
 
 _SCHEMA = """
 import json

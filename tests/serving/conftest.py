@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import hypothesis
 import pytest
 
 from tests.items import make_item
@@ -18,12 +17,6 @@ if TYPE_CHECKING:
 
     from tests.serving.proxy import Proxy
     from tests.serving.upstream import Upstream
-
-
-hypothesis.settings.register_profile(
-    "serving", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
-)
-hypothesis.settings.load_profile("serving")
 
 
 @pytest.fixture(scope="session")
