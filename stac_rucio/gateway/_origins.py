@@ -9,24 +9,17 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import threading
-import time
-from dataclasses import dataclass, field
-from datetime import datetime
-from http.cookiejar import DefaultCookiePolicy
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import quote, unquote, unquote_to_bytes, urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import tomllib
-from botocore.auth import S3SigV4Auth, S3SigV4QueryAuth
-from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials
 
 from stac_client.errors import ConfigurationError
-from stac_policy import http
-from stac_policy.access import VERSION
+from stac_policy import http, signing
 from stac_policy.gateway import Key, read_keys
+from stac_policy.signing import Request, Token, with_query
 from stac_policy.urls import DEFAULT_PORTS, is_url, redact, refusal
 
 if TYPE_CHECKING:
@@ -34,25 +27,11 @@ if TYPE_CHECKING:
 
     import requests
 
-SIGNED_S = 900
-"""How long a signed URL is good for, in seconds."""
-_RENEWED_S = 60  # seconds before its end that a token is renewed
-_TOKEN_BYTES = 1 << 16
-_TOKEN_WAIT_S = 30.0
 _TOKEN_S = 3600.0  # of a token that does not say when it ends
-_PAYER = "x-amz-request-payer"
 # As servers may read a segment: decoded once or twice, with parameters or backslashes.
 _CLIMBS = re.compile(r"[/\\]\.{1,2}(?:[/\\;]|$)")
 _TYPES = {str: "a text", int: "a whole number", bool: "true or false", list: "a list"}
 T = TypeVar("T", str, int, bool, list[str])
-
-
-@dataclass(frozen=True)
-class Request:
-    """What an origin is asked: a URL and headers that hold its credential."""
-
-    url: str = field(repr=False)
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 class Secret:
@@ -86,25 +65,6 @@ class Secret:
             )
             raise http.PassingError(reason)
         return value
-
-
-@dataclass
-class Token:
-    """Something that is asked for and renewed before it ends, once for all who want it."""
-
-    ask: Callable[[], tuple[str, float]]
-    """Returns a value, and for how many seconds it is good."""
-    _value: str = field(default="", repr=False)
-    _until_s: float = 0.0
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
-
-    def __call__(self) -> str:
-        """Return the value; who asks while it is renewed waits for it."""
-        with self._lock:
-            if not time.monotonic() < self._until_s:  # which may be no number
-                self._value, good_s = self.ask()
-                self._until_s = time.monotonic() + good_s - _RENEWED_S
-            return self._value
 
 
 class Origin:
@@ -196,52 +156,38 @@ class Origin:
         token = self._secret("session_token") if "session_token" in self._entry else None
         region = self._take("region", str, "us-east-1")
         payer = self._take("requester_pays", bool, default=False)
-        self._queries = re.compile(f"(?:{VERSION.pattern})?")
+        self._queries = signing.S3_QUERIES
 
         def sign(method: str, url: str) -> Request:
-            parts = urlsplit(url)  # S3 signs keys escaped in one way alone
-            url = urlunsplit(parts._replace(path=quote(unquote_to_bytes(parts.path), "/-_.~")))
-            held = Credentials(key(), secret(), token() if token else None)
-            if self.redirects:
-                # In the query: a header that is signed could not follow a redirect.
-                asked = AWSRequest(method, _with(url, f"{_PAYER}=requester") if payer else url)
-                S3SigV4QueryAuth(held, "s3", region, SIGNED_S).add_auth(asked)
-                return Request(asked.url)
-            promised: dict[str, str] = {_PAYER: "requester"} if payer else {}
-            asked = AWSRequest(method, url, promised)
-            S3SigV4Auth(held, "s3", region).add_auth(asked)
-            return Request(url, {str(name): value for name, value in asked.headers.items()})
+            keys = (key(), secret(), token() if token else None)
+            return signing.s3(method, url, keys, region, pays=payer, in_query=self.redirects)
 
         return sign
 
     def _sas(self) -> Callable[[str, str], Request]:
         """A SAS of Azure from an endpoint that hands them out, by account and container."""
-        url = self._endpoint("token_url")
+        template = self._endpoint("token_url")
         key = self._secret("subscription_key") if "subscription_key" in self._entry else None
         grant = self._grant() if "grant_url" in self._entry else None
-        parts = urlsplit(self.prefix)
-        container = parts.path.strip("/").partition("/")[0]
-        if not container:
-            raise self._wrong("sas needs a container, which its URLs begin with")
-        account = (parts.hostname or "").partition(".")[0]
-        url = url.replace("{account}", account).replace("{container}", container)
+        try:
+            url = signing.sas_endpoint(template, self.prefix)
+        except ValueError:
+            raise self._wrong("sas needs a container, which its URLs begin with") from None
         self._queries = re.compile("")
 
         def ask() -> tuple[str, float]:
             headers = {"Ocp-Apim-Subscription-Key": key()} if key else {}
             if grant:
                 headers["Authorization"] = f"Bearer {grant()}"
-            answer = self._json("GET", url, headers=headers)
-            ends = datetime.fromisoformat(str(answer["msft:expiry"]).replace("Z", "+00:00"))
-            return str(answer["token"]), ends.timestamp() - time.time()
+            return signing.ask_sas(url, headers)
 
         token = Token(ask)
-        return lambda _method, url: Request(_with(url, token()))
+        return lambda _method, url: Request(with_query(url, token()))
 
     def _bearer(self) -> Callable[[str, str], Request]:
         token: Callable[[], str]
         token = self._grant() if "grant_url" in self._entry else self._secret("token")
-        return lambda _method, url: Request(url, {"Authorization": f"Bearer {token()}"})
+        return lambda _method, url: signing.bearer(url, token())
 
     def _grant(self) -> Token:
         """A token by OAuth2, for a client or a user."""
@@ -261,7 +207,7 @@ class Origin:
                 **fields,
                 **{name: secret() for name, secret in secrets.items()},
             }
-            answer = self._json("POST", url, data=data)
+            answer = signing.ask_json("POST", url, data=data)
             return str(answer["access_token"]), float(answer.get("expires_in") or _TOKEN_S)
 
         return Token(ask)
@@ -272,7 +218,7 @@ class Origin:
 
     def _query(self) -> Callable[[str, str], Request]:
         name, value = self._name(), self._secret("value")
-        return lambda _method, url: Request(_with(url, f"{name}={quote(value(), '')}"))
+        return lambda _method, url: Request(with_query(url, f"{name}={quote(value(), '')}"))
 
     def _name(self) -> str:
         name = self._take("name", str)
@@ -280,27 +226,9 @@ class Origin:
             raise self._wrong("name is none of a header or parameter")
         return name
 
-    def _json(self, method: str, url: str, **options: Any) -> dict[str, Any]:
-        """Ask an endpoint for a token, which is never redirected."""
-        until_s = time.monotonic() + _TOKEN_WAIT_S
-        session = _session(only_global=False)
-        try:
-            with http.answer(session, method, url, timeout=http.TIMEOUT_S, **options) as response:
-                return dict(http.read_json(response, _TOKEN_BYTES, until_s))
-        except (http.FetchError, TypeError, ValueError) as error:
-            said = error if isinstance(error, http.FetchError) else "no object of JSON"
-            raise http.PassingError(f"no token from {redact(url)}: {said}") from None
-
-
-def _with(url: str, query: str) -> str:
-    """A URL with more in its query."""
-    return f"{url}{'&' if '?' in url else '?'}{query}"
-
 
 def _session(*, only_global: bool) -> requests.Session:
-    """A session that keeps no cookies: they would go with requests of others."""
-    session = http.make_session()
-    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    session = signing.forgetful(http.make_session())
     if only_global:
         for scheme in ("http://", "https://"):
             session.mount(scheme, http.GlobalAdapter())
