@@ -39,6 +39,7 @@ _RETRY_AFTER_S = "30"
 _PIECE_BYTES = 1 << 20
 _KEPT = ("Content-Type", "Accept-Ranges", "ETag", "Last-Modified", "Content-MD5")
 _REDIRECTS = 5
+_REFUSALS = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 _RANGE = re.compile(r"bytes=(?:[0-9]{1,19}-[0-9]{0,19}|-[0-9]{1,19})")
 
 
@@ -205,6 +206,8 @@ def _ask(
         answer = http.answer(origin.session, method, url, headers=headers, timeout=http.TIMEOUT_S)
         held.callback(answer.close)
         if not answer.is_redirect:
+            if answer.status_code in _REFUSALS:
+                origin.forget()
             return answer, ""
         url = origin.led_to(url, answer.headers["Location"])
         if origin.refusal(url):  # a credential goes nowhere else

@@ -128,16 +128,17 @@ def _listening(host: str, port: int) -> Iterator[None]:
             ) from error
 
 
-_LISTEN = (
-    option("--host", "Address to listen on.", default="127.0.0.1"),
-    option("--port", "TCP port to listen on.", type=click.IntRange(0, 65535), default=8080),
-)
+def _listen(port: int) -> tuple[click.Option, ...]:
+    return (
+        option("--host", "Address to listen on.", default="127.0.0.1"),
+        option("--port", "TCP port to listen on.", type=click.IntRange(0, 65535), default=port),
+    )
 
 
 @verb(
     "serve",
     option("--api", "The upstream STAC API.", "URL", required=True),
-    *_LISTEN,
+    *_listen(8080),
     option("--root-url", "This server's URL in links; by default its address.", "URL"),
     flag("--trust-forwarded", "Take this server's URL from a reverse proxy's headers."),
     words(
@@ -180,7 +181,7 @@ def serve(
 @verb(
     "gateway",
     click.Argument(["configuration"], type=click.Path(exists=True, dir_okay=False, path_type=Path)),
-    *_LISTEN,
+    *_listen(8090),
     VERBOSE,
 )
 def gateway(*, configuration: Path, host: str, port: int) -> None:
@@ -190,7 +191,7 @@ def gateway(*, configuration: Path, host: str, port: int) -> None:
     it has credentials for. It serves until Ctrl-C or SIGTERM; -v logs its requests.
 
     Examples:
-        stac-rucio gateway /etc/stac-rucio/gateway.toml --port 8090 -v
+        stac-rucio gateway /etc/stac-rucio/gateway.toml -v
     """
     from stac_rucio.gateway import load, make_app
     from stac_rucio.gateway import serve as serve_app
