@@ -20,6 +20,7 @@ from stac_policy import http
 from stac_policy.gateway import Claim, ForbiddenError, read_path
 from stac_policy.urls import redact, refusal
 from stac_rucio import listening
+from stac_rucio.gateway._push import Push, RefusedError, read_order
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -60,7 +61,8 @@ class _Files:
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
-        self._turns = {each.prefix: anyio.Semaphore(each.at_a_time) for each in gateway.origins}
+        places = (*gateway.origins, *gateway.destinations)
+        self._turns = {each: anyio.Semaphore(each.at_a_time) for each in places}
         self._threads = anyio.CapacityLimiter(sum(each.at_a_time for each in gateway.origins) or 1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -108,11 +110,15 @@ class _Files:
             return None, PlainTextResponse(f"{error}\n", HTTPStatus.FORBIDDEN)
         except _MissingError as error:
             return claim, PlainTextResponse(f"{error}\n", HTTPStatus.NOT_FOUND)
+        except RefusedError as error:
+            return claim, PlainTextResponse(f"{error}\n", HTTPStatus.BAD_REQUEST)
         # Nothing else may look like a lost file to FTS: whatever it is, it may pass.
         except Exception as error:  # noqa: BLE001 - a message of a library may hold a credential
             known = isinstance(error, (_UnavailableError, http.FetchError))
             reason = str(error) if known else f"the gateway failed: {type(error).__name__}"
             shown = f"{redact(claim.url)}: {reason}\n" if claim else f"{reason}\n"
+            if request.method == "COPY":  # with another status FTS tells nobody the reason
+                return claim, PlainTextResponse(f"failure: {shown}", HTTPStatus.ACCEPTED)
             headers = {"Retry-After": _RETRY_AFTER_S}
             return claim, PlainTextResponse(shown, HTTPStatus.SERVICE_UNAVAILABLE, headers=headers)
 
@@ -122,15 +128,14 @@ class _Files:
             raise _UnavailableError("no origin is configured for it")
         if reason := refusal(url) or origin.refusal(url):
             raise _UnavailableError(reason)
-        turn = self._turns[origin.prefix]
-        try:
-            with anyio.fail_after(_WAIT_S):
-                await turn.acquire()
-        except TimeoutError:
-            raise _UnavailableError(f"all turns of {origin.prefix} are taken") from None
-        held.callback(turn.release)
+        await self._take_turn(origin, held)
         if request.method == "HEAD":
             return await self._work(_head, held, origin, url)
+        if request.method == "COPY":
+            order = read_order(request.headers, self._gateway.destinations)
+            await self._take_turn(order.to, held)
+            answer, _ = await self._work(_open, held, origin, url, None)
+            return Push(order, answer, self._work)
         # Who sends a header of his own would send it to the origin, too.
         if origin.redirects and "authorization" not in request.headers:
             return await self._work(_redirect, held, origin, url)
@@ -139,6 +144,15 @@ class _Files:
         is_one = _RANGE.fullmatch(span) and "if-range" not in request.headers
         answer, headers = await self._work(_open, held, origin, url, span if is_one else None)
         return StreamingResponse(self._pieces(answer), answer.status_code, headers=headers)
+
+    async def _take_turn(self, place: Origin, held: ExitStack) -> None:
+        turn = self._turns[place]
+        try:
+            with anyio.fail_after(_WAIT_S):
+                await turn.acquire()
+        except TimeoutError:
+            raise _UnavailableError(f"all turns of {place.prefix} are taken") from None
+        held.callback(turn.release)
 
     async def _pieces(self, answer: requests.Response) -> AsyncIterator[bytes]:
         pieces = http.pieces(answer, _PIECE_BYTES)
@@ -244,12 +258,11 @@ def make_app(gateway: Gateway) -> Starlette:
 
     for library in ("botocore", "urllib3"):  # whose debug logs and warnings hold signed URLs
         logging.getLogger(library).setLevel(logging.ERROR)
-    files = _Files(gateway)
+    files, methods = _Files(gateway), ["GET", "HEAD"]
+    if gateway.destinations:
+        methods.append("COPY")
     return Starlette(
-        routes=[
-            Route("/healthz", health),
-            Route("/{path:path}", files, methods=["GET", "HEAD"]),
-        ]
+        routes=[Route("/healthz", health), Route("/{path:path}", files, methods=methods)]
     )
 
 

@@ -31,13 +31,15 @@ _CLIMBS = re.compile(r"[/\\]\.{1,2}(?:[/\\;]|$)")
 class Origin:
     """An origin, by an entry of the configuration."""
 
+    kind = "origin"
+
     def __init__(self, prefix: str, said: object) -> None:
         if refusal(f"{prefix}x") or not prefix.endswith("/") or urlsplit(prefix).query:
             raise ConfigurationError(
-                f"origin {redact(prefix)}: give the beginning of its URLs, up to a slash: "
+                f"{self.kind} {redact(prefix)}: give the beginning of its URLs, up to a slash: "
                 "https://bucket.s3.amazonaws.com/"
             )
-        entry = Entry(prefix, said)
+        entry = Entry(prefix, said, self.kind)
         self.prefix = prefix
         self.redirects = entry.redirects
         self.at_a_time = entry.take("at_a_time", int, 16)
@@ -88,12 +90,36 @@ class Origin:
         return found
 
 
+class Destination(Origin):
+    """Where files may be sent to: who asks for that brings the credential."""
+
+    kind = "destination"
+
+    def __init__(self, prefix: str, said: object) -> None:
+        if isinstance(said, dict) and (unknown := sorted({*said} - {"at_a_time", "private"})):
+            raise ConfigurationError(f"{self.kind} {prefix}: there is no option {unknown[0]}")
+        super().__init__(_with_plain_host(prefix), said)
+
+    def refusal(self, url: str) -> str | None:
+        """Return why no file may be sent to a URL, or None if it may."""
+        is_folder = urlsplit(url).path.endswith("/")
+        return "it is no file" if is_folder else super().refusal(_with_plain_host(url))
+
+
+def _with_plain_host(url: str) -> str:
+    """A URL with its host as servers compare it: Rucio writes default ports, FTS does not."""
+    parts = urlsplit(url)
+    host = parts.netloc.lower().removesuffix(f":{DEFAULT_PORTS.get(parts.scheme)}")
+    return parts._replace(netloc=host).geturl()
+
+
 @dataclass(frozen=True)
 class Gateway:
     """What a gateway knows: its keys, and its origins by the longest beginning of URLs."""
 
     keys_file: Path
     origins: tuple[Origin, ...]
+    destinations: tuple[Destination, ...]
     digest: str
     """Of its configuration, by which hosts can be compared."""
 
@@ -118,12 +144,16 @@ def load(path: Path) -> Gateway:
         keys, entries = Path(said.pop("keys")), said.pop("origins", {})
         read_keys(keys)
         origins = [Origin(prefix, entry) for prefix, entry in entries.items()]
+        entries = said.pop("destinations", {})
+        destinations = [Destination(prefix, entry) for prefix, entry in entries.items()]
     except (TypeError, AttributeError):
-        raise ConfigurationError(f"{path}: keys is no path, or origins no tables") from None
+        what = "keys is no path, or origins or destinations no tables"
+        raise ConfigurationError(f"{path}: {what}") from None
     except (OSError, ValueError, KeyError) as error:
         reason = f"it does not say {error}" if isinstance(error, KeyError) else error
         raise ConfigurationError(f"{path}: {reason}") from None
     if said:
         raise ConfigurationError(f"{path}: there is no option {', '.join(sorted(said))}")
     origins.sort(key=lambda each: -len(each.prefix))
-    return Gateway(keys, tuple(origins), hashlib.sha256(text.encode()).hexdigest()[:16])
+    digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+    return Gateway(keys, tuple(origins), tuple(destinations), digest)

@@ -85,8 +85,8 @@ class Secret:
 class Entry:
     """An entry of the configuration, whose options are taken one by one."""
 
-    def __init__(self, prefix: str, said: object) -> None:
-        self.prefix = prefix
+    def __init__(self, prefix: str, said: object, kind: str = "origin") -> None:
+        self.prefix, self._named = prefix, f"{kind} {prefix}"
         if not isinstance(said, dict):
             raise self.wrong("it has to be a table")
         self._said = dict(said)
@@ -97,7 +97,7 @@ class Entry:
 
     def wrong(self, what: str) -> ConfigurationError:
         """Return the error of an option."""
-        return ConfigurationError(f"origin {self.prefix}: {what}")
+        return ConfigurationError(f"{self._named}: {what}")
 
     def __contains__(self, name: str) -> bool:
         return name in self._said
@@ -118,7 +118,7 @@ class Entry:
 
     def secret(self, name: str) -> Secret:
         """Return an option that is a secret."""
-        return Secret(f"origin {self.prefix}: {name}", self._said.pop(name, None))
+        return Secret(f"{self._named}: {name}", self._said.pop(name, None))
 
     def secrets(self, *names: str) -> dict[str, Secret]:
         """Return those options of some names that there are."""

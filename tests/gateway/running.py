@@ -10,6 +10,9 @@ from urllib.parse import urlsplit
 
 import requests
 import uvicorn
+from botocore.auth import S3SigV4QueryAuth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 
 from stac_policy.gateway import VALID_S, Claim, Key, make_url, read_keys
 from stac_rucio.gateway import load, make_app
@@ -45,6 +48,7 @@ def write(
     origins: dict[str, dict[str, Any]],
     keys: Path | None = None,
     port: int | None = None,
+    destinations: dict[str, dict[str, Any]] | None = None,
 ) -> Running:
     """Write the configuration of a gateway that is to run at a port."""
     if keys is None:
@@ -54,8 +58,11 @@ def write(
     for name, secret in {"id": ACCESS_KEY, "secret": SECRET_KEY, "token": "t0k3n-of-test"}.items():
         (folder / name).write_text(secret + "\n")
     lines = [f"keys = {json.dumps(str(keys))}"]
-    for prefix, entry in origins.items():
-        lines += [f"[origins.{json.dumps(prefix)}]"]
+    tables = {f"origins.{json.dumps(prefix)}": entry for prefix, entry in origins.items()}
+    for prefix, entry in (destinations or {}).items():
+        tables[f"destinations.{json.dumps(prefix)}"] = entry
+    for table, entry in tables.items():
+        lines += [f"[{table}]"]
         for name, value in {"private": True, **entry}.items():
             said = value
             if isinstance(value, dict):
@@ -74,9 +81,10 @@ def running(
     origins: dict[str, dict[str, Any]],
     keys: Path | None = None,
     port: int | None = None,
+    destinations: dict[str, dict[str, Any]] | None = None,
 ) -> Iterator[Running]:
     """Run a gateway with a configuration."""
-    gateway = write(folder, origins, keys, port)
+    gateway = write(folder, origins, keys, port, destinations)
     app = make_app(load(folder / "gateway.toml"))
     server = uvicorn.Server(configuration(app, "127.0.0.1", urlsplit(gateway.url).port or 0))
     thread = threading.Thread(target=server.run, daemon=True)
@@ -88,6 +96,13 @@ def running(
     finally:
         server.should_exit = True
         thread.join(30)
+
+
+def presigned(url: str, method: str = "PUT") -> str:
+    """A URL of the object store, signed."""
+    asked = AWSRequest(method, url)
+    S3SigV4QueryAuth(Credentials(ACCESS_KEY, SECRET_KEY), "s3", "us-east-1", 600).add_auth(asked)
+    return str(asked.url)
 
 
 def s3(folder: Path, **more: Any) -> dict[str, Any]:
