@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import pytest
 
 from tests.catalogues import ITEMS
@@ -15,6 +16,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.origin import Origin
+
+# The machine may be busy: how long an example takes says nothing here. The examples are the same
+# in each run, so that a change fails for what it changed; `make properties` looks for others.
+hypothesis.settings.register_profile(
+    "same",
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("same")
+hypothesis.settings.register_profile("others", derandomize=False, max_examples=2_000)
 
 
 @pytest.fixture(autouse=True)

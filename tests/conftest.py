@@ -8,7 +8,6 @@ import signal
 import tempfile
 from typing import TYPE_CHECKING, Any
 
-import hypothesis
 import pytest
 
 from stac_testbed.scenes import KEPT_SCENES
@@ -17,17 +16,6 @@ if TYPE_CHECKING:
     from xdist.scheduler import Scheduling
 
 os.environ.pop("RUCIO_CONFIG", None)  # of a lake that somebody has in this shell
-
-# The machine may be busy: how long an example takes says nothing here. The examples are the same
-# in each run, so that a change fails for what it changed; `make properties` looks for others.
-hypothesis.settings.register_profile(
-    "same",
-    derandomize=True,
-    deadline=None,
-    suppress_health_check=[hypothesis.HealthCheck.too_slow],
-)
-hypothesis.settings.load_profile("same")
-hypothesis.settings.register_profile("others", derandomize=False, max_examples=2_000)
 
 pytest_plugins = ["stac_testbed.pytest_plugin", "tests.common"]
 
