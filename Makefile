@@ -16,7 +16,7 @@ IN_PARALLEL := --numprocesses 4 --dist loadfile
 # Majors of Rucio that are supported besides the newest, which all else is tested with.
 OLDER_RUCIOS := 38 39 40
 
-.PHONY: bench browser check clean coverage demo docs etc extension faults lint load lower-bounds notebook \
+.PHONY: bench browser check clean coverage demo docs etc extension faults gfal2 lint load lower-bounds notebook \
   older-rucios postgresql properties python39 reproducible-wheel same-tests sbom soak test types wheel xrootd \
   xrootd-in-its-own-network
 
@@ -123,6 +123,11 @@ xrootd-in-its-own-network:
 	$(BIN)/python -m stac_testbed demo --storage xrootd
 	$(BIN)/python -m pytest tests/lake/test_replication.py tests/lake/test_policy.py \
 	  tests/production/xrootd.py --lake-storage xrootd
+
+# The gateway and the library that FTS copies with, from Debian's packages gfal2-util-scripts,
+# gfal2-plugin-http and gfal2-plugin-file.
+gfal2: $(VENV)/installed-test
+	$(BIN)/python -m pytest tests/production/gfal2.py
 
 # The files of etc/ in what reads them, from Debian's packages apache2-bin,
 # libapache2-mod-wsgi-py3 and systemd, and those whose services are not wanted: unpacked.

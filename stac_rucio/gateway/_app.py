@@ -40,6 +40,7 @@ _RETRY_AFTER_S = "30"
 _PIECE_BYTES = 1 << 20
 _KEPT = ("Content-Type", "Accept-Ranges", "ETag", "Last-Modified", "Content-MD5")
 _REDIRECTS = 5
+_DAVIX = re.compile("davix|gfal2")
 _REFUSALS = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 _RANGE = re.compile(r"bytes=(?:[0-9]{1,19}-[0-9]{0,19}|-[0-9]{1,19})")
 
@@ -110,7 +111,8 @@ class _Files:
             return None, PlainTextResponse(f"{error}\n", HTTPStatus.FORBIDDEN)
         except _MissingError as error:
             return claim, PlainTextResponse(f"{error}\n", HTTPStatus.NOT_FOUND)
-        except RefusedError as error:
+        except RefusedError as error:  # of which FTS shows the status alone
+            LOG.info("refused: %s", error)
             return claim, PlainTextResponse(f"{error}\n", HTTPStatus.BAD_REQUEST)
         # Nothing else may look like a lost file to FTS: whatever it is, it may pass.
         except Exception as error:  # noqa: BLE001 - a message of a library may hold a credential
@@ -136,8 +138,10 @@ class _Files:
             await self._take_turn(order.to, held)
             answer, _ = await self._work(_open, held, origin, url, None)
             return Push(order, answer, self._work)
-        # Who sends a header of his own would send it to the origin, too.
-        if origin.redirects and "authorization" not in request.headers:
+        # Who sends a header of his own would send it to the origin, too; davix would also send HEAD
+        # where a GET was redirected to, which no signature covers.
+        is_davix = _DAVIX.search(request.headers.get("user-agent", ""))
+        if origin.redirects and "authorization" not in request.headers and not is_davix:
             return await self._work(_redirect, held, origin, url)
         span = request.headers.get("range", "")
         # Several ranges, or one of a version that the origin may not have any more: all of it.

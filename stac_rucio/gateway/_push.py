@@ -150,15 +150,15 @@ class Push(Response):
             work: Runs something in a thread.
 
         Raises:
-            RefusedError: The file is too large for its destination, or of no known size.
+            FetchError: The file is too large for its destination, or of no known size.
         """
         super().__init__(status_code=HTTPStatus.ACCEPTED, media_type="text/perf-marker-stream")
         del self.headers["Content-Length"]
         size_bytes = http.content_length(answer)
         if size_bytes is None:
-            raise RefusedError("the origin does not say how long the file is")
+            raise http.FetchError("the origin does not say how long the file is")
         if order.is_signed and size_bytes > SIGNED_PUT_BYTES:
-            raise RefusedError(
+            raise http.FetchError(
                 f"it has {size_bytes:,} bytes, and one signed PUT takes {SIGNED_PUT_BYTES:,}"
             )
         self._order, self._work, self._source = order, work, redact(answer.url)

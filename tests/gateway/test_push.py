@@ -167,7 +167,7 @@ def test_larger_than_one_signed_put(origin: Origin, store: str, tmp_path: Path) 
         tmp_path, {f"{origin.url}/data/": {}}, destinations={f"{store}/copies/": {}}
     ) as gateway:
         answer = copy(gateway, url, presigned(to))
-    assert answer.status_code == 400
+    assert answer.text.startswith(f"failure: {url}: ")
     assert "one signed PUT takes 5,368,709,120" in answer.text
     assert stored(to) is None
 
@@ -180,7 +180,7 @@ WRONG = answers.status(200, CONTENT, Content_MD5=base64.b64encode(OTHER).decode(
     [
         (answers.status(404), "404 {url}: HTTP 404"),
         (answers.status(403), "202 failure: {url}: the origin answers 403"),
-        (answers.chunked, "400 the origin does not say how long the file is"),
+        (answers.chunked, "202 the origin does not say how long the file is"),
         (answers.cut(512_000, CONTENT), "202 it ended after 512,000 of 1,024,000 bytes"),
         (WRONG, "202 the origin gave bytes with another md5"),
     ],
