@@ -106,17 +106,20 @@ def registrable(
     selection: AssetSelection,
     scope: str | None,
     source_rse: str | None = None,
+    *,
+    keys: NamedKeys | None = None,
 ) -> Iterator[Asset]:
     """Yield the selected assets of items that have a URL, and nothing of the others.
 
-    Named keys that no item has are warned of.
+    Named keys that no item has are warned of, unless the caller looks at `keys` for them.
     """
-    keys = NamedKeys(selection)
-    for item in keys.of(iter_items(items)):
+    noted = keys or NamedKeys(selection)
+    for item in noted.of(iter_items(items)):
         for found in select_assets(item, selection, scope, source_rse):
             if isinstance(found, Asset):
                 yield found
-    keys.warn()
+    if keys is None:
+        noted.warn()
 
 
 def fetched(found: Asset | Outcome, *, gateway: bool = False) -> Asset | Outcome:

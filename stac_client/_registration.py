@@ -8,16 +8,8 @@ import warnings
 from collections import Counter
 from concurrent.futures import FIRST_COMPLETED
 from dataclasses import dataclass, field, replace
-from functools import partial
 from itertools import chain, compress, islice
-from operator import methodcaller
 from typing import TYPE_CHECKING, Any, TypeVar
-
-from rucio.common.exception import (
-    DataIdentifierAlreadyExists,
-    DataIdentifierNotFound,
-    InvalidMetadata,
-)
 
 from stac_client._assets import fetched, select_assets
 from stac_client._buckets import Buckets
@@ -32,22 +24,19 @@ from stac_client._in_rucio import (
     registered,
     rival,
 )
-from stac_client._item_metadata import item_metadata
 from stac_client._items import iter_items
 from stac_client._journal import entry_of
 from stac_client._lookup import Probe, lookups, threads
 from stac_client._results import Outcome, State, Tally
-from stac_client._rucio import REQUEST_DIDS, batched, did_of, grouped
+from stac_client._rucio import REQUEST_DIDS
 from stac_client._selection import NamedKeys
 from stac_client._source_rse import has_gateway, with_pfn
-from stac_client.errors import AccessError, StacRucioError
-from stac_policy.naming import DID, collection_name
+from stac_client._writer import Writer, item_metadata
+from stac_client.errors import StacRucioError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from concurrent.futures import Future
-
-    from rucio.client import Client
 
     from stac_client._assets import Asset
     from stac_client._in_rucio import Known
@@ -57,6 +46,7 @@ if TYPE_CHECKING:
     from stac_client._results import FileTally, Progress
     from stac_client._rucio import Rucio, RucioFile
     from stac_client._selection import AssetSelection
+    from stac_policy.naming import DID
 
     Registered = tuple[list[Entry], list[Outcome]]
     _Group = list[tuple[ItemDict, list[Asset | Outcome]]]
@@ -172,7 +162,7 @@ class Registrar:
     containers: bool
     """Whether collections get containers that hold their items' datasets."""
     metadata: bool
-    """Whether the datasets get metadata from their items; no more once Rucio takes none."""
+    """Whether the datasets get metadata from their items."""
     on_progress: Callable[[Progress], None] | None = None
     """Called in the thread that asks for outcomes."""
     alternate_assets: Sequence[str] = ()
@@ -180,14 +170,10 @@ class Registrar:
 
     def __post_init__(self) -> None:
         self._buckets = Buckets()
-        # `metadata` may change meanwhile.
         self._wanted = (Probe(self.probe).value, self.containers, self.metadata)
         self._tally = Tally(self.on_progress or (lambda _: None))
         self._under_way: dict[Future[list[Outcome]], _Batch] = {}
-        self._filled: set[DID] = set()
-        """The containers that Rucio is known to have."""
-        self._problem: str | None = None
-        """Why metadata could not be written, the first time."""
+        self._writer = Writer(self.rucio, self.rse, self.containers, self.metadata)
 
     def register(self, items: ItemsLike, journal: Journal | None = None) -> Iterator[Registered]:
         """Register the assets of items and attach them to their items' datasets.
@@ -227,8 +213,8 @@ class Registrar:
                     _LOGGER.warning(_INTERRUPTED)
                 yield from self._rest()
                 raise
-        if self._problem is not None:
-            warnings.warn(f"no metadata: {self._problem}", MetadataWarning, stacklevel=2)
+        if self._writer.problem:
+            warnings.warn(f"no metadata: {self._writer.problem}", MetadataWarning, stacklevel=2)
 
     def _batches(self, items: Iterable[ItemDict], journal: Journal | None) -> Iterator[_Batch]:
         keys = NamedKeys(self.assets)
@@ -261,7 +247,7 @@ class Registrar:
         entries, known = [], []
         for item, selected in group:
             ids = (selected[0].collection, selected[0].item) if selected else ("", "")
-            metadata = item_metadata(item) if self.metadata else None
+            metadata = item_metadata(item) if self._writer.metadata else None
             entries.append(entry_of(item, ids, self._wanted, metadata, *selected))
             known.append(journal.files_of(entries[-1]))
         there = held(
@@ -295,7 +281,7 @@ class Registrar:
                     if not is_later:
                         continue
                 batch.assets[asset.did], places[asset.did] = asset, place
-                if self.metadata:
+                if self._writer.metadata:
                     batch.metadata[asset.dataset] = item_metadata(item)
         batch.entries = [entry for place, entry in enumerate(entries) if place not in beaten]
         return batch
@@ -339,6 +325,8 @@ class Registrar:
         if not batch.assets:
             return
         known = look(self.rucio, batch.assets.values(), self.rse)
+        # The dataset of a file that Rucio has is most often there, others most often are not.
+        batch.presumed |= {each.dataset for did, each in batch.assets.items() if did in known.files}
         failed: list[Outcome] = []
         same = [*kept(compare(batch.assets.values(), known.files, self.rse), failed.append)]
         at_rse = held(known.files, self.rse)
@@ -375,7 +363,7 @@ class Registrar:
             What became of each, with what Rucio has of it then.
         """
         at_rse = held(known.files, self.rse)
-        failed = self._add([asset for asset in assets if asset.did not in at_rse])
+        failed = self._writer.add([asset for asset in assets if asset.did not in at_rse])
         added = [each.did for each in assets if not (each.did in at_rse or each.did in failed)]
         # Where another registrar was faster, Rucio keeps what that one said, without a word.
         files = {**known.files, **self.rucio.files(added, self.rse)}
@@ -392,114 +380,13 @@ class Registrar:
                 in_rucio += [] if wrong else [_as_in(asset, file)]
             if wrong:
                 failed[asset.did] = asset.outcome(State.FAILED, wrong)
-        failed |= self._attach(in_rucio, batch, known)
+        failed |= self._writer.attach(in_rucio, known, batch.presumed)
         attached = [asset for asset in in_rucio if asset.did not in failed]
-        if self.metadata:
-            self._write_metadata(attached, batch.metadata)
+        self._writer.write_metadata(attached, batch.metadata)
         yield from failed.values()
         for asset in attached:
             state = State.ALREADY_THERE if asset.did in at_rse else State.REGISTERED
             yield _in_rucio(asset, state, _UNCOMPARED if asset.did in batch.uncompared else "")
-
-    def _add(self, assets: list[Asset]) -> dict[DID, Outcome]:
-        """Add replicas, and return what failed."""
-
-        def add(part: list[Asset], client: Client) -> None:
-            client.add_replicas(self.rse, [_replica(asset) for asset in part])
-
-        failed: dict[DID, Outcome] = {}
-        # Rucio refuses a request for one scope in it, and takes the PFNs of https
-        # for those of http where both are in it (rucio.core.replica.add_replicas).
-        groups = grouped(assets, lambda asset: (asset.did.scope, asset.url.partition(":")[0]))
-        for (scope, _), alike in groups.items():
-            doing = f"registering in scope {scope} at RSE {self.rse}"
-            for asset, error in self.rucio.send(doing, alike, add):
-                failed[asset.did] = asset.outcome(State.FAILED, str(error))
-        return failed
-
-    def _attach(self, assets: Iterable[Asset], batch: _Batch, known: Known) -> dict[DID, Outcome]:
-        """Attach registered assets, with two requests for each 1,000 items of a scope.
-
-        What is attached already stays so, and costs none, so that those may find it who may
-        attach nothing. Which datasets Rucio has is not asked, unless it turns out to be other
-        than presumed.
-
-        Returns:
-            The outcomes of those that could not be attached.
-        """
-        failed = {}
-        # The dataset of a file that Rucio has is most often there, others most often are not.
-        batch.presumed.update(
-            asset.dataset for asset in batch.assets.values() if asset.did in known.files
-        )
-        loose = (
-            asset
-            for asset in assets
-            if self.containers or (asset.dataset, asset.did) not in known.attached
-        )
-        attach = partial(self._attach_items, presumed=batch.presumed)
-        items = grouped(loose, lambda asset: asset.dataset).values()
-        for scope, same in grouped(items, lambda members: members[0].dataset.scope).items():
-            doing = f"attaching to datasets in scope {scope}"
-            for members, error in self.rucio.send(doing, same, attach):
-                reason = f"registered, but not attached to {members[0].dataset}: {error}"
-                for asset in members:
-                    failed[asset.did] = asset.outcome(State.FAILED, reason)
-        batch.presumed.update(asset.dataset for asset in assets if asset.did not in failed)
-        return failed
-
-    def _attach_items(
-        self, items: list[list[Asset]], client: Client, presumed: Container[DID]
-    ) -> None:
-        """Attach the assets of items that have the same scope."""
-        content = {members[0].dataset: [asset.did for asset in members] for members in items}
-        types = dict.fromkeys(content, "DATASET")
-        containers: dict[DID, list[DID]] = {}
-        for members in items if self.containers else ():
-            dataset = members[0].dataset
-            container = DID(dataset.scope, collection_name(members[0].collection))
-            containers.setdefault(container, []).append(dataset)
-        content |= containers
-        types |= dict.fromkeys(containers, "CONTAINER")
-        new = [did for did in types if not (did in presumed or did in self._filled)]
-        try:
-            _add_dids(client, types, new)
-            _fill(client, content)
-        except (DataIdentifierAlreadyExists, DataIdentifierNotFound):
-            _add_missing(client, types)
-            _fill(client, content)
-        self._filled |= containers.keys()
-
-    def _write_metadata(
-        self, assets: Iterable[Asset], of_datasets: Mapping[DID, dict[str, Any]]
-    ) -> None:
-        """Write the metadata of registered assets and of their items' datasets.
-
-        What there is already under these keys is replaced. Whether a server takes
-        metadata depends on its plugins (`rucio.core.did_meta_plugins`): what its own
-        plugin has no columns for needs another one, of which `json_meta` works on all
-        databases but SQLite.
-
-        Args:
-            assets: The assets; of those whose item gives a SHA-256, it becomes the
-                file's `sha256`.
-            of_datasets: The metadata of datasets.
-        """
-        metadata = {asset.dataset: of_datasets[asset.dataset] for asset in assets}
-        metadata |= {
-            asset.did: {"sha256": asset.checksums.sha256}
-            for asset in assets
-            if asset.checksums.sha256
-        }
-        entries = [{**_as_dict(did), "meta": meta} for did, meta in metadata.items()]
-        try:
-            for part in batched(entries):
-                write = methodcaller("set_dids_metadata_bulk", part)
-                self.rucio.ask("writing metadata of datasets", write)
-        except StacRucioError as error:
-            if isinstance(error, AccessError) or isinstance(error.__cause__, InvalidMetadata):
-                self.metadata = False  # refused on principle
-            self._problem = self._problem or str(error)
 
 
 def selector(
@@ -556,45 +443,3 @@ def _in_rucio(asset: Asset, state: State, reason: str) -> Outcome:
         adler32=checksums.adler32,
         md5=checksums.md5,
     )
-
-
-def _replica(asset: Asset) -> dict[str, Any]:
-    checksums = {"adler32": asset.checksums.adler32, "md5": asset.checksums.md5}
-    return {
-        "scope": asset.did.scope,
-        "name": asset.did.name,
-        "bytes": asset.size_bytes,
-        "pfn": asset.url,
-        **{name: value for name, value in checksums.items() if value},
-    }
-
-
-def _add_missing(client: Client, types: Mapping[DID, str]) -> None:
-    """Ask which DIDs Rucio does not have, and add these."""
-    while True:
-        known = client.get_metadata_bulk([_as_dict(did) for did in types])
-        there = {*map(did_of, known)}
-        try:
-            _add_dids(client, types, [did for did in types if did not in there])
-        except DataIdentifierAlreadyExists:
-            continue  # another client was faster with one of them
-        return
-
-
-def _add_dids(client: Client, types: Mapping[DID, str], dids: list[DID]) -> None:
-    """Add DIDs; in one request Rucio adds all or none."""
-    if dids:
-        client.add_dids([{**_as_dict(did), "type": types[did]} for did in dids])
-
-
-def _fill(client: Client, content: Mapping[DID, list[DID]]) -> None:
-    attachments = [
-        {**_as_dict(did), "dids": [_as_dict(each) for each in part]}
-        for did, members in content.items()
-        for part in batched(members)
-    ]
-    client.attach_dids_to_dids(attachments, ignore_duplicate=True)
-
-
-def _as_dict(did: DID) -> dict[str, Any]:
-    return {"scope": did.scope, "name": did.name}  # in a third of the time of _asdict

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from stac_client._assets import registrable
 from stac_client._completion import Completion
-from stac_client._deregistration import deregister
 from stac_client._in_rucio import without_lost
 from stac_client._items import iter_items
 from stac_client._journal import Journal, registration_purpose
@@ -30,6 +29,7 @@ from stac_client._rules import (
     rule_status,
     wait_for_rules,
 )
+from stac_client._writer import deregister
 from stac_client.errors import ConfigurationError
 
 if TYPE_CHECKING:

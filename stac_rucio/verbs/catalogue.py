@@ -236,9 +236,8 @@ def deregister(
         stac-rucio deregister items.ndjson --rse STAC --bad
     """
     from stac_client._in_rucio import ailment, registered
-    from stac_client._rucio import batched
-    from stac_client._selection import NamedKeys
     from stac_client._tables import counted
+    from stac_client._writer import deregister as unregister
 
     if consent.dry_run or not consent.yes:
         consent.require_answerable()
@@ -254,19 +253,10 @@ def deregister(
             return
         consent.confirm(f"Deregister {counted(counts['registered'], 'asset')} at {rse}?")
     resumable("The same command goes on: what is not registered any more is skipped.")
-    keys = NamedKeys(assets)
-    names = {*keys.unseen}
-
-    def is_selected(key: str, asset: Mapping[str, Any]) -> bool:
-        return assets(key, asset) if callable(assets) else key in names
 
     def work(found: Reading) -> Iterator[Outcome]:
-        # In parts, because `delete_replicas` holds the outcomes of all its assets; a part may
-        # lack a key that another has.
-        for part in batched(keys.of(found)):
-            wanted = is_selected if names else assets
-            yield from rucio.stac.delete_replicas(part, rse, assets=wanted, only_bad=bad)
-        yield from keys.missing()
+        # Not `delete_replicas`: that holds the outcomes of all assets.
+        return unregister(rucio.session, found, rse, assets, rucio.scope, only_bad=bad)
 
     follow("deregistering", items, work, output)
 

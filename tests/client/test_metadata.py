@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stac_client._checksums import Checksums
-from stac_client._item_metadata import item_metadata
+from stac_client._writer import item_metadata
 from tests.items import make_item
 
 URL = "https://stac.example.org/collections/alps/items/scene"
