@@ -14,7 +14,7 @@ from stac_client._items import iter_items
 from stac_client._registration import selector
 from stac_client._rucio import batched
 from stac_client._selection import NamedKeys
-from stac_client._tables import to_html, to_text
+from stac_client._tables import Shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -32,7 +32,7 @@ _EXAMPLES = 3
 
 
 @dataclass
-class Plan:
+class Plan(Shown):
     """What a registration would do; its size does not grow with the number of items."""
 
     items: int = 0
@@ -52,13 +52,6 @@ class Plan:
     """Assets that cannot be registered, by reason."""
     examples: dict[str, list[str]] = field(default_factory=dict)
     """The first few assets that are rejected for each reason."""
-
-    def __str__(self) -> str:
-        return to_text(*self._parts())
-
-    def _repr_html_(self) -> str:
-        """For notebooks: how much it is, where it lies, and what will be rejected."""
-        return to_html(*self._parts())
 
     def _parts(self) -> tuple[Part, ...]:
         """How much it is, the hosts, and the reasons for which assets are rejected."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from rich.filesize import decimal
 
-from stac_client._tables import Bar, Table, to_html
+from stac_client._tables import Bar, Shown, Table, to_html
 from stac_client.errors import RequestError
 from stac_policy.urls import printable
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
     from pathlib import Path
 
-    from stac_client._tables import Part
+    from stac_client._tables import Part, Row
     from stac_policy.naming import DID
 
 
@@ -68,22 +68,72 @@ class Outcome:
 
 
 OutcomeT = TypeVar("OutcomeT", bound=Outcome)
+_WORST = (*reversed(State),)
+_MOST_REASONS = 20  # of which there are examples
+
+
+class Summary(Shown):
+    """Outcomes counted by state, and by reason with an example; it grows with neither."""
+
+    def __init__(self, outcomes: Iterable[Outcome] = ()) -> None:
+        self._counts, self._sizes_bytes = Counter[State](), Counter[State]()
+        self._reasons = Counter[tuple[State, str]]()
+        self._examples: dict[tuple[State, str], str] = {}
+        for outcome in outcomes:
+            self.add(outcome)
+
+    def add(self, outcome: Outcome) -> None:
+        """Count an outcome."""
+        state, reason = outcome.state, outcome.reason
+        self._counts[state] += 1
+        self._sizes_bytes[state] += outcome.size_bytes or 0
+        if reason:
+            if (state, reason) not in self._examples and len(self._examples) >= _MOST_REASONS:
+                reason = "other reasons"
+            self._reasons[state, reason] += 1
+            self._examples.setdefault((state, reason), outcome.place)
+
+    @property
+    def counts(self) -> dict[State, int]:
+        """How many assets came to each state; states without any are left out."""
+        return {state: self._counts[state] for state in State if self._counts[state]}
+
+    def __str__(self) -> str:
+        counts = [f"{count:,} {state.value}" for state, count in self.counts.items()]
+        return ", ".join(counts) or "no assets"
+
+    def _parts(self) -> Sequence[Part]:
+        """How many assets, and how much; then each reason, the worst first."""
+        sizes = [
+            f"{decimal(self._sizes_bytes[state])} {state.value}"
+            for state in self.counts
+            if self._sizes_bytes[state]
+        ]
+        reasons = sorted(self._reasons.most_common(), key=lambda each: _WORST.index(each[0][0]))
+        rows: list[Row] = [
+            {
+                "assets": count,
+                "state": state.value,
+                "because": reason,
+                "such as": self._examples[state, reason],
+            }
+            for (state, reason), count in reasons
+        ]
+        return (str(self), *([", ".join(sizes)] if sizes else ()), rows)
 
 
 class Outcomes(Table[OutcomeT]):
     """The outcomes of an operation, one for each asset."""
 
     def _summary(self) -> str:
-        counts = [f"{count:,} {state.value}" for state, count in self.counts.items()]
-        return ", ".join(counts) or "no assets"
+        return str(Summary(self))
 
     __str__ = _summary
 
     @property
     def counts(self) -> dict[State, int]:
         """How many assets came to each state; states without any are left out."""
-        found = Counter(outcome.state for outcome in self)
-        return {state: found[state] for state in State if found[state]}
+        return Summary(self).counts
 
     def by_state(self, state: State) -> list[OutcomeT]:
         """The outcomes of one state."""
@@ -102,24 +152,8 @@ class Outcomes(Table[OutcomeT]):
             more = f" ({reasons} different reasons in all)" if reasons > 1 else ""
             raise RequestError(f"{len(failed):,} of {len(self):,} assets: {failed[0]}{more}")
 
-    def _shown(self) -> list[dict[str, object]]:
-        """How many assets have which reason, and one of them; what failed comes first."""
-        found: dict[tuple[State, str], list[OutcomeT]] = {}
-        for outcome in self:
-            if outcome.reason:
-                found.setdefault((outcome.state, outcome.reason), []).append(outcome)
-        worst_first = [*reversed(State)]
-        return [
-            {
-                "assets": len(outcomes),
-                "state": state.value,
-                "because": reason,
-                "such as": outcomes[0].place,
-            }
-            for (state, reason), outcomes in sorted(
-                found.items(), key=lambda each: (worst_first.index(each[0][0]), -len(each[1]))
-            )
-        ]
+    def _parts(self) -> Sequence[Part]:
+        return Summary(self)._parts()  # noqa: SLF001 - of the same kind
 
 
 class Registration(Outcomes[Outcome]):

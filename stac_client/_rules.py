@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import partial
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rucio.common.exception import DataIdentifierNotFound, RuleNotFound
@@ -160,6 +160,11 @@ class ItemStatus:
     stuck: tuple[StuckFile, ...]
     rule_error: str | None = None
     """Why the rule is stuck, suspended or incomplete, if it is."""
+
+    @property
+    def reason(self) -> str | None:
+        """Why files are stuck, or else why the rule is not OK."""
+        return "; ".join(dict.fromkeys(file.reason for file in self.stuck)) or self.rule_error
 
 
 RulesLike = Rule | str | Iterable[Rule | str]
@@ -515,22 +520,13 @@ class RuleStatus(Table[ItemStatus]):
             f"{ok:,} there, {replicating:,} on their way, {stuck:,} stuck"
         )
 
-    def _shown(self) -> list[dict[str, object]]:
-        """The items, those that need a look first."""
-        ordered = sorted(self, key=lambda row: (-len(row.stuck), -row.replicating))
-        return [
-            {
-                "item": f"{row.collection}/{row.item}",
-                "RSE": row.rse,
-                "there": row.ok,
-                "on their way": row.replicating,
-                "stuck": len(row.stuck),
-                "because": "; ".join(dict.fromkeys(file.reason for file in row.stuck))
-                or row.rule_error,
-                "rule": f"{row.rule_id[:_ID_SHOWN]}…",
-            }
-            for row in ordered
-        ]
+    def _parts(self) -> Sequence[Part]:
+        """Each rule, and its items, those that need a look first."""
+        parts: list[Part] = [self._summary()]
+        for rule_id, rows in grouped(self, attrgetter("rule_id")).items():
+            rows.sort(key=lambda row: (-len(row.stuck), -row.replicating))
+            parts += [f"rule {rule_id} {rows[0].rule_state}", [*map(_of_item, rows)]]
+        return parts
 
 
 class ReplicationAvailability(Table[Availability]):
@@ -552,6 +548,17 @@ class ReplicationAvailability(Table[Availability]):
             coming = f", {row.coming:,} coming" if row.coming else ""
             cells[row.rse] = f"{row.available:,} of {row.assets:,}{coming}"
         return list(shown.values())
+
+
+def _of_item(row: ItemStatus) -> dict[str, object]:
+    return {
+        "item": f"{row.collection}/{row.item}",
+        "RSE": row.rse,
+        "there": row.ok,
+        "on their way": row.replicating,
+        "stuck": len(row.stuck),
+        "because": row.reason,
+    }
 
 
 def _urgency(state: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import importlib
 import io
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import asdict
@@ -19,8 +20,9 @@ from stac_policy.naming import DID
 from stac_policy.urls import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
+    from rich.console import RenderableType
     from rich.table import Table as RichTable
     from typing_extensions import Self
 
@@ -29,6 +31,10 @@ Row = Mapping[str, object]
 MOST_ROWS = 30
 """Shown of a table, as nobody reads more than a screen; programs have the records."""
 _WIDEST, _LONGEST = 80, 1000  # characters of a line in a cell, and of all its lines
+SIZE = "size"
+"""Title of columns of bytes."""
+_UNBROKEN = frozenset({"files OK", "rule", "RSE", "state"})
+"""Titles of columns that are never broken into lines."""
 
 
 class Bar(NamedTuple):
@@ -61,14 +67,14 @@ def import_extra(module: str) -> Any:
         ) from error
 
 
-def cell(value: object, kind: str = "") -> str:
-    """Return the text of a cell, which neither controls nor fills a screen; `bytes` as a size."""
+def cell(value: object, title: str = "") -> str:
+    """Return the text of a cell, which neither controls nor fills a screen."""
     if value is None:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):
-        return decimal(value) if kind == "bytes" else f"{value:,}"
+        return decimal(value) if title == SIZE else f"{value:,}"
     text = printable(value)
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
@@ -78,14 +84,8 @@ def counted(count: int, noun: str, plural: str = "") -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {plural or f'{noun}s'}"
 
 
-def table(rows: Sequence[Row], kinds: Mapping[str, str] | None = None) -> RichTable:
-    """Return a table for `rich`, of the columns that have a cell that is not empty.
-
-    Args:
-        rows: The rows.
-        kinds: Kinds of columns by their titles: an `id` is never broken, `bytes`
-            are shown as sizes. Columns of numbers are known by their cells.
-    """
+def table(rows: Sequence[Row]) -> RichTable:
+    """Return a table for `rich`, of the columns that have a cell that is not empty."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
@@ -93,15 +93,15 @@ def table(rows: Sequence[Row], kinds: Mapping[str, str] | None = None) -> RichTa
     made = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1), collapse_padding=True)
     columns = []
     for title in dict.fromkeys(title for row in rows for title in row):
-        values, kind = [row.get(title) for row in rows], (kinds or {}).get(title, "")
-        cells = [Text(cell(value, kind)) for value in values]
+        values, whole = [row.get(title) for row in rows], title in _UNBROKEN
+        cells = [Text(cell(value, title)) for value in values]
         if any(cells):
             numbers = all(value is None or type(value) is int for value in values)
             made.add_column(
                 Text(printable(title)),
                 justify="right" if numbers else "left",
-                no_wrap=numbers or kind == "id",
-                max_width=None if kind == "id" else _WIDEST,
+                no_wrap=numbers or whole,
+                max_width=None if whole else _WIDEST,
                 overflow="fold",
             )
             columns.append(cells)
@@ -110,22 +110,27 @@ def table(rows: Sequence[Row], kinds: Mapping[str, str] | None = None) -> RichTa
     return made
 
 
+def _renderables(parts: Sequence[Part], most_rows: int | None = None) -> Iterator[RenderableType]:
+    """Yield lines and tables for `rich`."""
+    from rich.text import Text
+
+    for part in parts:
+        if isinstance(part, (str, Bar)):
+            yield Text(printable(part))
+        elif part:
+            yield table(part[:most_rows])
+            if most_rows and len(part) > most_rows:
+                yield Text(f"… and {len(part) - most_rows:,} more")
+
+
 def to_text(*parts: Part) -> str:
     """Return lines and tables as text, in their full width and plain wherever it is printed."""
     from rich.console import Console
 
     console = Console(file=io.StringIO(), width=10_000, color_system=None, force_jupyter=False)
-    lines = []
-    for part in parts:
-        if isinstance(part, (str, Bar)):
-            lines.append(printable(part))
-            continue
-        with console.capture() as shown:
-            console.print(table(part[:MOST_ROWS]))
-        lines += filter(None, map(str.rstrip, shown.get().splitlines()))
-        if len(part) > MOST_ROWS:
-            lines.append(f"… and {len(part) - MOST_ROWS:,} more")
-    return "\n".join(lines)
+    with console.capture() as shown:
+        console.print(*_renderables(parts, MOST_ROWS), sep="\n")
+    return "\n".join(filter(None, map(str.rstrip, shown.get().splitlines())))
 
 
 def to_html(*parts: Part) -> str:
@@ -142,10 +147,28 @@ def to_html(*parts: Part) -> str:
     return f"<div>{''.join(shown)}</div>"
 
 
+class Shown(ABC):
+    """What shows itself in the same way to `print`, in notebooks, and by `rich` on terminals."""
+
+    @abstractmethod
+    def _parts(self) -> Sequence[Part]:
+        """What is shown."""
+
+    def __str__(self) -> str:
+        return to_text(*self._parts())
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        return to_html(*self._parts())
+
+    def __rich_console__(self, *_: object) -> Iterator[RenderableType]:
+        return _renderables(self._parts())
+
+
 RowT = TypeVar("RowT")
 
 
-class Table(Sequence[RowT]):
+class Table(Shown, Sequence[RowT]):
     """Records of one kind, in their order.
 
     A sequence that does not change, and is equal to any list of the same
@@ -181,15 +204,8 @@ class Table(Sequence[RowT]):
     def __hash__(self) -> int:
         return hash(self._records)
 
-    def __str__(self) -> str:
-        return to_text(self._shown()) or self._summary()
-
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self._summary()}>"
-
-    def _repr_html_(self) -> str:
-        """For notebooks: a summary, the rows, then notes."""
-        return to_html(*self._parts())
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """The records as plain dicts, for JSON or a table."""
@@ -212,7 +228,6 @@ class Table(Sequence[RowT]):
         return self.to_dicts()
 
     def _parts(self) -> Sequence[Part]:
-        """What notebooks show."""
         return (self._summary(), self._shown())
 
     def _with(self, records: tuple[RowT, ...]) -> Self:

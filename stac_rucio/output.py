@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections import Counter
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -17,35 +16,27 @@ from stac_rucio.errors import Failure, verbosity
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 
+    from rich.table import Table
+
     from stac_client import Outcome
     from stac_client._items import ItemDict
     from stac_client._results import Progress
+    from stac_client._tables import Shown
 
     Row = Mapping[str, Any]
-    Explanation = tuple[int, str, str, str]  # how many assets, their state, the reason, one of them
     Show = Callable[[str, float, float | None, str], None]
     """Takes what is done, how much of it, of how much if that is known, and the same in words."""
 
 
 # Of fields whose title is not their name.
 _TITLES = {
-    "did": "DID",
-    "example": "for example",
     "expires_at": "ends",
     "files_ok": "files OK",
     "id": "rule",
     "key": "asset",
-    "locks_ok": "OK",
-    "locks_replicating": "replicating",
     "locks_stuck": "stuck",
-    "ok": "OK",
-    "rse": "RSE",
     "rse_expression": "RSE expression",
-    "size_bytes": "size",
-    "stuck_files": "stuck",
 }
-# Of columns that are never broken into lines, or hold sizes, by their titles.
-_KINDS = {**dict.fromkeys(["files OK", "rule", "RSE", "state"], "id"), "size": "bytes"}
 
 
 class Output:
@@ -68,14 +59,11 @@ class Output:
             kind: First word of each line for programs, where several kinds of lines come.
         """
         if self.for_people:
-            from rich.console import Console
-
             from stac_client._tables import table
 
             titled = [{_TITLES.get(name, name): row.get(name) for name in names} for row in rows]
-            shown = table(titled, _KINDS)
-            if shown.row_count:
-                Console().print(shown)
+            if titled:
+                show(table(titled))
             return
         for row in rows:
             self.row(names, row, kind=kind)
@@ -97,25 +85,23 @@ class Output:
             for name in titles:
                 self.row([name], row, kind=name)
             return
-        from stac_client._tables import cell
+        from stac_client._tables import SIZE, cell
 
         formatter = click.HelpFormatter(width=shutil.get_terminal_size().columns)
         formatter.indent()
         shown = [
-            (title, cell(row.get(name), "bytes" if name == "size_bytes" else ""))
+            (title, cell(row.get(name), SIZE if name == "size_bytes" else ""))
             for name, title in titles.items()
         ]
         formatter.write_dl(shown)
         click.echo(formatter.getvalue(), nl=False)
 
 
-def explain(explanations: Iterable[Explanation]) -> None:
-    """Write for people why assets are in a state; programs have it in their rows."""
-    from stac_client._tables import counted
+def show(thing: Shown | Table) -> None:
+    """Write for people what shows itself, as wide as the terminal."""
+    from rich.console import Console
 
-    for count, state, reason, example in explanations:
-        say_wrapped(f"{counted(count, 'asset')} {state}: {reason}", 1)
-        say_wrapped(f"such as {example}", 3, dim=True)
+    Console().print(thing)
 
 
 def say(text: str, *, err: bool = False, **style: Any) -> None:
@@ -169,8 +155,6 @@ REGISTERED = ("collection", "item", "key", "state", "did", "reason")
 DOWNLOADED = ("collection", "item", "key", "state", "path", "reason")
 """Fields of what was downloaded."""
 
-_MOST_REASONS = 20
-
 
 def report(output: Output, outcomes: Iterable[Outcome], names: Sequence[str]) -> None:
     """Write outcomes as they come, and sum them up; what is kept does not grow with their number.
@@ -183,43 +167,24 @@ def report(output: Output, outcomes: Iterable[Outcome], names: Sequence[str]) ->
     Raises:
         Failure: Assets have failed.
     """
-    from stac_client._results import Outcomes
+    from stac_client._results import Outcomes, State, Summary
     from stac_client._tables import counted
 
-    counts, sizes, reasons = Counter[str](), Counter[str](), Counter[tuple[str, str]]()
-    examples: dict[tuple[str, str], str] = {}
-    first_failure = ""
+    summary, first_failure = Summary(), ""
     try:
         for outcome in outcomes:
-            state = outcome.state.value
-            counts[state] += 1
-            sizes[state] += outcome.size_bytes or 0
-            if state == "failed":
+            summary.add(outcome)
+            if outcome.state is State.FAILED:
                 first_failure = first_failure or str(outcome)
-            if outcome.reason:
-                why = (state, outcome.reason)
-                if why not in examples and len(examples) >= _MOST_REASONS:
-                    why = (state, "other reasons")
-                reasons[why] += 1
-                item = f"{outcome.collection}/{outcome.item} " if outcome.item else ""
-                examples.setdefault(why, f"{item}{outcome.key}")
             if not output.for_people:
                 output.row(names, Outcomes([outcome]).to_dicts()[0])
     finally:  # whatever ends it too early: what was done by then
         if output.for_people:
-            rows = [
-                {"state": state, "assets": count, "size_bytes": sizes[state] or None}
-                for state, count in counts.items()
-            ]
-            output.rows(("state", "assets", "size_bytes"), rows)
-            explain((count, *why, examples[why]) for why, count in reasons.most_common())
-    said = ", ".join(f"{count:,} {state}" for state, count in counts.items())
+            show(summary)
     if not output.for_people and sys.stderr.isatty():
-        click.echo(said or "no assets", err=True)
-    if output.for_people and not counts:
-        click.echo("There are no such assets.")
-    if failed := counts["failed"]:
-        of_all = f"{failed:,} of {counted(counts.total(), 'asset')} failed"
+        click.echo(str(summary), err=True)
+    if failed := summary.counts.get(State.FAILED):
+        of_all = f"{failed:,} of {counted(sum(summary.counts.values()), 'asset')} failed"
         raise Failure(of_all if output.for_people else f"{of_all}; the first: {first_failure}")
 
 

@@ -15,7 +15,7 @@ import click
 
 from stac_rucio.errors import ExitCode, Failure, resumable
 from stac_rucio.options import option, verb
-from stac_rucio.output import explain, follow, reading, write_json
+from stac_rucio.output import follow, reading, show, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -30,14 +30,10 @@ if TYPE_CHECKING:
     from stac_rucio.options import Consent
     from stac_rucio.output import Output, Reading
 
-_PLAN = {
-    "items": "items",
-    "files": "files that can be registered",
-    "already_there": "of these already there",
-    "files_without_size": "without size in their item",
-    "files_without_checksum": "without checksum in their item",
-    "size_bytes": "size, as far as items say",
-}
+_PLAN = (
+    *("items", "files", "already_there"),
+    *("files_without_size", "files_without_checksum", "size_bytes"),
+)
 _ASSETS = (
     *("collection", "item", "key", "selected", "access", "fetchable", "url", "needs", "reason"),
 )
@@ -312,18 +308,18 @@ def _show_plan(  # noqa: PLR0917 - as many things make a plan
 ) -> None:
     with reading("planning", items) as found:
         plan = rucio.stac.plan(new(found) if new else found, rse, **planning)
+    if output.for_people:
+        show(plan)
+        return
     if output.as_json:
         write_json(vars(plan))
         return
-    output.facts(_PLAN, vars(plan))
+    for name in _PLAN:
+        output.row([name], vars(plan), kind=name)
     hosts = ({"host": host, "files": files} for host, files in plan.hosts.most_common())
     output.rows(["host", "files"], hosts, kind="host")
     kinds = ({"access": kind, "files": files} for kind, files in plan.access.most_common())
     output.rows(["access", "files"], kinds, kind="access")
     for reason, count in plan.rejected.most_common():
-        example = plan.examples[reason][0]
-        if output.for_people:
-            explain([(count, "cannot be registered", reason, example)])
-        else:
-            row = {"assets": count, "reason": reason, "example": example}
-            output.row(["assets", "reason", "example"], row, kind="rejected")
+        row = {"assets": count, "reason": reason, "example": plan.examples[reason][0]}
+        output.row([*row], row, kind="rejected")

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections import Counter
-from itertools import chain, groupby
-from operator import itemgetter
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,7 +12,7 @@ import click
 from stac_rucio.errors import ExitCode, Failure, resumable
 from stac_rucio.inputs import is_rule_id
 from stac_rucio.options import ACCOUNT, choice, flag, items, number, option, verb
-from stac_rucio.output import progress, reading, say, write_line
+from stac_rucio.output import progress, reading, say, show, write_line
 from stac_rucio.verbs.catalogue import in_rucio
 
 if TYPE_CHECKING:
@@ -39,7 +37,10 @@ _PLANNED = {
 _RULE = ("id", "state", "rse_expression", "copies")
 _RULES = (*_RULE, "locks_ok", "locks_replicating", "locks_stuck", "did", "error", "expires_at")
 _AVAILABILITY = ("collection", "item", "rse", "available", "coming", "assets")
-_OF_RULE = ("collection", "item", "rse", "ok", "replicating", "stuck_files")
+_STATUS = (
+    *("rule_id", "rule_state", "collection", "item", "rse"),
+    *("ok", "replicating", "stuck_files", "reason"),
+)
 
 
 @verb(
@@ -296,36 +297,21 @@ def status(*, items: ItemSource, assets: AssetSelection, rucio: Connection, outp
         _show_status(rucio.stac.rule_status(rule_ids(ids)), output)
         return
     availability = rucio.stac.replication_availability(found, assets=assets)
+    if output.for_people:
+        show(availability)
+        return
     rows = zip(availability.to_dicts(), availability, strict=True)
     output.rows(_AVAILABILITY, ({**row, "complete": each.complete} for row, each in rows))
 
 
 def _show_status(found: RuleStatus, output: Output) -> None:
-    """Write lines; or for people a table for each rule, and then why files are stuck."""
-    rows = found.to_dicts()
-    for row in rows:
-        reasons = dict.fromkeys(file["reason"] for file in row["stuck"])
-        row |= {"stuck_files": len(row["stuck"])}
-        row |= {"reason": "; ".join(reasons) or row["rule_error"]}
-    if not output.for_people:
-        output.rows(("rule_id", "rule_state", *_OF_RULE, "reason"), rows)
+    if output.for_people:
+        show(found)
     else:
-        _show_status_to_people(rows, output)
+        more = ({"stuck_files": len(each.stuck), "reason": each.reason} for each in found)
+        rows = zip(found.to_dicts(), more, strict=True)
+        output.rows(_STATUS, (row | counted for row, counted in rows))
     _require_unended({row.rule_id: row.rule_state for row in found})
-
-
-def _show_status_to_people(rows: Iterable[Mapping[str, Any]], output: Output) -> None:
-    from stac_client._tables import counted
-
-    for rule, group in groupby(rows, itemgetter("rule_id")):
-        of_rule = [*group]
-        click.echo(f" rule {rule} {of_rule[0]['rule_state']}")
-        output.rows(_OF_RULE, of_rule)
-        stuck = Counter((file["rse"], file["reason"]) for row in of_rule for file in row["stuck"])
-        for (rse, reason), count in stuck.most_common():
-            say(f" {counted(count, 'file')} stuck on the way to {rse}: {reason}")
-        if not stuck and of_rule[0]["rule_error"]:
-            say(f" {of_rule[0]['rule_error']}")
 
 
 def _require_unended(states: Mapping[str, str]) -> None:

@@ -260,8 +260,9 @@ def test_tables_fit_80_columns(
     file = items_file(items)
     shown = on_terminal(environment, 80, "register", file, "--rse", "STAC")
     assert max(map(len, shown)) <= 80
-    assert " 1 asset skipped: ftp scheme where http or https is needed" in map(str.rstrip, shown)
-    assert ["registered", "3", "30", "bytes"] in [line.split() for line in shown]
+    assert shown[:2] == ["3 registered, 1 skipped", "30 bytes registered"]
+    said = " ".join(word for line in shown for word in line.split())
+    assert "1 skipped ftp scheme where http or https is needed" in said
 
     items_file(items[1:])
     shown = on_terminal(environment, 80, "replicate", file, "--rses", "DISK-A|DISK-B")
@@ -269,8 +270,8 @@ def test_tables_fit_80_columns(
     (rule,) = re.findall(r"^ ([0-9a-f]{32})  \S", "\n".join(shown), re.MULTILINE)
     shown = on_terminal(environment, 80, "status", rule)
     assert max(map(len, shown)) <= 80
-    assert shown[0].split() == ["rule", rule, "REPLICATING"]
-    assert [collection, "item-1"] in [line.split()[:2] for line in shown]
+    assert shown[1].split() == ["rule", rule, "REPLICATING"]
+    assert f"{collection}/item-1" in [line.split()[0] for line in shown]
 
 
 def test_serve(start: Callable[..., subprocess.Popen[bytes]], stac_lake: Lake) -> None:
