@@ -281,9 +281,6 @@ def digests_of(headers: Mapping[str, str]) -> Checksums:
 
     They are in `Digest` (RFC 3230), `Repr-Digest` and `Content-Digest` (RFC 9530),
     `Content-MD5` and `x-goog-hash`.
-
-    Args:
-        headers: The headers; the case of their names does not matter to them.
     """
     of_content = _of_sequences(headers.get("Content-Digest", ""))
     # That of the content of an answer to HEAD, which is none, says nothing of the file.

@@ -51,11 +51,7 @@ class Known:
 
 
 def look(rucio: Rucio, assets: Collection[Asset], rse: str) -> Known:
-    """Ask what Rucio has of assets, with two requests for each 1,000 of those that it knows.
-
-    Raises:
-        StacRucioError: Rucio cannot be reached or refuses.
-    """
+    """Ask what Rucio has of assets, with two requests for each 1,000 of those that it knows."""
     files = rucio.files((asset.did for asset in assets), rse)
     known = [asset for asset in assets if asset.did in files]
     attached = rucio.content({asset.dataset for asset in known})
@@ -88,15 +84,7 @@ class LostFileWarning(UserWarning):
 
 
 def without_lost(rucio: Rucio, pairs: Iterable[tuple[DID, DID]]) -> list[tuple[DID, DID]]:
-    """Leave out the files that Rucio calls lost, and takes into no dataset; warn of them.
-
-    Args:
-        rucio: Rucio.
-        pairs: Files, each with its dataset.
-
-    Raises:
-        StacRucioError: Rucio cannot be reached or refuses.
-    """
+    """Leave out the files that Rucio calls lost, and takes into no dataset; warn of them."""
     files = [*pairs]
     lost = {
         did: said.availability

@@ -352,13 +352,7 @@ def _from_catalogue(catalogue: pystac.Catalog) -> Iterator[ItemDict]:
 
 
 def _walk(start: object, base: str, reader: pystac.StacIO) -> Iterator[ItemDict]:
-    """The items of a catalogue and of all below it, in their order.
-
-    Args:
-        start: The catalogue, as object, dict or URL.
-        base: What its links are relative to.
-        reader: Reads what they lead to.
-    """
+    """The items of a catalogue and of all below it, in their order."""
     begin = base
     seen: set[object] = set()
     empty = 0

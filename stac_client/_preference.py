@@ -64,12 +64,7 @@ class Selector:
         return replicas_by_key(without_secrets(pfns), self._mounts)
 
     def shown(self, rses: Collection[str], resolved: Resolved) -> list[str]:
-        """Return the RSEs that are in one of `only`, if there are any, and in none of `exclude`.
-
-        Args:
-            rses: The RSEs that have a replica.
-            resolved: The RSEs of each RSE expression.
-        """
+        """Return the RSEs that are in one of `only`, if there are any, and in none of `exclude`."""
         if not (self._only or self._exclude):
             return list(rses)
         kept = _rses(self._only, resolved) if self._only else rses
@@ -82,10 +77,6 @@ class Selector:
         The first preference that any of them meets decides. Where several meet it,
         a mounted RSE comes first, then the RSEs come by name, and the URLs of one
         of them in Rucio's order, so that the choice is always the same.
-
-        Args:
-            replicas: The replicas.
-            resolved: The RSEs of each RSE expression.
 
         Raises:
             ConfigurationError: A chooser names an RSE without a replica.

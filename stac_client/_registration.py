@@ -405,9 +405,6 @@ def selector(
 
     Returns:
         That, and whether they may be registered there.
-
-    Raises:
-        StacRucioError: The RSE does not exist, or Rucio cannot be reached.
     """
     settings = rucio.rse(rse, f"{doing} at RSE {rse}")
     protocols = settings["protocols"]

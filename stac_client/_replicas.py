@@ -116,12 +116,6 @@ def storage_scheme(
     """Return the storage scheme of an RSE.
 
     Its platform is the template of a URL where Rucio tells more of the RSE.
-
-    Args:
-        rse: The RSE.
-        rucio_host: URL of the Rucio server.
-        settings: Its settings, as Rucio's client returns them.
-        attributes: Its attributes.
     """
     platform = f"{rucio_host.rstrip('/')}/rses/{{rse}}"
     scheme = {"type": _TYPE, "platform": platform, "rse": rse}
@@ -291,10 +285,6 @@ class ReplicaSource:
 
         Returns:
             An answer for each key; None where Rucio knows none.
-
-        Raises:
-            StacRucioError: Rucio cannot be reached, does not answer in time, or
-                refuses.
         """
         found, missing = memory.recall(keys, max_age_s)
         if missing:
@@ -324,18 +314,11 @@ class ReplicaSource:
 
 
 def run_together(jobs: Sequence[Callable[[], Any]], timeout_s: float | None) -> list[Any]:
-    """Run requests in a few threads.
+    """Run requests in a few threads, and return their answers in the order of the requests.
 
     What is still running when the time is over, or when another request has
     failed, is left to itself: it keeps neither the caller nor the end of Python
     waiting (as the threads of an executor would). Those not yet begun stay undone.
-
-    Args:
-        jobs: They send the requests.
-        timeout_s: The time for all of them, in seconds, or None for any time.
-
-    Returns:
-        What each job returned, in the order of the jobs.
 
     Raises:
         UnreachableError: The time is over.

@@ -135,7 +135,9 @@ class Rucio:
     """Asks a Rucio server, and asks again for a while where the request may succeed later.
 
     For any number of threads and for processes that fork: each request has a client, and so
-    connections, for itself. It remembers how large a request the server takes.
+    connections, for itself. It remembers how large a request the server takes. Where Rucio
+    cannot be reached, refuses, or answers with what is wrong, a `StacRucioError` says so: of
+    each method here, and of whatever calls one.
     """
 
     def __init__(
@@ -168,10 +170,6 @@ class Rucio:
         Args:
             make: Makes it; `PlainClient` makes one as rucio.cfg says.
             retry_s: As in the constructor.
-
-        Raises:
-            StacRucioError: There is no usable rucio.cfg, or Rucio does not answer, or does not
-                accept the account or its credentials.
         """
         patience_s = _default_retry_s() if retry_s is None else retry_s
         return cls(_retried("connecting to Rucio", make, patience_s), retry_s=patience_s)
@@ -223,12 +221,6 @@ class Rucio:
                 it does must bear doing twice.
             may_halve: Whether what takes the server too long is left to the caller.
             within_s: The longest time to go on asking, in seconds.
-
-        Returns:
-            What the request returns.
-
-        Raises:
-            StacRucioError: In place of what Rucio's client raised, the last time.
         """
         retry_s = min(self._retry_s, within_s)
         return _retried(doing, partial(self._with_client, request), retry_s, may_halve=may_halve)
@@ -301,23 +293,17 @@ class Rucio:
         Args:
             dids: The files; those that Rucio does not know cost nothing.
             rse: An RSE whose PFNs are wanted, though another one has the same.
-
-        Returns:
-            The files that Rucio knows.
-
-        Raises:
-            StacRucioError: Rucio cannot be reached or refuses.
         """
         files: dict[DID, RucioFile] = {}
         for batch in batched(dict.fromkeys(dids)):
-            files.update(self._list(batch, file_of, all_states=True))
+            files.update(self._list(batch, all_states=True))
             hidden = [
                 did
                 for did in batch
                 if did in files and rse in files[did].states.keys() - files[did].pfns
             ]
             if hidden:
-                alone = self._list(hidden, file_of, all_states=True, rse_expression=rse)
+                alone = self._list(hidden, all_states=True, rse_expression=rse)
                 for did, file in alone.items():
                     files[did] = replace(files[did], pfns={**file.pfns, **files[did].pfns})
         return files
@@ -330,9 +316,6 @@ class Rucio:
 
         Returns:
             Pairs of a dataset and a file in it.
-
-        Raises:
-            StacRucioError: Rucio cannot be reached or refuses.
         """
 
         def read(asked: list[dict[str, str]], client: Client) -> set[tuple[DID, DID]]:
@@ -344,11 +327,7 @@ class Rucio:
         return set().union(*self._batches("listing the files of datasets", datasets, read))
 
     def facts(self, dids: Iterable[DID]) -> dict[DID, DIDFacts]:
-        """Ask for facts about DIDs, in requests for 1,000 each.
-
-        Raises:
-            StacRucioError: Rucio cannot be reached or refuses.
-        """
+        """Ask for facts about DIDs, in requests for 1,000 each."""
 
         def read(asked: list[dict[str, str]], client: Client) -> dict[DID, DIDFacts]:
             return {
@@ -370,43 +349,29 @@ class Rucio:
             dids: The files, 1,000 at most; those that Rucio does not know cost nothing.
             schemes: The schemes of the protocols; by default that of the best protocol
                 of each RSE.
-
-        Returns:
-            The files that Rucio knows.
-
-        Raises:
-            StacRucioError: Rucio cannot be reached or refuses.
         """
-        return self._list(dids, file_of, ignore_availability=False, schemes=list(schemes))
+        return self._list(dids, ignore_availability=False, schemes=list(schemes))
 
     def rse(self, rse: str, doing: str | None = None) -> dict[str, Any]:
         """Ask for the settings and protocols of an RSE.
 
         Raises:
             ConfigurationError: There is no such RSE.
-            StacRucioError: Rucio cannot be reached or refuses.
         """
         return self.ask(
             doing or f"asking for RSE {rse}", lambda client: _settings(client.get_rse(rse))
         )
 
     def rse_attributes(self, rse: str) -> dict[str, Any]:
-        """Ask for the attributes of an RSE.
-
-        Raises:
-            StacRucioError: There is no such RSE, or Rucio cannot be reached or refuses.
-        """
-        return self.ask(
-            f"listing attributes of RSE {rse}",
-            lambda client: dict(client.list_rse_attributes(rse)),
-        )
+        """Ask for the attributes of an RSE."""
+        doing = f"listing attributes of RSE {rse}"
+        return self.ask(doing, lambda client: dict(client.list_rse_attributes(rse)))
 
     def rses(self, expression: str) -> list[str]:
         """Ask for the names of the RSEs that an RSE expression stands for, sorted.
 
         Raises:
             ConfigurationError: It is no RSE expression, or stands for none.
-            StacRucioError: Rucio cannot be reached or refuses.
         """
         return self.ask(
             f"resolving the RSE expression {expression!r}",
@@ -423,14 +388,12 @@ class Rucio:
             asked = [did._asdict() for did in batch]
             yield self.ask(doing, partial(read, asked))
 
-    def _list(
-        self, dids: Iterable[DID], read: Callable[[Mapping[str, Any]], T], **options: object
-    ) -> dict[DID, T]:
+    def _list(self, dids: Iterable[DID], **options: object) -> dict[DID, RucioFile]:
         asked = [{"scope": scope, "name": name} for scope, name in dids]
 
-        def request(client: Client) -> dict[DID, T]:
+        def request(client: Client) -> dict[DID, RucioFile]:
             entries = client.list_replicas(asked, **_QUICKLY, **options)
-            return {did_of(entry): read(entry) for entry in entries}
+            return {did_of(entry): file_of(entry) for entry in entries}
 
         return self.ask("listing replicas", request)
 
@@ -492,14 +455,7 @@ def _retried(doing: str, request: Callable[[], T], retry_s: float, *, may_halve:
 
 @contextmanager
 def _translating(doing: str) -> Iterator[None]:
-    """Turn the errors of Rucio's client into those of this package.
-
-    Args:
-        doing: What is being done, for the beginning of the message.
-
-    Raises:
-        StacRucioError: In place of what Rucio's client raised.
-    """
+    """Turn the errors of Rucio's client into those of this package."""
     try:
         yield
     except (exception.ServerConnectionException, requests.RequestException) as error:

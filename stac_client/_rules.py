@@ -62,11 +62,7 @@ class Availability:
 def replication_availability(
     rucio: Rucio, items: ItemsLike, selection: AssetSelection, scope: str | None
 ) -> list[Availability]:
-    """Ask Rucio where the assets of items are, in one request for each 1,000 assets.
-
-    Raises:
-        StacRucioError: Rucio or the STAC API cannot be reached.
-    """
+    """Ask Rucio where the assets of items are, in one request for each 1,000 assets."""
     assets = list(registrable(items, selection, scope))
     files = rucio.files(asset.did for asset in assets)
     rows = []
@@ -182,17 +178,12 @@ def get_rule(rucio: Rucio, rule_id: str) -> Rule:
 
     Raises:
         ConfigurationError: There is none with this id.
-        StacRucioError: Rucio cannot be reached.
     """
     return _known(find_rule(rucio, rule_id), rule_id)
 
 
 def find_rule(rucio: Rucio, rule_id: str, *, within_s: float = math.inf) -> Rule | None:
-    """Ask Rucio for a rule, with two requests if it is OK; return None if there is none.
-
-    Raises:
-        StacRucioError: Rucio cannot be reached.
-    """
+    """Ask Rucio for a rule, with two requests if it is OK; return None if there is none."""
 
     def request(client: Client) -> Rule:
         return judged(client, client.get_replication_rule(rule_id))
@@ -297,12 +288,7 @@ def _gone(rule_id: str, known: Rule | None) -> Rule:
 
 
 def retry_rule(rucio: Rucio, rule_id: str) -> None:
-    """Let Rucio's judge-repairer try the stuck files of a rule again when it comes by.
-
-    Raises:
-        ConfigurationError: There is no such rule.
-        StacRucioError: The account may not, or Rucio cannot be reached.
-    """
+    """Let Rucio's judge-repairer try the stuck files of a rule again when it comes by."""
 
     def retry(client: Client) -> bool:
         client.update_replication_rule(rule_id, {"boost_rule": True})
@@ -312,18 +298,7 @@ def retry_rule(rucio: Rucio, rule_id: str) -> None:
 
 
 def delete_rule(rucio: Rucio, rule_id: str, *, at_once: bool, purge: bool) -> None:
-    """Delete a rule; one that is gone already is no error.
-
-    Args:
-        rucio: Rucio.
-        rule_id: Its id.
-        at_once: As soon as Rucio's judge-cleaner comes by, without its grace
-            period of one hour.
-        purge: Let Rucio's reaper delete the copies then, not when space is needed.
-
-    Raises:
-        StacRucioError: The account may not, or Rucio cannot be reached.
-    """
+    """Delete a rule; one that is gone already is no error."""
 
     def delete(client: Client) -> None:
         if at_once:
@@ -340,7 +315,6 @@ def rule_status(rucio: Rucio, rule_id: str) -> Iterator[ItemStatus]:
 
     Raises:
         ConfigurationError: There is none with this id.
-        StacRucioError: Rucio cannot be reached.
     """
 
     def request(client: Client) -> tuple[Rule, list[_Lock], dict[_Place, StuckFile]]:

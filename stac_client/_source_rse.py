@@ -73,9 +73,6 @@ def disabled_priority(version: str) -> int | None:
     """Return the priority that disables an operation: 0 before Rucio 39, None since.
 
     Since then 0 is the highest, and an upgrade of the server leaves it where it is.
-
-    Args:
-        version: The version of the Rucio server.
     """
     return 0 if int(version.partition(".")[0]) < _NONE_DISABLES else None
 

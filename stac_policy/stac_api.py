@@ -59,12 +59,6 @@ class Item:
 def fetch_item(api: str, collection: str, item: str, settings: Settings) -> Item:
     """The assets of an item, as a STAC API gives them now or gave them a while ago.
 
-    Args:
-        api: Root URL of the STAC API.
-        collection: Id of the collection.
-        item: Id of the item.
-        settings: Limits, and the hosts that redirects may lead to.
-
     Raises:
         StacApiError: The API does not have the item, or does not answer properly.
     """

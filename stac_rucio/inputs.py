@@ -47,12 +47,7 @@ class Connection:
 
     @cached_property
     def session(self) -> Rucio:
-        """Rucio as `stac_client` asks it.
-
-        Raises:
-            StacRucioError: There is no usable rucio.cfg, or Rucio does not answer or
-                does not accept the account.
-        """
+        """Rucio as `stac_client` asks it."""
         from stac_client._rucio import Rucio
 
         session = Rucio.connect(self.connect)
@@ -84,11 +79,7 @@ class Connection:
 
     @cached_property
     def stac(self) -> StacClient:
-        """A StacClient.
-
-        Raises:
-            StacRucioError: As for `session`.
-        """
+        """A StacClient."""
         from stac_client import StacClient
 
         return StacClient(self.session.client, scope=self.scope)
@@ -96,16 +87,7 @@ class Connection:
     def modifier(
         self, replicas: Mapping[str, Any], completion: Completion, *, patient: bool = False
     ) -> Modifier:
-        """Return what adds the replicas to items, or raises the reason why it cannot.
-
-        Args:
-            replicas: Which replicas count, and which are wanted most.
-            completion: Tells the collections of items that name none.
-            patient: Wait for Rucio as long as it takes.
-
-        Raises:
-            StacRucioError: As for `session`, or there is no such RSE.
-        """
+        """Return what adds the replicas to items, or raises the reason why it cannot."""
         from stac_client._modifier import Modifier
 
         modifier = Modifier(self.session, scope=self.scope, completion=completion)
@@ -174,11 +156,7 @@ class ItemSource:
 
     @cached_property
     def completion(self) -> Completion:
-        """What tells the collections and places of items that do not say them.
-
-        Raises:
-            ConfigurationError: An option does not fit.
-        """
+        """What tells the collections and places of items that do not say them."""
         from stac_client._completion import Completion
 
         return Completion(self.collection, self.base_url, self.offline)

@@ -159,11 +159,6 @@ DOWNLOADED = ("collection", "item", "key", "state", "path", "reason")
 def report(output: Output, outcomes: Iterable[Outcome], names: Sequence[str]) -> None:
     """Write outcomes as they come, and sum them up; what is kept does not grow with their number.
 
-    Args:
-        output: Where to.
-        outcomes: The outcomes.
-        names: Of the fields of a line for programs.
-
     Raises:
         Failure: Assets have failed.
     """
@@ -265,12 +260,6 @@ def follow(
     doing: str, items: Counted, work: Callable[[Reading], Iterator[Outcome]], output: Output
 ) -> None:
     """Report what becomes of the assets of items while it happens.
-
-    Args:
-        doing: What is done, for the bar.
-        items: The items.
-        work: Takes the items, and yields the outcomes of their assets.
-        output: Where to.
 
     Raises:
         Failure: Assets have failed.

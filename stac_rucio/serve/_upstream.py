@@ -62,11 +62,7 @@ _LIMITS = httpx2.Limits(max_connections=100, max_keepalive_connections=20, keepa
 
 
 def request_headers(headers: Headers) -> RawHeaders:
-    """Return the headers for the upstream API.
-
-    Args:
-        headers: Those of the client.
-    """
+    """Return the headers for the upstream API."""
     dropped = _NOT_REQUESTED | _named_by_connection(headers.raw)
     kept = [
         (name, value)
