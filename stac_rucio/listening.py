@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 _SHUT_DOWN_S = 10
 
 
-def run(app: ASGIApp, host: str, port: int) -> None:
+def serve(app: ASGIApp, host: str = "127.0.0.1", port: int = 8080) -> None:
     """Serve until SIGINT or SIGTERM; requests that are being answered get 10 s to end.
 
     Args:

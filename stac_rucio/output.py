@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -78,23 +77,17 @@ class Output:
 
     def facts(self, titles: Mapping[str, str], row: Row) -> None:
         """Write a row with a line for each of its fields, which have titles of their own."""
+        from stac_client._tables import SIZE, cell
+
         if self.as_json:
             write_json(row)
             return
-        if not self.for_people:
-            for name in titles:
+        for name, title in titles.items():
+            if self.for_people:
+                value = cell(row.get(name), SIZE if name == "size_bytes" else "")
+                click.echo(f"{title}: {value}")
+            else:
                 self.row([name], row, kind=name)
-            return
-        from stac_client._tables import SIZE, cell
-
-        formatter = click.HelpFormatter(width=shutil.get_terminal_size().columns)
-        formatter.indent()
-        shown = [
-            (title, cell(row.get(name), SIZE if name == "size_bytes" else ""))
-            for name, title in titles.items()
-        ]
-        formatter.write_dl(shown)
-        click.echo(formatter.getvalue(), nl=False)
 
 
 def show(thing: Shown | Table) -> None:
@@ -109,22 +102,6 @@ def say(text: str, *, err: bool = False, **style: Any) -> None:
     from stac_policy.urls import printable
 
     click.secho(printable(text), err=err, **style)
-
-
-def say_wrapped(text: str, indent: int, *, hanging: bool = False, **style: Any) -> None:
-    """Write a paragraph for people, as wide as the terminal.
-
-    Args:
-        text: The text.
-        indent: Spaces before each line.
-        hanging: Whether there is something in their place in the first line.
-        style: As of `click.style`.
-    """
-    from stac_policy.urls import printable
-
-    width = shutil.get_terminal_size().columns
-    lines = click.wrap_text(printable(text), width, " " * indent, " " * indent)
-    click.secho(lines[indent:] if hanging else lines, **style)
 
 
 def write_json(value: object) -> None:

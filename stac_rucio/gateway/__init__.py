@@ -7,8 +7,9 @@ an operator names it redirects to a URL signed then and there, or passes the byt
 from __future__ import annotations
 
 try:
-    from stac_rucio.gateway._app import make_app, serve
+    from stac_rucio.gateway._app import make_app
     from stac_rucio.gateway._origins import Gateway, load
+    from stac_rucio.listening import serve
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
         f"stac_rucio.gateway needs {error.name}; install it with: "

@@ -19,7 +19,6 @@ from starlette.routing import Route
 from stac_policy import http
 from stac_policy.gateway import Claim, ForbiddenError, read_path
 from stac_policy.urls import redact, refusal
-from stac_rucio import listening
 from stac_rucio.gateway._push import Push, RefusedError, read_order
 
 if TYPE_CHECKING:
@@ -268,8 +267,3 @@ def make_app(gateway: Gateway) -> Starlette:
     return Starlette(
         routes=[Route("/healthz", health), Route("/{path:path}", files, methods=methods)]
     )
-
-
-def serve(app: Starlette, host: str = "127.0.0.1", port: int = 8090) -> None:
-    """Run a gateway until SIGINT or SIGTERM; any number may run behind a balancer."""
-    listening.run(app, host, port)

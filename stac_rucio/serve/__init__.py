@@ -9,7 +9,8 @@ serve(make_app("https://stac.example.org/v1", StacClient().modifier), port=8080)
 from __future__ import annotations
 
 try:
-    from stac_rucio.serve._app import make_app, serve
+    from stac_rucio.listening import serve
+    from stac_rucio.serve._app import make_app
     from stac_rucio.serve._pages import Modify
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(

@@ -24,7 +24,6 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from stac_policy.urls import DEFAULT_PORTS, redact
-from stac_rucio import listening
 from stac_rucio.serve._pages import Links, PageRewriter, split_query
 from stac_rucio.serve._upstream import (
     WARNING,
@@ -373,8 +372,3 @@ async def _refuse(request: Request, error: Exception, *, api: str) -> Response:
     code = HTTPStatus(status).phrase.title().replace(" ", "").replace("-", "")
     headers = {"access-control-allow-origin": "*", "cache-control": "no-store"}
     return JSONResponse({"code": code, "description": description}, status, headers)
-
-
-def serve(app: Starlette, host: str = "127.0.0.1", port: int = 8080) -> None:
-    """Serve what `make_app` returned; see `stac_rucio.listening.run`."""
-    listening.run(app, host, port)

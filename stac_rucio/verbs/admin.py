@@ -8,7 +8,7 @@ import click
 
 from stac_rucio.errors import Failure, resumable
 from stac_rucio.options import ACCOUNT, flag, items, number, option, verb
-from stac_rucio.output import say, say_wrapped
+from stac_rucio.output import say, show
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -168,10 +168,17 @@ def doctor(
 
 
 def _show_check(check: Check, level: str) -> None:
-    click.secho(level.ljust(_INDENT), nl=False, fg=_COLOURS[level])
-    say_wrapped(check.what, _INDENT, hanging=True)
+    from rich.table import Table
+    from rich.text import Text
+
+    from stac_policy.urls import printable
+
+    shown = Table.grid("", "")
+    shown.columns[0].width = _INDENT
+    shown.add_row(Text(level, _COLOURS[level]), Text(printable(check.what)))
     if check.why:
-        say_wrapped(check.why, _INDENT, dim=True)
+        shown.add_row("", Text(printable(check.why), "dim"))
+    show(shown)
     for line in check.command.splitlines():
         # Not broken into lines: it is to be pasted.
         say(f"{' ' * _INDENT}{line}", fg="cyan")
