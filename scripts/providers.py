@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 from stac_client._assets import survey
-from stac_client._completion import Completion
+from stac_client._item_completion import Completion
 from stac_client._items import iter_items
 from tests.corpus import labelled
 

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pystac
 
 from stac_client._checksums import Checksums, Description, is_same
-from stac_client._pfns import Replica, replicas_by_key, without_secrets
-from stac_client._replicas import (
+from stac_client._replica_source import (
     STORAGE_EXTENSION,
     STORAGE_SCHEMES,
     uses_another_version,
     with_schemes,
 )
+from stac_client._replicas import Replica, replicas_by_key, without_secrets
 from stac_client._rucio import grouped
 from stac_policy.access import is_bucket
 from stac_policy.naming import DID, asset_name, collection_scope
@@ -25,8 +25,8 @@ from stac_policy.naming import DID, asset_name, collection_scope
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Sequence
 
-    from stac_client._completion import Completion
-    from stac_client._preference import Choice
+    from stac_client._item_completion import Completion
+    from stac_client._replicas import Choice
     from stac_client._results import Outcome
 
 EXTENSION = "https://stac-extensions.github.io/alternate-assets/v1.2.0/schema.json"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from stac_client._alternates import name_in_rucio, restore_original_href
 from stac_client._checksums import Checksums, checksums_of, size_bytes_of
-from stac_client._completion import NO_COLLECTION
+from stac_client._item_completion import NO_COLLECTION
 from stac_client._items import id_text, iter_items, updated_of
 from stac_client._results import Outcome, State
 from stac_client._selection import NamedKeys, named_keys, unwanted_by_default

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from rucio.common import exception
 
 from stac_client._assets import Asset, fetched, select_assets
-from stac_client._completion import Completion
+from stac_client._item_completion import Completion
 from stac_client._items import iter_items
 from stac_client._rucio import Rucio
 from stac_client._selection import NamedKeys

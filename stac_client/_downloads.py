@@ -28,9 +28,9 @@ from stac_client._checksums import Checksums, Digester, multihash_of_md5
 from stac_client._items import iter_items
 from stac_client._local_catalogue import LocalCatalogue, Places
 from stac_client._lookup import threads
-from stac_client._pfns import Mounts, replicas_by_key
 from stac_client._registration import item_batches
-from stac_client._replicas import difference, is_source_rse
+from stac_client._replica_source import difference, is_source_rse
+from stac_client._replicas import Mounts, replicas_by_key
 from stac_client._results import DownloadOutcome, Downloads, State, Tally
 from stac_client._rucio import details
 from stac_client._selection import NamedKeys
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     import requests
 
     from stac_client._items import ItemDict, ItemsLike
-    from stac_client._pfns import Prefixes, Replica
+    from stac_client._replicas import Prefixes, Replica
     from stac_client._results import FileTally, Outcome, Progress
     from stac_client._rucio import Rucio, RucioFile
     from stac_client._selection import AssetSelection

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from stac_client._completion import Completion
+from stac_client._item_completion import Completion
 from stac_client._items import iter_items
 from stac_client._rules import readable
 from stac_client._tables import Table, import_extra

@@ -13,7 +13,7 @@ from rucio.common.exception import UnsupportedOperation
 
 from stac_client._checksums import in_common
 from stac_client._items import moment
-from stac_client._replicas import other_bytes, other_url
+from stac_client._replica_source import other_bytes, other_url
 from stac_client._results import Outcome, State
 from stac_client.errors import AccessError, ConfigurationError, RequestError
 from stac_policy.settings import known_origins

@@ -26,7 +26,7 @@ from pystac_client.errors import ClientTypeError
 from pystac_client.exceptions import APIError
 from pystac_client.stac_api_io import StacApiIO
 
-from stac_client._completion import Completion, PlacedItem
+from stac_client._item_completion import Completion, PlacedItem
 from stac_client.errors import AccessError, ConfigurationError, RequestError, UnreachableError
 from stac_policy.http import (
     MAY_PASS,

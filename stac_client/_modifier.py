@@ -24,10 +24,10 @@ from stac_client._alternates import (
     make_edits,
 )
 from stac_client._checksums import Description
-from stac_client._completion import Completion
+from stac_client._item_completion import Completion
 from stac_client._items import iter_items
-from stac_client._preference import Selector, is_expression
-from stac_client._replicas import ReplicaSource, difference
+from stac_client._replica_source import ReplicaSource, difference
+from stac_client._replicas import Selector, is_expression
 from stac_client._rucio import Rucio
 from stac_client.errors import ConfigurationError, StacRucioError
 from stac_policy.urls import absolute, link_href, redact
@@ -40,8 +40,7 @@ if TYPE_CHECKING:
 
     from stac_client._alternates import AssetView
     from stac_client._items import ItemsLike
-    from stac_client._pfns import Prefixes
-    from stac_client._preference import Choice, Prefer, Preference, RSEs
+    from stac_client._replicas import Choice, Prefer, Preference, Prefixes, RSEs
     from stac_policy.naming import DID
 
 Modifiable = pystac.STACObject | pystac.ItemCollection | MutableMapping[str, Any]

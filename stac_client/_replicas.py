@@ -1,377 +1,312 @@
-"""Replicas that can be read: cached, time-limited look-ups, and facts about their RSEs."""
+"""Replicas of an asset: how tools reach them from here, which are shown, which is preferred; pure.
+
+From a PFN to what tools read: a URL of HTTP, a gateway, a mounted path.
+"""
 
 from __future__ import annotations
 
-import threading
-from collections import deque
-from collections.abc import Callable, Mapping
-from concurrent.futures import FIRST_EXCEPTION, Future, wait
-from contextlib import suppress
-from copy import copy
-from functools import cache, partial
-from itertools import count
-from time import monotonic
-from typing import TYPE_CHECKING, Any
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import quote, unquote
 
-from stac_client._checksums import in_common, is_same
-from stac_client._pfns import SCHEMES
-from stac_client._rucio import REQUEST_DIDS, Rucio, batched
-from stac_client.errors import ConfigurationError, RequestError, StacRucioError, UnreachableError
-from stac_policy.settings import SOURCE_PROTOCOL, known_origins
-from stac_policy.urls import redact
+from stac_client._rucio import grouped
+from stac_client.errors import ConfigurationError
+from stac_policy.urls import is_secret, is_url, refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Container, Iterable
 
-    from stac_client._checksums import Described
-    from stac_client._rucio import RucioFile
-    from stac_policy.naming import DID
+Prefixes = Mapping[str, "str | os.PathLike[str]"]
+
+MOUNTED = "file"
+"""The scheme of a path below which an RSE is mounted."""
+
+# fmt: off
+SCHEMES = (
+    "davs", "https", "root", "http", "dav", "s3s", "s3", "gs", "gsiftp", "srm", "srm+https",
+    "file", "storm", "scp", "rsync", "rclone",
+)
+# fmt: on
+"""The schemes of the protocols that RSEs have."""
+
+_TOOLS = {"davs": "https", "dav": "http", "https": "https", "http": "http"}
+"""The schemes of HTTP, and what tools that are not of grids call them."""
+_PREFIX = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#]+/[^?#]*", re.IGNORECASE)
+_NO_FILE = re.compile(r"[?#]|/\Z")
+_NO_NAME = re.compile(r"\A\.\.?\Z|[/\\\0]")
+_KEPT_IN_URLS = "!$&'()*+,;=:@"  # RFC 3986: what a part of a path has besides what quote keeps
 
 
-# An asset and the file in Rucio that has its DID: whether they are the same.
+class Replica(NamedTuple):
+    """A replica of a file, at one of the URLs by which it can be read."""
+
+    key: str
+    """Its key among alternates: the RSE, with the scheme where the RSE has several URLs."""
+    rse: str
+    pfn: str
+    url: str
+    """What tools read: a URL, or the path of the file where the RSE is mounted."""
+
+    @property
+    def is_mounted(self) -> bool:
+        """Whether tools read it at a path here; a PFN of the scheme `file` is of another host."""
+        return self.url.startswith("/")
+
+    @property
+    def scheme(self) -> str:
+        """The scheme of the PFN; `file` for a path."""
+        return MOUNTED if self.is_mounted else _scheme(self.pfn)
+
+    @property
+    def schemes(self) -> tuple[str, str]:
+        """The scheme of the PFN, and that of what tools read."""
+        return self.scheme, _scheme(self.url)
 
 
-def other_bytes(did: DID, item: Described, file: RucioFile) -> str | None:
-    """Describe how a file in Rucio differs from what an item says of it, as far as both know.
+def _scheme(url: str) -> str:
+    scheme, separator, _ = url.partition("://")
+    return scheme if separator else MOUNTED
 
-    Rucio's DIDs stand for the same bytes for ever; it answers a second
-    registration with other bytes with success, and ignores it.
+
+class Mounts:
+    """How storages are reached from here: at mounted folders, by gateways, or as they are.
+
+    No PFN leads out of the folder that its prefix is mounted at, nor of what a gateway serves
+    there: one with `..`, plainly or percent-encoded, has no path here. (What symbolic links in
+    that folder lead to is up to who made them.)
     """
-    for name, of_item, of_rucio in in_common(item, file):
-        if of_item != of_rucio:
-            return (
-                f"{did} is in Rucio with {name} {of_rucio}, but the item says {of_item}; "
-                "new bytes need a new item"
-            )
-    return None
+
+    def __init__(self, prefixes: Prefixes | None = None) -> None:
+        """Take the folder, or the gateway's URL, of each prefix.
+
+        `davs://host:443/rucio/` -> `/eos/rucio/`; `root://host//eos/` -> `https://host/eos/`.
+
+        Raises:
+            ConfigurationError: A prefix is no URL with a host and a path, or what it stands for
+                is neither an absolute path nor a URL of HTTP without secrets.
+        """
+        self._folders: dict[str, str] = {}
+        self._gateways: dict[str, str] = {}
+        # The longest prefix is the closest.
+        for given, target in sorted((prefixes or {}).items(), key=lambda each: -len(each[0])):
+            prefix, place = _ended(given), os.fspath(target)
+            if not _PREFIX.fullmatch(prefix):
+                raise ConfigurationError(
+                    f"mounts: {given!r} is not the beginning of a URL (davs://host:443/rucio/ is)"
+                )
+            if place.startswith("/") and ".." not in place.split("/"):
+                self._folders[prefix] = _ended(place)
+            elif is_url(place) and not refusal(place):
+                self._gateways[prefix] = _ended(place)
+            else:
+                raise ConfigurationError(
+                    f"mounts: what {given!r} stands for is not the absolute path of a folder, "
+                    "nor the URL of a gateway"
+                )
+
+    @property
+    def has_folders(self) -> bool:
+        """Whether any storage is mounted at a folder."""
+        return bool(self._folders)
+
+    def path(self, pfn: str) -> str | None:
+        """Return the local path of a PFN, or None if it has none."""
+        found = _below(pfn, self._folders)
+        return None if found is None else found[0] + "/".join(found[1])
+
+    def url(self, pfn: str) -> str:
+        """Return the URL by which tools read a PFN: of HTTP wherever that is possible."""
+        if self._gateways and (found := _below(pfn, self._gateways)):
+            return found[0] + "/".join(quote(part, safe=_KEPT_IN_URLS) for part in found[1])
+        scheme, separator, rest = pfn.partition("://")
+        known = _TOOLS.get(scheme) or _TOOLS.get(scheme.lower())
+        return f"{known}://{rest}" if known and separator else pfn
 
 
-def other_url(did: DID, urls: Collection[str], file: RucioFile, rses: Iterable[str]) -> str | None:
-    """Describe how the URL of a file at source RSEs is none of those of an asset."""
-    for rse in rses:
-        pfns = file.pfns.get(rse)
-        if pfns and not any(known_origins().is_among(url, pfns) for url in urls):
-            return f"{did} is registered at {rse} with another URL: {redact(pfns[0])}"
-    return None
+_NO_MOUNTS = Mounts()
 
 
-def difference(
-    did: DID,
-    urls: Collection[str],
-    item: Described,
-    file: RucioFile,
-    source_rses: Callable[[Iterable[str]], Iterable[str]],
-) -> str | None:
-    """Describe how a file in Rucio is not that of an item.
+def _ended(prefix: str) -> str:
+    return prefix if prefix.endswith("/") else f"{prefix}/"
 
-    It has other bytes; or neither a checksum nor a URL shows that it is the same, and a
-    source RSE has it with another URL, as of another catalogue with the same ids.
+
+def _below(pfn: str, places: Mapping[str, str]) -> tuple[str, list[str]] | None:
+    """The place of the prefix that a PFN begins with, and the parts of the path below it."""
+    prefix = next((each for each in places if pfn.startswith(each)), None)
+    if prefix is None:
+        return None
+    below = pfn[len(prefix) :]
+    parts = [part for part in below.split("/") if part]
+    if _scheme(prefix).lower() in _TOOLS:  # in these URLs, `%20` in the path stands for a space
+        try:
+            parts = [unquote(part, errors="strict") for part in parts]
+        except UnicodeDecodeError:
+            return None
+    if not parts or _NO_FILE.search(below) or any(map(_NO_NAME.search, parts)):
+        return None
+    return places[prefix], parts
+
+
+def without_secrets(pfns: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """Return the PFNs that may be shown to whoever gets an item: none that Rucio has signed."""
+    return {rse: [pfn for pfn in some if not is_secret(pfn)] for rse, some in pfns.items()}
+
+
+def replicas_by_key(
+    pfns: Mapping[str, Sequence[str]], mounts: Mounts = _NO_MOUNTS
+) -> dict[str, Replica]:
+    """Return the replicas of a file, each PFN under a key of its own.
+
+    The best PFN of an RSE has the RSE's name as its key, a further one that of
+    its scheme besides (`DISK-A-root`, `DISK-A-root-2`), and the path where the
+    RSE is mounted that of `file` (`DISK-A-file`).
 
     Args:
-        did: The file.
-        urls: The URLs of the asset, its alternates' included.
-        item: What the item says of it.
-        file: What Rucio says of it.
-        source_rses: Returns the source RSEs among some RSEs; called where that matters.
+        pfns: The PFNs of the available replicas by RSE, the best first.
+        mounts: How they are reached from here.
     """
-    found = other_bytes(did, item, file)
-    if found is None and _is_doubtful(item, urls, file):
-        found = other_url(did, urls, file, source_rses(file.pfns))
+    found = {
+        rse: Replica(rse, rse, pfns[rse][0], mounts.url(pfns[rse][0]))
+        for rse in sorted(pfns)
+        if pfns[rse]
+    }
+    for rse, best in tuple(found.items()):
+        if len(pfns[rse]) == 1 and not mounts.has_folders:
+            continue  # as mostly, and this is looked at for each of thousands
+        some = dict.fromkeys(pfns[rse])
+        ways = [(pfn, mounts.url(pfn)) for pfn in some if pfn != best.pfn]
+        ways += [(pfn, path) for pfn in some if (path := mounts.path(pfn)) is not None]
+        for pfn, url in ways:
+            replica = Replica(rse, rse, pfn, url)
+            key = _free_key(found, f"{rse}-{replica.scheme}")
+            found[key] = replica._replace(key=key)
     return found
 
 
-def _is_doubtful(item: Described, urls: Collection[str], file: RucioFile) -> bool:
-    """URLs that cannot be registered, as they are signed, say, tell nothing."""
-    table = known_origins()
-    pfns = [pfn for some in file.pfns.values() for pfn in some]
-    if any(table.is_among(url, pfns) for url in urls) or is_same(item, file):
-        return False
-    return any(map(table.is_known, urls))
+def _free_key(taken: Container[str], wanted: str) -> str:
+    key, number = wanted, 1
+    while key in taken:
+        number += 1
+        key = f"{wanted}-{number}"
+    return key
 
 
-def is_source_rse(settings: Mapping[str, Any]) -> bool:
-    """Return whether an RSE holds the originals of catalogues, by its settings."""
-    impls = {protocol["impl"] for protocol in settings.get("protocols", ())}
-    return settings.get("deterministic") is False and SOURCE_PROTOCOL in impls
+# Which of them are shown, and which one is preferred.
 
 
-# Facts about RSEs, in terms of the Storage extension.
-#
-# Specification: https://github.com/stac-extensions/storage, v2.0.0.
+Chooser = Callable[[Mapping[str, Sequence[str]]], str | None]
+"""Given the URLs of an asset's replicas by RSE, returns the RSE of the wanted one, or None."""
+Preference = str | Chooser
+"""An RSE, an RSE expression, a URL scheme (`davs`; `file` is what is mounted), or a chooser."""
+Prefer = Preference | Sequence[Preference]
+RSEs = str | Sequence[str]
+Resolved = Mapping[str, "Collection[str]"]
+"""The RSEs of each RSE expression."""
+
+_WORD = re.compile(r"[A-Za-z0-9_.+-]+")
 
 
-STORAGE_EXTENSION = "https://stac-extensions.github.io/storage/v2.0.0/schema.json"
-STORAGE_SCHEMES = "storage:schemes"
+class Choice(NamedTuple):
+    """A replica, and the preference that led to it."""
 
-_ANY_VERSION = "https://stac-extensions.github.io/storage/"
-_TYPE = "rucio"
-_ATTRIBUTES = ("region", "country", "site", "tier")
-"""Attributes that operators give RSEs by custom, and that concern readers; no others are shown,
-but `requester_pays`."""
+    replica: Replica
+    preference: Preference
 
 
-def storage_scheme(
-    rse: str, rucio_host: str, settings: Mapping[str, Any], attributes: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Return the storage scheme of an RSE.
+class Selector:
+    """Selects the replicas of an asset that are shown, and the one that is preferred."""
 
-    Its platform is the template of a URL where Rucio tells more of the RSE.
-    """
-    platform = f"{rucio_host.rstrip('/')}/rses/{{rse}}"
-    scheme = {"type": _TYPE, "platform": platform, "rse": rse}
-    texts = {"rse_type": settings.get("rse_type")}
-    texts |= {key: attributes.get(key) for key in _ATTRIBUTES}
-    scheme |= {key: text for key, text in texts.items() if isinstance(text, str) and text}
-    pays = attributes.get("requester_pays")
-    return {**scheme, "requester_pays": pays} if isinstance(pays, bool) else scheme
+    def __init__(
+        self, prefer: Prefer, only: RSEs, exclude: RSEs, mounts: Prefixes | None = None
+    ) -> None:
+        """Check what is wanted; a single preference or RSE needs no list.
 
-
-def uses_another_version(extensions: Iterable[object]) -> bool:
-    """Return whether an item uses another version of the Storage extension.
-
-    Its fields and those of this version are not valid beside each other.
-    """
-    return any(
-        isinstance(each, str) and each.startswith(_ANY_VERSION) and each != STORAGE_EXTENSION
-        for each in extensions
-    )
-
-
-def with_schemes(
-    schemes: object, found: Mapping[str, Mapping[str, Any]]
-) -> tuple[dict[str, Any], dict[str, str]]:
-    """Add the storage schemes of RSEs to those that an item has.
-
-    Args:
-        schemes: The `storage:schemes` of the item, if it has any.
-        found: The storage scheme of each RSE.
-
-    Returns:
-        All schemes, and the key of each RSE's: its name, or, where others have
-        that key, one made from it.
-    """
-    result = dict(schemes) if isinstance(schemes, dict) else {}
-    refs = {}
-    for rse, scheme in found.items():
-        key = rse
-        while not _is_of(result.get(key, scheme), rse):
-            key += f"-{_TYPE}"
-        result[key] = dict(scheme)
-        refs[rse] = key
-    return result, refs
-
-
-def _is_of(scheme: object, rse: str) -> bool:
-    return isinstance(scheme, dict) and scheme.get("type") == _TYPE and scheme.get("rse") == rse
-
-
-# Look-ups.
-
-
-PAUSE_S = 15.0
-"""After a failure, Rucio is left alone for so long."""
-RSES_FOR_S = 600.0
-"""Answers about RSEs are repeated for so long."""
-_REPLICAS_KEPT = 20_000
-_RSES_KEPT = 1_000
-_WORKERS = 4
-_GRACE_S = 1.0
-"""So much longer than a look-up may a request take, which then is never what is reported."""
-_FAILURES_KEPT = 100
-_NO_RSE = "resulted in an empty set"
-
-Ask = Callable[[Rucio, list[Any]], Mapping[Any, Any]]
-
-
-class Memory:
-    """The latest answers to one question; who asks for them says how old they may be.
-
-    They are kept in two generations of bounded size. That needs no lock, which a
-    fork would leave locked in the child while another thread holds it.
-    """
-
-    def __init__(self, size: int, ask: Ask | None = None, batch: int = 1) -> None:
-        """Remember nothing yet.
-
-        Args:
-            size: How many answers it keeps at most.
-            ask: Asks Rucio for some keys, and returns the answers to those that it knows.
-            batch: How many keys it takes at a time.
+        Raises:
+            ConfigurationError: Something is neither an RSE nor an expression, nor a
+                function among the preferences, or a mount does not fit.
         """
-        self._generation = size // 2
-        self.ask: Ask = ask or (lambda *_: {})
-        self.batch = batch
-        self.clear()
+        self.prefer = (prefer,) if callable(prefer) else _terms("prefer", prefer)
+        self._only = _terms("only", only)
+        self._exclude = _terms("exclude", exclude)
+        self._mounts = Mounts(mounts)
+        texts = [each for each in self.prefer if isinstance(each, str)]
+        self.expressions = [
+            each for each in (*texts, *self._only, *self._exclude) if is_expression(each)
+        ]
+        """The RSE expressions, which Rucio must resolve."""
+        self.needs_protocols = bool(mounts) or not {*SCHEMES}.isdisjoint(texts)
+        """Whether the best PFN of each RSE does not suffice."""
 
-    def clear(self) -> None:
-        """Forget everything."""
-        self._young: dict[Any, tuple[float, Any]] = {}
-        self._old: dict[Any, tuple[float, Any]] = {}
+    def replicas(self, pfns: Mapping[str, Sequence[str]]) -> dict[str, Replica]:
+        """Return the replicas with these PFNs by RSE, as they are reached from here."""
+        return replicas_by_key(without_secrets(pfns), self._mounts)
 
-    def recall(self, keys: Iterable[Any], max_age_s: float) -> tuple[dict[Any, Any], list[Any]]:
-        """Return the answers that are younger than an age in seconds, and the keys without one."""
-        since = monotonic() - max_age_s
-        young, old = self._young, self._old
-        found, missing = {}, []
-        for key in dict.fromkeys(keys):
-            answer = young.get(key) or old.get(key)
-            if answer and answer[0] > since:
-                found[key] = answer[1]
+    def shown(self, rses: Collection[str], resolved: Resolved) -> list[str]:
+        """Return the RSEs that are in one of `only`, if there are any, and in none of `exclude`."""
+        if not (self._only or self._exclude):
+            return list(rses)
+        kept = _rses(self._only, resolved) if self._only else rses
+        left_out = _rses(self._exclude, resolved)
+        return [rse for rse in rses if rse in kept and rse not in left_out]
+
+    def choose(self, replicas: Iterable[Replica], resolved: Resolved) -> Choice | None:
+        """Choose one of the replicas that are shown.
+
+        The first preference that any of them meets decides. Where several meet it,
+        a mounted RSE comes first, then the RSEs come by name, and the URLs of one
+        of them in Rucio's order, so that the choice is always the same.
+
+        Raises:
+            ConfigurationError: A chooser names an RSE without a replica.
+        """
+        if not self.prefer:
+            return None
+        ordered = sorted(replicas, key=lambda each: (each.scheme != MOUNTED, each.rse))
+        for preference in self.prefer:
+            found: Iterator[Replica]
+            if isinstance(preference, str):
+                found = (each for each in ordered if _meets(each, preference, resolved))
             else:
-                missing.append(key)
-        return found, missing
-
-    def keep(self, answers: Mapping[Any, Any]) -> None:
-        """Keep answers that have just come."""
-        if len(self._young) + len(answers) > self._generation:
-            self._old, self._young = self._young, {}
-        now = monotonic()
-        self._young.update({key: (now, answer) for key, answer in answers.items()})
+                found = _chosen(ordered, preference)
+            if (replica := next(found, None)) is not None:
+                return Choice(replica, preference)
+        return None
 
 
-class ReplicaSource:
-    """Asks Rucio for replicas and RSEs, and remembers for a while what it said.
-
-    For any number of threads. The requests of a look-up run together, under one
-    time limit. After a failure, the same failure is the answer for some seconds: to
-    all questions, or to those for the same RSE expressions if these have failed.
-    """
-
-    def __init__(self, rucio: Rucio) -> None:
-        self.rucio = rucio
-        self.replicas = {
-            False: Memory(_REPLICAS_KEPT, Rucio.readable, REQUEST_DIDS),
-            True: Memory(_REPLICAS_KEPT, partial(Rucio.readable, schemes=SCHEMES), REQUEST_DIDS),
-        }
-        """Files, by whether the PFNs of all protocols are listed or of the best only."""
-        self.resolved = Memory(_RSES_KEPT, _resolve)
-        """The RSEs of RSE expressions."""
-        self.sources = Memory(_RSES_KEPT, _sources)
-        """Whether RSEs are source RSEs."""
-        self.storages = Memory(_RSES_KEPT, _storage_schemes)
-        """The storage schemes of RSEs."""
-        self.answered = 0
-        """How often Rucio has answered, about."""
-        self.differences = count()
-        """Counts the times that files in Rucio were not those of items."""
-        # Requests have a time limit of their own, so that threads nobody waits for any more end.
-        self._limited = cache(rucio.limited)
-        self._failures = Memory(_FAILURES_KEPT)
-
-    def clear(self) -> None:
-        """Forget what Rucio has said, and that it has failed."""
-        for memory in (*self.replicas.values(), self.resolved, self.sources, self.storages):
-            memory.clear()
-        self.forgive()
-
-    def forgive(self) -> None:
-        """Ask Rucio again even if it has just failed."""
-        self._failures.clear()
-
-    def look_up(
-        self,
-        memory: Memory,
-        keys: Iterable[Any],
-        timeout_s: float | None,
-        max_age_s: float = RSES_FOR_S,
-    ) -> dict[Any, Any]:
-        """Return the answers to one question.
-
-        Args:
-            memory: One of this object's; it knows the question.
-            keys: What is asked for.
-            timeout_s: How long to wait for Rucio, in seconds, or None for any time.
-            max_age_s: How old an answer may be, in seconds.
-
-        Returns:
-            An answer for each key; None where Rucio knows none.
-        """
-        found, missing = memory.recall(keys, max_age_s)
-        if missing:
-            # Who asks for other RSE expressions than those that failed gets answers.
-            question = tuple(missing) if memory is self.resolved else ()
-            for failure in self._failures.recall([(), question], PAUSE_S)[0].values():
-                raise copy(failure)
-            rucio = self._limited(timeout_s and timeout_s + _GRACE_S)
-            jobs = [partial(memory.ask, rucio, some) for some in batched(missing, memory.batch)]
-            try:
-                answers = run_together(jobs, timeout_s)
-            except ConfigurationError:  # concerns this question only, and was answered
-                raise
-            except StacRucioError as error:
-                failure = copy(error)  # without a traceback, which keeps alive what it passed
-                failure.args = (f"{error.message} (Rucio is asked again {PAUSE_S:g} s after that)",)
-                self._failures.keep({question: failure})
-                raise
-            self._failures.clear()
-            self.answered += 1
-            new = dict.fromkeys(missing)
-            for each in answers:
-                new.update(each)
-            memory.keep(new)
-            found |= new
-        return found
+def is_expression(text: str) -> bool:
+    """Return whether a text is an RSE expression, and neither an RSE's name nor a scheme."""
+    return not _WORD.fullmatch(text)
 
 
-def run_together(jobs: Sequence[Callable[[], Any]], timeout_s: float | None) -> list[Any]:
-    """Run requests in a few threads, and return their answers in the order of the requests.
+def _meets(replica: Replica, preference: str, resolved: Resolved) -> bool:
+    if preference in resolved:
+        return replica.rse in resolved[preference]
+    return preference == replica.rse or preference in replica.schemes
 
-    What is still running when the time is over, or when another request has
-    failed, is left to itself: it keeps neither the caller nor the end of Python
-    waiting (as the threads of an executor would). Those not yet begun stay undone.
 
-    Raises:
-        UnreachableError: The time is over.
-        Exception: What the first job to fail raised.
-    """
-    futures: list[Future[Any]] = [Future() for _ in jobs]
-    pending = deque(zip(futures, jobs, strict=True))
-
-    def work() -> None:
-        with suppress(IndexError):
-            while True:
-                future, job = pending.popleft()
-                try:
-                    future.set_result(job())
-                except BaseException as error:  # noqa: BLE001 - raised in the caller's thread
-                    future.set_exception(error)
-
-    for _ in jobs[:_WORKERS]:
-        threading.Thread(target=work, name="stac-rucio look-up", daemon=True).start()
-    try:
-        done, late = wait(futures, timeout_s, FIRST_EXCEPTION)
-    finally:
-        pending.clear()
-    answers = [future.result() for future in futures if future in done]
-    if late:
-        raise UnreachableError(
-            f"listing replicas: the Rucio server did not answer within {timeout_s:g} s",
-            hint="is it well? timeout_s gives it more time",
-            transient=True,
+def _chosen(ordered: Sequence[Replica], chooser: Chooser) -> Iterator[Replica]:
+    replicas = grouped(ordered, attrgetter("rse"))
+    rse = chooser({rse: [each.url for each in some] for rse, some in replicas.items()})
+    if rse is not None and rse not in replicas:
+        raise ConfigurationError(
+            f"a function given as prefer chose {rse!r}, where no replica is",
+            hint="let it return one of the RSEs that it is given, or None",
         )
-    return answers
+    return (each for each in ordered if each.rse == rse)
 
 
-def _resolve(rucio: Rucio, expressions: list[str]) -> dict[str, frozenset[str]]:
-    (expression,) = expressions
-    try:
-        return {expression: frozenset(rucio.rses(expression))}
-    except ConfigurationError as error:
-        if _NO_RSE in str(error):
-            return {expression: frozenset()}
-        raise
-    except RequestError as error:
-        if error.transient:
-            raise
-        raise ConfigurationError(f"{error}; is {expression!r} an RSE expression?") from error
+def _rses(terms: Iterable[str], resolved: Resolved) -> set[str]:
+    return {rse for each in terms for rse in (each, *resolved.get(each, ()))}
 
 
-def _sources(rucio: Rucio, rses: list[str]) -> dict[str, bool]:
-    return {rse: is_source_rse(rucio.rse(rse)) for rse in rses}
-
-
-def _storage_schemes(rucio: Rucio, rses: list[str]) -> dict[str, dict[str, Any]]:
-    return {
-        rse: storage_scheme(rse, rucio.host, rucio.rse(rse), rucio.rse_attributes(rse))
-        for rse in rses
-    }
+def _terms(option: str, given: Any) -> tuple[Any, ...]:
+    """The RSEs and RSE expressions of an option, and the functions of `prefer`."""
+    several = [given] if isinstance(given, str) else given
+    for each in several if isinstance(several, Sequence) else [several]:
+        is_text = isinstance(each, str) and each.strip()
+        if not is_text and not (option == "prefer" and callable(each)):
+            raise ConfigurationError(f"{option} has {each!r}, which is no RSE nor RSE expression")
+    return tuple(several)

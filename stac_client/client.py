@@ -6,8 +6,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from stac_client._assets import registrable
-from stac_client._completion import Completion
 from stac_client._in_rucio import without_lost
+from stac_client._item_completion import Completion
 from stac_client._items import iter_items
 from stac_client._journal import Journal, registration_purpose
 from stac_client._lookup import Probe
@@ -39,8 +39,7 @@ if TYPE_CHECKING:
     from rucio.client import Client
 
     from stac_client._items import ItemDict, ItemsLike
-    from stac_client._pfns import Prefixes
-    from stac_client._preference import Prefer
+    from stac_client._replicas import Prefer, Prefixes
     from stac_client._results import Downloads, Outcome, Progress
     from stac_client._rules import RulesLike
     from stac_client._selection import AssetSelection

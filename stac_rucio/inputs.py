@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rucio.client import Client
 
     from stac_client import Modifier, StacClient
-    from stac_client._completion import Completion
+    from stac_client._item_completion import Completion
     from stac_client._items import ItemDict, ItemStream
     from stac_client._rucio import Rucio
 
@@ -157,7 +157,7 @@ class ItemSource:
     @cached_property
     def completion(self) -> Completion:
         """What tells the collections and places of items that do not say them."""
-        from stac_client._completion import Completion
+        from stac_client._item_completion import Completion
 
         return Completion(self.collection, self.base_url, self.offline)
 

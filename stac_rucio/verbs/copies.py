@@ -167,7 +167,7 @@ def serve(
         stac-rucio serve --api https://stac.example.org/v1
         stac-rucio serve --api https://stac.example.org/v1 --prefer DISK-A --port 9000 -v
     """
-    from stac_client._completion import Completion
+    from stac_client._item_completion import Completion
     from stac_policy.urls import redact
     from stac_rucio.serve import make_app
     from stac_rucio.serve import serve as serve_app

@@ -85,5 +85,5 @@ def server() -> Iterator[FakeRucio]:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The clock of the sources of replicas."""
     made = Clock()
-    monkeypatch.setattr("stac_client._replicas.monotonic", made)
+    monkeypatch.setattr("stac_client._replica_source.monotonic", made)
     return made

@@ -19,7 +19,7 @@ from stac_client._alternates import (
     with_replicas,
 )
 from stac_client._assets import select_assets
-from stac_client._pfns import Mounts, replicas_by_key
+from stac_client._replicas import Mounts, replicas_by_key
 from tests.items import HREF, make_item
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from stac_client._pfns import Mounts
+from stac_client._replicas import Mounts
 from tests.fake_rucio import FakeRucio
 from tests.origin import chunked
 

@@ -18,7 +18,7 @@ from stac_client import (
     StacRucioError,
     UnreachableError,
 )
-from stac_client._replicas import PAUSE_S
+from stac_client._replica_source import PAUSE_S
 from tests.fake_rucio import FakeRucio
 
 from .modifying import COPY, is_modified, modifier_of, page

@@ -11,8 +11,8 @@ from pystac.extensions.storage import StorageExtension
 from rucio.common.exception import AccessDenied
 
 from stac_client import AlternatesWarning, Modifier
-from stac_client._replicas import STORAGE_EXTENSION, storage_scheme, with_schemes
-from stac_client._replicas import STORAGE_SCHEMES as SCHEMES
+from stac_client._replica_source import STORAGE_EXTENSION, storage_scheme, with_schemes
+from stac_client._replica_source import STORAGE_SCHEMES as SCHEMES
 from stac_policy.naming import DID
 from tests.fake_rucio import FakeRucio
 from tests.items import HREF, make_item

@@ -8,7 +8,7 @@ import pytest
 
 from stac_client._alternates import find_assets, item_views, name_in_rucio, with_replicas
 from stac_client._assets import Asset, select_assets
-from stac_client._completion import Completion
+from stac_client._item_completion import Completion
 from tests.items import make_item
 
 SAFE = "S2A_MSIL2A_20250731T100041.SAFE"

@@ -18,7 +18,7 @@ import pytest
 from rucio.client import Client as RucioClient
 
 from stac_client import AlternatesWarning, StacClient, UnreachableError
-from stac_client._replicas import STORAGE_SCHEMES as SCHEMES
+from stac_client._replica_source import STORAGE_SCHEMES as SCHEMES
 from stac_policy.naming import DID, asset_name
 from tests.items import many_items
 

@@ -16,7 +16,7 @@ import pytest
 from stac_client import ConfigurationError, StacClient, State, by_media_type, by_role, write_back
 from stac_client._alternates import with_replicas
 from stac_client._assets import Asset, select_assets
-from stac_client._completion import Completion
+from stac_client._item_completion import Completion
 from stac_client._items import iter_items
 from stac_policy.naming import collection_scope
 from stac_testbed import STORAGE_RSES

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from stac_client import ConfigurationError, ModifierOptions
 from stac_client._assets import Asset, select_assets
-from stac_client._completion import Completion
+from stac_client._item_completion import Completion
 from stac_client._items import iter_items
 from stac_client._modifier import Modifier
 from tests.clock import own_time
@@ -219,8 +219,8 @@ def test_a_host_that_gives_nothing(origin: Origin, monkeypatch: pytest.MonkeyPat
 
 def test_a_host_that_has_no_end(origin: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor does one whose documents come slowly, whoever their URLs name as a user."""
-    monkeypatch.setattr("stac_client._completion._DOCUMENT_S", 0.2)
-    monkeypatch.setattr("stac_client._completion._SLOW_S", 0.1)
+    monkeypatch.setattr("stac_client._item_completion._DOCUMENT_S", 0.2)
+    monkeypatch.setattr("stac_client._item_completion._SLOW_S", 0.1)
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 9999999\r\n\r\n"
     items = []
     for number in range(10):
