@@ -262,6 +262,7 @@ def test_tables_fit_80_columns(
     assert max(map(len, shown)) <= 80
     assert shown[:2] == ["3 registered, 1 skipped", "30 bytes registered"]
     said = " ".join(word for line in shown for word in line.split())
+    said = said.replace(f"{collection}/item-0 asset band-0 ", "")  # the cell beside it
     assert "1 skipped ftp scheme where http or https is needed" in said
 
     items_file(items[1:])
