@@ -32,7 +32,7 @@ _TAGS = re.compile(
 _ARN = re.compile(r"arn:aws[a-z-]*:s3:::-?([A-Za-z0-9._-]+)(/?.*)")
 _PAYS = "keys of an AWS account that pays for the transfer"
 _CONTROLLED = "the keys of {} work in its region alone"
-_PLANETARY = "a SAS token of the Planetary Computer, which anybody gets"
+_PLANETARY = "=planetary-computer"
 _BLOB = re.compile(
     r"(?:blob://|https://)([a-z0-9]{3,24})(?:\.blob\.core\.windows\.net)?/([a-z0-9-]+)"
 )

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from stac_client._assets import Asset
 
 _TIMEOUT_S = (5.0, 10.0)
-_DENIED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 _PUBLIC = frozenset({HTTPStatus.OK, HTTPStatus.NOT_FOUND})
 _ENOUGH = 3  # objects of a bucket that nobody gets: one may be missing, for which S3 says the same
 
@@ -55,7 +54,7 @@ class Buckets:
         if bucket in self._is_public:
             return self._is_public[bucket]
         status = _status(url)
-        is_denied = status in _DENIED
+        is_denied = status in http.DENIED
         self._denied[bucket] = self._denied.get(bucket, 0) + is_denied
         found = False if is_denied else True if status in _PUBLIC else None
         if not is_denied or self._denied[bucket] >= _ENOUGH:

@@ -35,6 +35,7 @@ from stac_client._results import DownloadOutcome, Downloads, State, Tally
 from stac_client._rucio import details
 from stac_client._selection import NamedKeys
 from stac_client.errors import ConfigurationError, StacRucioError
+from stac_policy.credentials import Credentials
 from stac_policy.http import Attempts, FetchError, Incoming, make_session, strong_etag
 from stac_policy.settings import known_origins
 from stac_policy.urls import redact
@@ -65,6 +66,7 @@ def download(
     only_available: bool = False,
     workers: int = 8,
     mounts: Prefixes | None = None,
+    pays: bool = False,
     on_progress: Callable[[Progress], None] = lambda _: None,
 ) -> Downloads:
     """Download the assets of items, each from the best replica that gives it.
@@ -80,7 +82,8 @@ def download(
     outcomes: list[DownloadOutcome] = []
     keys = NamedKeys(assets)
     select = partial(select_assets, selection=assets, scope=scope)
-    with locked(folder), make_session(pool_maxsize=workers) as session:
+    signer = Credentials(pays=pays)
+    with locked(folder), make_session(signer=signer, pool_maxsize=workers) as session:
         places, tally = Places(folder), Tally(on_progress)
         catalogue = LocalCatalogue(places)
         try:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from stac_client._checksums import WANT_DIGESTS, Digester, digests_of
 from stac_client._results import State
 from stac_policy import http
+from stac_policy.credentials import Credentials
 from stac_policy.http import Attempts, FetchError
 from stac_policy.urls import redact
 
@@ -208,9 +209,15 @@ def _kind(media_type: str) -> str:
 
 
 @contextmanager
-def lookups(probe: Probe) -> Iterator[Lookups]:
-    """Begin look-ups; those that nobody waits for any more are given up in the end."""
-    session = http.make_session(pool_maxsize=_OF_HOST, pool_block=True)
+def lookups(probe: Probe, *, pays: bool = False) -> Iterator[Lookups]:
+    """Begin look-ups; those that nobody waits for any more are given up in the end.
+
+    Args:
+        probe: How far to go.
+        pays: Whether the user pays where the requester does.
+    """
+    signer = Credentials(pays=pays)
+    session = http.make_session(signer=signer, pool_maxsize=_OF_HOST, pool_block=True)
     is_over = False
     try:
         with threads(_AT_A_TIME) as (executor, stop):

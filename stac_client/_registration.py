@@ -167,6 +167,8 @@ class Registrar:
     """Called in the thread that asks for outcomes."""
     alternate_assets: Sequence[str] = ()
     """Keys of alternates that are registered in place of assets' own hrefs."""
+    pays: bool = False
+    """Whether the user pays for look-ups where the requester does."""
 
     def __post_init__(self) -> None:
         self._buckets = Buckets()
@@ -196,7 +198,7 @@ class Registrar:
         if not first:
             return
         # What is left in the middle gives its look-ups up first: batches wait for them.
-        with threads(_BATCHES) as (executor, _), lookups(self.probe) as looking_up:
+        with threads(_BATCHES) as (executor, _), lookups(self.probe, pays=self.pays) as looking_up:
             try:
                 for batch in self._batches(chain(first, reading), journal):
                     yield from self._ended()

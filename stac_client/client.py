@@ -167,6 +167,7 @@ class StacClient:
         containers: bool = False,
         metadata: bool = False,
         alternate_assets: Sequence[str] = (),
+        pays: bool = False,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> Registration:
         """Register assets in Rucio, as replicas at their original URLs; no bytes move.
@@ -189,6 +190,7 @@ class StacClient:
                 does not take it.
             alternate_assets: Keys of alternates (`["s3"]`), the most wanted first, that are
                 registered where an asset has one; by default the easiest to fetch.
+            pays: Look up also what the requester pays for, with your keys of AWS.
             on_progress: Called in this thread, a few times a second; a file is done
                 when nothing more has to be found out about it.
 
@@ -203,6 +205,7 @@ class StacClient:
             *(self._rucio, rse, assets, self._scope, _probe(probe), containers, metadata),
             on_progress=on_progress,
             alternate_assets=alternate_assets,
+            pays=pays,
         )
         return Registration(
             outcome for _, outcomes in registrar.register(self._read(items)) for outcome in outcomes
@@ -219,6 +222,7 @@ class StacClient:
         containers: bool = False,
         metadata: bool = False,
         alternate_assets: Sequence[str] = (),
+        pays: bool = False,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> Iterator[Outcome]:
         """Register a whole collection or search, and later what is new or has changed.
@@ -236,6 +240,7 @@ class StacClient:
             containers: As in `create_replicas`.
             metadata: As in `create_replicas`.
             alternate_assets: As in `create_replicas`.
+            pays: As in `create_replicas`.
             on_progress: As in `create_replicas`; called while outcomes are asked for.
 
         Yields:
@@ -250,6 +255,7 @@ class StacClient:
             *(self._rucio, rse, assets, self._scope, _probe(probe), containers, metadata),
             on_progress=on_progress,
             alternate_assets=alternate_assets,
+            pays=pays,
         )
         with Journal(journal, registration_purpose(rse, self._rucio.host)) as opened:
             yield from sync(self._read(items), opened, registrar)
@@ -482,6 +488,7 @@ class StacClient:
         only_available: bool = False,
         workers: int = 8,
         mounts: Prefixes | None = None,
+        pays: bool = False,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> Downloads:
         """Download assets to `FOLDER/COLLECTION/ITEM/ASSET`, verified, as a catalogue of their own.
@@ -499,6 +506,7 @@ class StacClient:
             workers: How many files are downloaded at the same time.
             mounts: Where storages are mounted here, or a gateway serves them, as in
                 `ModifierOptions`; files are copied from there first.
+            pays: Download also what the requester pays for, with your keys of AWS.
             on_progress: Called in this thread, a few times a second.
 
         Returns:
@@ -520,6 +528,7 @@ class StacClient:
             only_available=only_available,
             workers=workers,
             mounts=mounts,
+            pays=pays,
             on_progress=on_progress or (lambda _: None),
         )
 

@@ -81,6 +81,8 @@ class Origin(NamedTuple):
     that of its keys. Of an account of Azure: the containers that go by their names alone."""
     needs: str = ""
     """Who hands out which credential, or why there is none."""
+    how: str = ""
+    """Where users have it from: a variable of the environment, or an endpoint, or both."""
 
 
 class Place(NamedTuple):
@@ -135,10 +137,12 @@ class Origins:
 
     Args:
         rows: The rows, each `origin, access, at, needs, source`; of two with the same
-            origin the first counts.
+            origin the first counts. One whose origin begins with `=` is no origin but a
+            credential, which others need by this name.
 
     Raises:
-        ValueError: One has no such class of access, or too few columns.
+        ValueError: One has no such class of access, or too few columns, or needs a credential
+            that is none of the table's.
     """
 
     def __init__(self, rows: Iterable[Sequence[str]]) -> None:
@@ -146,8 +150,16 @@ class Origins:
         self._patterns: list[tuple[str, Origin]] = []
         self._accounts: dict[str, str] = {}
         self._endpoints: dict[str, list[tuple[str, str]]] = {}
+        rows = [*rows]
+        credentials = {
+            name: (needs, at) for name, _, at, needs, *_ in reversed(rows) if name[:1] == "="
+        }
         for text, kind, at, needs, *_ in rows:
-            self._add(text, Origin(Kind(kind), at, needs))
+            said, how = credentials.get(needs, (needs, ""))
+            if said[:1] == "=":
+                raise ValueError(f"row {text} needs {needs}, which has no row")
+            if text[:1] != "=":
+                self._add(text, Origin(Kind(kind), at, said, how))
         for found in self._known.values():
             found.sort(key=lambda each: -len(each[0]))  # the longest prefix first
         self._of_name = lru_cache(4096)(self._find)
@@ -204,6 +216,10 @@ class Origins:
             if place.key.startswith(prefix):
                 return origin
         return None
+
+    def has_name(self, place: Place) -> bool:
+        """Return whether a row has the very name of a place, port included, and no pattern."""
+        return place.name in self._known
 
     def place(self, href: str) -> Place:
         """Return where an href leads, however it is spelled.
@@ -476,6 +492,12 @@ def _url(place: Place, origin: Origin | None) -> str:
     if reason := refusal(url):
         raise ValueError(reason)
     return url
+
+
+def region_of(url: str, origin: Origin) -> str:
+    """Return the region of a bucket of AWS: that of the table, or of its host's name."""
+    named = re.search(rf"[.-]({_REGION})\.amazonaws\.", url.partition("?")[0])
+    return origin.at or (named[1] if named else "us-east-1")
 
 
 _FOLDER_TYPES = re.compile(r"application/(?:vnd[.+]|x-)?zarr\b", re.IGNORECASE)

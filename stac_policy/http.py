@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.client import HTTPException, HTTPResponse
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
-from typing import TYPE_CHECKING, Any, TypeVar, Union
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, Union
 from urllib.parse import urlsplit
 
 import requests
@@ -40,6 +40,9 @@ if TYPE_CHECKING:
     Timeout = Union[float, tuple[float, float]]
 
 T = TypeVar("T")
+
+DENIED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
+"""Statuses of answers to who has no credential, or none that is good."""
 
 MAY_PASS = frozenset({408, 425, 429, 500, 502, 503, 504})
 """Statuses of answers in whose place another one may come later."""
@@ -114,6 +117,43 @@ class StatusError(FetchError):
 
 class HostNotAllowedError(FetchError):
     """A URL, or a redirect from it, leads to a host or an address that nothing is fetched from."""
+
+
+class CredentialError(FetchError):
+    """A credential lacks, and the message says what to set, or is refused."""
+
+    retry_after_s = 60.0  # accounts are locked after a few attempts
+
+
+@dataclass(frozen=True)
+class Request:
+    """What an origin is asked: a URL and headers, either of which may hold a credential."""
+
+    url: str = field(repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    credential: str = ""
+    """What the credential is called, which is no secret."""
+    lacks: str = ""
+    """What has to be set for one that it wants."""
+
+    def said(self, error: object) -> str:
+        """Return an error with what it may be due to."""
+        with_it = f", with {self.credential}" if self.credential else ""
+        return f"{error}{with_it}{': ' if self.lacks else ''}{self.lacks}"
+
+
+class Signer(Protocol):
+    """Adds credentials to requests."""
+
+    def request(self, method: str, url: str) -> Request:
+        """Return a request of a URL with the credential that it wants, if there is one.
+
+        Raises:
+            FetchError: There should be one, and cannot be now.
+        """
+
+    def is_login(self, url: str) -> bool:
+        """Return whether a URL that another one redirects to is that of a login."""
 
 
 # Addresses that nothing is fetched from, whatever name or redirect leads there.
@@ -304,6 +344,8 @@ class GlobalAdapter(GuardedAdapter):
 
 
 class _Session(requests.Session):
+    signer: Signer | None = None
+
     def resolve_redirects(self, *_args: Any, **_options: Any) -> Iterator[Any]:
         """Look at no redirect, for which requests would read all that comes with it."""
         return iter(())
@@ -332,7 +374,9 @@ def _credentials_of(url: str) -> Callable[[requests.PreparedRequest], requests.P
     return authenticate
 
 
-def make_session(*, credentials_of: str = "", **options: Any) -> requests.Session:
+def make_session(
+    *, credentials_of: str = "", signer: Signer | None = None, **options: Any
+) -> requests.Session:
     """Return an HTTP session that connects to no forbidden address, and paces its answers.
 
     It asks for bytes as they are: a compressed body could not be continued, nor compared with
@@ -341,11 +385,13 @@ def make_session(*, credentials_of: str = "", **options: Any) -> requests.Sessio
     Args:
         credentials_of: A URL whose origin alone gets the credentials in it, or those that the
             machine's netrc has for its host; never one that a catalogue names.
+        signer: Has the credentials for what `open_url` requests.
         **options: For its adapters, as `requests.adapters.HTTPAdapter` takes them.
     """
     session = _Session()
     session.headers["Accept-Encoding"] = "identity"
     session.auth = _credentials_of(credentials_of)
+    session.signer = signer
     for scheme in ("http://", "https://"):
         session.mount(scheme, GuardedAdapter(**options))
     return session
@@ -363,6 +409,9 @@ def open_url(
 ) -> Iterator[requests.Response]:
     """Request a URL and follow its redirects, each only to an allowed host.
 
+    The session's credentials go with the URL and what it leads to at its own origin; behind the
+    first redirect to another one, none does.
+
     Args:
         session: As `make_session` gives it.
         url: The URL.
@@ -373,23 +422,48 @@ def open_url(
 
     Raises:
         HostNotAllowedError: The URL or a redirect leads to another host.
+        CredentialError: It wants a credential that there is not, or leads to a login.
         FetchError: There is no answer, whatever its status.
     """
     base, timeout_s = url, timeout_s or TIMEOUT_S
+    signer: Signer | None = getattr(session, "signer", None)
+    home = origin(requested(base, url, allowed_hosts)) if signer else None
+    ours = Request(url)
     for _ in range(_REDIRECTS + 1):
         url = requested(base, url, allowed_hosts)
-        with answer(session, method, url, headers=headers, timeout=timeout_s) as response:
-            try:
-                location = session.get_redirect_target(response)
-            except ValueError:  # it is no text
-                raise HostNotAllowedError("it redirects to no web address") from None
+        asked = Request(url)
+        if signer is not None and origin(url) == home:
+            asked = ours = signer.request(method, url)
+        elif signer is not None:
+            home = None  # no credential goes with what leads back, either
+            if signer.is_login(url):
+                login = f"it redirects to a login, at {urlsplit(url).hostname}"
+                raise CredentialError(ours.said(login))
+        sent = {**(headers or {}), **asked.headers}
+        with answer(session, method, asked.url, headers=sent, timeout=timeout_s) as response:
+            location = _location(session, response)
             if location is not None or method == "HEAD":
                 dismiss(response.raw)
             if location is None:
-                yield response
+                try:
+                    yield response
+                except StatusError as error:
+                    if error.status in DENIED and ours.lacks:
+                        raise CredentialError(ours.said(error)) from None
+                    if error.status in DENIED:
+                        error.args = (ours.said(error),)
+                    raise
                 return
         base, url = url, location
     raise FetchError(f"it redirects more than {_REDIRECTS} times, as in circles")
+
+
+def _location(session: requests.Session, response: requests.Response) -> str | None:
+    """Where an answer redirects to, if it does."""
+    try:
+        return session.get_redirect_target(response)
+    except ValueError:  # it is no text
+        raise HostNotAllowedError("it redirects to no web address") from None
 
 
 def requested(base: str, url: str, allowed_hosts: Iterable[str]) -> str:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urlsplit
 
+from rucio.common.config import is_client
 from rucio.common.exception import (
     DestinationNotAccessible,
     RSEAccessDenied,
@@ -29,6 +30,7 @@ from rucio.common.exception import (
 from rucio.rse.protocols.protocol import RSEProtocol
 
 from stac_policy import http
+from stac_policy.credentials import Credentials
 from stac_policy.gateway import VALID_S, Claim, make_url, read_keys
 from stac_policy.observability import Reporter, count
 from stac_policy.settings import known_origins, settings
@@ -40,7 +42,6 @@ if TYPE_CHECKING:
     import requests
 
 _REPORTER = Reporter(logging.getLogger(__name__))
-_DENIED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 _DAY_S = 86_400
 _MISSING = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
 
@@ -113,8 +114,11 @@ class Default(RSEProtocol):  # type: ignore[misc] # rucio has no types
         return path
 
     def connect(self) -> None:
-        """Open an HTTP session; the origins are only contacted by `get` and `exists`."""
-        self._session = http.make_session()
+        """Open an HTTP session; the origins are only contacted by `get` and `exists`.
+
+        On clients it has the credentials of their users; servers have none.
+        """
+        self._session = http.make_session(signer=Credentials() if is_client() else None)
 
     def close(self) -> None:
         """Close the HTTP session."""
@@ -132,7 +136,7 @@ class Default(RSEProtocol):  # type: ignore[misc] # rucio has no types
 
         Raises:
             SourceNotFound: The origin does not have it.
-            RSEAccessDenied: The origin, or the allow list, refuses it.
+            RSEAccessDenied: The origin, or the allow list, refuses it, or wants a credential.
             ServiceUnavailable: The origin cannot be reached, or failed.
             DestinationNotAccessible: The file cannot be written.
         """
@@ -231,6 +235,8 @@ def _raise_fitting(url: str, error: http.FetchError) -> NoReturn:
     message = f"{redact(url)}: {error}"
     if error.status in _MISSING:
         raise SourceNotFound(message) from None
-    if error.status in _DENIED or isinstance(error, http.HostNotAllowedError):
+    if error.status in http.DENIED or isinstance(
+        error, (http.HostNotAllowedError, http.CredentialError)
+    ):
         raise RSEAccessDenied(message) from None
     raise ServiceUnavailable(message) from None

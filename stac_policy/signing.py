@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import threading
 import time
-from dataclasses import dataclass, field
 from datetime import datetime
 from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from urllib.parse import quote, unquote_to_bytes, urlsplit, urlunsplit
 
 from stac_policy import http
 from stac_policy.access import VERSION
+from stac_policy.http import Request
 from stac_policy.urls import redact
 
 if TYPE_CHECKING:
@@ -41,14 +41,6 @@ _BEARER = re.compile(r"([A-Za-z0-9._~+/-]+=*)")
 _CONTAINER = re.compile(r"[a-z0-9$-]{3,63}")
 
 
-@dataclass(frozen=True)
-class Request:
-    """What an origin is asked: a URL and headers that hold its credential."""
-
-    url: str = field(repr=False)
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-
-
 class Token:
     """Something that is asked for once for all who want it, and renewed before it ends."""
 
@@ -57,7 +49,8 @@ class Token:
         self._ask = ask
         self._lock = threading.Lock()
         self._value, self._renew_s, self._end_s = "", 0.0, 0.0
-        self._got_s, self._pause_s, self._problem = 0.0, 0.0, ""
+        self._got_s, self._pause_s = 0.0, 0.0
+        self._problem: http.FetchError = http.PassingError()
         self.renewals = {"ok": 0, "failed": 0}
 
     def __call__(self) -> str:
@@ -77,7 +70,7 @@ class Token:
                 self._renew()
             if time.monotonic() < self._end_s:
                 return self._value
-            raise http.PassingError(self._problem)
+            raise type(self._problem)(str(self._problem))
         finally:
             self._lock.release()
 
@@ -86,7 +79,9 @@ class Token:
             value, good_s = self._ask()
         except http.FetchError as error:
             self.renewals["failed"] += 1
-            self._problem = str(error)
+            is_refused = isinstance(error, http.CredentialError)
+            kind = http.CredentialError if is_refused else http.PassingError
+            self._problem = kind(str(error))
             self._pause_s = time.monotonic() + max(_PAUSE_S, error.retry_after_s)
             return
         self.renewals["ok"] += 1
@@ -102,7 +97,7 @@ class Token:
         with self._lock:
             if time.monotonic() > self._got_s + _RENEWED_S:
                 self._renew_s = self._end_s = 0.0
-                self._problem = "the origin refuses its token"
+                self._problem = http.PassingError("the origin refuses its token")
 
 
 def with_query(url: str, query: str) -> str:
@@ -214,12 +209,15 @@ def ask_sas(endpoint: str, headers: Mapping[str, str]) -> tuple[str, float]:
     return _ask_token(read, "GET", endpoint, headers=headers)
 
 
-def ask_grant(endpoint: str, fields: Mapping[str, str]) -> tuple[str, float]:
+def ask_grant(
+    endpoint: str, fields: Mapping[str, str], headers: Mapping[str, str] | None = None
+) -> tuple[str, float]:
     """Return a token by OAuth2, and for how many seconds it is good.
 
     Args:
         endpoint: The token endpoint.
         fields: The grant, as the form has it.
+        headers: Those that show who asks, if the form does not.
 
     Raises:
         FetchError: It gives none.
@@ -228,7 +226,7 @@ def ask_grant(endpoint: str, fields: Mapping[str, str]) -> tuple[str, float]:
     def read(answer: dict[str, Any], _now_s: float) -> tuple[str, float]:
         return _matched(_BEARER, answer["access_token"]), float(answer.get("expires_in", _TOKEN_S))
 
-    return _ask_token(read, "POST", endpoint, data=fields)
+    return _ask_token(read, "POST", endpoint, data=fields, headers=headers)
 
 
 def _matched(pattern: re.Pattern[str], token: str) -> str:
@@ -254,6 +252,7 @@ def _ask_token(
         **options: As of requests.
 
     Raises:
+        CredentialError: It refuses.
         FetchError: There is no answer, no token in it, or one that is over.
     """
     wait_s = (http.TIMEOUT_S[0], _TOKEN_WAIT_S)
@@ -268,7 +267,10 @@ def _ask_token(
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
         raise http.PassingError(f"no token from {redact(url)}: nothing of that kind") from None
     except http.FetchError as error:
-        problem = http.PassingError(f"no token from {redact(url)}: {error}")
+        said = f"no token from {redact(url)}: {error}"
+        if error.status in http.DENIED:
+            raise http.CredentialError(said) from None
+        problem = http.PassingError(said)
         problem.retry_after_s = error.retry_after_s
         raise problem from None
     return value, good_s

@@ -242,6 +242,7 @@ _ALTERNATES = words(
     "Keys of alternates to take, where an asset has one; by default the easiest to fetch.",
     "KEYS",
 )
+PAYS = flag("--pays", "Pay with your AWS account where the requester does.")
 _CHECK = flag("--check", "Ask buckets whether anybody may read them, once each.")
 
 _REGISTRATION = Group(
@@ -257,6 +258,7 @@ _REGISTRATION = Group(
         flag("--containers", "Put the items' datasets into a container for each collection."),
         _ALTERNATES,
         flag("--metadata", "Give the datasets metadata from their items, for searches in Rucio."),
+        PAYS,
     ],
 )
 """`registration`, options of `StacClient.create_replicas`."""

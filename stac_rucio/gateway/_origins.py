@@ -22,7 +22,7 @@ from stac_policy.urls import DEFAULT_PORTS, redact, refusal
 from stac_rucio.gateway._signers import Entry, make_session, make_signer
 
 if TYPE_CHECKING:
-    from stac_policy.signing import Request
+    from stac_policy.http import Request
 
 # As servers may read a segment: decoded once or twice, with parameters or backslashes.
 _CLIMBS = re.compile(r"[/\\]\.{1,2}(?:[/\\;]|$)")

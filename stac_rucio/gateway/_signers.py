@@ -22,7 +22,8 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from stac_client.errors import ConfigurationError
 from stac_policy import http, signing
-from stac_policy.signing import Request, Token, with_query
+from stac_policy.http import Request
+from stac_policy.signing import Token, with_query
 from stac_policy.urls import DEFAULT_PORTS, is_url
 
 if TYPE_CHECKING:

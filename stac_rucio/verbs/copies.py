@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stac_rucio.errors import ExitCode, Failure, resumable
-from stac_rucio.options import MOUNTS, VERBOSE, flag, number, option, verb, words
+from stac_rucio.options import MOUNTS, PAYS, VERBOSE, flag, number, option, verb, words
 from stac_rucio.output import DOWNLOADED, progress, report, write_line
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ def completion(*, shell: str) -> None:
     flag("--only-available", "An asset without a replica is skipped, not failed."),
     number("--workers", "Files that are downloaded at the same time.", default=8),
     MOUNTS,
+    PAYS,
 )
 def download(
     *,
