@@ -13,7 +13,7 @@ from stac_client._checksums import Checksums, checksums_of, size_bytes_of
 from stac_client._item_completion import NO_COLLECTION
 from stac_client._items import id_text, iter_items, updated_of
 from stac_client._results import Outcome, State
-from stac_client._selection import NamedKeys, named_keys, unwanted_by_default
+from stac_client._selection import Wanted, named_keys, unwanted_by_default
 from stac_policy.access import Access, Kind, found_access
 from stac_policy.naming import DID, collection_scope, item_name
 from stac_policy.settings import known_origins
@@ -107,13 +107,13 @@ def registrable(
     scope: str | None,
     source_rse: str | None = None,
     *,
-    keys: NamedKeys | None = None,
+    keys: Wanted | None = None,
 ) -> Iterator[Asset]:
     """Yield the selected assets of items that have a URL, and nothing of the others.
 
     Named keys that no item has are warned of, unless the caller looks at `keys` for them.
     """
-    noted = keys or NamedKeys(selection)
+    noted = keys or Wanted(selection)
     for item in noted.of(iter_items(items)):
         for found in select_assets(item, selection, scope, source_rse):
             if isinstance(found, Asset):

@@ -21,7 +21,7 @@ from stac_client._assets import Asset, fetched, select_assets
 from stac_client._item_completion import Completion
 from stac_client._items import iter_items
 from stac_client._rucio import Rucio
-from stac_client._selection import NamedKeys
+from stac_client._selection import Wanted
 from stac_client.errors import ConfigurationError, StacRucioError
 from stac_policy.naming import collection_scope
 
@@ -268,7 +268,7 @@ def summarise_catalogue(
             API does not answer.
     """
     found = CatalogueSummary()
-    keys = NamedKeys(assets)
+    keys = Wanted(assets)
     read = iter_items(items, Completion(collection, base_url))
     for item in keys.of(islice(read, sample)):
         found.items += 1

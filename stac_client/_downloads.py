@@ -33,7 +33,7 @@ from stac_client._replica_source import difference, is_source_rse
 from stac_client._replicas import Mounts, replicas_by_key
 from stac_client._results import DownloadOutcome, Downloads, State, Tally
 from stac_client._rucio import details
-from stac_client._selection import NamedKeys
+from stac_client._selection import Wanted
 from stac_client.errors import ConfigurationError, StacRucioError
 from stac_policy.credentials import Credentials
 from stac_policy.http import Attempts, FetchError, Incoming, make_session, strong_etag
@@ -80,7 +80,7 @@ def download(
     folder = Path(folder).resolve()
     absent = State.SKIPPED if only_available else State.FAILED
     outcomes: list[DownloadOutcome] = []
-    keys = NamedKeys(assets)
+    keys = Wanted(assets)
     select = partial(select_assets, selection=assets, scope=scope)
     signer = Credentials(pays=pays)
     with locked(folder), make_session(signer=signer, pool_maxsize=workers) as session:

@@ -189,7 +189,6 @@ class Permits:
 
     rucio: Rucio
     rse: str
-    is_deterministic: bool
     _scopes: set[str] = field(default_factory=set)
     _refusals: dict[str, str | None] = field(default_factory=dict)
 
@@ -219,8 +218,7 @@ class Permits:
                 self._scopes |= self.rucio.ask(doing, lambda client: {*client.list_scopes()})
             if asset.did.scope not in self._scopes:
                 return f"{doing}: Scope not found; ask an administrator of this Rucio to add it"
-            if not self.is_deterministic:
-                self.rucio.ask(doing, attempt)
+            self.rucio.ask(doing, attempt)
         except (AccessError, ConfigurationError, RequestError) as error:
             if isinstance(error.__cause__, UnsupportedOperation):
                 return None

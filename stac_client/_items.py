@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import partial
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -27,7 +27,13 @@ from pystac_client.exceptions import APIError
 from pystac_client.stac_api_io import StacApiIO
 
 from stac_client._item_completion import Completion, PlacedItem
-from stac_client.errors import AccessError, ConfigurationError, RequestError, UnreachableError
+from stac_client.errors import (
+    AccessError,
+    ConfigurationError,
+    RequestError,
+    UnreachableError,
+    near,
+)
 from stac_policy.http import (
     MAY_PASS,
     FetchError,
@@ -118,7 +124,7 @@ def _from_object(holder: Any) -> Iterator[ItemDict]:  # noqa: PLR0911 - one retu
     if isinstance(holder, (str, Path)):
         return _from_place(holder)
     if isinstance(holder, ItemSearch):
-        return _from_json(_with_guards(holder).items_as_dicts(), "")
+        return _from_json(searched(_with_guards(holder)), "")
     if isinstance(holder, pystac.Catalog):
         return _from_catalogue(holder)
     if isinstance(holder, Mapping) and holder.get("type") in _CATALOGUES:
@@ -305,6 +311,8 @@ def _geoparquet(first: bytes, lines: Iterable[bytes], name: str) -> Iterator[Ite
 
 _MOST_EMPTY = 1000
 """Documents or pages in a row without an item, which no catalogue needs."""
+_MOST_COLLECTIONS = 1000
+"""Among which those are looked for that come near an unknown one."""
 _HINT = "is the URL right?"
 _UNREADABLE = (AttributeError, FetchError, KeyError, OSError, TypeError, ValueError)
 
@@ -326,6 +334,35 @@ def open_api(url: str, headers: Mapping[str, str] | None = None) -> Client:
         )
     with stac_errors(url):
         return Client.open(url, stac_io=ApiIO(url, headers))
+
+
+def searched(search: ItemSearch) -> Iterator[dict[str, Any]]:
+    """Yield the pages of a search, and ask for the collections that no item is of.
+
+    Raises:
+        ConfigurationError: The STAC API has no such collection.
+    """
+    named = search._parameters.get("collections") or ()  # noqa: SLF001 - a text in those of GET
+    unseen = dict.fromkeys(named)
+    for page in search.pages_as_dicts():
+        for item in page["features"] if unseen else ():
+            unseen.pop(item.get("collection") if isinstance(item, dict) else None, None)
+        yield page
+    api = search.client
+    if api is None or not api.conforms_to("COLLECTIONS"):
+        return
+    for name in unseen:
+        if not _has_collection(api, name):
+            known = [each.id for each in islice(api.get_collections(), _MOST_COLLECTIONS)]
+            text = f"{_named(api.get_self_href() or '')} has no collection {name!r}"
+            raise ConfigurationError(text, hint=near(name, known))
+
+
+def _has_collection(api: Client, name: str) -> bool:
+    try:
+        return api.get_collection(name) is not None
+    except APIError as error:
+        return error.status_code != int(requests.codes.not_found)
 
 
 def _with_guards(search: ItemSearch) -> ItemSearch:

@@ -29,7 +29,7 @@ from stac_client._items import iter_items
 from stac_client._replica_source import ReplicaSource, difference
 from stac_client._replicas import Selector, is_expression
 from stac_client._rucio import Rucio
-from stac_client.errors import ConfigurationError, StacRucioError
+from stac_client.errors import ConfigurationError, StacRucioError, near
 from stac_policy.urls import absolute, link_href, redact
 
 if TYPE_CHECKING:
@@ -194,7 +194,8 @@ class ModifierOptions:
 class AlternatesWarning(UserWarning):
     """Items, or some of their assets, are as the catalogue gave them.
 
-    Rucio could not be asked for replicas, or those that it has are of other bytes.
+    Rucio could not be asked for replicas, or those that it has are of other bytes, or the options
+    name what is no RSE.
     """
 
 
@@ -292,6 +293,8 @@ class Modifier:
         ]
         try:
             found = self._find(assets)
+            if assets:
+                self.require_known(one.rse for each in found for one in each.replicas.values())
             rses = (rse for each in found for rse in each.shown) if self.options.storage else ()
             schemes = self._source.look_up(self._source.storages, rses, self.options.timeout_s)
         except StacRucioError as error:
@@ -325,6 +328,26 @@ class Modifier:
         found = {id(each.asset): each for each in self._find(assets)}
         prefer = self.options.selector.prefer
         return [_explain(asset, found.get(id(asset)), prefer) for asset in assets]
+
+    def require_known(self, seen: Iterable[str] = ()) -> None:
+        """Say so if the options name what is no RSE; Rucio is asked only of what was not seen.
+
+        Raises:
+            ConfigurationError: With `strict`; else it is an `AlternatesWarning`, once.
+            StacRucioError: Rucio cannot be asked.
+        """
+        selector, source = self.options.selector, self._source
+        resolved = source.look_up(source.resolved, selector.expressions, self.options.timeout_s)
+        if not selector.unmet({*seen}, resolved):
+            return
+        rses = source.look_up(source.resolved, ["*"], self.options.timeout_s)["*"]
+        for name in selector.unmet(rses, resolved):
+            text = f"{name!r} is no RSE, and stands for none; {near(name, sorted(rses))}"
+            if self.options.strict:
+                raise ConfigurationError(text)
+            if name not in source.unknown:
+                source.unknown.add(name)
+                warnings.warn(text, AlternatesWarning, stacklevel=3)
 
     def clear(self) -> None:
         """Forget what Rucio has said, so that it is asked again."""

@@ -96,7 +96,8 @@ def make_rule(rucio: Rucio, did: DID, options: Options) -> Rule:
             return Rule(rule_id, did, expression, copies, "INJECT", 0, 0, 0, PUT_ASIDE, ends)
         return judged(client, client.get_replication_rule(rule_id))
 
-    return rucio.ask(doing, request)
+    with rucio.naming(options["rse_expression"]):
+        return rucio.ask(doing, request)
 
 
 def make_rules(rucio: Rucio, dids: Collection[DID], options: Options) -> list[Rule]:

@@ -13,7 +13,7 @@ from stac_client._in_rucio import compare, held, kept, look
 from stac_client._items import iter_items
 from stac_client._registration import selector
 from stac_client._rucio import batched
-from stac_client._selection import NamedKeys
+from stac_client._selection import Wanted
 from stac_client._tables import Shown
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def make_plan(
         buckets=Buckets() if check else None,
     )
     plan = Plan()
-    keys = NamedKeys(assets)
+    keys = Wanted(assets)
     for batch in batched(_registrable(keys.of(iter_items(items)), plan, select)):
         files = look(rucio, batch, rse).files
         there = held(files, rse)

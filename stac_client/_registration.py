@@ -29,7 +29,7 @@ from stac_client._journal import entry_of
 from stac_client._lookup import Probe, lookups, threads
 from stac_client._results import Outcome, State, Tally
 from stac_client._rucio import REQUEST_DIDS
-from stac_client._selection import NamedKeys
+from stac_client._selection import Wanted
 from stac_client._source_rse import has_gateway, with_pfn
 from stac_client._writer import Writer, item_metadata
 from stac_client.errors import StacRucioError
@@ -219,7 +219,7 @@ class Registrar:
             warnings.warn(f"no metadata: {self._writer.problem}", MetadataWarning, stacklevel=2)
 
     def _batches(self, items: Iterable[ItemDict], journal: Journal | None) -> Iterator[_Batch]:
-        keys = NamedKeys(self.assets)
+        keys = Wanted(self.assets)
         for group in item_batches(keys.of(items), self._selector("registering")):
             entries, new = self._new(group, journal) if journal else ([], group)
             if new:
@@ -408,8 +408,7 @@ def selector(
     Returns:
         That, and whether they may be registered there.
     """
-    settings = rucio.rse(rse, f"{doing} at RSE {rse}")
-    protocols = settings["protocols"]
+    protocols = rucio.source_rse(rse, f"{doing} at RSE {rse}")["protocols"]
     gateway = has_gateway(protocols)
 
     def select(item: ItemDict) -> Iterator[Asset | Outcome]:
@@ -417,7 +416,7 @@ def selector(
             checked = buckets.checked(found) if buckets else found
             yield with_pfn(fetched(checked, gateway=gateway), protocols)
 
-    return select, Permits(rucio, rse, bool(settings["deterministic"]))
+    return select, Permits(rucio, rse)
 
 
 def _as_in(asset: Asset, file: RucioFile) -> Asset:

@@ -254,6 +254,8 @@ class ReplicaSource:
         """How often Rucio has answered, about."""
         self.differences = count()
         """Counts the times that files in Rucio were not those of items."""
+        self.unknown: set[str] = set()
+        """What was named and is no RSE, as far as that was said."""
         # Requests have a time limit of their own, so that threads nobody waits for any more end.
         self._limited = cache(rucio.limited)
         self._failures = Memory(_FAILURES_KEPT)

@@ -252,6 +252,13 @@ class Selector:
         left_out = _rses(self._exclude, resolved)
         return [rse for rse in rses if rse in kept and rse not in left_out]
 
+    def unmet(self, rses: Collection[str], resolved: Resolved) -> list[str]:
+        """Return what is named and is none of some RSEs, no scheme, and stands for no RSE."""
+        schemes = [each for each in self.prefer if each in SCHEMES]
+        texts = [each for each in self.prefer if isinstance(each, str)]
+        known = {*schemes, *rses, *(each for each, found in resolved.items() if found)}
+        return [each for each in (*texts, *self._only, *self._exclude) if each not in known]
+
     def choose(self, replicas: Iterable[Replica], resolved: Resolved) -> Choice | None:
         """Choose one of the replicas that are shown.
 

@@ -11,7 +11,7 @@ import re
 import time
 from collections.abc import Iterable, Mapping
 from configparser import Error as ConfigParserError
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import partial
@@ -31,6 +31,7 @@ from stac_client.errors import (
     RequestError,
     StacRucioError,
     UnreachableError,
+    near,
     unusable_configuration,
 )
 from stac_policy.http import cause
@@ -358,9 +359,23 @@ class Rucio:
         Raises:
             ConfigurationError: There is no such RSE.
         """
-        return self.ask(
-            doing or f"asking for RSE {rse}", lambda client: _settings(client.get_rse(rse))
-        )
+        with self.naming(rse):
+            return self.ask(
+                doing or f"asking for RSE {rse}", lambda client: _settings(client.get_rse(rse))
+            )
+
+    def source_rse(self, rse: str, doing: str) -> dict[str, Any]:
+        """Ask for the settings and protocols of an RSE that holds originals.
+
+        Raises:
+            ConfigurationError: There is no such RSE, or it is a storage.
+            StacRucioError: Rucio cannot be reached or refuses.
+        """
+        settings = self.rse(rse, doing)
+        if settings["deterministic"]:
+            said = f"{doing}: it is deterministic, as storages are, and source RSEs are not"
+            raise ConfigurationError(said, hint=near(rse, self._names("deterministic=False")))
+        return settings
 
     def rse_attributes(self, rse: str) -> dict[str, Any]:
         """Ask for the attributes of an RSE."""
@@ -373,10 +388,30 @@ class Rucio:
         Raises:
             ConfigurationError: It is no RSE expression, or stands for none.
         """
-        return self.ask(
-            f"resolving the RSE expression {expression!r}",
-            lambda client: sorted(text_of(entry["rse"]) for entry in client.list_rses(expression)),
-        )
+        with self.naming(expression):
+            return self.ask(
+                f"resolving the RSE expression {expression!r}", partial(_listed, expression)
+            )
+
+    @contextmanager
+    def naming(self, rses: str) -> Iterator[None]:
+        """Let an error that says that there is no such RSE name those that come near.
+
+        Args:
+            rses: The name or RSE expression that is used within.
+        """
+        try:
+            yield
+        except ConfigurationError as error:
+            if isinstance(error.__cause__, _NO_RSES):
+                with suppress(StacRucioError):
+                    error.hint = f"{near(rses, self._names('*'))}; {error.hint}"
+            raise
+
+    def _names(self, expression: str) -> list[str]:
+        """The names of the RSEs that an RSE expression stands for, which may be none."""
+        refused = exception.InvalidRSEExpression
+        return self.ask_unless("listing RSEs", partial(_listed, expression), refused) or []
 
     def _batches(
         self,
@@ -423,6 +458,10 @@ class Rucio:
         if self._timeout_s is not None:
             client.timeout = self._timeout_s
         return client
+
+
+def _listed(expression: str, client: Client) -> list[str]:
+    return sorted(text_of(entry["rse"]) for entry in client.list_rses(expression))
 
 
 def _default_retry_s() -> float:
@@ -492,6 +531,7 @@ def _unreached(error: Exception) -> str:
     return f"{at} does not answer{f' ({why})' if why else ''}"
 
 
+_NO_RSES = (exception.RSENotFound, exception.InvalidRSEExpression)
 _NOT_ALLOWED = (
     exception.AccessDenied,
     exception.AccountNotFound,

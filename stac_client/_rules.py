@@ -46,6 +46,7 @@ class Availability:
     collection: str
     item: str
     rse: str
+    """Empty of an item that is not in Rucio."""
     available: int
     """Assets whose bytes are there."""
     coming: int
@@ -68,7 +69,7 @@ def replication_availability(
     rows = []
     for members in grouped(assets, lambda asset: asset.dataset).values():
         states = [files[asset.did].states for asset in members if asset.did in files]
-        for rse in sorted({rse for by_rse in states for rse in by_rse}):
+        for rse in sorted({rse for by_rse in states for rse in by_rse}) or [""]:
             at_rse = [by_rse.get(rse) for by_rse in states]
             rows.append(
                 Availability(
@@ -510,17 +511,20 @@ class ReplicationAvailability(Table[Availability]):
         items = {(row.collection, row.item) for row in self}
         complete = Counter(row.rse for row in self if row.complete)
         places = ", ".join(f"{count:,} at {rse}" for rse, count in sorted(complete.items()))
-        return f"{counted(len(items), 'item')}, complete: {places or 'none'}"
+        absent = sum(not row.rse for row in self)
+        more = f", not registered: {absent:,}" if absent else ""
+        return f"{counted(len(items), 'item')}, complete: {places or 'none'}{more}"
 
     def _shown(self) -> list[dict[str, object]]:
         """A row for each item, a column for each RSE."""
-        rses = sorted({row.rse for row in self})
+        rses = sorted({row.rse for row in self if row.rse})
         shown: dict[str, dict[str, object]] = {}
         for row in self:
             item = f"{row.collection}/{row.item}"
             cells = shown.setdefault(item, {"item": item, **dict.fromkeys(rses, "none")})
             coming = f", {row.coming:,} coming" if row.coming else ""
-            cells[row.rse] = f"{row.available:,} of {row.assets:,}{coming}"
+            if row.rse:
+                cells[row.rse] = f"{row.available:,} of {row.assets:,}{coming}"
         return list(shown.values())
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable, Collection, Mapping
-from difflib import get_close_matches
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import lru_cache
 from itertools import islice
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qs
 
 from stac_client._results import Outcome, State
-from stac_client.errors import ConfigurationError
+from stac_client.errors import ConfigurationError, near
 from stac_policy.urls import printable
 
 if TYPE_CHECKING:
@@ -29,13 +29,13 @@ AssetSelection = str | Collection[str] | AssetPredicate | None
 
 
 def named_keys(selection: AssetSelection) -> set[str]:
-    """Return the keys that a selection names; a predicate names none, or says so itself.
+    """Return the keys of a selection, which has none if it is a predicate.
 
     Raises:
         ConfigurationError: It is neither keys nor a predicate.
     """
     if selection is None or callable(selection):
-        return {*getattr(selection, "named_keys", ())}
+        return set()
     keys = [selection] if isinstance(selection, str) else selection
     if not isinstance(keys, Collection) or not all(isinstance(key, str) for key in keys):
         raise ConfigurationError(
@@ -46,58 +46,93 @@ def named_keys(selection: AssetSelection) -> set[str]:
 
 
 class AssetsWarning(UserWarning):
-    """Assets were asked for by keys that no item has."""
+    """Assets were asked for by keys, roles or media types that no item has."""
 
 
-class NamedKeys:
-    """The keys that a selection names, and those that items have."""
+class Wanted:
+    """What a selection names, and whether items have it."""
 
     def __init__(self, selection: AssetSelection) -> None:
-        """Look for the keys of a selection.
+        """Look for what a selection names.
 
         Raises:
             ConfigurationError: It is neither keys nor a predicate.
         """
-        self.unseen = named_keys(selection)
-        self._others: dict[str, None] = {}
+        keys = named_keys(selection)
+        names = getattr(selection, "wanted", [("key", key) for key in sorted(keys)])
+        self._unseen = {name: _WANTED[name[0]](name[1]) for name in names}
+        self._is_meant = selection if callable(selection) else lambda key, _: key in keys
+        self._found, self._came = selection is None, False
+        self._others: dict[str, dict[str, None]] = {}
 
     def of(self, items: Iterable[ItemDict]) -> Iterator[ItemDict]:
-        """Pass items on, and take note of their keys."""
+        """Pass items on, and take note of what they have."""
         for item in items:
-            assets = item.get("assets")
-            if self.unseen and isinstance(assets, dict):
-                self.unseen.difference_update(assets)
-                room = _OTHERS - len(self._others)
-                self._others |= dict.fromkeys(islice(assets, room))
+            self._came = True
+            if self._unseen or not self._found:
+                self._look(item.get("assets"))
             yield item
 
+    def _look(self, assets: object) -> None:
+        found = assets if isinstance(assets, dict) else {}
+        known = [(key, asset if isinstance(asset, dict) else {}) for key, asset in found.items()]
+        self._found = self._found or any(self._is_meant(*each) for each in known)
+        for name, has in [*self._unseen.items()]:
+            if any(has(*each) for each in known):
+                del self._unseen[name]
+        for kind in {kind for kind, _ in self._unseen} or {"key"}:
+            others = self._others.setdefault(kind, {})
+            names = (name for each in known for name in _NAMES[kind](*each))
+            others |= dict.fromkeys(islice(names, _OTHERS - len(others)))
+
     def missing(self) -> list[Outcome]:
-        """Return what became of the named keys that no item has."""
-        if not self._others:
-            return []  # for there were no items
+        """Return what became of the names that no item has.
+
+        Raises:
+            ConfigurationError: There were items, and no asset of them is selected.
+        """
+        if not self._came:
+            return []
+        if not self._found:
+            said = [f"{name}: {self._reason(kind, name)}" for kind, name in self._unseen]
+            why = "; ".join(said[:_SHOWN]) or f"keys {near('', self._others.get('key', ()))}"
+            raise ConfigurationError(f"no asset is selected: {printable(why)}")
         return [
-            Outcome(
-                "", "", key, State.SKIPPED, f"no item has an asset with this key; {self._near(key)}"
-            )
-            for key in sorted(self.unseen)
+            Outcome("", "", name, State.SKIPPED, self._reason(kind, name))
+            for kind, name in self._unseen
         ]
 
     def warn(self) -> None:
-        """Warn of them, where nothing else would say so."""
+        """Warn of them, where nothing else would say so.
+
+        Raises:
+            ConfigurationError: As `missing`.
+        """
         for outcome in self.missing():
             text = f"asset {printable(outcome.key)}: {outcome.reason}"
             warnings.warn(text, AssetsWarning, stacklevel=2)
 
-    def _near(self, key: str) -> str:
-        if {part.strip() for part in key.split(",")} & self._others.keys():
-            return "it is one key, so give several as a list"
-        near = get_close_matches(key[:_OTHERS], [other[:_OTHERS] for other in self._others], 3)
-        shown = ", ".join(map(printable, near or [*self._others][:_SHOWN]))
-        return f"near it are {shown}" if near else f"items have {shown}"
+    def _reason(self, kind: str, name: str) -> str:
+        others = self._others.get(kind, {})
+        if {part.strip() for part in name.split(",")} & others.keys():
+            return f"it is one {kind}, so give several as a list"
+        return f"no item has an asset with this {kind}; {near(name, others)}"
 
 
-_OTHERS = 200  # keys of items, and characters of each, that are remembered
+_OTHERS = 200  # names of a kind that are remembered
 _SHOWN = 5
+
+
+@dataclass(frozen=True)
+class _Predicate:
+    """A predicate that says what it looks for."""
+
+    is_meant: AssetPredicate = field(repr=False)
+    wanted: Sequence[tuple[str, str]]
+    """Kinds (`role`, `media type`) and names."""
+
+    def __call__(self, key: str, asset: Mapping[str, Any]) -> bool:
+        return self.is_meant(key, asset)
 
 
 def by_role(*roles: str) -> AssetPredicate:
@@ -107,8 +142,10 @@ def by_role(*roles: str) -> AssetPredicate:
         ConfigurationError: No role is given, or something that is none.
     """
     _check(roles, "by_role", "data")
-
-    return lambda _, asset: any(role in _roles(asset) for role in roles)
+    wanted = {role.lower() for role in roles}
+    return _Predicate(
+        lambda _, asset: not wanted.isdisjoint(_roles(asset)), [("role", role) for role in roles]
+    )
 
 
 def by_media_type(*media_types: str) -> AssetPredicate:
@@ -127,7 +164,7 @@ def by_media_type(*media_types: str) -> AssetPredicate:
         name, parameters = _media_type(str(asset.get("type") or ""))
         return any(name == of and parameters >= given for of, given in wanted)
 
-    return is_of_type
+    return _Predicate(is_of_type, [("media type", str(each)) for each in media_types])
 
 
 def _media_type(text: str) -> tuple[str, set[str]]:
@@ -139,6 +176,20 @@ def _media_type(text: str) -> tuple[str, set[str]]:
 def _check(given: tuple[object, ...], function: str, example: str) -> None:
     if not given or not all(value and isinstance(value, str) for value in given):
         raise ConfigurationError(f"{function} needs one or more texts: {function}({example!r})")
+
+
+_WANTED: Mapping[str, Callable[[str], AssetPredicate]] = {
+    "key": lambda name: lambda key, _: key == name,
+    "role": by_role,
+    "media type": by_media_type,
+}
+"""What finds out whether an asset has a name of a kind."""
+_NAMES: Mapping[str, Callable[[str, Mapping[str, Any]], list[str]]] = {
+    "key": lambda key, _: [key],
+    "role": lambda _, asset: _roles(asset),
+    "media type": lambda _, asset: [*str(asset.get("type") or "").partition(";")[:1]],
+}
+"""The names that an asset has."""
 
 
 # What is meant by default. docs/catalogues.md has the same rules, in the same order.

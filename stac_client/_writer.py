@@ -17,7 +17,7 @@ from stac_client._assets import registrable
 from stac_client._in_rucio import held, registered
 from stac_client._results import State
 from stac_client._rucio import batched, did_of, grouped
-from stac_client._selection import NamedKeys
+from stac_client._selection import Wanted
 from stac_client.errors import AccessError, StacRucioError
 from stac_policy.naming import DID, collection_name
 from stac_policy.urls import link_href, refusal
@@ -255,12 +255,12 @@ def deregister(
             be reached. What concerns single assets is in their outcomes.
     """
     doing = f"deregistering at RSE {rse}"
-    rucio.rse(rse, doing)
+    rucio.source_rse(rse, doing)
 
     def delete(part: list[Asset], client: Client) -> None:
         client.delete_replicas(rse, [asset.did._asdict() for asset in part])
 
-    keys = NamedKeys(selection)
+    keys = Wanted(selection)
     for batch in batched(registrable(items, selection, scope, rse, keys=keys)):
         assets = {asset.did: asset for asset in batch}
         files = rucio.files(assets)

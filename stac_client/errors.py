@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
 from stac_policy.settings import unreadable
+from stac_policy.urls import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_LONGEST = 200  # characters of a name that are looked at
+_SHOWN = 5
 
 
 class StacRucioError(Exception):
@@ -38,6 +48,14 @@ class RequestError(StacRucioError):
 
 class UnreachableError(StacRucioError):
     """The Rucio server or the STAC API does not answer."""
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """Return, in words, which of the names that there are come near one that is none of them."""
+    names = {each[:_LONGEST].casefold(): each for each in known}
+    close = get_close_matches(name[:_LONGEST].casefold(), names, 3)
+    shown = [printable(names[each]) for each in close] or [*map(printable, names.values())][:_SHOWN]
+    return f"{'near it' if close else 'known'}: {', '.join(shown) or 'none'}"
 
 
 def unusable_configuration(error: Exception) -> ConfigurationError:

@@ -36,7 +36,7 @@ class ExitCode(IntEnum):
     USAGE = 2, "the command line is wrong"
     UNREACHABLE = 3, "Rucio or the STAC API does not answer"
     ACCESS = 4, "authentication failed or permission denied"
-    CONFIGURATION = 5, "something named does not exist or fit: an RSE, a file, rucio.cfg"
+    CONFIGURATION = 5, "something named does not exist or fit, such as an RSE; or got nothing"
     UNFINISHED = 6, "wait, status: a rule is stuck, suspended or gone; wait: the time is over"
     DEFECT = 70, "a defect of stac-rucio; please report it"
     INTERRUPTED = 130, "interrupted (Ctrl-C; 143 after SIGTERM); can be resumed"

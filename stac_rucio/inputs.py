@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from stac_rucio.output import say
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from rucio.client import Client
 
@@ -92,6 +94,7 @@ class Connection:
 
         modifier = Modifier(self.session, scope=self.scope, completion=completion)
         modifier = modifier.with_options(**replicas, strict=True)
+        modifier.require_known()
         return modifier.with_options(timeout_s=None) if patient else modifier
 
 
@@ -173,25 +176,35 @@ class ItemSource:
         from stac_client._items import ItemStream, open_items, read_items, read_stream
 
         if self.api:
-            yield ItemStream(read_items(self._pages()), as_lines=False)
+            yield ItemStream(self.told(read_items(self._pages())), as_lines=False)
             return
         file, *rest = self.files
         others = [sys.stdin.buffer if file == _STDIN else Path(file) for file in rest]
         stdin = file == _STDIN and nullcontext(read_stream(sys.stdin.buffer, "standard input"))
         with stdin or open_items(file) as first:
-            yield ItemStream(chain(first.items, read_items(others)), first.as_lines)
+            yield ItemStream(self.told(chain(first.items, read_items(others))), first.as_lines)
+
+    def told(self, items: Iterable[ItemDict]) -> Iterator[ItemDict]:
+        """Pass items on, and say so if there are none."""
+        came = False
+        for item in items:
+            came = True
+            yield item
+        if not came:
+            where = "the search finds none" if self.api else f"there are none in {self.name}"
+            say(f"No items: {where}", err=True)
 
     def _pages(self) -> Iterator[dict[str, Any]]:
         from pystac import STACError
 
-        from stac_client._items import matched, open_api, stac_errors
+        from stac_client._items import matched, open_api, searched, stac_errors
         from stac_policy.urls import redact
 
         api = str(self.api)
         _LOGGER.info("searching the STAC API %s", redact(api))
         catalogue = open_api(api, self.headers)
         try:
-            pages = catalogue.search(**self.search).pages_as_dicts()
+            pages = searched(catalogue.search(**self.search))
         except STACError as error:  # it asks for the API's root once more
             with stac_errors(api):
                 raise error.__cause__ or error from None

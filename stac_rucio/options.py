@@ -169,6 +169,12 @@ class _Selection:
     roles: tuple[str, ...]
     media_types: tuple[str, ...]
 
+    @property
+    def wanted(self) -> list[tuple[str, str]]:
+        """What is named, so that it can be looked for."""
+        kinds = {"key": self.named_keys, "role": self.roles, "media type": self.media_types}
+        return [(kind, name) for kind, names in kinds.items() for name in names]
+
     def __call__(self, key: str, asset: Mapping[str, Any]) -> bool:
         from stac_client import by_media_type, by_role
 

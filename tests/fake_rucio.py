@@ -110,10 +110,13 @@ class FakeRucio:
             return iter(self._told("list_rses"))
         if "((" in expression:
             raise InvalidRSEExpression("Problem with parentheses.")
+        held = {rse for file in self.files.values() for rse in file["rses"]}
         found = [
             {"rse": rse}
-            for rse, attributes in self.attributes.items()
-            if expression in {f"{key}={value}" for key, value in attributes.items()}
+            for rse in sorted({*self.attributes, *self.rses, *(self.everywhere or ()), *held})
+            if expression == "*"
+            or expression
+            in {f"{key}={value}" for key, value in self.attributes.get(rse, {}).items()}
         ]
         if not found:
             raise InvalidRSEExpression("RSE Expression resulted in an empty set.")

@@ -95,10 +95,10 @@ def assets(
     """
     from stac_client._assets import survey
     from stac_client._buckets import Buckets
-    from stac_client._selection import NamedKeys
+    from stac_client._selection import Wanted
 
     items.offline = not check
-    keys = NamedKeys(assets)
+    keys = Wanted(assets)
     look = partial(
         survey,
         selection=assets,
@@ -237,7 +237,7 @@ def deregister(
 
     if consent.dry_run or not consent.yes:
         consent.require_answerable()
-        rucio.session.rse(rse)
+        rucio.session.source_rse(rse, f"deregistering at RSE {rse}")
         counts = {"files": 0, "registered": 0}
         for asset, file in in_rucio(items, assets, rucio):
             counts["files"] += 1

@@ -169,6 +169,8 @@ def rule_ids(words: Sequence[str]) -> list[str]:
         ids += ids_of_lines(sys.stdin.buffer) if word == "-" else [word]
     if wrong := next((word for word in ids if not is_rule_id(word)), None):
         raise click.UsageError(f"{wrong[:80]!r} is not the id of a rule, which has 32 hex digits")
+    if not ids and "-" in words:
+        raise Failure("no rules: there are none in standard input", ExitCode.CONFIGURATION)
     if not ids:
         raise click.UsageError("no rules: give their ids, or - for standard input")
     return list(dict.fromkeys(ids))
@@ -281,6 +283,7 @@ def status(*, items: ItemSource, assets: AssetSelection, rucio: Connection, outp
         stac-rucio replicate items.json --rses tier=disk | stac-rucio status -
     """
     from stac_client._items import iter_items, read_stream
+    from stac_client._tables import counted
 
     ids: list[str] = []
     found: Iterable[ItemDict] = items
@@ -290,7 +293,8 @@ def status(*, items: ItemSource, assets: AssetSelection, rucio: Connection, outp
         if is_rule_id(next(ids_of_lines([begin]), "")):
             ids = [*ids_of_lines(lines)]
         else:
-            found = iter_items(read_stream(lines, "standard input").items, items.completion)
+            read = read_stream(lines, "standard input").items
+            found = iter_items(items.told(read), items.completion)
     elif all(map(is_rule_id, items.files)):
         ids = [*items.files]
     if ids:
@@ -302,6 +306,9 @@ def status(*, items: ItemSource, assets: AssetSelection, rucio: Connection, outp
         return
     rows = zip(availability.to_dicts(), availability, strict=True)
     output.rows(_AVAILABILITY, ({**row, "complete": each.complete} for row, each in rows))
+    if absent := sum(not row.rse for row in availability):
+        said = f"{counted(absent, 'item')} not registered: `stac-rucio register` does it"
+        click.echo(said, err=True)
 
 
 def _show_status(found: RuleStatus, output: Output) -> None:

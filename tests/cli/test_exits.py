@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -138,6 +139,65 @@ def test_what_does_not_exist(
         result = run(*typed, stdin="no items")
         assert result.exit_code == 5, result.stderr
         assert said in result.stderr
+
+
+SOURCE = ("--rse", "STAC")
+EMPTY = '{"type": "FeatureCollection", "features": []}'
+
+
+@pytest.mark.parametrize(
+    ("typed", "code", "said"),
+    [
+        (("register", *SOURCE, "--assets", "rde"), 5, "rde: .*near it: red"),
+        (("plan", *SOURCE, "--role", "dat"), 5, "dat: .*near it: data"),
+        (("sync", *SOURCE, "--media-type", "image/tif"), 5, "image/tif: .*near it: image/tiff"),
+        (("replicate", "--rses", "tier=disk", "--assets", "rde"), 5, "near it: red"),
+        (("status", "--assets", "rde"), 5, "near it: red"),
+        (("plan", "--rse", "DISK-A"), 5, "deterministic, as storages are.*STAC"),
+        (("register", "--rse", "DISK-A"), 5, "deterministic, as storages are.*STAC"),
+        (("deregister", "--rse", "DISK-A", "--yes"), 5, "deterministic.*STAC"),
+        (("register", "--rse", "stac"), 5, "near it: STAC"),
+        (("download", "--rse", "disk-a"), 5, "near it: DISK-A"),
+        (("replicate", "--rses", "disk-a", "--dry-run"), 5, "near it: DISK-A"),
+        (("alternates", "--prefer", "disk-a"), 5, "near it: DISK-A"),
+        (("alternates", "--only", "tier=dsk"), 5, "'tier=dsk' is no RSE.*DISK-A"),
+        (("status",), 0, "^2 items not registered"),
+        (("plan", *SOURCE, "-c", "alpine-optic"), 5, "'alpine-optic'; near it: alpine-optical"),
+        (("sync", *SOURCE, "--datetime", "1999-01-01"), 0, "No items: the search finds none"),
+        (("alternates", "--datetime", "1999-01-01"), 0, "No items: the search finds none"),
+        (("replicate", "--rses", "tier=disk", "--datetime", "1999-01-01"), 5, "no assets are"),
+    ],
+)
+def test_nothing_said_wrong_is_met_with_silence(
+    run: Callable[..., Result], stac_lake: Lake, typed: tuple[str, ...], code: int, said: str
+) -> None:
+    """Names that nothing has are errors that name those near; a search may find nothing."""
+    search = ("--api", stac_lake.stac_url, "--max-items", "2")
+    of = () if "-c" in typed else ("-c", "alpine-optical")
+    result = run(*typed, *search, *of)
+    assert (result.exit_code, bool(re.search(said, result.stderr, re.MULTILINE))) == (code, True), (
+        result.output
+    )
+
+
+@pytest.mark.parametrize(
+    ("typed", "stdin", "code"),
+    [
+        (("register", "-", *SOURCE), "", 0),
+        (("register", "-", *SOURCE), EMPTY, 0),
+        (("status", "-"), "", 0),
+        (("replicate", "-", "--rses", "tier=disk"), EMPTY, 5),
+        (("wait", "-"), "", 5),
+        (("rules", "retry", "-"), "", 5),
+    ],
+)
+def test_of_nothing(
+    run: Callable[..., Result], typed: tuple[str, ...], stdin: str, code: int
+) -> None:
+    """Where nothing comes, a line says so; what was to be of something is an error."""
+    result = run(*typed, stdin=stdin)
+    assert result.exit_code == code, result.output
+    assert re.search(r"No items: there are none in -|no rules", result.stderr)
 
 
 def test_what_an_account_may_not(run: Callable[..., Result]) -> None:

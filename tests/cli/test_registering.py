@@ -113,7 +113,7 @@ def test_selected_assets(
     assert [row[2] for row in rows(run(*register, "--media-type", "image/tiff"))] == ["red"]
     both = run(*register, "--assets", "red,nir", "--assets", "quick", "--role", "data")
     assert [row[2] for row in rows(both)] == ["red", "nir"]
-    said = "no item has an asset with this key; near it are red"
+    said = "no item has an asset with this key; near it: red"
     misspelt = rows(run(*register, "--assets", "rde,nir"))
     states = [["nir", "already there", ""], ["rde", "skipped", said]]
     assert sorted([*row[2:4], row[5]] for row in misspelt) == states
@@ -126,7 +126,7 @@ def test_selected_assets(
         (("assets",), "stderr"),
         (("status",), "stderr"),
         (("replicate", "--rses", "tier=disk", "--dry-run"), "stderr"),
-        (("deregister", "--rse", "STAC", "--yes"), "stdout"),
+        (("deregister", "--rse", "STAC", "--yes"), "stderr"),
     ],
 )
 def test_a_key_that_no_item_has(
@@ -142,7 +142,7 @@ def test_a_key_that_no_item_has(
     for role in ((), ("--role", "data")):
         result = run(*verb, file, "--assets", "band-0,bnad-1", *role)
         told = str(getattr(result, of))
-        assert "no item has an asset with this key; near it are band-1" in told, result
+        assert "no item has an asset with this key; near it: band-1" in told, result
 
 
 def test_failed_assets_give_exit_code_1(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from rucio.common.exception import ServerConnectionException
 
-from stac_client import StacClient
+from stac_client import ConfigurationError, StacClient
 from stac_client._downloads import Part
 from tests.origin import stall
 
@@ -41,9 +41,10 @@ def test_items_are_not_piled_up(rucio: FakeRucio, tmp_path: Path) -> None:
             read.append(number)
             yield scene(str(number))
 
-    StacClient(rucio).download(
-        items(), tmp_path, assets=["nir"], on_progress=lambda _: reports.append(len(read))
-    )
+    with pytest.raises(ConfigurationError, match="no asset is selected: nir"):
+        StacClient(rucio).download(
+            items(), tmp_path, assets=["nir"], on_progress=lambda _: reports.append(len(read))
+        )
     assert reports[0] < 1100
     assert len(read) == 2500
 

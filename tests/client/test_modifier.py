@@ -217,7 +217,7 @@ def pickled(each: Any) -> Any:
 def test_copies_of_a_modifier(copied: Callable[..., Any]) -> None:
     """A modifier can be copied and pickled; its copy has its options and scope, and asks anew."""
     rucio = _Portable(PFNS)
-    modifier = Modifier(rucio, ModifierOptions(prefer="DISK", exclude="kind=x"), "c")
+    modifier = Modifier(rucio, ModifierOptions(prefer="DISK", exclude="STAC"), "c")
     modifier(make_item(None))
     other = copied(copied(modifier))
     assert other.options == modifier.options
@@ -347,7 +347,8 @@ def test_signed_href(modifier: Modifier) -> None:
 
 def test_prefer(replicas: FakeRucio) -> None:
     """A modifier that prefers puts the copy into the href; so often as it is called."""
-    modifier = StacClient(replicas).modifier.with_options(prefer=["NOWHERE", "DISK"])
+    replicas.rses["TAPE"] = {}
+    modifier = StacClient(replicas).modifier.with_options(prefer=["TAPE", "DISK"])
     found = make_item()
     for _ in range(2):
         modifier(found)

@@ -224,15 +224,41 @@ def test_no_half_modified_page(server: FakeRucio, monkeypatch: pytest.MonkeyPatc
 
 
 def test_expressions(server: FakeRucio, clock: Clock) -> None:
-    """An expression is resolved once in minutes; plain names and schemes cost nothing."""
-    modifier = modifier_of(server, prefer=["DISK-X", "tier=none", "tier=disk"], exclude="tier=none")
+    """An expression is resolved once in minutes; names of RSEs that are seen cost nothing."""
+    server.attributes["TAPE"] = {"kind": "tape"}
+    modifier = modifier_of(server, prefer=["davs", "tier=disk"], exclude=["STAC", "kind=tape"])
     for number in range(3):
         found = page(number)
         modifier(found)
         assert found["features"][0]["assets"]["a0"]["href"] == COPY
         clock.now_s += 100
     assert server.asked == [1, 1, 1]
-    assert sorted(server.asked_rses) == ["tier=disk", "tier=none"]
+    assert sorted(server.asked_rses) == ["kind=tape", "tier=disk"]
+
+
+@pytest.mark.parametrize("option", ["prefer", "only", "exclude"])
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [
+        ("disk", "near it: DISK$"),
+        ("tier=dsk", "known: DISK, STAC, TAPE$"),
+        ("davss", "known: DISK, STAC, TAPE$"),
+    ],
+)
+def test_names_that_are_of_no_rse(server: FakeRucio, option: str, name: str, known: str) -> None:
+    """What is no RSE is told once, or an error, with those that come near; asked for once."""
+    server.attributes["TAPE"] = {"kind": "tape"}
+    modifier = Modifier(server)
+    others: Any = {"prefer": "TAPE", option: ["TAPE", "DISK", name]}
+    with pytest.warns(AlternatesWarning, match=f"{name!r} is no RSE, and stands for none; {known}"):
+        modifier.with_options(**others)(page())
+    for number in range(2):
+        modifier.with_options(**others)(page(number))
+        modifier.explain(page(number))
+    with pytest.raises(ConfigurationError, match=known):
+        modifier.with_options(**others, strict=True)(page())
+    assert server.asked_rses.count("*") == (2 if "=" in name else 1)
+    modifier.with_options(prefer="davs", only=["TAPE", "STAC"], strict=True)(page())
 
 
 def test_a_wrong_expression(server: FakeRucio) -> None:

@@ -39,7 +39,8 @@ def test_preferred_copy(items: list[Any], replicas: FakeRucio) -> None:
 
     So it does with a function that was copied, or pickled for another process.
     """
-    made = patch_url(items, modifier_of(replicas, prefer=["NOWHERE", "NEAR"]))
+    replicas.rses["TAPE"] = {}
+    made = patch_url(items, modifier_of(replicas, prefer=["TAPE", "NEAR"]))
     for patch in (made, copy.deepcopy(made), pickle.loads(pickle.dumps(made))):  # noqa: S301 - our own
         assert [patch(url) for url in (RED, NIR, "s3://other")] == [NEAR, NIR, "s3://other"]
 

@@ -157,7 +157,9 @@ def test_wrong_times(option: str) -> None:
 
 def modified(**options: Any) -> dict[Any, Any]:
     """The asset after a modifier with options."""
-    modifier = Modifier(FakeRucio({DID("c", "/c/i/a.tif"): PFNS}))
+    rucio = FakeRucio({DID("c", "/c/i/a.tif"): PFNS})
+    rucio.rses["DISK-C"] = {}
+    modifier = Modifier(rucio)
     found = make_item(assets={"a": {"href": HREF}})
     modifier.with_options(**options)(found)
     once = dict(found["assets"]["a"])
@@ -197,7 +199,7 @@ def test_prefer_within_only() -> None:
 
 def test_nothing_is_left() -> None:
     """Where nothing is left to show, the asset only learns its RSE's name."""
-    assert modified(only="NOWHERE") == {"href": HREF, "alternate:name": "STAC"}
+    assert modified(only="DISK-C") == {"href": HREF, "alternate:name": "STAC"}
 
 
 # What is explained.

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from stac_client import AssetsWarning, ConfigurationError, by_media_type, by_role
 from stac_client._assets import registrable, select_assets
 from stac_client._results import Outcome
-from stac_client._selection import NamedKeys, named_keys, unwanted_by_default
+from stac_client._selection import Wanted, named_keys, unwanted_by_default
 from tests.corpus import labelled
 from tests.items import HREF, make_item
 
@@ -172,28 +172,53 @@ def test_media_types(given: str, media_type: object, meant: object) -> None:
 @pytest.mark.parametrize(
     ("selection", "missing"),
     [
-        (["vv", "vvv"], {"vvv": "near it are vv"}),
-        ("vv,vh", {"vv,vh": "it is one key, so give several as a list"}),
-        (["elevation"], {"elevation": "items have vv, vh, thumbnail"}),
+        (["vv", "vvv"], {"vvv": "near it: vv"}),
+        (["vv", "vv,vh"], {"vv,vh": "it is one key, so give several as a list"}),
+        (["elevation", "vh"], {"elevation": "known: vv, vh, thumbnail, odd"}),
         (["vv", "thumbnail"], {}),
-        ([], {}),
-        (by_role("none"), {}),
+        (by_role("data", "Dataa"), {"Dataa": "near it: data"}),
+        (by_role("DATA"), {}),
+        (by_media_type("image/tif", "image/tiff"), {"image/tif": "near it: image/tiff"}),
+        (by_media_type(pystac.MediaType.COG), {}),
+        (lambda key, _: key == "vv", {}),
         (None, {}),
     ],
 )
-def test_keys_that_no_item_has(selection: AssetSelection, missing: dict[str, str]) -> None:
+def test_names_that_no_item_has(selection: AssetSelection, missing: dict[str, str]) -> None:
     """What no item has is told with what comes near."""
-    assets = [{"vv": {"href": HREF}, "vh": {}}, {"thumbnail": {}}]
-    items = [make_item(assets=each) for each in assets]
-    keys = NamedKeys(selection)
-    assert [*keys.of(items)] == items
-    said = {outcome.key: outcome.reason.partition("; ")[2] for outcome in keys.missing()}
-    assert said == missing
+    wanted = Wanted(selection)
+    assert [*wanted.of(NAMED)] == NAMED
+    assert {each.key: each.reason.rpartition("; ")[2] for each in wanted.missing()} == missing
+
+
+NAMED = [
+    make_item(assets={"vv": {"href": HREF, "roles": ["data"], "type": _COG}, "vh": {}}),
+    make_item(assets={"thumbnail": {}, "odd": None}),
+]
+
+
+@pytest.mark.parametrize(
+    ("selection", "said"),
+    [
+        ("vv,vh", "vv,vh: it is one key, so give several as a list"),
+        (["vvv"], "vvv: no item has an asset with this key; near it: vv"),
+        ([], "keys known: vv, vh, thumbnail, odd"),
+        (by_role("none"), "none: no item has an asset with this role; known: data"),
+        (by_media_type("image/png"), "image/png: no item .*; near it: image/tiff"),
+        (lambda *_: False, "keys known: vv, vh, thumbnail, odd"),
+    ],
+)
+def test_nothing_is_selected(selection: AssetSelection, said: str) -> None:
+    """Where no asset of any item is meant, that is an error, and no success without a word."""
+    wanted = Wanted(selection)
+    assert [*wanted.of(NAMED)] == NAMED
+    with pytest.raises(ConfigurationError, match=f"^no asset is selected: {said}$"):
+        wanted.missing()
 
 
 def test_no_items() -> None:
     """Where there are no items, nothing is said of keys."""
-    keys = NamedKeys("red")
+    keys = Wanted("red")
     assert not [*keys.of([])]
     assert not keys.missing()
 
@@ -201,8 +226,8 @@ def test_no_items() -> None:
 def test_keys_that_only_a_warning_can_name() -> None:
     """Where no outcomes are returned, a warning names the key, and shows no control characters."""
     items = [make_item(assets={"red": {"href": HREF}})]
-    with pytest.warns(AssetsWarning, match=r"^asset re\\x1b: no item has .*; near it are red$"):
-        assert [*registrable(items, ["re\x1b"], None)] == []
+    with pytest.warns(AssetsWarning, match=r"^asset re\\x1b: no item has .*; near it: red$"):
+        assert [each.key for each in registrable(items, ["re\x1b", "red"], None)] == ["red"]
 
 
 @pytest.mark.parametrize("selection", [5, ["red", 5], iter(["red"]), [None], b"red"])

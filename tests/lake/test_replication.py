@@ -125,7 +125,7 @@ def test_prefer_puts_the_near_copy_into_href(
 ) -> None:
     """The preferred copy becomes the href, and the original its alternate."""
     originals = {(item.id, key): asset.href for item, key, asset in assets_of(replicated)}
-    modifier = client.modifier.with_options(prefer=["NOWHERE", DISKS[1]])
+    modifier = client.modifier.with_options(prefer=["srm", DISKS[1]])
     for item, key, asset in assets_of(search_again(stac_lake, modifier, replicated)):
         assert urlsplit(asset.href).port == stac_lake.layout.ports["storage-b"]
         assert asset.extra_fields["alternate:name"] == DISKS[1]
