@@ -185,6 +185,16 @@ def set_verbosity(context: click.Context, _: click.Parameter, value: int) -> Non
         logging.getLogger(_REQUESTS).setLevel(logging.DEBUG)
 
 
+def audit(name: str) -> None:
+    """Log what a logger tells, with the time, however often `-v` was given."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_SafeFormatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
+    logger = logging.getLogger(name)
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+    logger.propagate = False
+
+
 class _SafeFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         from stac_policy.urls import mask

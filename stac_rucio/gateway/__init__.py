@@ -13,7 +13,7 @@ try:
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
         f"stac_rucio.gateway needs {error.name}; install it with: "
-        "pip install 'stac-rucio[gateway]'",
+        "pip install 'stac-rucio[client,gateway]'",
         name=error.name,
     ) from error
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 import anyio.to_thread
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
@@ -19,6 +20,7 @@ from starlette.routing import Route
 from stac_policy import http
 from stac_policy.gateway import Claim, ForbiddenError, read_path
 from stac_policy.urls import redact, refusal
+from stac_rucio.gateway._meters import Meters
 from stac_rucio.gateway._push import Push, RefusedError, read_order
 
 if TYPE_CHECKING:
@@ -28,24 +30,26 @@ if TYPE_CHECKING:
     from starlette.types import Message, Receive, Scope, Send
     from typing_extensions import TypeVarTuple, Unpack
 
-    from stac_rucio.gateway._origins import Gateway, Origin
+    from stac_rucio.gateway._origins import Gateway, Origin, Quota
 
     Ts = TypeVarTuple("Ts")
 
 LOG = logging.getLogger("stac_rucio.gateway")
 _WAIT_S = 10.0  # for a turn at an origin that answers so many at a time
 _STALLED_S = 120.0  # for one who takes no piece of what is passed on
-_RETRY_AFTER_S = "30"
+_RETRY_AFTER_S = 30
 _PIECE_BYTES = 1 << 20
 _KEPT = ("Content-Type", "Accept-Ranges", "ETag", "Last-Modified", "Content-MD5")
 _REDIRECTS = 5
 _DAVIX = re.compile("davix|gfal2")
-_REFUSALS = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
+_PAGE = "text/html"
 _RANGE = re.compile(r"bytes=(?:[0-9]{1,19}-[0-9]{0,19}|-[0-9]{1,19})")
 
 
 class _UnavailableError(Exception):
     """Why the gateway has no answer of the origin; a later request may get one."""
+
+    retry_after_s = _RETRY_AFTER_S
 
 
 class _MissingError(Exception):
@@ -59,8 +63,8 @@ class _Files:
     so there is a thread for each turn, and no origin takes those of another.
     """
 
-    def __init__(self, gateway: Gateway) -> None:
-        self._gateway = gateway
+    def __init__(self, gateway: Gateway, meters: Meters) -> None:
+        self._gateway, self._meters = gateway, meters
         places = (*gateway.origins, *gateway.destinations)
         self._turns = {each: anyio.Semaphore(each.at_a_time) for each in places}
         self._threads = anyio.CapacityLimiter(sum(each.at_a_time for each in gateway.origins) or 1)
@@ -88,9 +92,12 @@ class _Files:
                 problem = ", broke off: the client takes nothing of it"
             except anyio.get_cancelled_exc_class():
                 problem = ", broke off: the gateway ends"
+            origin = claim and self._gateway.origin(claim.url)
+            asked = (origin.prefix if origin else "", request.method, response.status_code)
+            self._meters.answers[asked] += 1
             LOG.info(
                 "%s %s %s %s: %d, %d bytes in %.3f s%s",
-                request.client.host if request.client else "-",
+                self._gateway.clients.address(request),
                 request.method,
                 claim.rse if claim else "-",
                 redact(claim.url) if claim else "-",
@@ -103,8 +110,7 @@ class _Files:
     async def _respond(self, request: Request, held: ExitStack) -> tuple[Claim | None, Response]:
         claim = None
         try:
-            raw = request.scope.get("raw_path") or request.scope["path"].encode()
-            claim = read_path(raw.decode("ascii", "surrogateescape"), self._gateway.read_keys())
+            claim = self._claim(request)
             return claim, await self._answer(request, claim.url, held)
         except ForbiddenError as error:
             return None, PlainTextResponse(f"{error}\n", HTTPStatus.FORBIDDEN)
@@ -120,8 +126,16 @@ class _Files:
             shown = f"{redact(claim.url)}: {reason}\n" if claim else f"{reason}\n"
             if request.method == "COPY":  # with another status FTS tells nobody the reason
                 return claim, PlainTextResponse(f"failure: {shown}", HTTPStatus.ACCEPTED)
-            headers = {"Retry-After": _RETRY_AFTER_S}
+            wait_s = getattr(error, "retry_after_s", 0) or _RETRY_AFTER_S
+            headers = {"Retry-After": str(int(wait_s))}
             return claim, PlainTextResponse(shown, HTTPStatus.SERVICE_UNAVAILABLE, headers=headers)
+
+    def _claim(self, request: Request) -> Claim:
+        clients = self._gateway.clients
+        if not clients.may(address := clients.address(request)):
+            raise _UnavailableError(f"from {address} nothing is to be had here")
+        raw = request.scope.get("raw_path") or request.scope["path"].encode()
+        return read_path(raw.decode("ascii", "surrogateescape"), self._gateway.read_keys())
 
     async def _answer(self, request: Request, url: str, held: ExitStack) -> Response:
         origin = self._gateway.origin(url)
@@ -129,37 +143,58 @@ class _Files:
             raise _UnavailableError("no origin is configured for it")
         if reason := refusal(url) or origin.refusal(url):
             raise _UnavailableError(reason)
+        if wait_s := origin.quota.wait_s():
+            spent = _UnavailableError(f"{origin.prefix} has given its bytes of today (UTC)")
+            spent.retry_after_s = wait_s
+            raise spent
         await self._take_turn(origin, held)
         if request.method == "HEAD":
             return await self._work(_head, held, origin, url)
         if request.method == "COPY":
             order = read_order(request.headers, self._gateway.destinations)
             await self._take_turn(order.to, held)
-            answer, _ = await self._work(_open, held, origin, url, None)
+            answer, headers = await self._work(_open, held, origin, url, "")
+            origin.quota.add(int(headers.get("Content-Length", 0)))
             return Push(order, answer, self._work)
-        # Who sends a header of his own would send it to the origin, too; davix would also send HEAD
-        # where a GET was redirected to, which no signature covers.
-        is_davix = _DAVIX.search(request.headers.get("user-agent", ""))
-        if origin.redirects and "authorization" not in request.headers and not is_davix:
-            return await self._work(_redirect, held, origin, url)
         span = request.headers.get("range", "")
         # Several ranges, or one of a version that the origin may not have any more: all of it.
         is_one = _RANGE.fullmatch(span) and "if-range" not in request.headers
-        answer, headers = await self._work(_open, held, origin, url, span if is_one else None)
-        return StreamingResponse(self._pieces(answer), answer.status_code, headers=headers)
+        span = span if is_one else ""
+        # Who sends a header of his own would send it to the origin, too; davix would also send HEAD
+        # where a GET was redirected to, which no signature covers.
+        is_davix = _DAVIX.search(request.headers.get("user-agent", ""))
+        is_alone = "authorization" not in request.headers and not is_davix
+        redirects = origin.mode == "redirect" and is_alone
+        hands_over = origin.mode == "nginx" and self._gateway.clients.is_proxy(request)
+        if redirects or hands_over:
+            if origin.quota.bytes_a_day:  # the bytes go another way: all of them are counted
+                head = await self._work(_head, held, origin, url)
+                origin.quota.add(int(head.headers["Content-Length"]))
+            if redirects:
+                return await self._work(_redirect, held, origin, url)
+            return await self._work(_hand_over, origin, url, span)
+        answer, headers = await self._work(_open, held, origin, url, span)
+        origin.quota.add(int(headers.get("Content-Length", 0)))
+        pieces = self._pieces(answer, None if "Content-Length" in headers else origin.quota)
+        return StreamingResponse(pieces, answer.status_code, headers=headers)
 
     async def _take_turn(self, place: Origin, held: ExitStack) -> None:
         turn = self._turns[place]
+        self._meters.waiting[place.prefix] += 1
         try:
             with anyio.fail_after(_WAIT_S):
                 await turn.acquire()
         except TimeoutError:
             raise _UnavailableError(f"all turns of {place.prefix} are taken") from None
+        finally:
+            self._meters.waiting[place.prefix] -= 1
         held.callback(turn.release)
 
-    async def _pieces(self, answer: requests.Response) -> AsyncIterator[bytes]:
+    async def _pieces(self, answer: requests.Response, quota: Quota | None) -> AsyncIterator[bytes]:
         pieces = http.pieces(answer, _PIECE_BYTES)
         while piece := await self._work(next, pieces, b""):
+            if quota:  # as nobody has said how long it is
+                quota.add(len(piece))
             yield piece
 
     async def _work(self, what: Callable[[Unpack[Ts]], http.T], *args: Unpack[Ts]) -> http.T:
@@ -176,6 +211,14 @@ def _redirect(held: ExitStack, origin: Origin, url: str) -> Response:
             reason = "the origin redirects nowhere; mode = 'stream' passes it on"
             raise _UnavailableError(reason)
     return Response(status_code=HTTPStatus.FOUND, headers={"Location": location})
+
+
+def _hand_over(origin: Origin, url: str, span: str) -> Response:
+    """What nginx is to ask the origin, as etc/nginx-gateway.conf reads it."""
+    asked = origin.sign("GET", url)
+    headers = {"X-Accel-Redirect": "/.origin", "X-Origin-URL": asked.url, "X-Origin-Range": span}
+    headers |= {f"X-Origin-{name}": value for name, value in asked.headers.items()}
+    return Response(headers=headers)
 
 
 def _head(held: ExitStack, origin: Origin, url: str) -> Response:
@@ -195,7 +238,7 @@ def _head(held: ExitStack, origin: Origin, url: str) -> Response:
 
 
 def _open(
-    held: ExitStack, origin: Origin, url: str, span: str | None
+    held: ExitStack, origin: Origin, url: str, span: str
 ) -> tuple[requests.Response, dict[str, str]]:
     """Return the answer of an origin whose body is to be passed on, and headers to go with it."""
     answer, _ = _ask(held, origin, "GET", url, span)
@@ -211,7 +254,7 @@ def _ask(
     origin: Origin,
     method: str,
     url: str,
-    span: str | None = None,
+    span: str = "",
     *,
     leave: bool = False,
 ) -> tuple[requests.Response, str]:
@@ -223,8 +266,10 @@ def _ask(
         answer = http.answer(origin.session, method, url, headers=headers, timeout=http.TIMEOUT_S)
         held.callback(answer.close)
         if not answer.is_redirect:
-            if answer.status_code in _REFUSALS:
+            if answer.status_code in http.DENIED:
                 origin.forget()
+            if url != asked.url and answer.headers.get("Content-Type", "").startswith(_PAGE):
+                raise _UnavailableError("the origin leads to a page, such as a login")
             return answer, ""
         url = origin.led_to(url, answer.headers["Location"])
         if origin.refusal(url):  # a credential goes nowhere else
@@ -234,7 +279,7 @@ def _ask(
     raise _UnavailableError("the origin redirects as in circles")
 
 
-def _require_file(answer: requests.Response, span: str | None = None) -> None:
+def _require_file(answer: requests.Response, span: str = "") -> None:
     """Require the answer of an origin to be that of a file, or of a range of it."""
     if answer.status_code in {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}:
         raise _MissingError(f"{redact(answer.url)}: HTTP {answer.status_code}")
@@ -250,7 +295,10 @@ def _kept(answer: requests.Response, *more: str) -> dict[str, str]:
 
 
 def make_app(gateway: Gateway) -> Starlette:
-    """Return the ASGI application of a gateway; `/healthz` tells which configuration it has."""
+    """Return the ASGI application of a gateway.
+
+    Besides files there are `/healthz`, which tells its configuration, and `/metrics`.
+    """
 
     async def health(_: Request) -> Response:
         try:
@@ -261,9 +309,18 @@ def make_app(gateway: Gateway) -> Starlette:
 
     for library in ("botocore", "urllib3"):  # whose debug logs and warnings hold signed URLs
         logging.getLogger(library).setLevel(logging.ERROR)
-    files, methods = _Files(gateway), ["GET", "HEAD"]
+    meters = Meters(gateway.origins)
+
+    async def metrics(_: Request) -> Response:
+        return Response(meters.text(), media_type=CONTENT_TYPE_PLAIN_0_0_4)
+
+    files, methods = _Files(gateway, meters), ["GET", "HEAD"]
     if gateway.destinations:
         methods.append("COPY")
     return Starlette(
-        routes=[Route("/healthz", health), Route("/{path:path}", files, methods=methods)]
+        routes=[
+            Route("/healthz", health),
+            Route("/metrics", metrics),
+            Route("/{path:path}", files, methods=methods),
+        ]
     )

@@ -7,7 +7,10 @@ say chooses nothing here.
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
+import time
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,13 +22,53 @@ from stac_client.errors import ConfigurationError
 from stac_policy import http
 from stac_policy.gateway import Key, read_keys
 from stac_policy.urls import DEFAULT_PORTS, redact, refusal
+from stac_rucio.gateway._clients import Clients, networks
 from stac_rucio.gateway._signers import Entry, make_session, make_signer
 
 if TYPE_CHECKING:
     from stac_policy.http import Request
 
+LOG = logging.getLogger("stac_rucio.gateway")
+_DAY_S = 86_400
 # As servers may read a segment: decoded once or twice, with parameters or backslashes.
 _CLIMBS = re.compile(r"[/\\]\.{1,2}(?:[/\\;]|$)")
+
+
+class Quota:
+    """The bytes that an origin may give on a day of UTC, and that it has given.
+
+    A request is refused when they are used up; what has begun goes on to its end.
+    """
+
+    def __init__(self, prefix: str, bytes_a_day: int | None) -> None:
+        self._prefix = prefix
+        self.bytes_a_day = bytes_a_day
+        self.given_bytes = 0
+        """In all, of what the gateway knows."""
+        self._day, self._today_bytes = 0, 0
+
+    def add(self, count_bytes: int) -> None:
+        """Count bytes that are given."""
+        self.given_bytes += count_bytes
+        was_left = not self.wait_s()
+        self._today_bytes += count_bytes
+        if was_left and self.wait_s():
+            what = "%s has given its %d bytes of today (UTC), and gives more tomorrow"
+            LOG.warning(what, self._prefix, self.bytes_a_day)
+
+    def today_bytes(self) -> int:
+        """Return how many were given today."""
+        today = int(time.time() // _DAY_S)
+        if today != self._day:
+            self._day, self._today_bytes = today, 0
+        return self._today_bytes
+
+    def wait_s(self) -> int:
+        """Return in how many seconds there are more, or 0 if there are some left."""
+        used_bytes = self.today_bytes()
+        if self.bytes_a_day is None or used_bytes < self.bytes_a_day:
+            return 0
+        return int(_DAY_S - time.time() % _DAY_S) + 1
 
 
 class Origin:
@@ -41,10 +84,13 @@ class Origin:
             )
         entry = Entry(prefix, said, self.kind)
         self.prefix = prefix
-        self.redirects = entry.redirects
+        self.mode = entry.mode
         self.at_a_time = entry.take("at_a_time", int, 16)
-        if self.at_a_time < 1:
-            raise entry.wrong("at_a_time has to be 1 or more")
+        bytes_a_day = entry.take("bytes_a_day", int) if "bytes_a_day" in entry else None
+        for name, number in (("at_a_time", self.at_a_time), ("bytes_a_day", bytes_a_day)):
+            if number is not None and number < 1:
+                raise entry.wrong(f"{name} has to be 1 or more")
+        self.quota = Quota(prefix, bytes_a_day)
         self.session = make_session(only_global=not entry.take("private", bool, default=False))
         self._leads_to = [str(host) for host in entry.take("leads_to", list, [])]
         self._signer = make_signer(entry)
@@ -62,6 +108,13 @@ class Origin:
         """Ask for other tokens, as it refuses what it was given."""
         for token in self._signer.tokens:
             token.forget()
+
+    def renewals(self) -> Counter[str]:
+        """Return how often its tokens were asked for, by outcome."""
+        found: Counter[str] = Counter()
+        for token in self._signer.tokens:
+            found.update(token.renewals)
+        return found
 
     def refusal(self, url: str) -> str | None:
         """Return why the credential is not for a URL, or None if it is."""
@@ -120,6 +173,7 @@ class Gateway:
     keys_file: Path
     origins: tuple[Origin, ...]
     destinations: tuple[Destination, ...]
+    clients: Clients
     digest: str
     """Of its configuration, by which hosts can be compared."""
 
@@ -146,8 +200,12 @@ def load(path: Path) -> Gateway:
         origins = [Origin(prefix, entry) for prefix, entry in entries.items()]
         entries = said.pop("destinations", {})
         destinations = [Destination(prefix, entry) for prefix, entry in entries.items()]
+        clients = Clients(
+            networks(said.pop("from")) if "from" in said else None,
+            networks(said.pop("proxies", ())),
+        )
     except (TypeError, AttributeError):
-        what = "keys is no path, or origins or destinations no tables"
+        what = "keys is no path, origins or destinations no tables, or from or proxies no list"
         raise ConfigurationError(f"{path}: {what}") from None
     except (OSError, ValueError, KeyError) as error:
         reason = f"it does not say {error}" if isinstance(error, KeyError) else error
@@ -156,4 +214,4 @@ def load(path: Path) -> Gateway:
         raise ConfigurationError(f"{path}: there is no option {', '.join(sorted(said))}")
     origins.sort(key=lambda each: -len(each.prefix))
     digest = hashlib.sha256(text.encode()).hexdigest()[:16]
-    return Gateway(keys, tuple(origins), tuple(destinations), digest)
+    return Gateway(keys, tuple(origins), tuple(destinations), clients, digest)

@@ -91,10 +91,9 @@ class Entry:
         if not isinstance(said, dict):
             raise self.wrong("it has to be a table")
         self._said = dict(said)
-        mode = self.take("mode", str, "redirect")
-        if mode not in {"redirect", "stream"}:
-            raise self.wrong("mode is neither redirect nor stream")
-        self.redirects = mode == "redirect"
+        self.mode = self.take("mode", str, "redirect")
+        if self.mode not in {"redirect", "stream", "nginx"}:
+            raise self.wrong("mode is none of redirect, stream and nginx")
 
     def wrong(self, what: str) -> ConfigurationError:
         """Return the error of an option."""
@@ -157,7 +156,7 @@ def _s3(entry: Entry) -> Signer:
 
     def sign(method: str, url: str) -> Request:
         keys = (key(), secret(), token() if token else None)
-        return signing.s3(method, url, keys, region, pays=payer, in_query=entry.redirects)
+        return signing.s3(method, url, keys, region, pays=payer, in_query=entry.mode == "redirect")
 
     return Signer(sign, signing.S3_QUERIES)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stac_rucio.errors import ExitCode, Failure, resumable
+from stac_rucio.errors import ExitCode, Failure, audit, resumable
 from stac_rucio.options import MOUNTS, PAYS, VERBOSE, flag, number, option, verb, words
 from stac_rucio.output import DOWNLOADED, progress, report, write_line
 
@@ -189,14 +189,15 @@ def gateway(*, configuration: Path, host: str, port: int) -> None:
     """Fetch originals that need a credential for transfers.
 
     CONFIGURATION names the keys that it shares with Rucio's submitters, and the origins that
-    it has credentials for. It serves until Ctrl-C or SIGTERM; -v logs its requests.
+    it has credentials for. It serves until Ctrl-C or SIGTERM, and logs its requests.
 
     Examples:
-        stac-rucio gateway /etc/stac-rucio/gateway.toml -v
+        stac-rucio gateway /etc/stac-rucio/gateway.toml
     """
     from stac_rucio.gateway import load, make_app
     from stac_rucio.gateway import serve as serve_app
 
+    audit("stac_rucio.gateway")
     found = load(configuration)
     click.echo(f"Gateway to {len(found.origins)} origins at http://{host}:{port}", err=True)
     with _listening(host, port):

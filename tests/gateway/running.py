@@ -49,6 +49,7 @@ def write(
     keys: Path | None = None,
     port: int | None = None,
     destinations: dict[str, dict[str, Any]] | None = None,
+    **said: Any,
 ) -> Running:
     """Write the configuration of a gateway that is to run at a port."""
     if keys is None:
@@ -57,19 +58,18 @@ def write(
         keys.chmod(0o600)
     for name, secret in {"id": ACCESS_KEY, "secret": SECRET_KEY, "token": "t0k3n-of-test"}.items():
         (folder / name).write_text(secret + "\n")
-    lines = [f"keys = {json.dumps(str(keys))}"]
+    lines = [f"{name} = {json.dumps(value)}" for name, value in {"keys": str(keys), **said}.items()]
     tables = {f"origins.{json.dumps(prefix)}": entry for prefix, entry in origins.items()}
     for prefix, entry in (destinations or {}).items():
         tables[f"destinations.{json.dumps(prefix)}"] = entry
     for table, entry in tables.items():
         lines += [f"[{table}]"]
         for name, value in {"private": True, **entry}.items():
-            said = value
             if isinstance(value, dict):
                 (pair,) = value.items()
                 shown = f"{{{pair[0]} = {json.dumps(pair[1])}}}"
             else:
-                shown = json.dumps(said)
+                shown = json.dumps(value)
             lines.append(f"{name} = {shown}")
     (folder / "gateway.toml").write_text("\n".join(lines))
     return Running(f"http://127.0.0.1:{port or free_ports(1)[0]}", read_keys(keys))
@@ -82,9 +82,10 @@ def running(
     keys: Path | None = None,
     port: int | None = None,
     destinations: dict[str, dict[str, Any]] | None = None,
+    **said: Any,
 ) -> Iterator[Running]:
     """Run a gateway with a configuration."""
-    gateway = write(folder, origins, keys, port, destinations)
+    gateway = write(folder, origins, keys, port, destinations, **said)
     app = make_app(load(folder / "gateway.toml"))
     server = uvicorn.Server(configuration(app, "127.0.0.1", urlsplit(gateway.url).port or 0))
     thread = threading.Thread(target=server.run, daemon=True)

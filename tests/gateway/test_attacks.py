@@ -158,6 +158,20 @@ def test_redirects_within(origin: Origin, tmp_path: Path) -> None:
         assert answer.headers["Location"] == f"{origin.url}/other/c"
 
 
+def test_logins_of_the_origin(origin: Origin, tmp_path: Path) -> None:
+    """A page that the origin leads to is no file; one that has the file's own URL is."""
+    page = answers.status(200, b"<html>Your name?", Content_Type="text/html; charset=utf-8")
+    url = origin.add("/data/a", answers.redirect("/login"))
+    origin.add("/login", page)
+    itself = origin.add("/data/index.html", page)
+    with running(tmp_path, {f"{origin.url}/data/": bearer(tmp_path)}) as gateway:
+        for method in ("GET", "HEAD"):
+            answer = gateway.get(url, method)
+            assert answer.status_code == 503
+            assert "Your name" not in answer.text
+            assert gateway.get(itself, method).status_code == 200
+
+
 def test_redirects_without_tls() -> None:
     """What came by TLS goes on by TLS, wherever the entry leads."""
     more = {"sign": "none", "leads_to": ["cdn.example.org"]}
@@ -174,6 +188,8 @@ def test_redirects_without_tls() -> None:
     [
         answers.redirect("/data/a"),
         answers.status(300),
+        answers.status(301),
+        answers.status(400),
         answers.status(202),
         answers.status(204, b""),
         answers.status(401),
@@ -321,6 +337,8 @@ HOST = "https://h.example.org/"
         (HOST, {"mode": "straem"}, "mode"),
         (HOST, {"private": "false"}, "private"),
         (HOST, {"at_a_time": 0}, "at_a_time"),
+        (HOST, {"bytes_a_day": 0}, "bytes_a_day"),
+        (HOST, {"bytes_a_day": "1 TB"}, "bytes_a_day"),
         (HOST, {"at_a_time": "4"}, "at_a_time"),
         (HOST, {"leads_to": "cdn.example.org"}, "leads_to"),
         (HOST, {"sign": "sigv4"}, "sign"),
@@ -346,7 +364,10 @@ def test_configuration_that_is_wrong(prefix: str, entry: dict[str, Any], said: s
     assert "t0k3n" not in str(error.value)
 
 
-@pytest.mark.parametrize("text", ["keys = 5", 'keys = "k"\norigins = 5', "[", "", 'keys = "none"'])
+@pytest.mark.parametrize(
+    "text",
+    ["keys = 5", 'keys = "k"\norigins = 5', 'keys = "k"\nfrom = ["lan"]', "[", "", 'keys = "none"'],
+)
 def test_files_that_are_wrong(tmp_path: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """So is a file that is no configuration."""
     monkeypatch.chdir(tmp_path)
