@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import partial
-from operator import attrgetter, itemgetter
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rucio.common.exception import DataIdentifierNotFound, RuleNotFound
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from stac_client._tables import Part
 
     _Place = tuple[DID, str]
-    _Lock = tuple[tuple[tuple[str, str], str], _Place, str]
 
 T = TypeVar("T")
 
@@ -318,11 +317,12 @@ def rule_status(rucio: Rucio, rule_id: str) -> Iterator[ItemStatus]:
         ConfigurationError: There is none with this id.
     """
 
-    def request(client: Client) -> tuple[Rule, list[_Lock], dict[_Place, StuckFile]]:
+    def request(
+        client: Client,
+    ) -> tuple[Rule, list[tuple[_Place, str]], dict[_Place, StuckFile]]:
         rule = judged(client, client.get_replication_rule(rule_id))
         locks = [
-            (_item_and_rse(lock), _place(lock), text_of(lock["state"]))
-            for lock in client.list_replica_locks(rule_id)
+            (_place(lock), text_of(lock["state"])) for lock in client.list_replica_locks(rule_id)
         ]
         stuck = _stuck_files(client, rule) if rule.state == "STUCK" else {}
         return rule, locks, stuck
@@ -335,9 +335,10 @@ def rule_status(rucio: Rucio, rule_id: str) -> Iterator[ItemStatus]:
         yield of_rule(
             collection=collection, item=item, rse=rule.rse_expression, ok=0, replicating=0, stuck=()
         )
-    for ((collection, item), rse), of_item in grouped(locks, itemgetter(0)).items():
-        states = Counter(state for _, _, state in of_item)
-        stuck = [place for _, place, state in of_item if state == "STUCK"]
+    by_item = grouped(locks, lambda lock: (_item(lock[0][0]), lock[0][1]))
+    for ((collection, item), rse), of_item in by_item.items():
+        states = Counter(state for _, state in of_item)
+        stuck = [place for place, state in of_item if state == "STUCK"]
         yield of_rule(
             collection=collection,
             item=item,
@@ -410,10 +411,6 @@ def ends_at(entry: Mapping[str, Any]) -> datetime | None:
     """Return when a rule ends, in UTC, as Rucio describes it; None if it does not."""
     time = entry["expires_at"]
     return time.replace(tzinfo=timezone.utc) if isinstance(time, datetime) else None
-
-
-def _item_and_rse(lock: Mapping[str, Any]) -> tuple[tuple[str, str], str]:
-    return _item(did_of(lock)), text_of(lock["rse"])
 
 
 def _item(did: DID) -> tuple[str, str]:
