@@ -272,7 +272,7 @@ def test_tables_fit_80_columns(
     shown = on_terminal(environment, 80, "status", rule)
     assert max(map(len, shown)) <= 80
     assert shown[1].split() == ["rule", rule, "REPLICATING"]
-    assert f"{collection}/item-1" in [line.split()[0] for line in shown]
+    assert [f"{collection}/item-1"] in [line.split()[:1] for line in shown]
 
 
 def test_serve(start: Callable[..., subprocess.Popen[bytes]], stac_lake: Lake) -> None:
