@@ -32,7 +32,7 @@ from stac_client._registration import item_batches
 from stac_client._replica_source import difference, is_source_rse
 from stac_client._replicas import Mounts, replicas_by_key
 from stac_client._results import DownloadOutcome, Downloads, State, Tally
-from stac_client._rucio import details
+from stac_client._rucio_errors import details
 from stac_client._selection import Wanted
 from stac_client.errors import ConfigurationError, StacRucioError
 from stac_policy.credentials import Credentials

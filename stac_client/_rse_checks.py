@@ -16,7 +16,7 @@ from rucio.common import exception
 
 from stac_client._checks import Change, ok, rucio_admin, wrong
 from stac_client._results import Outcome
-from stac_client._rucio import LIST_RSES
+from stac_client._rucio_errors import LIST_RSES
 from stac_client._source_rse import (
     SCHEMES,
     disabled_priority,

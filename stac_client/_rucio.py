@@ -7,10 +7,8 @@ import logging
 import math
 import os
 import random
-import re
 import time
 from collections.abc import Iterable, Mapping
-from configparser import Error as ConfigParserError
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -18,23 +16,24 @@ from functools import partial
 from itertools import islice
 from json import JSONDecodeError
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
-from urllib.parse import urlsplit
 
 import requests
 from rucio.client import Client
 from rucio.common import exception
 
 from stac_client._checksums import Checksums
+from stac_client._rucio_errors import (
+    WrongAnswerError,
+    too_slow,
+    took_too_long,
+    translating,
+)
 from stac_client.errors import (
-    AccessError,
     ConfigurationError,
     RequestError,
     StacRucioError,
-    UnreachableError,
     near,
-    unusable_configuration,
 )
-from stac_policy.http import cause
 from stac_policy.naming import DID
 
 if TYPE_CHECKING:
@@ -53,8 +52,6 @@ RETRY_S = 90.0
 """How long a server that is away or too busy is asked again, in seconds, unless the environment
 variable `STAC_RUCIO_RETRY_S` says otherwise."""
 
-LIST_RSES = "`rucio rse list` shows the RSEs there are"
-
 _LOGGER = logging.getLogger(__name__)
 _PROTOCOL: dict[str, Any] = dict.fromkeys(("scheme", "impl", "hostname", "prefix"), "")
 _PROTOCOL |= {"port": 0, "domains": {}}
@@ -66,47 +63,11 @@ _LONGEST_PAUSE_S = 8.0
 # than all the rest where it has no database for that; and it looks for archives with the files.
 _QUICKLY = {"sort": "random", "domain": "wan", "resolve_archives": False}
 
-# What SQLite, PostgreSQL, MySQL, Oracle and SQLAlchemy say when others are in the way, or a
-# connection has gone (whatever else a database says lies in the request); and what Rucio's client
-# says of an answer that is not Rucio's own, but of what stands before it.
-_TRANSIENT = re.compile(
-    r"database (table )?is locked|deadlock|could not serialize access|lock (wait )?timeout"
-    r"|too many (connections|clients)|remaining connection slots|queuepool limit"
-    r"|server closed the connection|connection refused|lost connection|gone away"
-    r"|ora-(00054|00060|08177)"
-    r"|no error information passed \(http status code: (408|425|429|500|502|503|504)\)",
-    re.IGNORECASE,
-)
-# What takes too long may be too much for one request.
-_TOO_LONG = "Details: no error information passed (http status code: 504)"
-# Where asking again changes nothing: a name that leads nowhere, a certificate, a URL.
-_FINAL = (
-    requests.exceptions.InvalidURL,
-    requests.exceptions.MissingSchema,
-    requests.exceptions.InvalidSchema,
-    requests.exceptions.SSLError,
-    requests.exceptions.TooManyRedirects,
-)
-_UNKNOWN_HOST = ("NameResolutionError", "Name or service not known", "nodename nor servname")
-
-_NO_CONFIGURATION = (
-    ConfigParserError,
-    exception.ConfigNotFound,
-    exception.ConfigLoadingError,
-    exception.MissingClientParameter,
-    exception.ClientProtocolNotFound,
-    exception.ClientProtocolNotSupported,
-)
-
 
 class PlainClient(Client):  # type: ignore[misc] # rucio has no types
     """Rucio's client, but says what happened where it cannot connect, in place of asking thrice."""
 
     REQUEST_RETRIES = 0
-
-
-class _WrongAnswerError(Exception):
-    """An answer is not of the form that Rucio's have."""
 
 
 class DIDFacts(NamedTuple):
@@ -271,10 +232,10 @@ class Rucio:
             try:
                 self.ask(doing, partial(request, part), may_halve=True)
             except RequestError as error:
-                slow = _took_too_long(error)
+                slow = took_too_long(error)
                 if slow and len(part) <= _LEAST:
                     # The server is in trouble: smaller requests would only be more of them.
-                    reason = _too_slow(error, len(part))
+                    reason = too_slow(error, len(part))
                     refused += [(value, reason) for left in (part, *pending) for value in left]
                     break
                 if len(part) == 1 or (error.transient and not slow):
@@ -446,7 +407,7 @@ class Rucio:
             raise
         # What reads an answer expects one of Rucio's.
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise _WrongAnswerError from error
+            raise WrongAnswerError from error
         finally:
             self._free.append(client)
 
@@ -478,12 +439,12 @@ def _retried(doing: str, request: Callable[[], T], retry_s: float, *, may_halve:
     pause_s = _FIRST_PAUSE_S
     while True:
         try:
-            with _translating(doing):
+            with translating(doing):
                 return request()
         except StacRucioError as error:
             now_s = time.monotonic()
             until_s = now_s + retry_s if until_s is None else until_s
-            if not error.transient or now_s >= until_s or (may_halve and _took_too_long(error)):
+            if not error.transient or now_s >= until_s or (may_halve and took_too_long(error)):
                 raise
             level = logging.INFO if pause_s < _LONGEST_PAUSE_S / 2 else logging.WARNING
             _LOGGER.log(level, "%s (asked again for %.0f s more)", error, until_s - now_s)
@@ -492,107 +453,7 @@ def _retried(doing: str, request: Callable[[], T], retry_s: float, *, may_halve:
         pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
 
-@contextmanager
-def _translating(doing: str) -> Iterator[None]:
-    """Turn the errors of Rucio's client into those of this package."""
-    try:
-        yield
-    except (exception.ServerConnectionException, requests.RequestException) as error:
-        final = isinstance(error, _FINAL) or any(text in str(error) for text in _UNKNOWN_HOST)
-        raise UnreachableError(
-            f"{doing}: the Rucio server{_unreached(error)}",
-            hint="is it running, and is rucio_host right?",
-            transient=not final,
-        ) from error
-    except _NO_CONFIGURATION as error:
-        raise unusable_configuration(error) from None
-    except exception.RucioException as error:
-        kind, hint = _kind_and_hint(error)
-        passing = isinstance(error, exception.ReplicationRuleCreationTemporaryFailed)
-        # Its details are a statement of the database.
-        what = "its copies are being made or deleted just now" if passing else details(error)
-        text = f"{doing}: {what}"
-        raise kind(text, hint=hint, transient=_may_pass(error)) from error
-    # Half an answer, or none at all: Rucio's client takes it for a whole one.
-    except (JSONDecodeError, StopIteration, _WrongAnswerError) as error:
-        raise RequestError(
-            f"{doing}: incomplete or not a Rucio response",
-            hint="check rucio_host",
-            transient=not isinstance(error, _WrongAnswerError),
-        ) from error
-
-
-def _unreached(error: Exception) -> str:
-    """What there is to say of a server that does not answer: where, and why."""
-    parts = urlsplit(str(getattr(getattr(error, "request", None), "url", None) or ""))
-    host = parts.netloc.rpartition("@")[2]
-    why = cause(error) or ("it takes too long" if isinstance(error, requests.Timeout) else "")
-    at = f" at {parts.scheme}://{host}" if host else ""
-    return f"{at} does not answer{f' ({why})' if why else ''}"
-
-
 _NO_RSES = (exception.RSENotFound, exception.InvalidRSEExpression)
-_NOT_ALLOWED = (
-    exception.AccessDenied,
-    exception.AccountNotFound,
-    exception.InsufficientAccountLimit,
-)
-_SUSPENDED = "Rucio says so of suspended accounts, too; `rucio whoami` tells"
-
-
-def _kind_and_hint(error: exception.RucioException) -> tuple[type[StacRucioError], str]:
-    if isinstance(error, (exception.CannotAuthenticate, exception.NoAuthInformation)):
-        return AccessError, "check account and credentials with `rucio whoami`"
-    if isinstance(error, _NOT_ALLOWED):
-        is_gone = isinstance(error, exception.AccountNotFound)
-        return AccessError, _SUSPENDED if is_gone else "ask an administrator of this Rucio for it"
-    if isinstance(error, exception.RSENotFound):
-        return ConfigurationError, LIST_RSES
-    if isinstance(error, exception.ScopeNotFound):
-        return ConfigurationError, "ask an administrator of this Rucio to add it"
-    if isinstance(error, (exception.InvalidRSEExpression, exception.InsufficientTargetRSEs)):
-        hint = "check the RSE expression with `rucio rse list --rses EXPRESSION`"
-        return ConfigurationError, hint
-    passing = isinstance(error, exception.ReplicationRuleCreationTemporaryFailed)
-    return RequestError, "try again in a few minutes" if passing else ""
-
-
-def _may_pass(error: exception.RucioException) -> bool:
-    """Return whether others were in the way, or the server was in trouble."""
-    if isinstance(error, exception.ReplicationRuleCreationTemporaryFailed):
-        return True
-    # Rucio has some errors of its database without a class of their own.
-    if type(error) not in {exception.DatabaseException, exception.RucioException}:
-        return False
-    # After it stands the statement, with names that a catalogue chose.
-    return bool(_TRANSIENT.search(str(error).partition("[SQL")[0]))
-
-
-def _took_too_long(error: StacRucioError) -> bool:
-    """Return whether a proxy in front of Rucio has waited for its answer for too long."""
-    cause = error.__cause__
-    return type(cause) is exception.RucioException and str(cause).endswith(_TOO_LONG)
-
-
-def _too_slow(error: RequestError, count: int) -> RequestError:
-    """Return the error that says what a proxy's time limit was too short for, and what to do."""
-    told = RequestError(
-        f"{error}: a proxy in front of Rucio does not wait as long as Rucio needs even for "
-        f"{count} at a time",
-        hint="raise its time limit, or ask again when Rucio is less busy",
-        transient=True,
-    )
-    told.__cause__ = error.__cause__
-    return told
-
-
-def details(error: Exception) -> str:
-    """Return what an error of Rucio says, in one line."""
-    text = str(error).rpartition("Details: ")[2] or type(error).__name__
-    said, _, schema = text.partition("Failed validating")  # and the whole of a JSON schema
-    field = schema.rpartition("On instance[")[2].partition("]:")[0]
-    where = f" (field {field})" if field else ""
-    return " ".join(said.split())[:500].rstrip(".") + where[:100]
 
 
 def batched(values: Iterable[T], size: int = REQUEST_DIDS) -> Iterator[list[T]]:
