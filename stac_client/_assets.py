@@ -92,13 +92,11 @@ def select_assets(
     if item.get("type") != "Feature":
         yield Outcome(*ids, "", State.FAILED, "not a STAC item: its type is not Feature")
         return
-    assets = _assets(item, source_rse)
-    dataset, access = _dataset(item, scope), _access(item, alternate_assets)
-    for key, unwanted in _selected(item, assets, selection):
-        if unwanted is not None and selection is not None:
-            continue
-        found = unwanted or _asset(item, assets, key, dataset, source_rse, access(assets[key]))
-        yield Outcome(*ids, key, State.SKIPPED, found) if isinstance(found, str) else found
+    read = _Item(item, scope, source_rse, alternate_assets)
+    for key, unwanted in read.selected(selection):
+        if unwanted is None or selection is None:
+            found = unwanted or read.asset(key, read.access(key))
+            yield Outcome(*ids, key, State.SKIPPED, found) if isinstance(found, str) else found
 
 
 def registrable(
@@ -172,12 +170,11 @@ def survey(
     Raises:
         ConfigurationError: The selection is neither keys nor a predicate.
     """
-    assets = _assets(item, source_rse)
-    dataset, access_of = _dataset(item, scope), _access(item, alternate_assets)
-    for key, unwanted in _selected(item, assets, selection):
-        access = access_of(assets[key])
+    read = _Item(item, scope, source_rse, alternate_assets)
+    for key, unwanted in read.selected(selection):
+        access = read.access(key)
         access = checked(access) if checked else access
-        found = _asset(item, assets, key, dataset, source_rse, access)
+        found = read.asset(key, access)
         obstacle = found if isinstance(found, str) else access.reason
         is_fetchable = access.kind.is_fetchable
         yield AssetAccess(
@@ -193,57 +190,59 @@ def survey(
         )
 
 
-def _selected(
-    item: ItemDict, assets: Mapping[str, Mapping[str, Any]], selection: AssetSelection
-) -> Iterator[tuple[str, str | None]]:
-    """Yield the key of each asset, and why it is not selected, if it is not."""
-    keys = named_keys(selection)
-    if selection is None:
-        unwanted = unwanted_by_default(id_text(item.get("id")), assets)
-        yield from ((key, unwanted.get(key)) for key in assets)
-        return
-    for key, asset in assets.items():
-        is_meant = selection(key, asset) if callable(selection) else key in keys
-        yield key, None if is_meant else "it is none of those that are asked for"
+class _Item:
+    """An item, with what its assets share."""
 
+    def __init__(
+        self, item: ItemDict, scope: str | None, source_rse: str | None, alternates: Sequence[str]
+    ) -> None:
+        self._item = item
+        self._assets = _assets(item, source_rse)
+        self._source_rse = source_rse
+        self._alternates = alternates
+        self._dataset = _dataset(item, scope)
+        self._table = known_origins()
+        self._base_url = link_href(item)
+        self._updated = updated_of(item)
 
-def _access(item: ItemDict, alternates: Sequence[str]) -> Callable[[Mapping[str, Any]], Access]:
-    """What tells the access of the assets of an item, given their fields."""
-    table, base_url = known_origins(), link_href(item)
-    return lambda fields: found_access(table, item, fields, base_url, alternates)
+    def selected(self, selection: AssetSelection) -> list[tuple[str, str | None]]:
+        """Return the key of each asset, and why it is not selected, if it is not."""
+        keys, assets = named_keys(selection), self._assets.items()
+        if selection is None:
+            unwanted = unwanted_by_default(id_text(self._item.get("id")), self._assets)
+            return [(key, unwanted.get(key)) for key in self._assets]
+        is_meant = selection if callable(selection) else lambda key, _: key in keys
+        reason = "it is none of those that are asked for"
+        return [(key, None if is_meant(key, asset) else reason) for key, asset in assets]
 
+    def access(self, key: str) -> Access:
+        """Return how the bytes of an asset are got."""
+        fields = self._assets[key]
+        return found_access(self._table, self._item, fields, self._base_url, self._alternates)
 
-def _asset(  # noqa: PLR0917 - as many things make an asset
-    item: ItemDict,
-    assets: Mapping[str, Mapping[str, Any]],
-    key: str,
-    dataset: DID | str,
-    source_rse: str | None,
-    access: Access,
-) -> Asset | str:
-    """An asset with a URL, or why it has none."""
-    if isinstance(dataset, str):
-        return dataset
-    if not key:
-        return "the asset's key is empty"
-    fields = assets[key]
-    if access.url is None:
-        return access.reason
-    collection, item_id = item["collection"], item["id"]
-    media_type = fields.get("type")
-    return Asset(
-        collection=collection,
-        item=item_id,
-        key=key,
-        did=DID(dataset.scope, name_in_rucio(item, key, source_rse)),
-        dataset=dataset,
-        url=access.url,
-        media_type=media_type if isinstance(media_type, str) else "",
-        size_bytes=size_bytes_of(fields),
-        checksums=checksums_of(fields),
-        access=access,
-        updated=fields.get("updated") or updated_of(item),
-    )
+    def asset(self, key: str, access: Access) -> Asset | str:
+        """Return an asset with a URL, or why it has none."""
+        dataset, fields = self._dataset, self._assets[key]
+        if isinstance(dataset, str):
+            return dataset
+        if not key:
+            return "the asset's key is empty"
+        if access.url is None:
+            return access.reason
+        media_type = fields.get("type")
+        return Asset(  # without their names, which take twice as long
+            self._item["collection"],
+            self._item["id"],
+            key,
+            DID(dataset.scope, name_in_rucio(self._item, key, self._source_rse)),
+            dataset,
+            access.url,
+            media_type if isinstance(media_type, str) else "",
+            size_bytes_of(fields),
+            checksums_of(fields),
+            access,
+            fields.get("updated") or self._updated,
+        )
 
 
 def _dataset(item: ItemDict, scope: str | None) -> DID | str:

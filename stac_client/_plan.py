@@ -130,7 +130,7 @@ def make_plan(
 
 
 def _registrable(
-    items: Iterable[ItemDict], plan: Plan, select: Callable[[ItemDict], Iterator[Asset | Outcome]]
+    items: Iterable[ItemDict], plan: Plan, select: Callable[[ItemDict], list[Asset | Outcome]]
 ) -> Iterator[Asset]:
     for item in items:
         plan.items += 1

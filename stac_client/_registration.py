@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain, compress, islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from stac_client._assets import fetched, select_assets
+from stac_client._assets import Asset, fetched, select_assets
 from stac_client._buckets import Buckets
 from stac_client._in_rucio import (
     Permits,
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from concurrent.futures import Future
 
-    from stac_client._assets import Asset
     from stac_client._in_rucio import Known
     from stac_client._items import ItemDict, ItemsLike
     from stac_client._journal import Entry, Journal
@@ -50,7 +49,7 @@ if TYPE_CHECKING:
 
     Registered = tuple[list[Entry], list[Outcome]]
     _Group = list[tuple[ItemDict, list[Asset | Outcome]]]
-    _Select = Callable[[ItemDict], Iterator[Asset | Outcome]]
+    _Select = Callable[[ItemDict], list[Asset | Outcome]]
 
 FoundT = TypeVar("FoundT")
 
@@ -401,7 +400,7 @@ def selector(
     alternate_assets: Sequence[str] = (),
     buckets: Buckets | None = None,
 ) -> tuple[_Select, Permits]:
-    """Return what yields the selected assets of an item, each with its PFN at a source RSE.
+    """Return what returns the selected assets of an item, each with its PFN at a source RSE.
 
     Those whose transfers would not bring them come as outcomes that say why.
 
@@ -411,10 +410,13 @@ def selector(
     protocols = rucio.source_rse(rse, f"{doing} at RSE {rse}")["protocols"]
     gateway = has_gateway(protocols)
 
-    def select(item: ItemDict) -> Iterator[Asset | Outcome]:
-        for found in select_assets(item, selection, scope, rse, alternate_assets=alternate_assets):
-            checked = buckets.checked(found) if buckets else found
-            yield with_pfn(fetched(checked, gateway=gateway), protocols)
+    def select(item: ItemDict) -> list[Asset | Outcome]:
+        found = select_assets(item, selection, scope, rse, alternate_assets=alternate_assets)
+        return [ready(each) if isinstance(each, Asset) else each for each in found]
+
+    def ready(asset: Asset) -> Asset | Outcome:
+        checked = buckets.checked(asset) if buckets else asset
+        return with_pfn(fetched(checked, gateway=gateway), protocols)
 
     return select, Permits(rucio, rse)
 

@@ -17,7 +17,7 @@ from stac_client.errors import ConfigurationError, near
 from stac_policy.urls import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from stac_client._items import ItemDict
 
@@ -197,7 +197,9 @@ _NAMES: Mapping[str, Callable[[str, Mapping[str, Any]], list[str]]] = {
 
 def unwanted_by_default(item_id: str, assets: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     """Return the assets that are not registered unless they are asked for, each with the reason."""
-    files = {key: _read(item_id, key, asset) for key, asset in assets.items()}
+    whole = f"{item_id.lower()}."
+    known = _known(*assets)
+    files = {key: _read(key, asset, whole, known) for key, asset in assets.items()}
     least = min((file.rank for file in files.values()), default=_Rank.NEVER)
     wanted, unwanted = {}, {}
     for key, file in files.items():
@@ -206,7 +208,7 @@ def unwanted_by_default(item_id: str, assets: Mapping[str, Mapping[str, Any]]) -
         else:
             wanted[key] = file
     if len({file.suffix for file in wanted.values()}) > 1:
-        unwanted |= _second_formats(wanted)
+        unwanted |= _second_formats(assets, wanted)
     return unwanted
 
 
@@ -223,42 +225,62 @@ class _Rank(IntEnum):
 class _File(NamedTuple):
     """What an asset is taken for."""
 
-    path: str
-    """The href without query and fragment."""
-    name: str
-    """The last part of it, in lower case."""
-    suffix: str
-    kind: str
     rank: _Rank
-    reason: str
+    reason: str = ""
     """Why it is not meant, where others are."""
+    unless_named: bool = False
+    """Whether it is a preview if its file has the name of one."""
+    kind: str = ""
+    suffix: str = ""
+    """Its suffix, if that is one of a known kind."""
 
 
-_Found = tuple[_Rank, str]
-_IS_DATA = _Rank.DATA, ""
+_IS_DATA = _File(_Rank.DATA)
 
 
-def _read(item_id: str, key: str, asset: Mapping[str, Any]) -> _File:
-    href, media_type = asset.get("href"), asset.get("type")
+_Known = dict[str, tuple[tuple[object, ...], tuple[_File, _File]]]
+"""What assets with some keys say of themselves, and what they are by that (`_by_words`)."""
+
+
+@lru_cache(maxsize=256)
+def _known(*_keys: str) -> _Known:
+    """What the last item with these keys had: the items of a collection are alike."""
+    return {}
+
+
+def _read(key: str, asset: Mapping[str, Any], whole: str, known: _Known) -> _File:
+    """What an asset is taken for; an archive of its whole item has a name that begins so."""
+    href = asset.get("href")
     href = href if isinstance(href, str) else ""
-    path = href.partition("#")[0].partition("?")[0]
-    name = path.rpartition("/")[2].lower()
-    suffix = _suffix(name) or _suffix(key.lower())
-    kind = _kind(media_type[:_LOOKED_AT] if isinstance(media_type, str) else "", suffix)
-    is_whole = kind == "archive" and name.startswith(f"{item_id.lower()}.")
-    roles = [role[:_LOOKED_AT] for role in _roles(asset)[:_ROLES]]
-    found, unless_named = _by_words(key[:_LOOKED_AT], kind, (*roles,), is_whole=is_whole)
-    if kind != "page" and _is_endpoint(href, name):
-        found = _ENDPOINT
-    elif unless_named and (word := _PREVIEW.search(name)):
-        found = _called(word)
-    return _File(path, name, suffix, kind, *found)
+    name = _path(href).rpartition("/")[2].lower()
+    said = asset.get("type"), asset.get("roles"), _suffix(name) or _suffix(key.lower())
+    before = known.get(key)
+    if before is None or before[0] != said:
+        before = known[key] = (*map(_flat, said),), _by_words(key, asset, said[-1])
+    file = before[1][name.startswith(whole)]
+    if _is_endpoint(href, name) and file.kind != "page":
+        return _File(_Rank.NEVER, _ENDPOINT)
+    if file.unless_named and (word := _PREVIEW.search(name)):
+        return _called(word)
+    return file
+
+
+def _flat(said: object) -> object:
+    """A copy of a field of an asset; what no item should say, and only that, is another then."""
+    if isinstance(said, list):
+        return [each for each in said if isinstance(each, str)]
+    return said if isinstance(said, str) else None
+
+
+def _path(href: str) -> str:
+    """An href without query and fragment."""
+    return href.partition("#")[0].partition("?")[0]
 
 
 _SERVICES = {"opendap", "rendered_preview", "tilejson", "tiles", "wcs", "wfs", "wms", "wmts", "xyz"}
 _CAPABILITIES = {"tilejson.json", "wmtscapabilities.xml"}
 _TILE = re.compile(r"\{-?[xyz]\}|\{TileMatrix\}")
-_ENDPOINT = _Rank.NEVER, "an API endpoint, not a file"
+_ENDPOINT = "an API endpoint, not a file"
 
 
 def _is_endpoint(href: str, name: str) -> bool:
@@ -290,66 +312,74 @@ _ABOUT = re.compile(
 _WHOLE = {"archive", "bundle", "data", "package", "product", "safe", "zip", "zipped"}
 
 
-@lru_cache(maxsize=1024)  # the items of a collection share them
-def _by_words(  # noqa: PLR0911 - one return a rule
-    key: str, kind: str, roles: tuple[str, ...], *, is_whole: bool
-) -> tuple[_Found, bool]:
-    """What an asset is by its key, kind and roles, and whether the name of a preview is more.
+def _by_words(key: str, asset: Mapping[str, Any], suffix: str) -> tuple[_File, _File]:
+    """What an asset is by all but its href: if its file has not its item's name, and if it has."""
+    media_type, suffix = asset.get("type"), suffix if suffix in _SUFFIXES else ""
+    kind = _kind(media_type[:_LOOKED_AT] if isinstance(media_type, str) else "", suffix)
+    roles = [role[:_LOOKED_AT] for role in _roles(asset)[:_ROLES]]
+    key = key[:_LOOKED_AT]
+    apart = _ranked(key, kind, roles, is_whole=False)._replace(kind=kind, suffix=suffix)
+    if kind != "archive":
+        return apart, apart
+    return apart, _ranked(key, kind, roles, is_whole=True)._replace(kind=kind, suffix=suffix)
 
-    Args:
-        key: Its key.
-        kind: Its kind.
-        roles: Its roles, in lower case.
-        is_whole: Whether it is an archive with the name of its item.
-    """
+
+def _ranked(  # noqa: PLR0911 - one return a rule
+    key: str, kind: str, roles: Sequence[str], *, is_whole: bool
+) -> _File:
     # Neither endpoints nor web pages are files, whatever is said of them.
     if kind == "page":
-        return (_Rank.NEVER, "a web page, not a file"), False
+        return _File(_Rank.NEVER, "a web page, not a file")
     if kind == "service" or key in _SERVICES or not _SERVICES.isdisjoint(roles):
-        return _ENDPOINT, False
+        return _File(_Rank.NEVER, _ENDPOINT)
     # Roles say what is a preview, what is about data, and what is data.
     is_data = "data" in roles
     # A raster that is about another, such as its quality, is data too.
     is_about = not is_data and kind != "raster"
     for role in roles:
         if word := _PREVIEW.search(role) or (_ABOUT.search(role) if is_about else None):
-            return (_Rank.NEVER, f"not data: its role is {word[0]}"), False
+            return _File(_Rank.NEVER, f"not data: its role is {word[0]}")
     key = key.lower()
     words = _WORD.findall(key)
-    if kind == "archive" and (is_whole or (words and _WHOLE.issuperset(words))):
-        return (_Rank.ARCHIVE, "an archive of what stands beside it"), False
+    if is_whole or (kind == "archive" and words and _WHOLE.issuperset(words)):
+        return _File(_Rank.ARCHIVE, "an archive of what stands beside it")
     if is_data and kind not in {"picture", "document"}:
-        return _IS_DATA, False
+        return _IS_DATA
     # Keys and file names say so where roles do not; a thumbnail is one, whatever its role.
     if word := _PREVIEW.search(key):
-        return _called(word), False
+        return _called(word)
     if kind not in _DATA and (word := _ABOUT.search(key)):
-        return _called(word), True
-    return (_IS_DATA if is_data else _BY_KIND.get(kind, _IS_DATA)), True
+        return _called(word)._replace(unless_named=True)
+    found = _IS_DATA if is_data else _BY_KIND.get(kind, _IS_DATA)
+    return found._replace(unless_named=True)
 
 
-def _called(word: re.Match[str]) -> _Found:
-    return _Rank.NEVER, f"not data: it is called {word[0]}"
+def _called(word: re.Match[str]) -> _File:
+    return _File(_Rank.NEVER, f"not data: it is called {word[0]}")
 
 
 _BY_KIND = {
-    "picture": (_Rank.PICTURE, "a picture beside data"),
-    "document": (_Rank.DOCUMENT, "a document beside data"),
+    "picture": _File(_Rank.PICTURE, "a picture beside data"),
+    "document": _File(_Rank.DOCUMENT, "a document beside data"),
 }
 """What is meant where an item has nothing else."""
 
 
-def _second_formats(files: Mapping[str, _File]) -> dict[str, str]:
+def _second_formats(
+    assets: Mapping[str, Mapping[str, Any]], files: Mapping[str, _File]
+) -> dict[str, str]:
     """The assets that are others in another format, by URL (`a.tif`, `a.nc`) or key (`a-jp2`)."""
     groups: dict[object, list[str]] = {}
     firsts: dict[tuple[str, str, str], str] = {}
     for key, file in files.items():
-        if file.suffix in _SUFFIXES and file.kind in _DATA:
+        if file.suffix and file.kind in _DATA:
             base = key[: -len(file.suffix) - 1]
             is_named = base in files and key.lower() == f"{base}-{file.suffix}".lower()
+            href = assets[key].get("href")
+            folder, _, name = _path(href if isinstance(href, str) else "").rpartition("/")
             # Of a file that is named in the query there is no stem.
-            stem = file.name.rpartition(f".{file.suffix}")[0] or key
-            place = file.kind, file.path.rpartition("/")[0], stem
+            stem = name.lower().rpartition(f".{file.suffix}")[0] or key
+            place = file.kind, folder, stem
             first = base if is_named else firsts.setdefault(place, key)
             groups.setdefault(first, []).append(key)
     unwanted = {}
@@ -385,6 +415,7 @@ _KINDS = {
         "xml json txt md pdf yaml kml kmz py idx index md5 sha256 tfw ovr att eph geo imd rpb til",
     ),
 }
+_TYPES = {kind: frozenset(words.split()) for kind, (words, _) in _KINDS.items()}
 _SUFFIXES = {
     suffix: (kind, place)
     for kind, (_, suffixes) in _KINDS.items()
@@ -395,11 +426,10 @@ _LOOKED_AT = 250  # characters of a key, a role or a media type
 _ROLES = 50
 
 
-@lru_cache(maxsize=1024)
 def _kind(media_type: str, suffix: str) -> str:
     """The kind of a file by its media type, or by its suffix where that says more."""
-    words = {*_WORD.findall(media_type.partition(";")[0].lower())}
-    by_type = next((kind for kind, (of, _) in _KINDS.items() if words & {*of.split()}), "")
+    words = _WORD.findall(media_type.partition(";")[0].lower())
+    by_type = next((kind for kind, of in _TYPES.items() if not of.isdisjoint(words)), "")
     by_suffix = _SUFFIXES.get(suffix, _UNKNOWN)[0]
     return by_suffix or by_type if by_type in {"", "archive", "document"} else by_type
 
@@ -409,7 +439,7 @@ def _suffix(name: str) -> str:
     stem, _, suffix = name.rpartition(".")
     if not stem:
         return ""
-    if name in {"ept.json", "tileset.json"}:  # indices of point clouds that are folders
+    if suffix == "json" and stem in {"ept", "tileset"}:  # indices of point clouds that are folders
         return "ept"
     if _SUFFIXES.get(suffix, _UNKNOWN)[0] == "archive":
         inner = stem.rpartition(".")[2]
@@ -418,6 +448,10 @@ def _suffix(name: str) -> str:
 
 
 def _roles(asset: Mapping[str, Any]) -> list[str]:
-    roles = asset.get("roles")
-    named = [roles] if isinstance(roles, str) else roles if isinstance(roles, list) else []
-    return [role.lower() for role in named if isinstance(role, str)]
+    """The roles of an asset, in lower case."""
+    named = asset.get("roles")
+    return [
+        role.lower()
+        for role in (named if isinstance(named, list) else [named])
+        if isinstance(role, str)
+    ]

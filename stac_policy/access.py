@@ -321,15 +321,12 @@ class Origins:
             item: The item, which may say who may read it.
             asset: The fields of the asset, or of its alternate that has the href.
         """
-        return self._in_the_open(href, asset) or self._of_any(href, item, asset)
-
-    def _in_the_open(self, href: str, asset: Mapping[str, Any]) -> Access | None:
-        """Access to a plain URL of a server of which all is open, as most are."""
-        plain = plain_parts(href) if "auth:refs" not in asset else None
-        whole = plain and self._of_server(plain[0])
-        if not plain or not whole or is_folder(plain[1][whole[1] :], asset.get("type")):
-            return None
-        return Access(whole[0], href)
+        plain = plain_parts(href)
+        if plain and "auth:refs" not in asset and (whole := self._of_server(plain[0])):
+            kind, start = whole  # as of most servers all is open
+            if not is_folder(plain[1][start:], asset.get("type")):
+                return Access(kind, href)
+        return self._of_any(href, item, asset)
 
     def _of_any(self, href: str, item: Mapping[str, Any], asset: Mapping[str, Any]) -> Access:
         if href.startswith("/vsi"):
@@ -403,19 +400,19 @@ def found_access(
         base_url: What relative hrefs are relative to.
         alternate_assets: Keys of alternates; the first that the asset has is taken.
     """
+    href = _href(asset)
+    if "alternate" not in asset and href:
+        return table.access(absolute(href, base_url), item, asset)
 
     def access(fields: Mapping[str, Any]) -> Access:
         return table.access(absolute(_href(fields), base_url), item, fields)
 
-    href = _href(asset)
-    if "alternate" not in asset and href:
-        return access(asset)
     alternates = {key: each for key, each in _dict(asset.get("alternate")).items() if _href(each)}
 
     for key in alternate_assets:
         if key in alternates:
             return access({**asset, **alternates[key]})
-    own = access(asset) if _href(asset) else _never("no href")
+    own = access(asset) if href else _never("no href")
     if own.kind.is_anonymous or not alternates:
         return own
     others = (

@@ -39,7 +39,7 @@ _SHORTENED = re.compile(r"(.+)-\.H[0-9a-f]{16}(.*)")
 _SHORTENED_TAIL = 3 + 16  # `-.H` and the hex digits
 _SHORTENED_LEAST = 32  # three parts as short as this always fit
 _CUT_MOST = 3  # characters that a cut takes beyond its length: `-.4`
-_SUFFIX = re.compile(r"\.(?=[0-9]*[A-Za-z])[A-Za-z0-9]{1,16}")
+_SUFFIX_LENGTH = 16  # characters behind the dot
 _TAR = ".tar"
 _COMPRESSED = frozenset({".gz", ".bz2", ".xz", ".zst"})  # `.tar.gz` is one suffix
 _ACCOUNTS = ("user.", "group.")  # how the scopes of accounts and groups begin
@@ -159,7 +159,10 @@ def asset_name(  # noqa: PLR0917 - as many things make a name
     Raises:
         ValueError: An id or the key is empty.
     """
-    suffix = _suffix(href) if href else ""
+    suffix = ""
+    if href:
+        path = href.partition("#")[0].partition("?")[0] if "?" in href or "#" in href else href
+        suffix = _suffix_of_path(path)
     if not suffix and local_path and isinstance(local_path, str):
         suffix = _suffix_of_path(local_path)
     if suffix and key:
@@ -248,14 +251,8 @@ def _is_shortened(part: str, index: int) -> bool:
     return match[1] in {_escape_bytes(data), _escape_bytes(data + b".")[:-1]}
 
 
-def _suffix(href: str) -> str:
-    """Return the suffix of an href's file or folder name, with its dot, or nothing."""
-    if "?" in href or "#" in href:
-        href = href.partition("#")[0].partition("?")[0]
-    return _suffix_of_path(href)
-
-
 def _suffix_of_path(path: str) -> str:
+    """Return the suffix of the name of a file or folder, with its dot, or nothing."""
     folder, _, filename = path.rpartition("/")
     if not filename:  # a folder is the same with and without a slash behind it
         folder, _, filename = path.rstrip("/").rpartition("/")
@@ -266,9 +263,9 @@ def _suffix_of_path(path: str) -> str:
 
 def _suffix_of_file(filename: str) -> str:
     stem, dot, end = filename.rpartition(".")
-    suffix = dot + end
-    if not stem or not _SUFFIX.fullmatch(suffix):
+    if not (stem and end.isalnum() and end.isascii()) or end.isdigit() or len(end) > _SUFFIX_LENGTH:
         return ""
+    suffix = dot + end
     if suffix.lower() in _COMPRESSED and stem.lower().endswith(_TAR) and len(stem) > len(_TAR):
         return stem[-len(_TAR) :] + suffix
     return suffix
