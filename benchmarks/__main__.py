@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import tempfile
 from importlib import import_module
 from pathlib import Path
@@ -14,7 +15,7 @@ from rich.console import Console
 
 from stac_testbed.lake import running
 
-from . import machine, report
+from . import compare, machine, report
 from .setting import Setting
 from .sizes import SIZES
 
@@ -51,7 +52,10 @@ WITHOUT_LAKE = ("names", "startup")
 @click.option("--size", type=click.Choice([*SIZES]), default="small", show_default=True)
 @click.option("--json", "file", type=click.Path(dir_okay=False, path_type=Path))
 def main(names: Sequence[str], databases: Sequence[str], size: str, file: Path | None) -> None:
-    """Measure stac-rucio beside the bare Rucio client; by default all of it."""
+    """Measure stac-rucio beside the bare Rucio client; by default all of it.
+
+    `compare A B` compares two commits instead.
+    """
     for variable in ("NO_PROXY", "no_proxy"):  # the lake is on the loopback interface
         os.environ[variable] = ",".join(filter(None, [os.environ.get(variable), "127.0.0.1"]))
     console = Console()
@@ -107,4 +111,6 @@ def benchmark(name: str, setting: Setting) -> Iterator[Row]:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["compare"]:
+        compare.main(sys.argv[2:], prog_name="python -m benchmarks compare")
     main()

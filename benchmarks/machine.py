@@ -19,6 +19,7 @@ def describe() -> dict[str, str]:
     return {
         "processor": _first_value(Path("/proc/cpuinfo"), "model name"),
         "cores": str(os.cpu_count()),
+        "load": " ".join(f"{load:.1f}" for load in os.getloadavg()),
         "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB",
         "system": platform.platform(),
         "Python": platform.python_version(),

@@ -10,7 +10,9 @@ import pytest
 from rich.console import Console
 
 from benchmarks.__main__ import WITH_LAKE, WITHOUT_LAKE, benchmark
+from benchmarks.compare import CONFIGURATION, compare
 from benchmarks.harness import Goal, Rounds, side_by_side
+from benchmarks.quick import QUICK, measure
 from benchmarks.report import as_json, table
 from benchmarks.setting import Setting
 from benchmarks.sizes import SIZES
@@ -46,6 +48,24 @@ def test_benchmark_without_a_lake_gives_figures(name: Any, tmp_path: Path) -> No
 def test_benchmark_in_a_lake_gives_figures(name: Any, tmp_path: Path, stac_lake: Lake) -> None:
     """A benchmark in a lake gives well-formed figures."""
     check(list(benchmark(name, Setting(SIZES["tiny"], tmp_path, stac_lake))))
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_quick_benchmark_gives_a_time(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A quick benchmark does its work, and gives the time of a unit."""
+    (tmp_path / "rucio.cfg").write_text(CONFIGURATION, encoding="utf-8")
+    monkeypatch.setenv("RUCIO_CONFIG", str(tmp_path / "rucio.cfg"))
+    monkeypatch.chdir(tmp_path)
+    assert measure(QUICK[name]()) > 0
+
+
+def test_working_tree_is_compared_with_itself() -> None:
+    """Each benchmark has as many ratios as rounds, and a row for people to read."""
+    (times,) = compare((".", "."), ["names_encoded"], 2)
+    assert len(times.ratios) == 2
+    assert times.row()[0] == "names encoded"
 
 
 def test_figure_is_the_ratio_of_the_medians() -> None:
