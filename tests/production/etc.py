@@ -20,7 +20,11 @@ import requests
 from rucio.common.exception import DataIdentifierNotFound, RucioException
 
 from stac_testbed import processes
+from tests.gateway.fronts import cdse, front, object_store
+from tests.gateway.running import Running, s3
+from tests.gateway.running import running as running_gateway
 from tests.lake.clients import rucio_client
+from tests.origin import running_origin, status
 from tests.servers import running
 
 if TYPE_CHECKING:
@@ -33,6 +37,7 @@ ETC = PROJECT / "etc"
 UNPACKED = Path(sys.prefix) / "debian" / "usr"
 """Where `make etc` puts what would start a service if it were installed."""
 NAME = "/etc/item/red.tif"
+CONTENT = bytes(range(256)) * 5000
 SWITCH = "RUCIO_HTTPD_ENCODED_SLASHES_NO_DECODE"
 
 APACHE = """\
@@ -200,12 +205,69 @@ def test_nginx_in_front_of_serve(lake: Lake, tmp_path: Path) -> None:
         assert links["self"].rstrip("/") == "http://near.example.org/stac"
 
 
-def test_systemd(tmp_path: Path) -> None:
+def test_nginx_in_front_of_the_gateway(tmp_path: Path) -> None:
+    """The gateway signs, nginx has the bytes; what is no file of the origin is none of nginx."""
+    odd = "a%20b//c+d%2Fe%3Ff"
+    with (
+        running_origin() as origin,
+        object_store(tmp_path / "store", {"bucket/a b": CONTENT}) as store,
+        front(store, cdse) as bucket,
+    ):
+        token = {"sign": "bearer", "token": {"file": str(tmp_path / "token")}}
+        entries = {
+            f"{origin.url}/data/": {**token, "mode": "nginx"},
+            f"{bucket.url}/bucket/": s3(tmp_path, mode="nginx"),
+        }
+        headers = {"Set_Cookie": "a=b", "X_Accel_Redirect": "/metrics", "Cache_Control": "public"}
+        origin.add(f"/data/{odd}", CONTENT)
+        origin.add("/data/more", status(200, CONTENT, **headers))
+        for code in (302, 401, 403, 416, 429, 500):
+            origin.add(f"/data/{code}", status(code, b"secret of the origin", Location="/data/a"))
+        settings = (ETC / "nginx-gateway.conf").read_text()
+        with (
+            running_gateway(tmp_path, entries, proxies=["127.0.0.1"]) as gateway,
+            nginx(
+                tmp_path, settings.replace("http://127.0.0.1:8090", gateway.url), "/healthz"
+            ) as url,
+        ):
+            behind = Running(url, gateway.keys)
+            for path in (f"{origin.url}/data/{odd}", f"{bucket.url}/bucket/a%20b"):
+                got = behind.get(path, headers={"Authorization": "Bearer theirs"})
+                assert (got.status_code, got.content, got.history) == (200, CONTENT, [])
+                assert got.headers["Cache-Control"] == "no-store"
+                part = behind.get(path, headers={"Range": "bytes=5-"})
+                assert (part.status_code, part.content) == (206, CONTENT[5:])
+                head = behind.get(path, "HEAD")
+                assert head.headers["Content-Length"] == str(len(CONTENT))
+                assert "Server" not in gateway.get(path).headers, "without nginx it has the bytes"
+            assert origin.seen[0].path == f"/data/{odd}"
+            for seen in (
+                *(each.headers for each in origin.seen),
+                *(each[2] for each in bucket.seen),
+            ):
+                assert "theirs" not in str(seen)
+            more = behind.get(f"{origin.url}/data/more")
+            assert more.content == CONTENT
+            assert {"Set-Cookie", "X-Accel-Redirect"}.isdisjoint(more.headers)
+            assert behind.get(f"{origin.url}/data/none").status_code == 404
+            for code in (302, 401, 403, 416, 429, 500):
+                answer = behind.get(f"{origin.url}/data/{code}", allow_redirects=False)
+                assert answer.status_code == 503
+                assert "secret" not in answer.text
+                assert answer.headers["Retry-After"] == "30"
+            for path in ("/.origin", "/1/x"):
+                assert requests.get(f"{url}{path}", timeout=60).status_code in {403, 404}
+            assert requests.get(f"{url}/metrics", timeout=60).status_code == 200
+    assert "t0k3n" not in "".join(path.read_text() for path in tmp_path.glob("*.log"))
+
+
+@pytest.mark.parametrize("verb", ["serve", "gateway"])
+def test_systemd(tmp_path: Path, verb: str) -> None:
     """Systemd finds nothing wrong with the unit, and little that it exposes."""
-    unit = tmp_path / "stac-rucio-serve.service"
+    unit = tmp_path / f"stac-rucio-{verb}.service"
     program = str(Path(sys.executable).with_name("stac-rucio"))
     text = (ETC / unit.name).read_text()
-    unit.write_text(text.replace("/opt/stac-rucio/bin/stac-rucio serve", f"{program} serve"))
+    unit.write_text(re.sub(rf"/opt/\S+/bin/stac-rucio {verb}", f"{program} {verb}", text))
     # What it does not know it warns of, and goes on.
     assert unit.name not in run("systemd-analyze", "verify", "--man=no", unit)
     run("systemd-analyze", "security", "--offline=true", "--threshold=30", unit)
