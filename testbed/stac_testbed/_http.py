@@ -26,7 +26,8 @@ CHUNK_BYTES = 1 << 18
 CONNECT_SECONDS = 10.0
 READ_SECONDS = 60.0
 _MAX_REDIRECTS = 5
-_SCHEMES = {"davs": "https", "dav": "http", "https": "https", "http": "http"}
+_SECURE = dict.fromkeys(("davs", "https", "s3s"), "https")
+_SCHEMES = _SECURE | dict.fromkeys(("dav", "http", "s3"), "http")
 
 
 class TransferError(Exception):
@@ -41,14 +42,14 @@ def readable(text: str) -> str:
 
 
 def http_url(url: str) -> str:
-    """Return the http(s) URL of a transfer URL: ``davs`` means https, ``dav`` http.
+    """Return the http(s) URL of a transfer URL: ``davs`` and ``s3s`` mean https.
 
     Raises:
         TransferError: If the scheme is another one.
     """
     scheme, separator, rest = url.partition("://")
     if not separator or scheme.lower() not in _SCHEMES:
-        raise TransferError(f"{readable(url)}: only davs, dav, https and http URLs can be copied")
+        raise TransferError(f"{readable(url)}: only URLs of WebDAV, S3 and the web can be copied")
     return requests.utils.requote_uri(f"{_SCHEMES[scheme.lower()]}://{rest}")
 
 

@@ -20,6 +20,8 @@ from .layout import (
     OBJECT_STORE,
     PRIVATE_BUCKET,
     PRIVATE_STORE,
+    SIGNED_BUCKET,
+    SIGNED_STORE,
     SOURCE_RSE,
     STORAGE_EXPRESSION,
     STORAGE_PREFIX,
@@ -79,15 +81,18 @@ def write_server(layout: Layout) -> None:
             "origins": str(layout.origins_file),
             "gateway": layout.url(GATEWAY),
             "gateway_keys": str(layout.gateway_keys),
+            "gateway_open": "true",
         },
         "transfers": {"fts3tape_metadata_plugins": "stac"},
         "alembic": {"cfg": str(layout.etc / "alembic.ini")},
         **_client_sections(layout, "root"),
     }
     _write(layout.server_cfg, sections)
+    with_tls = f"https://127.0.0.1:{layout.ports[SIGNED_STORE]}"
     rows = [
         (f"s3://{BUCKET}", "public bucket", layout.url(OBJECT_STORE), "", "the lake"),
         (f"s3://{PRIVATE_BUCKET}", "signed", layout.url(PRIVATE_STORE), "its keys", "the lake"),
+        (f"s3://{SIGNED_BUCKET}", "signed", with_tls, "its keys", "the lake"),
     ]
     layout.origins_file.write_text("".join("\t".join(row) + "\n" for row in rows))
     layout.gateway_keys.touch(mode=0o600)

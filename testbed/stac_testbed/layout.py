@@ -21,6 +21,9 @@ BUCKET = "alpine-public"
 GATEWAY, PRIVATE_STORE = "gateway", "private-store"
 """What a lake is ready for and does not run: a credential gateway, and what it has keys of."""
 PRIVATE_BUCKET = "alpine-private"
+SIGNED_STORE = "signed-store"
+"""Another such store, with TLS, as Rucio wants it for URLs that it signs itself."""
+SIGNED_BUCKET = "alpine-signed"
 SERVICES = ("rucio-server", "transfers", "stac-api", *ORIGINS, *STORAGES, OBJECT_STORE)
 ACCOUNTS = ("root", "alice", "registrar")
 """The administrator, an ordinary user, and an account that may register STAC assets."""
@@ -72,7 +75,7 @@ class Layout:
                 f"{folder} is not empty; choose another folder, or stop its lake with "
                 f"`python -m stac_testbed down --folder {folder}` and remove it"
             )
-        named = (*SERVICES, GATEWAY, PRIVATE_STORE)
+        named = (*SERVICES, GATEWAY, PRIVATE_STORE, SIGNED_STORE)
         database_port, *others = free_ports(1 + len(named))
         ports = dict(zip(named, others, strict=True))
         passwords = {account: secrets.token_urlsafe(16) for account in ACCOUNTS}

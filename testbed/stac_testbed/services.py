@@ -104,6 +104,7 @@ def _rucio_environment(layout: Layout) -> dict[str, str]:
     # Several processes: each writes its counters into a file, and `/metrics` adds them up.
     return {
         "RUCIO_CONFIG": str(layout.server_cfg),
+        "RUCIO_HOME": str(layout.folder),  # below which it looks for credentials of storages
         "PROMETHEUS_MULTIPROC_DIR": str(layout.data("metrics")),
         CHANGES: str(layout.data("changes")),
         **layout.trust,

@@ -100,19 +100,34 @@ def front(upstream: str, refuse: Callable[[str, dict[str, str]], int | None]) ->
 
 
 @contextmanager
-def object_store(folder: Path, objects: dict[str, bytes], port: int | None = None) -> Iterator[str]:
-    """Run an S3 server that takes signed requests alone, and give its URL."""
+def object_store(
+    folder: Path, objects: dict[str, bytes], port: int | None = None, tls: Path | None = None
+) -> Iterator[str]:
+    """Run an S3 server that takes signed requests alone, and give its URL.
+
+    Args:
+        folder: Where its buckets are.
+        objects: What is in them in the beginning.
+        port: Where it listens; by default where there is nobody.
+        tls: Its certificate, with `key.pem` beside it; by default it has no TLS.
+    """
     for name, content in objects.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
     port = port or free_ports(1)[0]
-    command = (sys.executable, "-m", "nanio", "serve", "--host", "127.0.0.1", "--port", str(port))
-    keys = {"NANIO_ACCESS_KEY": ACCESS_KEY, "NANIO_SECRET_KEY": SECRET_KEY}
-    options = ("--data-dir", str(folder), "--log-level", "warning", "--no-access-log")
-    with subprocess.Popen(  # noqa: S603 - a server of the tests
-        (*command, *options), env={**os.environ, **keys}
-    ) as process:
-        url = f"http://127.0.0.1:{port}"
+    secure = ("--ssl-certfile", tls, "--ssl-keyfile", tls.with_name("key.pem")) if tls else ()
+    command = (
+        *(sys.executable, "-m", "uvicorn", "--factory", "nanio.app:build_app"),
+        *("--host", "127.0.0.1", "--port", str(port), "--log-level", "warning"),
+        *map(str, secure),
+    )
+    own = {
+        "NANIO_ACCESS_KEY": ACCESS_KEY,
+        "NANIO_SECRET_KEY": SECRET_KEY,
+        "NANIO_DATA_DIR": str(folder),
+    }
+    with subprocess.Popen(command, env={**os.environ, **own}) as process:  # noqa: S603 - of tests
+        url = f"http{'s' if tls else ''}://127.0.0.1:{port}"
         deadline_s = time.monotonic() + 60
         while True:
             try:

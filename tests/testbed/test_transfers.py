@@ -331,7 +331,7 @@ def test_unreachable_servers(transfers: Any, grid: Storage, source: str, name: s
     assert job.reasons == [
         f"SOURCE [5] HEAD {nobody}/a: Connection refused  after 1 attempts",
         f"DESTINATION [5] HEAD {nobody}/b: Connection refused  after 1 attempts",
-        "root://host//a: only davs, dav, https and http URLs can be copied",
+        "root://host//a: only URLs of WebDAV, S3 and the web can be copied",
     ]
 
 

@@ -1,8 +1,9 @@
 """One copy from URL to URL, as FTS makes it: look, make room, move, verify, clean up.
 
-The destination fetches the source itself; the bytes are carried from end to end only where the
-storage is configured as one that cannot. What FTS does not look at is not looked at here, above
-all the size in the catalogue, and what is wrong is said in its words.
+The destination fetches the source itself. Where the storage is configured as one that cannot, the
+bytes are carried from end to end, or the source sends them, as it does where its URL says so. What
+FTS does not look at is not looked at here, above all the size in the catalogue, and what is wrong
+is said in its words.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ import logging
 import posixpath
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import parse_qs, urlsplit, urlunsplit
 
+from stac_policy import signing
 from stac_testbed._http import (
     ABSENT,
     ALGORITHMS,
@@ -44,6 +46,8 @@ _DIGEST_SECONDS = 10 * READ_SECONDS
 _TAIL_BYTES = 2000
 _VERDICT_CHARACTERS = 300
 _REFUSED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.METHOD_NOT_ALLOWED)
+_REGION = "us-east-1"
+_MD5 = re.compile('"([0-9a-f]{32})"')
 _EPERM, _ENOENT, _EIO, _EEXIST, _EISDIR, _EINVAL, _ENOSYS = 1, 2, 5, 17, 21, 22, 38
 # Rucio looks for these words to tell this error from all others.
 _EXISTS = "Destination file exists and overwrite is not enabled"
@@ -78,10 +82,21 @@ class Endpoint:
         streamed: The storage cannot fetch: bytes are carried to it (`tpc_support=NONE`).
         credential: What it is told of the credential for the source; by default what gfal2
             tells: `gridsite` for sources with TLS, which not all storages take.
+        pushed: The source sends the bytes (`DEFAULT_COPY_MODE=3rd push`).
+        keys: Access key and secret key of S3, if it is one.
     """
 
     streamed: bool = False
     credential: str | None = None
+    pushed: bool = False
+    keys: tuple[str, str] | None = field(default=None, repr=False)
+
+    def at(self, method: str, url: str) -> str:
+        """Return the URL of a request to it, signed where it wants that."""
+        if self.keys is None:
+            return url
+        keys = (*self.keys, None)
+        return signing.s3(method, url, keys, _REGION, pays=False, in_query=True).url
 
 
 def make_copy(
@@ -118,32 +133,37 @@ def make_copy(
     if not copy.strict and (copy.verify == "both" or (value and copy.verify == "source")):
         told = _digest(source, algorithm, "SOURCE")
         _compare("SOURCE", f"User-defined and source {algorithm}", value, told)
-    _make_room(destination, overwrite=overwrite)
+    _make_room(destination, endpoint, overwrite=overwrite)
     began()
     try:
-        if endpoint.streamed:
-            _carry(source, destination, size_bytes, check)
+        if endpoint.pushed or parse_qs(urlsplit(source).query).get("copy_mode") == ["push"]:
+            _push(source, endpoint.at("PUT", destination), check)
+        elif endpoint.streamed:
+            _carry(source, endpoint.at("PUT", destination), size_bytes, check)
         else:
             _pull(source, destination, endpoint.credential, check)
         if not copy.strict:
             verify = copy.verify == "both" or (value and copy.verify == "target")
-            _verify(destination, size_bytes, algorithm if verify else None, value, told)
+            expected = (algorithm, value, told) if verify else None
+            _verify(destination, endpoint, size_bytes, expected)
     except _CannotVerifyError:
         raise
     except Exception:
-        remove(destination)
+        remove(destination, endpoint)
         raise
 
 
 def _verify(
-    destination: str, size_bytes: int, algorithm: str | None, value: str, told: str
+    destination: str, endpoint: Endpoint, size_bytes: int, expected: tuple[str, str, str] | None
 ) -> None:
     """Compare what arrived with the size of the source and, if any, with a checksum."""
-    if _size(_stat(destination, "DESTINATION")) != size_bytes:
+    url, is_s3 = endpoint.at("HEAD", destination), endpoint.keys is not None
+    if _size(_stat(url, "DESTINATION")) != size_bytes:
         raise _failed("DESTINATION", _EINVAL, "Source and destination file size mismatch")
-    if algorithm:
+    if expected:
+        algorithm, value, told = expected
         which = f"{'User-defined' if value else 'Source'} and destination {algorithm}"
-        found = _digest(destination, algorithm, "DESTINATION")
+        found = _digest(url, algorithm, "DESTINATION", is_s3=is_s3)
         _compare("DESTINATION", which, value or told, found)
 
 
@@ -179,10 +199,12 @@ def _size(response: requests.Response) -> int:
     return content_length(response) or 0
 
 
-def _digest(url: str, algorithm: str, where: str) -> str:
-    """Return the hex digest that a server tells."""
+def _digest(url: str, algorithm: str, where: str, *, is_s3: bool = False) -> str:
+    """Return the hex digest that a server tells; of S3 the ETag is the md5 of one PUT."""
     response = _stat(url, where, {"Want-Digest": algorithm.lower()})
     found = from_header(response.headers.get("digest", ""), algorithm.lower())
+    if is_s3 and algorithm == "MD5" and (md5 := _MD5.fullmatch(response.headers.get("ETag", ""))):
+        return md5[1]
     if found is None:
         text = f"checksum calculation for {algorithm} not supported"
         raise _CannotVerifyError(f"{where} [{_ENOSYS}] {text}")
@@ -195,13 +217,14 @@ def _compare(where: str, which: str, expected: str, found: str) -> None:
         raise _failed(where, _EIO, text)
 
 
-def remove(url: str) -> None:
+def remove(url: str, endpoint: Endpoint) -> None:
     """Delete a file if it is there; failing that is logged, not raised."""
+    url = endpoint.at("DELETE", http_url(url))
     try:
-        if not _delete(http_url(url)):
+        if not _delete(url):
             # The storage may be about to write what it got of an interrupted request.
             time.sleep(_SETTLE_SECONDS)
-            _delete(http_url(url))
+            _delete(url)
     except TransferError as error:
         logger.warning("could not clean up: %s", error)
 
@@ -214,20 +237,22 @@ def _delete(url: str) -> bool:
         return response.ok
 
 
-def _make_room(destination: str, *, overwrite: bool) -> None:
+def _make_room(destination: str, endpoint: Endpoint, *, overwrite: bool) -> None:
+    has_folders = endpoint.keys is None
     try:
-        _stat(destination, "DESTINATION")
+        _stat(endpoint.at("HEAD", destination), "DESTINATION")
     except TransferError as error:
         if f"[{_ENOENT}]" not in str(error):
             raise
-        _make_folder(_parent(destination))
+        if has_folders:
+            _make_folder(_parent(destination))
         return
     if not overwrite:
         raise _failed("DESTINATION", _EEXIST, _EXISTS)
-    if _is_folder(destination):
+    if has_folders and _is_folder(destination):
         # DELETE would take everything below it, too.
         raise _failed("DESTINATION", _EISDIR, f"{readable(destination)} is a folder")
-    _delete(destination)
+    _delete(endpoint.at("DELETE", destination))
 
 
 def _parent(url: str) -> str:
@@ -264,15 +289,22 @@ def _is_folder(url: str) -> bool:
 def _pull(source: str, destination: str, credential: str | None, check: Callable[[], None]) -> None:
     """Let the destination fetch the source."""
     by_default = "gridsite" if source.startswith("https:") else "none"
-    headers = {
-        "Source": source,
-        "Credential": credential or by_default,
-        "X-Number-Of-Streams": "1",
-        "RequireChecksumVerification": "false",
-        "Overwrite": "T",
-    }
+    headers = {"Source": source, "Credential": credential or by_default, "Overwrite": "T"}
+    _third_party_copy("3rd pull", destination, headers, check)
+
+
+def _push(source: str, destination: str, check: Callable[[], None]) -> None:
+    """Let the source send the file."""
+    headers = {"Destination": destination, "Credential": "none", "X-No-Delegate": "true"}
+    _third_party_copy("3rd push", source, headers, check)
+
+
+def _third_party_copy(
+    mode: str, at: str, headers: Mapping[str, str], check: Callable[[], None]
+) -> None:
+    usual = {"X-Number-Of-Streams": "1", "RequireChecksumVerification": "false"}
     try:
-        with send("COPY", destination, headers=headers) as response:
+        with send("COPY", at, headers={**usual, **headers}) as response:
             if not response.ok:
                 raise refusal(response)
             # The status only means that the copy has begun: the last line tells how it ended.
@@ -280,15 +312,15 @@ def _pull(source: str, destination: str, credential: str | None, check: Callable
             for chunk in chunks(response, check):
                 tail = (tail + chunk)[-_TAIL_BYTES:]
     except TransferError as error:
-        raise _copy_failed("3rd pull", str(error)) from error
+        raise _copy_failed(mode, str(error)) from error
     lines = [line for line in tail.decode(errors="replace").splitlines() if line.strip()]
     verdict = readable(lines[-1]) if lines else ""
     word, _, why = verdict.partition(":")
     if verdict.lower().startswith("success"):
         return
     if not word.lower().startswith(("failure", "failed", "aborted")):
-        why = f"COPY {readable(destination)}: ended without a verdict"
-    raise _copy_failed("3rd pull", why.strip()[:_VERDICT_CHARACTERS])
+        why = f"COPY {readable(at)}: ended without a verdict"
+    raise _copy_failed(mode, why.strip()[:_VERDICT_CHARACTERS])
 
 
 def _copy_failed(mode: str, why: str) -> TransferError:

@@ -74,7 +74,12 @@ class Pool:
     def _endpoint(self, url: str) -> Endpoint:
         parts = urlsplit(http_url(url))
         found = self._configured().get(f"{parts.scheme}://{parts.netloc}", {})
-        return Endpoint(found.get("tpc_support") == "NONE", found.get("credential"))
+        return Endpoint(
+            found.get("tpc_support") == "NONE",
+            found.get("credential"),
+            found.get("copy_mode") == "3rd push",
+            tuple(found["keys"]) if "keys" in found else None,
+        )
 
     def cancel(self, file_ids: Iterable[int]) -> None:
         """End the copies of these files at their next chunk."""
@@ -118,9 +123,10 @@ class Pool:
 
         reason = None
         try:
+            endpoint = self._endpoint(task.copy.destination)
             make_copy(
                 task.copy,
-                self._endpoint(task.copy.destination),
+                endpoint,
                 overwrite=task.overwrite,
                 check=check,
                 began=lambda: self._jobs.began(task.file_id),
@@ -133,7 +139,7 @@ class Pool:
             logger.exception("copy of file %d", task.file_id)
             reason = f"internal error: {type(error).__name__}"
         if not self._jobs.finish(task.file_id, reason) and reason is None:
-            remove(task.copy.destination)  # canceled at the very last moment
+            remove(task.copy.destination, endpoint)  # canceled at the very last moment
         self._canceled.discard(task.file_id)
 
 
