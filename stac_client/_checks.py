@@ -67,8 +67,10 @@ ERRORS = {
     "destination-protocol": "no transfer can be sent there",
     "destination-scheme": "Rucio transfers between the same schemes, or between https and davs",
     "destination-fts-missing": "Rucio hands no transfer there to FTS",
-    "destination-push": "Rucio has FTS send files there (`copy_mode=push`): it asks the origin to "
-    "COPY them, which web servers and object stores cannot",
+    "destination-push": "Rucio has FTS ask the source to send files there (`copy_mode=push`): web "
+    "servers and object stores cannot, a credential gateway can",
+    "destination-md5": "S3 knows no adler32: FTS fails when a file is there, and leaves it",
+    "gateway-open": "transfers of open URLs ask their origins to send files, which these cannot",
     "distance-missing": "rules are stuck with MISMATCH_SCHEME or NO_SOURCES",
     "policy-not-installed": "every registration at that RSE fails on the server",
     "policy-not-named": "it knows no path of any file there: no transfers to it and no downloads",
@@ -93,6 +95,8 @@ WARNINGS = {
     "priority-third-party-copy-write": "transfers could be sent to the catalogue's servers",
     "destination-checksums": "of files that no other checksum is registered of, FTS verifies "
     "nothing there, not even the size",
+    "destination-unverified": "FTS verifies nothing of them there; registration learns an md5 only "
+    "of what it reads",
     "destination-credential": "FTS has a storage told `Credential: gridsite` for sources with TLS, "
     "and XRootD and StoRM then refuse; only its configuration shows whether that is mended",
     "destination-webdav": "Rucio's WebDAV knows whole URLs by https:// alone: over another scheme "

@@ -19,7 +19,7 @@ from stac_policy.http import Attempts, FetchError
 from stac_policy.urls import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from concurrent.futures import Future
 
     import requests
@@ -58,6 +58,8 @@ class Lookups:
     executor: ThreadPoolExecutor
     stop: Event | None = None
     """Set when nobody wants to know any more."""
+    wants_md5: Callable[[], bool] = bool
+    """Asked when a file is read: whether its md5 is wanted, too."""
 
     @property
     def is_over(self) -> bool:
@@ -149,12 +151,13 @@ class Lookups:
         return replace(asset, size_bytes=size_bytes, checksums=checksums)
 
     def _download(self, asset: Asset, tally: FileTally) -> Asset:
-        digester = Digester(asset.checksums, md5=False)
+        md5 = self.wants_md5()
+        digester = Digester(asset.checksums, md5=md5)
 
         def begin(response: requests.Response) -> None:
             nonlocal digester
             _require_type(asset, response)
-            digester = Digester(asset.checksums, md5=False)
+            digester = Digester(asset.checksums, md5=md5)
             tally.announce(http.content_length(response) or asset.size_bytes or 0)
 
         attempts = Attempts(stop=self.stop)
@@ -209,11 +212,14 @@ def _kind(media_type: str) -> str:
 
 
 @contextmanager
-def lookups(probe: Probe, *, pays: bool = False) -> Iterator[Lookups]:
+def lookups(
+    probe: Probe, wants_md5: Callable[[], bool] = bool, *, pays: bool = False
+) -> Iterator[Lookups]:
     """Begin look-ups; those that nobody waits for any more are given up in the end.
 
     Args:
         probe: How far to go.
+        wants_md5: Asked when a file is read: whether its md5 is wanted, too.
         pays: Whether the user pays where the requester does.
     """
     signer = Credentials(pays=pays)
@@ -222,7 +228,7 @@ def lookups(probe: Probe, *, pays: bool = False) -> Iterator[Lookups]:
     try:
         with threads(_AT_A_TIME) as (executor, stop):
             try:
-                yield Lookups(probe, session, executor, stop)
+                yield Lookups(probe, session, executor, stop, wants_md5)
             finally:
                 is_over = stop.is_set()
     finally:

@@ -42,6 +42,10 @@ class Plan(Shown):
     """Their size, as far as the items say."""
     files_without_size: int = 0
     files_without_checksum: int = 0
+    files_without_md5: int = 0
+    """Files that nobody will read to learn it."""
+    verified_by_md5: list[str] = field(default_factory=list)
+    """RSEs where nothing is verified of those."""
     hosts: Counter[str] = field(default_factory=Counter)
     """Files by the host they lie on."""
     access: Counter[str] = field(default_factory=Counter)
@@ -56,9 +60,14 @@ class Plan(Shown):
     def _parts(self) -> tuple[Part, ...]:
         """How much it is, the hosts, and the reasons for which assets are rejected."""
         unknown = f"{self.files_without_size:,} sizes, {self.files_without_checksum:,} checksums"
+        of_md5 = (
+            f" Not verified at {', '.join(self.verified_by_md5)}: {self.files_without_md5:,} files"
+        )
+        of_md5 += " without md5."
         return (
             f"{self.items:,} items, {self.files:,} files, {decimal(self.size_bytes)}",
-            f"Already there: {self.already_there:,} files. To be looked up: {unknown}.",
+            f"Already there: {self.already_there:,} files. To be looked up: {unknown}."
+            + (of_md5 if self.verified_by_md5 and self.files_without_md5 else ""),
             [{"host": host, "files": count} for host, count in self.hosts.most_common()],
             [{"access": kind, "files": count} for kind, count in self.access.most_common()],
             [
@@ -88,6 +97,8 @@ class Plan(Shown):
         self.size_bytes += sum(asset.size_bytes or 0 for asset in assets)
         self.files_without_size += sum(asset.size_bytes is None for asset in assets)
         self.files_without_checksum += sum(not asset.checksums for asset in assets)
+        complete = [asset for asset in assets if asset.is_complete]
+        self.files_without_md5 += sum(not asset.checksums.md5 for asset in complete)
 
 
 def _host(asset: Asset) -> str:
@@ -126,6 +137,8 @@ def make_plan(
         plan.add([*known, *kept(new, plan.reject)], there)
     for missing in keys.missing():
         plan.reject(missing)
+    if plan.files_without_md5:
+        plan.verified_by_md5 = rucio.verified_by_md5()
     return plan
 
 

@@ -8,6 +8,7 @@ import warnings
 from collections import Counter
 from concurrent.futures import FIRST_COMPLETED
 from dataclasses import dataclass, field, replace
+from functools import cache
 from itertools import chain, compress, islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -197,7 +198,9 @@ class Registrar:
         if not first:
             return
         # What is left in the middle gives its look-ups up first: batches wait for them.
-        with threads(_BATCHES) as (executor, _), lookups(self.probe, pays=self.pays) as looking_up:
+        wants_md5 = cache(lambda: bool(self.rucio.verified_by_md5()))
+        looks = lookups(self.probe, wants_md5, pays=self.pays)
+        with threads(_BATCHES) as (executor, _), looks as looking_up:
             try:
                 for batch in self._batches(chain(first, reading), journal):
                     yield from self._ended()

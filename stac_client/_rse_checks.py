@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from rucio.client import Client
 
+    from stac_client._assets import Asset
     from stac_client._checks import CatalogueSummary, Check
     from stac_client._rucio import Rucio
 
@@ -330,11 +331,13 @@ def distance(rucio: Rucio, source: str, destination: str) -> Iterator[Check]:
 
 
 def destinations(
-    rucio: Rucio, source: RSE, schemes: set[str], found: Sequence[RSE]
+    rucio: Rucio, source: RSE, assets: Sequence[Asset], found: Sequence[RSE]
 ) -> Iterator[Check]:
-    """Check the destination RSEs, and the way there for URLs of these schemes."""
+    """Check the destination RSEs, and the way there for the URLs of assets, or for any."""
     if not found:
         return
+    schemes = {asset.url.partition(":")[0] for asset in assets}
+    schemes = schemes or {protocol["scheme"] for protocol in source.protocols}
     name, asking = rucio.account, f"asking for the limits of account {rucio.account}"
     limits = rucio.ask(asking, lambda client: dict(client.get_local_account_limits(name)))
     used = rucio.ask(
@@ -344,14 +347,16 @@ def destinations(
     for rse in found:
         checks = [
             *distance(rucio, source.name, rse.name),
-            *_destination(rse, source, schemes),
+            *_destination(rse, source, schemes, assets),
             *_limit(name, rse.name, limits.get(rse.name), used.get(rse.name, 0)),
         ]
         fine = f"RSE {rse.name} can receive copies from {source.name}"
         yield from checks or [ok("destination", fine)]
 
 
-def _destination(rse: RSE, source: RSE, schemes: set[str]) -> Iterator[Check]:
+def _destination(
+    rse: RSE, source: RSE, schemes: set[str], assets: Sequence[Asset]
+) -> Iterator[Check]:
     name = rse.name
     if not rse.fts:
         fix = _set_attribute(rse, "fts", ",".join(source.fts) or _FTS).command
@@ -366,19 +371,16 @@ def _destination(rse: RSE, source: RSE, schemes: set[str]) -> Iterator[Check]:
         listed = [", ".join(sorted(each)) for each in (writes, schemes)]
         what = f"RSE {name} takes copies by {listed[0]}, the URLs have {listed[1]}"
         yield wrong("destination-scheme", what, f"{info}  # then add a protocol for one of these")
-    elif "https" in schemes and rse.attributes.get("sign_url"):
-        fix = "# copy to a storage that fetches first; from there Rucio can copy to this one"
-        yield wrong("destination-push", f"RSE {name} signs URLs (sign_url)", fix)
+    elif "https" in schemes and is_sent_to(rse):
+        if not has_gateway(source.protocols):
+            what = f"RSE {name} signs URLs (sign_url), and {source.name} has no gateway"
+            yield wrong("destination-push", what, _setup_rse(source.name, "--gateway"))
     elif "https" in schemes and "davs" in writes:
         hosts = {each["hostname"] for each in rse.protocols if each["scheme"] == "davs"}
         lines = [f"[DAV:{host.upper()}]\nHEADERS=Credential:none" for host in sorted(hosts)]
         fix = "\n".join(["# /etc/gfal2.d/stac.conf of each FTS host", *lines])
         yield wrong("destination-credential", f"RSE {name} takes copies by davs", fix)
-    checksums = str(rse.attributes.get(_CHECKSUMS) or "adler32")
-    if "adler32" not in checksums:
-        fix = _set_attribute(rse, _CHECKSUMS, "adler32").command
-        what = f"RSE {name} has the attribute {_CHECKSUMS}={checksums}"
-        yield wrong("destination-checksums", what, f"{fix}  # if it can compute adler32")
+    yield from _checksums(rse, assets)
     for protocol in rse.protocols:
         scheme, impl = protocol["scheme"], protocol["impl"]
         if impl.startswith(_WEBDAV) and scheme != "https" and rse.uses(protocol, *_STORAGE_USES):
@@ -388,6 +390,31 @@ def _destination(rse: RSE, source: RSE, schemes: set[str]) -> Iterator[Check]:
     if not rse.settings["availability_write"]:
         fix = _set(name, "availability_write", value=True).command
         yield wrong("destination-not-writable", f"RSE {name} is not available for writing", fix)
+
+
+def is_sent_to(rse: RSE) -> bool:
+    """Return whether Rucio has FTS ask sources to send files to an RSE."""
+    return rse.attributes.get("sign_url") in {"s3", "gcs"}
+
+
+def _checksums(rse: RSE, assets: Sequence[Asset]) -> Iterator[Check]:
+    """Check that FTS verifies there what is registered of assets."""
+    checksums = str(rse.attributes.get(_CHECKSUMS) or "")
+    what = f"RSE {rse.name} has " + (
+        f"the attribute {_CHECKSUMS}={checksums}" if checksums else f"no attribute {_CHECKSUMS}"
+    )
+    if rse.attributes.get("sign_url") == "s3" and checksums != "md5":
+        yield wrong("destination-md5", what, _set_attribute(rse, _CHECKSUMS, "md5").command)
+    elif checksums == "md5":
+        known = [asset for asset in assets if asset.is_complete]
+        if without := sum(not asset.checksums.md5 for asset in known):
+            what = (
+                f"{without} of {len(assets)} assets have no md5, by which RSE {rse.name} verifies"
+            )
+            yield wrong("destination-unverified", what, "# add file:checksum or rucio:md5 to items")
+    elif checksums and "adler32" not in checksums:
+        fix = _set_attribute(rse, _CHECKSUMS, "adler32").command
+        yield wrong("destination-checksums", what, f"{fix}  # if it can compute adler32")
 
 
 def _families(schemes: set[str]) -> set[str]:

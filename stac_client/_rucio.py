@@ -374,6 +374,14 @@ class Rucio:
         refused = exception.InvalidRSEExpression
         return self.ask_unless("listing RSEs", partial(_listed, expression), refused) or []
 
+    def verified_by_md5(self) -> list[str]:
+        """Ask for the names of the RSEs where FTS verifies nothing but md5, as in S3.
+
+        Raises:
+            StacRucioError: Rucio cannot be reached or refuses.
+        """
+        return self._names("supported_checksums=md5")
+
     def _batches(
         self,
         doing: str,

@@ -226,15 +226,19 @@ def _roles(rucio: Rucio, name: str) -> list[str]:
 
 
 def settings(
-    rucio: Rucio, catalogue: CatalogueSummary, options: Mapping[str, str] | None
+    rucio: Rucio,
+    catalogue: CatalogueSummary,
+    options: Mapping[str, str] | None,
+    sent_to: Sequence[str] = (),
 ) -> Iterator[Check]:
-    """Check that `[stac]` allows the catalogue's hosts, as far as it can be seen from here.
+    """Check `[stac]` for the catalogue's hosts and transfers, as far as it can be seen from here.
 
     Args:
         rucio: Rucio.
         catalogue: What the catalogue needs.
         options: The options of `[stac]`; by default those of this machine's rucio.cfg,
             and before them those of the server's config table, where that may be read.
+        sent_to: The destinations that sources have to send files to.
     """
     if options is None:
         in_table = rucio.ask_unless(
@@ -252,6 +256,13 @@ def settings(
     if refused:
         what = f"[stac] allowed_hosts does not allow {', '.join(sorted(refused))}"
         yield wrong("host-not-allowed", what, catalogue.server_options())
+    is_open = [
+        asset.access.kind.is_anonymous and asset.url.startswith("https:")
+        for asset in catalogue.assets
+    ]
+    if sent_to and any(is_open) and not parsed.gateway_open:
+        what = f"[stac] gateway_open is not true, for {sum(is_open)} open URLs to go to "
+        yield wrong("gateway-open", what + ", ".join(sent_to), "[stac]\ngateway_open = true")
 
 
 def fts_server(url: str) -> Check:

@@ -204,11 +204,11 @@ def examine(
         yield wrong("destination-missing", str(reason), "rucio rse list")
     fine = ok("rse", f"RSE {rse} is a source RSE as it should be")
     yield from [*rse_checks.source(source, found, catalogue)] or [fine]
-    schemes = needs.schemes or {protocol["scheme"] for protocol in source.protocols}
-    yield from rse_checks.destinations(asked, source, schemes, found)
+    yield from rse_checks.destinations(asked, source, needs.assets, found)
     yield from server_checks.policy_package(asked, source, found)
     yield from server_checks.names(asked)
-    yield from server_checks.settings(asked, needs, options)
+    sent_to = [each.name for each in found if rse_checks.is_sent_to(each)]
+    yield from server_checks.settings(asked, needs, options, sent_to)
     yield from server_checks.access(needs)
     yield from map(server_checks.fts_server, source.fts)
     yield from server_checks.resolution(asked, source, needs.assets)

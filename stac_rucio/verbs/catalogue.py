@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 _PLAN = (
     *("items", "files", "already_there"),
-    *("files_without_size", "files_without_checksum", "size_bytes"),
+    *("files_without_size", "files_without_checksum", "files_without_md5", "size_bytes"),
 )
 _ASSETS = (
     *("collection", "item", "key", "selected", "access", "fetchable", "url", "needs", "reason"),

@@ -22,7 +22,7 @@ from stac_client import ConfigurationError, _server_checks, plan_setup, summaris
 from stac_client._checks import ERRORS, WARNINGS, ok
 from stac_client._source_rse import source_protocol
 from stac_client.admin import CatalogueSummary, Level, examine
-from stac_policy.settings import SOURCE_PROTOCOL
+from stac_policy.settings import GATEWAY_PROTOCOL, SOURCE_PROTOCOL
 from tests.fake_rucio import FakeRucio
 from tests.items import make_asset, make_item, many_items
 
@@ -296,6 +296,37 @@ def test_what_is_all_right(
     assert codes(server) == wrong
     assert len([*plan(server).apply(server)]) == bool(wrong)
     assert codes(server) == []
+
+
+S3 = {"sign_url": "s3", "supported_checksums": "md5"}
+THROUGH = [source_protocol("https", gateway=True), source_protocol("https", GATEWAY_PROTOCOL)]
+
+
+@pytest.mark.parametrize(
+    ("protocols", "attributes", "fields", "options", "wrong"),
+    [
+        (THROUGH, S3, {"rucio:md5": "0" * 32}, {"gateway_open": "true"}, []),
+        (THROUGH, S3, {"rucio:md5": "0" * 32}, {}, ["gateway-open"]),
+        (THROUGH, S3, {}, {"gateway_open": "true"}, ["destination-unverified"]),
+        (THROUGH, S3, {"rucio:adler32": None}, {"gateway_open": "true"}, []),
+        (THROUGH, {"sign_url": "s3"}, {}, {"gateway_open": "true"}, ["destination-md5"]),
+        (RIGHT["protocols"], S3, {"rucio:md5": "0" * 32}, {}, ["destination-push", "gateway-open"]),
+        (RIGHT["protocols"], {"supported_checksums": "sha1"}, {}, {}, ["destination-checksums"]),
+        (RIGHT["protocols"], {"supported_checksums": "md5"}, {}, {}, ["destination-unverified"]),
+        (RIGHT["protocols"], {}, {}, {}, []),
+    ],
+)
+def test_destinations_that_fetch_nothing(
+    *, protocols: Any, attributes: Any, fields: Any, options: dict[str, str], wrong: list[str]
+) -> None:
+    """S3 wants a gateway that sends there what it has URLs of, and verifies by md5 alone."""
+    server = Server({**RIGHT, "protocols": protocols}, RIGHT_ATTRIBUTES)
+    server.distances |= {(SOURCE, disk) for disk in DISKS}
+    server.attributes["DISK-1"] |= attributes
+    catalogue = summarise_catalogue([make_item(assets={"a": make_asset() | fields})])
+    found = examine(server, SOURCE, destinations="disk=yes", catalogue=catalogue, options=options)
+    given = [each for each in found if each.level is not Level.OK]
+    assert [each.code for each in given if each.code != "scope-missing"] == wrong
 
 
 def test_another_fts_server() -> None:

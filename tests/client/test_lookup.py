@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import gzip
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from stac_client._checksums import Checksums
-from stac_client._lookup import Probe
+from stac_client._lookup import Lookups, Probe
 from stac_client._results import Tally
 from tests.origin import Answer, raw
 
@@ -90,6 +90,23 @@ def test_md5_that_is_known(origin: Origin, session: Session, fields: dict[str, A
     url = origin.add("/x.tif", WHOLE, head=NO_HEAD)
     asset = asset_at(url, **{"rucio:md5": MD5, **fields})
     assert known(complete(asset, DOWNLOAD, session)) == (SIZE, ADLER32, MD5)
+
+
+def test_md5_that_somebody_wants(origin: Origin, session: Session) -> None:
+    """Who is asked is asked when a file is read, and then its md5 is learned with the rest."""
+    whole = asset_at(origin.add("/x.tif", WHOLE), **{"rucio:adler32": ADLER32})
+    asked: list[str] = []
+
+    def wants_md5() -> bool:
+        asked.append("")
+        return True
+
+    with ThreadPoolExecutor(1) as executor:
+        looking_up = Lookups(DOWNLOAD, session, executor, wants_md5=wants_md5)
+        looking_up.look_up(whole, Tally().expect())
+        assert asked == []
+        found = looking_up.look_up(asset_at(whole.url), Tally().expect())
+    assert known(found) == (SIZE, ADLER32, MD5)
 
 
 @pytest.mark.parametrize(

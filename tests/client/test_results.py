@@ -60,6 +60,15 @@ def registration() -> Registration:
     return Registration(iter(OUTCOMES))
 
 
+def test_plan_tells_what_is_not_verified() -> None:
+    """Files without md5 are told of where there is an RSE that verifies by nothing else."""
+    made = plan("HTTP 404", "x.org")
+    made.files_without_md5 = 1_000
+    assert "md5" not in str(made)
+    made.verified_by_md5 = ["S3-A", "S3-B"]
+    assert "Not verified at S3-A, S3-B: 1,000 files without md5." in str(made)
+
+
 def test_counts(registration: Registration) -> None:
     """Each state is counted, in the order of the states; those without any are left out."""
     assert list(registration.counts.items()) == [
