@@ -35,7 +35,6 @@ from stac_client._results import DownloadOutcome, Downloads, State, Tally
 from stac_client._rucio_errors import details
 from stac_client._selection import Wanted
 from stac_client.errors import ConfigurationError, StacRucioError
-from stac_policy.credentials import Credentials
 from stac_policy.http import Attempts, FetchError, Incoming, make_session, strong_etag
 from stac_policy.settings import known_origins
 from stac_policy.urls import redact
@@ -52,6 +51,7 @@ if TYPE_CHECKING:
     from stac_client._results import FileTally, Outcome, Progress
     from stac_client._rucio import Rucio, RucioFile
     from stac_client._selection import AssetSelection
+    from stac_policy.credentials import Credentials
     from stac_policy.naming import DID
 
 
@@ -66,7 +66,7 @@ def download(
     only_available: bool = False,
     workers: int = 8,
     mounts: Prefixes | None = None,
-    pays: bool = False,
+    credentials: Credentials | None = None,
     on_progress: Callable[[Progress], None] = lambda _: None,
 ) -> Downloads:
     """Download the assets of items, each from the best replica that gives it.
@@ -82,8 +82,7 @@ def download(
     outcomes: list[DownloadOutcome] = []
     keys = Wanted(assets)
     select = partial(select_assets, selection=assets, scope=scope)
-    signer = Credentials(pays=pays)
-    with locked(folder), make_session(signer=signer, pool_maxsize=workers) as session:
+    with locked(folder), make_session(signer=credentials, pool_maxsize=workers) as session:
         places, tally = Places(folder), Tally(on_progress)
         catalogue = LocalCatalogue(places)
         try:

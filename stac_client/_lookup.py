@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from stac_client._checksums import WANT_DIGESTS, Digester, digests_of
 from stac_client._results import State
 from stac_policy import http
-from stac_policy.credentials import Credentials
 from stac_policy.http import Attempts, FetchError
 from stac_policy.urls import redact
 
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
 
     from stac_client._assets import Asset
     from stac_client._results import FileTally, Outcome
+    from stac_policy.credentials import Credentials
     from stac_policy.naming import DID
 
     Pending = dict[Future[Asset | Outcome], Asset]
@@ -213,17 +213,18 @@ def _kind(media_type: str) -> str:
 
 @contextmanager
 def lookups(
-    probe: Probe, wants_md5: Callable[[], bool] = bool, *, pays: bool = False
+    probe: Probe,
+    wants_md5: Callable[[], bool] = bool,
+    credentials: Credentials | None = None,
 ) -> Iterator[Lookups]:
     """Begin look-ups; those that nobody waits for any more are given up in the end.
 
     Args:
         probe: How far to go.
         wants_md5: Asked when a file is read: whether its md5 is wanted, too.
-        pays: Whether the user pays where the requester does.
+        credentials: Those of the user; by default none.
     """
-    signer = Credentials(pays=pays)
-    session = http.make_session(signer=signer, pool_maxsize=_OF_HOST, pool_block=True)
+    session = http.make_session(signer=credentials, pool_maxsize=_OF_HOST, pool_block=True)
     is_over = False
     try:
         with threads(_AT_A_TIME) as (executor, stop):

@@ -15,6 +15,7 @@ from stac_client._registration import selector
 from stac_client._rucio import batched
 from stac_client._selection import Wanted
 from stac_client._tables import Shown
+from stac_policy.access import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -50,6 +51,8 @@ class Plan(Shown):
     """Files by the host they lie on."""
     access: Counter[str] = field(default_factory=Counter)
     """Files by their class of access."""
+    paid_bytes: int = 0
+    """Size of those whose requester pays, as far as the items say."""
     already_there: int = 0
     """Files that the RSE has already."""
     rejected: Counter[str] = field(default_factory=Counter)
@@ -68,6 +71,7 @@ class Plan(Shown):
             f"{self.items:,} items, {self.files:,} files, {decimal(self.size_bytes)}",
             f"Already there: {self.already_there:,} files. To be looked up: {unknown}."
             + (of_md5 if self.verified_by_md5 and self.files_without_md5 else ""),
+            *self._payment(),
             [{"host": host, "files": count} for host, count in self.hosts.most_common()],
             [{"access": kind, "files": count} for kind, count in self.access.most_common()],
             [
@@ -79,6 +83,15 @@ class Plan(Shown):
                 for reason, count in self.rejected.most_common()
             ],
         )
+
+    def _payment(self) -> Iterator[str]:
+        """Who pays for how much, if anybody does."""
+        if count := self.access[Kind.REQUESTER_PAYS.value]:
+            yield (
+                f"Who asks for {count:,} files, {decimal(self.paid_bytes)} or more, pays for each "
+                "time: your AWS account for look-ups and downloads (--pays, pays=True), that of "
+                "the gateway for transfers."
+            )
 
     def reject(self, outcome: Outcome) -> None:
         """Count an asset that cannot be registered."""
@@ -95,6 +108,9 @@ class Plan(Shown):
         for kind, count in Counter(asset.access.kind for asset in assets).items():
             self.access[kind.value] += count
         self.size_bytes += sum(asset.size_bytes or 0 for asset in assets)
+        self.paid_bytes += sum(
+            asset.size_bytes or 0 for asset in assets if asset.access.kind is Kind.REQUESTER_PAYS
+        )
         self.files_without_size += sum(asset.size_bytes is None for asset in assets)
         self.files_without_checksum += sum(not asset.checksums for asset in assets)
         complete = [asset for asset in assets if asset.is_complete]

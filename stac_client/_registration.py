@@ -34,9 +34,10 @@ from stac_client._selection import Wanted
 from stac_client._source_rse import has_gateway, with_pfn
 from stac_client._writer import Writer, item_metadata
 from stac_client.errors import StacRucioError
+from stac_policy.credentials import Credentials
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from concurrent.futures import Future
 
     from stac_client._in_rucio import Known
@@ -169,6 +170,8 @@ class Registrar:
     """Keys of alternates that are registered in place of assets' own hrefs."""
     pays: bool = False
     """Whether the user pays for look-ups where the requester does."""
+    headers: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
+    """The user's headers for look-ups, by the origin that they are for."""
 
     def __post_init__(self) -> None:
         self._buckets = Buckets()
@@ -199,7 +202,8 @@ class Registrar:
             return
         # What is left in the middle gives its look-ups up first: batches wait for them.
         wants_md5 = cache(lambda: bool(self.rucio.verified_by_md5()))
-        looks = lookups(self.probe, wants_md5, pays=self.pays)
+        credentials = Credentials(pays=self.pays, headers=self.headers)
+        looks = lookups(self.probe, wants_md5, credentials)
         with threads(_BATCHES) as (executor, _), looks as looking_up:
             try:
                 for batch in self._batches(chain(first, reading), journal):

@@ -31,9 +31,10 @@ from stac_client._rules import (
 )
 from stac_client._writer import deregister
 from stac_client.errors import ConfigurationError
+from stac_policy.credentials import Credentials
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from rucio.client import Client
@@ -66,6 +67,7 @@ class StacClient:
         scope: str | None = None,
         collection: str | None = None,
         base_url: str | None = None,
+        headers: Mapping[str, Mapping[str, str]] | None = None,
         retry_s: float | None = None,
     ) -> None:
         """Connect to Rucio.
@@ -79,6 +81,9 @@ class StacClient:
             base_url: The URL of the folder that relative hrefs start at, for items that
                 neither have a URL nor were read from one; of a catalogue in files, that
                 of the folder of the file that is given.
+            headers: Headers for look-ups and downloads at an origin, by its URL:
+                `{"https://stac.example.org": {"X-API-Key": key}}`. They may hold
+                credentials, and go to no other origin.
             retry_s: How long to ask a server again that is away or too busy, in
                 seconds; by default 90, or what `STAC_RUCIO_RETRY_S` says in
                 the environment.
@@ -95,6 +100,11 @@ class StacClient:
             self._rucio = Rucio(rucio, retry_s=retry_s)
         self._scope = scope
         self._completion = completion
+        self._headers = headers or {}
+        try:
+            Credentials(headers=self._headers)
+        except ValueError as error:
+            raise ConfigurationError(str(error)) from None
 
     @cached_property
     def modifier(self) -> Modifier:
@@ -206,6 +216,7 @@ class StacClient:
             on_progress=on_progress,
             alternate_assets=alternate_assets,
             pays=pays,
+            headers=self._headers,
         )
         return Registration(
             outcome for _, outcomes in registrar.register(self._read(items)) for outcome in outcomes
@@ -256,6 +267,7 @@ class StacClient:
             on_progress=on_progress,
             alternate_assets=alternate_assets,
             pays=pays,
+            headers=self._headers,
         )
         with Journal(journal, registration_purpose(rse, self._rucio.host)) as opened:
             yield from sync(self._read(items), opened, registrar)
@@ -528,7 +540,7 @@ class StacClient:
             only_available=only_available,
             workers=workers,
             mounts=mounts,
-            pays=pays,
+            credentials=Credentials(pays=pays, headers=self._headers),
             on_progress=on_progress or (lambda _: None),
         )
 

@@ -23,10 +23,10 @@ from stac_policy.access import Kind, region_of
 from stac_policy.http import CredentialError, Request, origin
 from stac_policy.settings import known_origins
 from stac_policy.signing import Token, with_query
-from stac_policy.urls import is_secret, redact
+from stac_policy.urls import is_secret, is_url, redact
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from stac_policy.access import Origin, Place
 
@@ -46,14 +46,25 @@ class _LackingError(Exception):
 class Credentials:
     """Adds the credentials that a user has to requests; for several threads."""
 
-    def __init__(self, *, pays: bool = False) -> None:
+    def __init__(
+        self, *, pays: bool = False, headers: Mapping[str, Mapping[str, str]] | None = None
+    ) -> None:
         """Take what the environment has, each when it is wanted.
 
         Args:
             pays: Whether the user's AWS account pays where the requester does; by default
                 if the environment says so (`AWS_REQUEST_PAYER=requester`).
+            headers: Headers for whole origins, by a URL of each; they go before all else.
+
+        Raises:
+            ValueError: One is for no URL of HTTP.
         """
         self._pays = pays or os.environ.get(_PAYER) == "requester"
+        self._headers = {}
+        for url, given in (headers or {}).items():
+            if not is_url(url):
+                raise ValueError(f"headers for {redact(url)}, which is no URL of HTTP")
+            self._headers[origin(url)] = dict(given)
         self._made: dict[object, Any] = {}
         self._lock = threading.Lock()
         logging.getLogger("urllib3.connectionpool").addFilter(_without_secrets)
@@ -67,6 +78,8 @@ class Credentials:
             CredentialError: It is refused, or cannot be read.
             FetchError: Who hands it out gives none now.
         """
+        if given := self._headers.get(origin(url)):
+            return Request(url, given, "the headers for its origin")
         table = known_origins()
         try:
             place = table.place(url)

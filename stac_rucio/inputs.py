@@ -46,6 +46,8 @@ class Connection:
     """By default that of rucio.cfg."""
     scope: str | None = None
     """A fixed scope for all assets."""
+    headers: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
+    """Headers for origins of assets, by their URLs."""
 
     @cached_property
     def session(self) -> Rucio:
@@ -84,7 +86,7 @@ class Connection:
         """A StacClient."""
         from stac_client import StacClient
 
-        return StacClient(self.session.client, scope=self.scope)
+        return StacClient(self.session.client, scope=self.scope, headers=self.headers)
 
     def modifier(
         self, replicas: Mapping[str, Any], completion: Completion, *, patient: bool = False
@@ -149,6 +151,11 @@ class ItemSource:
             )
         if self.files.count(_STDIN) > 1:
             raise click.UsageError("standard input can be read only once")
+
+    @property
+    def origin_headers(self) -> dict[str, Mapping[str, str]]:
+        """The headers by their origin, where they are good for assets, too."""
+        return {self.api: self.headers} if self.api and self.headers else {}
 
     @property
     def name(self) -> str:

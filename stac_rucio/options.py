@@ -404,7 +404,13 @@ _SEARCH = (
     number("--max-items", "The most items to take."),
     number("--limit", "Items on a page of answers."),
     choice("--method", "HTTP method; POST by default.", ["GET", "POST"]),
-    option("--headers", "Headers for the STAC API.", "NAME=VALUE", multiple=True, callback=_pairs),
+    option(
+        "--headers",
+        "Headers for the STAC API, and for look-ups and downloads at its host.",
+        "NAME=VALUE",
+        multiple=True,
+        callback=_pairs,
+    ),
 )
 LISTS = frozenset(name for each in _SEARCH if each.multiple for name in each.opts)
 """Options that take several values: `-c alps dolomites` and `-c alps -c dolomites`."""

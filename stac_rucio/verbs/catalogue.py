@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
 _PLAN = (
     *("items", "files", "already_there"),
-    *("files_without_size", "files_without_checksum", "files_without_md5", "size_bytes"),
+    *("files_without_size", "files_without_checksum", "files_without_md5"),
+    *("size_bytes", "paid_bytes"),
 )
 _ASSETS = (
     *("collection", "item", "key", "selected", "access", "fetchable", "url", "needs", "reason"),
@@ -284,6 +285,8 @@ def default_journal(items: ItemSource, rse: str, assets: AssetSelection, rucio: 
 def _register(
     items: ItemSource, rse: str, journal: Path, rucio: Connection, output: Output, **options: Any
 ) -> None:
+    rucio.headers = items.origin_headers
+
     def work(found: Reading) -> Iterator[Outcome]:
         return rucio.stac.sync(found, rse, journal, on_progress=found.on_progress, **options)
 

@@ -101,6 +101,7 @@ def download(
         stac-rucio download items.json --assets red,nir --rse DISK-A --workers 4
     """
     resumable("The same command goes on where it stopped.")
+    rucio.headers = items.origin_headers
     with progress() as show:
 
         def on_progress(now: Progress) -> None:

@@ -246,6 +246,18 @@ def test_token_of_the_environment(origin: Origin, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.usefixtures("table")
+def test_headers_of_an_origin(origin: Origin) -> None:
+    """Headers that the user has for an origin go to it alone, whatever the table says of it."""
+    credentials = Credentials(headers={f"{origin.url}/v1": {"X-Key": TOKEN}})
+    assert credentials.request("GET", f"{origin.url}/data/a").headers == {"X-Key": TOKEN}
+    for url in ("http://127.0.0.1:1/data/a", origin.url.replace("http:", "https:") + "/a"):
+        assert credentials.request("GET", url).headers == {}
+    assert TOKEN not in repr(credentials.request("GET", f"{origin.url}/data/a"))
+    with pytest.raises(ValueError, match="no URL of HTTP"):
+        Credentials(headers={"data.example.org": {"X-Key": TOKEN}})
+
+
+@pytest.mark.usefixtures("table")
 def test_token_by_netrc(origin: Origin, user: Path) -> None:
     """A name and password in netrc become a token, at the endpoint of the table alone."""
     (user / "netrc").write_text(f"machine 127.0.0.1 login alice password {SECRET}\n")
