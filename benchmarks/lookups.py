@@ -47,7 +47,7 @@ def run(setting: Setting) -> Iterator[Row]:
     yield rounds.slower(what, "bare streamed GET", goal, note)
     rounds = _look_up(url, size_bytes, size.rounds, clock=time.process_time)
     yield rounds.slower("the same: processor time of the client", "bare streamed GET")
-    with _slow_origin(size_bytes) as slow:
+    with slow_origin(size_bytes) as slow:
         rounds = _look_up(slow, size_bytes, min(size.rounds, 3))
     rate = size.file_mb / median(rounds.against_s)
     note = f"from an origin that sends {rate:,.0f} MB/s"
@@ -76,24 +76,24 @@ def _look_up(
     """Look a file up, as often as there shall be files, one after the other."""
     asset = _asset(url)
     with lookups(Probe.DOWNLOAD) as looking_up, requests.Session() as bare:
-        _get(bare, url)  # the file is in the system's cache now
+        get(bare, url)  # the file is in the system's cache now
 
         def look_up(_: int) -> None:
             for _file in range(files):
                 found = looking_up.look_up(asset, Tally().expect())
                 assert found.size_bytes == size_bytes  # noqa: S101 - what is measured is done
 
-        def get(_: int) -> None:
+        def bare_get(_: int) -> None:
             for _file in range(files):
                 if files > 1:  # beside a large file a HEAD is nothing
                     bare.head(url, timeout=60)
-                _get(bare, url)
+                get(bare, url)
 
-        return side_by_side(look_up, get, rounds, clock)
+        return side_by_side(look_up, bare_get, rounds, clock)
 
 
 @contextmanager
-def _slow_origin(size_bytes: int) -> Iterator[str]:
+def slow_origin(size_bytes: int) -> Iterator[str]:
     """An origin at the end of a line of 1 Gbit/s."""
     block = os.urandom(_BLOCK_BYTES)
 
@@ -132,7 +132,8 @@ def _asset(url: str) -> Asset:
     return asset
 
 
-def _get(session: requests.Session, url: str) -> None:
+def get(session: requests.Session, url: str) -> None:
+    """Get a file, and keep nothing of it."""
     with session.get(url, stream=True, timeout=60) as response:
         for _ in response.raw.stream(_CHUNK_BYTES, decode_content=False):
             pass

@@ -87,14 +87,14 @@ def _api(setting: Setting, collection: str, items: Sequence[object]) -> Iterator
             }
         )
     )
-    port = _free_port()
+    port = free_port()
     with _process(setting, stac_api_command(file, [description], port), port) as url:
         yield url
 
 
 @contextmanager
 def _proxy(setting: Setting, upstream: str, cache_s: int) -> Iterator[str]:
-    port = _free_port()
+    port = free_port()
     command = [sys.executable, "-m", "benchmarks.serving", upstream, str(port), str(cache_s)]
     with _process(setting, command, port) as url:
         yield url
@@ -110,14 +110,15 @@ def _process(setting: Setting, command: Sequence[str], port: int) -> Iterator[st
         stderr=subprocess.DEVNULL,
     )
     try:
-        _wait_for(port, process)
+        wait_for(port, process)
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
         process.wait(timeout=30)
 
 
-def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
+def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
+    """Wait until a server listens."""
     deadline_s = time.monotonic() + _READY_S
     while True:
         try:
@@ -130,7 +131,8 @@ def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
             return
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port that nobody listens on."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port: int = listening.getsockname()[1]
         return port

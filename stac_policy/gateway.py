@@ -25,6 +25,8 @@ CLOCK_S = 300
 """By how many seconds clocks may differ."""
 URL_LENGTH = 1100  # characters; FTS refuses the whole job of a longer one
 _SECRET_LENGTH = 32  # characters
+_LABEL_LENGTH = 63  # characters of a label of DNS
+_NO_LABEL = re.compile("[^a-z0-9]+")
 _HMAC_BYTES = 16
 _PARTS = 8
 _NAME = re.compile("[A-Za-z0-9._-]+")
@@ -84,7 +86,8 @@ def make_url(gateway: str, claim: Claim, key: Key) -> str:
     """Return the URL at a gateway for a stored URL.
 
     Args:
-        gateway: The gateway's own URL.
+        gateway: The gateway's own URL; `{origin}` in its host stands for that of the stored URL,
+            with hyphens for dots.
         claim: What it stands for.
         key: The key to vouch with.
 
@@ -99,6 +102,8 @@ def make_url(gateway: str, claim: Claim, key: Key) -> str:
         raise ValueError("the stored URL is not one of the web")
     scheme, rest = match.groups()
     rest = _TO_ESCAPE.sub(lambda found: _ESCAPED[found[0]], rest)
+    label = _NO_LABEL.sub("-", rest.partition("/")[0].lower())[:_LABEL_LENGTH].strip("-")
+    gateway = gateway.replace("{origin}", label)
     head = f"{VERSION}/{key.id}/{claim.vo}/{claim.rse}/{claim.expires_s}"
     url = f"{gateway.rstrip('/')}/{head}/{_hmac(claim, key)}/{scheme}/{rest}"
     if len(url) > URL_LENGTH:

@@ -28,6 +28,9 @@ _PLAIN = re.compile(
     r"(/+[A-Za-z0-9._~+,=-][A-Za-z0-9._~/+,=-]*)"
 )
 
+# When it ends, its HMAC, and the URL behind it: see stac_policy.gateway.
+_AT_GATEWAY = re.compile("/[0-9]{1,13}/[A-Za-z0-9_-]{22}/https?/")
+
 # Signatures and credentials: Azure (SAS), AWS, Google, CloudFront, Akamai, OSS, Swift, grids.
 _SECRET_PARAMETER = re.compile(
     r"""(?:[\w.\[-]*[-_.\[])?(?:access[-_]?key(?:[-_]?id)?|api[-_]?key|auth|auth[-_]?key
@@ -49,7 +52,7 @@ _NAME_LENGTH = 40  # characters of a scheme or parameter that are shown
 _SHOWN_LENGTH = 4096  # characters of a URL or a line; the rest is cut
 
 
-def refusal(  # noqa: C901, PLR0911 - one return a reason
+def refusal(  # noqa: C901, PLR0911, PLR0912 - one return a reason
     url: str, allowed_hosts: Iterable[str] = ()
 ) -> str | None:
     """Return why a URL cannot be registered as a replica, or None if it can.
@@ -84,6 +87,8 @@ def refusal(  # noqa: C901, PLR0911 - one return a reason
         return "the scheme is not in lower case, as Rucio needs it"
     if not parts.path.strip("/"):
         return "the URL has no path: FTS refuses all files that are submitted with such a one"
+    if _AT_GATEWAY.search(parts.path):
+        return "the URL is one of a credential gateway, good for a transfer; give the origin's"
     if parts.fragment or url.endswith("#"):
         return "the URL has a fragment, which no server gets to see"
     if len(url) > PATH_LENGTH:
@@ -95,7 +100,7 @@ def refusal(  # noqa: C901, PLR0911 - one return a reason
 
 def plain_parts(url: str) -> tuple[str, str] | None:
     """Return server and path of a URL that is so plain that it certainly can be registered."""
-    plain = _PLAIN.fullmatch(url) if len(url) <= PATH_LENGTH else None
+    plain = _PLAIN.fullmatch(url) if len(url) <= PATH_LENGTH and "/http" not in url else None
     return plain and (plain[1], plain[2])
 
 

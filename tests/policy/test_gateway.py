@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import given
@@ -19,6 +20,7 @@ from stac_policy.gateway import (
     read_keys,
     read_path,
 )
+from stac_policy.urls import refusal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -109,6 +111,32 @@ def test_any_mark(mark: str) -> None:
     parts[6] = mark.replace("/", "")
     with pytest.raises(ForbiddenError):
         read_path("/".join(parts), KEYS, NOW_S)
+
+
+@pytest.mark.parametrize(
+    ("host", "label"),
+    [
+        ("b.s3.eu-central-1.amazonaws.com", "b-s3-eu-central-1-amazonaws-com"),
+        ("Data.Example.org:8443", "data-example-org-8443"),
+        ("[2001:db8::1]", "2001-db8-1"),
+        (f"{'a' * 62}.b.example.org", "a" * 62),
+    ],
+)
+def test_a_host_for_each_origin(host: str, label: str) -> None:
+    """FTS counts by hosts: those of the gateway may be of origins, and the path is the same."""
+    claim = Claim("def", "STAC", f"https://{host}/a{{origin}}", NOW_S)
+    url = make_url("https://{origin}.gw.example.org", claim, KEYS[0])
+    assert url == make_url(f"https://{label}.gw.example.org", claim, KEYS[0])
+    assert read_path(urlsplit(url).path, KEYS, NOW_S) == claim
+
+
+@given(urls)
+def test_it_cannot_be_registered(url: str) -> None:
+    """A URL of the gateway is a bearer for a file, which no catalogue may have others store."""
+    if refusal(url) is None:
+        made = make_url(f"{GATEWAY}/path", claim_of(url), KEYS[0])
+        assert refusal(made)
+        assert refusal(f"https://data.example.org/https/{url.partition('//')[2]}") is None
 
 
 def test_too_long() -> None:
