@@ -154,8 +154,9 @@ class _Files:
             order = read_order(request.headers, self._gateway.destinations)
             await self._take_turn(order.to, held)
             answer, headers = await self._work(_open, held, origin, url, "")
-            origin.quota.add(int(headers.get("Content-Length", 0)))
-            return Push(order, answer, self._work)
+            push = Push(order, answer, self._work)
+            origin.quota.add(int(headers["Content-Length"]))
+            return push
         span = request.headers.get("range", "")
         # Several ranges, or one of a version that the origin may not have any more: all of it.
         is_one = _RANGE.fullmatch(span) and "if-range" not in request.headers

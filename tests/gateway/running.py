@@ -10,10 +10,8 @@ from urllib.parse import urlsplit
 
 import requests
 import uvicorn
-from botocore.auth import S3SigV4QueryAuth
-from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials
 
+from stac_policy import signing
 from stac_policy.gateway import VALID_S, Claim, Key, make_url, read_keys
 from stac_rucio.gateway import load, make_app
 from stac_rucio.listening import configuration
@@ -101,9 +99,8 @@ def running(
 
 def presigned(url: str, method: str = "PUT") -> str:
     """A URL of the object store, signed."""
-    asked = AWSRequest(method, url)
-    S3SigV4QueryAuth(Credentials(ACCESS_KEY, SECRET_KEY), "s3", "us-east-1", 600).add_auth(asked)
-    return str(asked.url)
+    keys = (ACCESS_KEY, SECRET_KEY, None)
+    return signing.s3(method, url, keys, "us-east-1", pays=False, in_query=True).url
 
 
 def s3(folder: Path, **more: Any) -> dict[str, Any]:

@@ -5,17 +5,22 @@ from __future__ import annotations
 import base64
 import hashlib
 import logging
+import posixpath
 import socket
 import zlib
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import pytest
 import requests
+import urllib3
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.datastructures import Headers
 
 from stac_client.errors import ConfigurationError
 from stac_rucio.gateway._origins import Destination
-from stac_rucio.gateway._push import SIGNED_PUT_BYTES
+from stac_rucio.gateway._push import SIGNED_PUT_BYTES, RefusedError, read_order
 from tests import origin as answers
 from tests.gateway.fronts import SECRET_KEY, object_store
 from tests.gateway.running import presigned, running, s3
@@ -29,6 +34,7 @@ if TYPE_CHECKING:
     from tests.origin import Origin
 
 CONTENT = bytes(range(256)) * 4000
+ENTRY = Destination("https://s3.example.org/copies/eo/", {})
 OTHER = hashlib.md5(b"other", usedforsecurity=False).digest()
 
 
@@ -157,6 +163,29 @@ def test_hosts_are_hosts() -> None:
             assert entry.refusal(url) is None
         for url in ("https://s3.example.org:80/copies/a", "http://s3.example.org/copies/a"):
             assert entry.refusal(url)
+
+
+TOKENS = st.sampled_from(
+    [
+        *("https://", "davs://", "HTTPS://", "s3.example.org", "S3.Example.ORG", ":443", ":80"),
+        *("/copies/", "/eo/", "/", "a", "..", ".", "%2e%2e", "%252e", "%2F", "\\", ";", "@", "#"),
+        *("?X-Amz-Signature=x", "evil.org", "//", ":", " ", "\t", "[::1]", "\x00", "é", "%"),
+    ]
+)
+
+
+@given(st.lists(TOKENS, max_size=9).map("".join))
+def test_nothing_is_sent_elsewhere(to: str) -> None:
+    """Whatever a Destination looks like, what is sent goes below an entry, or is not."""
+    for text in (to, f"https://s3.example.org/copies/eo/{to}"):
+        try:
+            url = read_order(Headers({"Destination": text}), [ENTRY]).url
+            asked = urllib3.util.parse_url(str(requests.Request("PUT", url).prepare().url))
+        except (RefusedError, ValueError):  # the latter is no web address to requests
+            continue
+        assert (asked.scheme, asked.host, asked.port or 443) == ("https", "s3.example.org", 443)
+        path = posixpath.normpath(unquote(unquote(asked.path or "")))
+        assert f"{path}/".startswith("/copies/eo/")
 
 
 def test_larger_than_one_signed_put(origin: Origin, store: str, tmp_path: Path) -> None:
