@@ -230,8 +230,9 @@ def with_alternates(
         here = alternates.pop(name)
         fields.update({field: here[field] for field in _location_fields(here)})
     # The specification wants at least one alternate, and a name of at least one character.
-    for field, value in (("href", href), ("alternate", alternates), (NAME, name)):
-        if value or field == "href":
+    fields["href"] = href
+    for field, value in (("alternate", alternates), (NAME, name)):
+        if value:
             fields[field] = value
         else:
             fields.pop(field, None)
@@ -414,7 +415,7 @@ def find_assets(
             named, in_scope = False, ""
         for key in item.assets:
             names = _names(item, key) if named and key else ()
-            yield AssetView(item, key, tuple(DID(in_scope, name) for name in names))
+            yield AssetView(item, key, tuple([DID(in_scope, name) for name in names]))
 
 
 def _names(item: ItemView, key: str) -> Iterable[str]:
@@ -428,7 +429,7 @@ def _names(item: ItemView, key: str) -> Iterable[str]:
     if "alternate" in asset:
         hrefs.insert(0, catalogue_href(asset))
     ids, local_path = (str(item.collection), str(item.id)), asset.get(LOCAL_PATH)
-    return dict.fromkeys(asset_name(*ids, key, href, item.keys, local_path) for href in hrefs)
+    return dict.fromkeys([asset_name(*ids, key, href, item.keys, local_path) for href in hrefs])
 
 
 def all_hrefs(asset: Mapping[str, Any]) -> list[str]:

@@ -184,14 +184,12 @@ class Description(NamedTuple):
 def in_common(one: Described, other: Described) -> Iterator[tuple[str, int | str, int | str]]:
     """Yield what two know of a file: `size` or the name of a checksum, and what each says."""
     of_one, of_other = one.checksums, other.checksums
-    said: tuple[tuple[str, int | str | None, int | str | None], ...] = (
-        ("size", one.size_bytes, other.size_bytes),
-        ("adler32", of_one.adler32, of_other.adler32),
-        ("md5", of_one.md5, of_other.md5),
-    )
-    for name, of_first, of_second in said:
-        if of_first is not None and of_second is not None:
-            yield name, of_first, of_second
+    if one.size_bytes is not None and other.size_bytes is not None:
+        yield "size", one.size_bytes, other.size_bytes
+    if of_one.adler32 is not None and of_other.adler32 is not None:
+        yield "adler32", of_one.adler32, of_other.adler32
+    if of_one.md5 is not None and of_other.md5 is not None:
+        yield "md5", of_one.md5, of_other.md5
     hashes = of_one.multihash or "", of_other.multihash or ""
     if hashes[0] and _kind(hashes[0]) == _kind(hashes[1]):
         yield "checksum", *hashes
@@ -204,10 +202,12 @@ def _kind(multihash: str) -> tuple[str, int]:
 
 def is_same(one: Described, other: Described) -> bool | None:
     """Return whether two speak of the same bytes; None where what they know does not tell."""
-    known = [(name, of_one == of_other) for name, of_one, of_other in in_common(one, other)]
-    if not all(alike for _, alike in known):
-        return False
-    return True if any(name != "size" for name, _ in known) else None
+    is_known = False
+    for name, of_one, of_other in in_common(one, other):
+        if of_one != of_other:
+            return False
+        is_known = is_known or name != "size"
+    return is_known or None
 
 
 # What a stream has.

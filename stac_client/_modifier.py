@@ -293,7 +293,7 @@ class Modifier:
         ]
         try:
             found = self._find(assets)
-            if assets:
+            if assets and self.options.selector.named:
                 self.require_known(one.rse for each in found for one in each.replicas.values())
             rses = (rse for each in found for rse in each.shown) if self.options.storage else ()
             schemes = self._source.look_up(self._source.storages, rses, self.options.timeout_s)
@@ -364,15 +364,16 @@ class Modifier:
         expressions = selector.expressions if assets else ()
         resolved = source.look_up(source.resolved, expressions, options.timeout_s)
         memory = source.replicas[options.protocols or selector.needs_protocols]
-        dids = (did for asset in assets for did in asset.dids)
-        known = source.look_up(memory, dids, options.timeout_s, options.cache_s)
+        asked = (did for asset in assets for did in asset.dids)
+        known = source.look_up(memory, asked, options.timeout_s, options.cache_s)
         if source.answered != answered:
             self._failures = count()
         found = []
         for asset in assets:
-            did = next((did for did in asset.dids if known[did] is not None), None)
-            if did is None:
+            dids = [did for did in asset.dids if known[did] is not None]
+            if not dids:
                 continue
+            did = dids[0]
             fields, file = asset.item.assets[asset.key], known[did]
             said, urls = Description.of(fields), all_hrefs(fields)
             if other := difference(did, urls, said, file, self._source_rses):

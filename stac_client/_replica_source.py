@@ -74,19 +74,19 @@ def difference(
         file: What Rucio says of it.
         source_rses: Returns the source RSEs among some RSEs; called where that matters.
     """
-    found = other_bytes(did, item, file)
-    if found is None and _is_doubtful(item, urls, file):
-        found = other_url(did, urls, file, source_rses(file.pfns))
-    return found
+    same = is_same(item, file)
+    if same is None:
+        return (
+            other_url(did, urls, file, source_rses(file.pfns)) if _is_doubtful(urls, file) else None
+        )
+    return None if same else other_bytes(did, item, file)
 
 
-def _is_doubtful(item: Described, urls: Collection[str], file: RucioFile) -> bool:
+def _is_doubtful(urls: Collection[str], file: RucioFile) -> bool:
     """URLs that cannot be registered, as they are signed, say, tell nothing."""
     table = known_origins()
     pfns = [pfn for some in file.pfns.values() for pfn in some]
-    if any(table.is_among(url, pfns) for url in urls) or is_same(item, file):
-        return False
-    return any(map(table.is_known, urls))
+    return not any(table.is_among(url, pfns) for url in urls) and any(map(table.is_known, urls))
 
 
 def is_source_rse(settings: Mapping[str, Any]) -> bool:

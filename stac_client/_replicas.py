@@ -169,13 +169,12 @@ def replicas_by_key(
         mounts: How they are reached from here.
     """
     found = {
-        rse: Replica(rse, rse, pfns[rse][0], mounts.url(pfns[rse][0]))
-        for rse in sorted(pfns)
-        if pfns[rse]
+        rse: Replica(rse, rse, some[0], mounts.url(some[0]))
+        for rse, some in sorted(pfns.items())
+        if some
     }
-    for rse, best in tuple(found.items()):
-        if len(pfns[rse]) == 1 and not mounts.has_folders:
-            continue  # as mostly, and this is looked at for each of thousands
+    for rse in [rse for rse in found if len(pfns[rse]) > 1 or mounts.has_folders]:
+        best = found[rse]
         some = dict.fromkeys(pfns[rse])
         ways = [(pfn, mounts.url(pfn)) for pfn in some if pfn != best.pfn]
         ways += [(pfn, path) for pfn in some if (path := mounts.path(pfn)) is not None]
@@ -233,9 +232,9 @@ class Selector:
         self._exclude = _terms("exclude", exclude)
         self._mounts = Mounts(mounts)
         texts = [each for each in self.prefer if isinstance(each, str)]
-        self.expressions = [
-            each for each in (*texts, *self._only, *self._exclude) if is_expression(each)
-        ]
+        self.named = (*texts, *self._only, *self._exclude)
+        """All that is wanted or not by name."""
+        self.expressions = [each for each in self.named if is_expression(each)]
         """The RSE expressions, which Rucio must resolve."""
         self.needs_protocols = bool(mounts) or not {*SCHEMES}.isdisjoint(texts)
         """Whether the best PFN of each RSE does not suffice."""
@@ -255,9 +254,8 @@ class Selector:
     def unmet(self, rses: Collection[str], resolved: Resolved) -> list[str]:
         """Return what is named and is none of some RSEs, no scheme, and stands for no RSE."""
         schemes = [each for each in self.prefer if each in SCHEMES]
-        texts = [each for each in self.prefer if isinstance(each, str)]
         known = {*schemes, *rses, *(each for each, found in resolved.items() if found)}
-        return [each for each in (*texts, *self._only, *self._exclude) if each not in known]
+        return [each for each in self.named if each not in known]
 
     def choose(self, replicas: Iterable[Replica], resolved: Resolved) -> Choice | None:
         """Choose one of the replicas that are shown.
