@@ -79,7 +79,9 @@ def made_in(lake: Lake, folder: Path) -> Iterator[Bed]:
     transfers = Proxy(lake.layout.url("transfers"))
     storages = {rse: Proxy(lake.layout.url(service)) for rse, service in RSES.items()}
     client = lake.client()
-    configuration.configure_transfers(lake.layout, storages["FAULTY-B"].url)
+    configuration.configure_transfers(
+        lake.layout, {storages["FAULTY-B"].url: {"tpc_support": "NONE"}}
+    )
     for rse, proxy in storages.items():
         _add_rse(client, rse, proxy, transfers)
     server = KillableServer(lake)

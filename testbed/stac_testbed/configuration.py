@@ -113,12 +113,16 @@ def write_client(layout: Layout, account: str) -> None:
     _write(layout.client_cfg(account), sections)
 
 
-def configure_transfers(layout: Layout, *storages: str) -> None:
-    """Configure the transfer service for storages that cannot fetch files themselves.
+def configure_transfers(layout: Layout, storages: Mapping[str, Mapping[str, str]]) -> None:
+    """Configure the transfer service for storages.
 
-    FTS wants the same, of both ends of a copy.
+    Args:
+        layout: The lake.
+        storages: What is said of each, by its URL: that it cannot fetch files itself
+            (`tpc_support=NONE`; FTS wants to know it of both ends of a copy), or what it is told
+            of the credential for a source with TLS (`credential`; of FTS, gfal2 is told).
     """
-    said = {url: {"se_info": {"tpc_support": "NONE"}} for url in storages}
+    said = {url: {"se_info": config} for url, config in storages.items()}
     response = requests.post(f"{layout.url('transfers')}/config/se", json=said, timeout=30)
     response.raise_for_status()
 
@@ -133,7 +137,10 @@ def provision(client: Client, layout: Layout, collection_scopes: Iterable[str]) 
     """
     for service, rse in STORAGE_RSES.items():
         _add_storage_rse(client, layout, service, rse)
-    configure_transfers(layout, layout.url(STORAGES[1]))
+    fetching, carried_to = map(layout.url, STORAGES)
+    configure_transfers(
+        layout, {fetching: {"credential": "none"}, carried_to: {"tpc_support": "NONE"}}
+    )
     for source, destination in permutations(STORAGE_RSES.values(), 2):
         client.add_distance(source, destination, {"distance": 1})
     for change in plan_setup(client, SOURCE_RSE, destinations=STORAGE_EXPRESSION).changes:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from stac_policy.naming import collection_scope
 
 from . import TestbedError, configuration, postgresql, processes, services, xrootd
-from ._tls import make_certificate
-from .layout import ACCOUNTS, ORIGINS, STORAGE_PREFIX, Layout
+from ._tls import make_certificates
+from .layout import ACCOUNTS, ORIGINS, STORAGE_PREFIX, STORAGES, USER, WITH_TLS, Layout
 from .scenes import Origin, make_catalogue
 
 if TYPE_CHECKING:
@@ -189,9 +189,9 @@ def start(
         with ThreadPoolExecutor() as executor:
             database_ready = executor.submit(_start_database, layout, starting, new=new)
             if new:
-                make_certificate(layout.certificate.parent, layout.logs)
+                make_certificates(layout.tls, layout.logs, *WITH_TLS, USER)
             if new and layout.xrootd is not None:
-                layout.xrootd.make(STORAGE_PREFIX, layout.certificate.parent)
+                layout.xrootd.make(STORAGE_PREFIX, layout.tls, STORAGES[0])
             starting.start(*services.files(layout))
             if new:
                 origins = [Origin(layout.data(name), layout.url(name)) for name in ORIGINS]

@@ -9,11 +9,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from . import TestbedError, postgresql, xrootd
+from ._tls import TRUSTED
 from .postgresql import Cluster, Schema
 from .processes import free_ports
 from .xrootd import XRootD
 
 ORIGINS = ("origin-a", "origin-b")
+"""The second has a certificate, and its URLs are https."""
 STORAGES = ("storage-a", "storage-b")
 OBJECT_STORE = "object-store"
 BUCKET = "alpine-public"
@@ -27,6 +29,11 @@ SIGNED_BUCKET = "alpine-signed"
 SERVICES = ("rucio-server", "transfers", "stac-api", *ORIGINS, *STORAGES, OBJECT_STORE)
 ACCOUNTS = ("root", "alice", "registrar")
 """The administrator, an ordinary user, and an account that may register STAC assets."""
+
+WITH_TLS = (ORIGINS[1], *STORAGES)
+"""Services that have a certificate; the storages speak HTTP, too."""
+USER = "user"
+"""Who has the certificate that users of storages show."""
 
 STORAGE_PREFIX = "/rucio/"
 """The folder of a storage that is Rucio's."""
@@ -86,8 +93,7 @@ class Layout:
         port = ports[STORAGES[0]]
         server = XRootD.plan(folder / "xrootd", port) if storage == xrootd.NAME else None
         layout = cls(folder, ports, passwords, schema, cluster, server)
-        tls = layout.certificate.parent
-        for path in (layout.etc, tls, layout.logs, layout.tokens, layout.catalogue):
+        for path in (layout.etc, layout.tls, layout.logs, layout.tokens, layout.catalogue):
             path.mkdir(parents=True)
         for name in (*ORIGINS, *STORAGES, f"{OBJECT_STORE}/{BUCKET}", "transfers"):
             (folder / "data" / name).mkdir(parents=True)
@@ -181,22 +187,21 @@ class Layout:
         return self.etc / "origins.tsv"
 
     @property
-    def certificate(self) -> Path:
-        """The certificate of the storages; who trusts it is told by `trusted.pem` beside it."""
-        return self.etc / "tls" / "certificate.pem"
+    def tls(self) -> Path:
+        """Certificates and keys, of servers in files of their names, and who is trusted."""
+        return self.etc / "tls"
 
     @property
     def trust(self) -> dict[str, str]:
-        """Environment variables for clients of the storages over HTTPS.
+        """Environment variables for clients of origins and storages over HTTPS.
 
-        Rucio's WebDAV authenticates with a certificate; everybody else verifies the storages'.
+        Rucio's WebDAV authenticates with a certificate; everybody else verifies the servers'.
         """
-        folder = self.certificate.parent
         of_gdal = "GDAL_CURL_CA_BUNDLE"  # which rasterio sets when it is imported
         names = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", of_gdal)
         return {
-            "X509_USER_PROXY": str(folder / "proxy.pem"),
-            **dict.fromkeys(names, str(folder / "trusted.pem")),
+            "X509_USER_PROXY": str(self.tls / f"{USER}.pem"),
+            **dict.fromkeys(names, str(self.tls / TRUSTED)),
         }
 
     @property
@@ -223,7 +228,8 @@ class Layout:
 
     def url(self, service: str) -> str:
         """The base URL of a service, without a slash at its end."""
-        return f"http://127.0.0.1:{self.ports[service]}"
+        scheme = "https" if service == ORIGINS[1] else "http"
+        return f"{scheme}://127.0.0.1:{self.ports[service]}"
 
     def access_log(self, service: str) -> Path:
         """The log of requests that a service has answered."""

@@ -187,11 +187,13 @@ def wait_until_ready(
         TestbedError: It ended, or did not answer within `timeout_s` seconds.
     """
     deadline = time.monotonic() + timeout_s
+    trusted = service.environment.get("REQUESTS_CA_BUNDLE", True)
     while service.url is not None:
         if process.find() is None:
             raise TestbedError(f"{service.name} stopped by itself: {_last_line(logs, service)}")
         try:
-            if requests.get(service.url, timeout=2).status_code < requests.codes.server_error:
+            answer = requests.get(service.url, timeout=2, verify=trusted)
+            if answer.status_code < requests.codes.server_error:
                 return
         except requests.RequestException:
             pass

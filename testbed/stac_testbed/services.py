@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .layout import OBJECT_STORE, ORIGINS, STORAGE_PREFIX, STORAGES
+from .layout import OBJECT_STORE, ORIGINS, STORAGE_PREFIX, STORAGES, WITH_TLS
 from .processes import Service
 from .rucio_server import CHANGES
 
@@ -25,11 +25,9 @@ _RUCIO_PROGRAM = (sys.executable, "-m", "stac_testbed.rucio_server")
 def files(layout: Layout) -> list[Service]:
     """Return origins, buckets, storages and the transfer service, which need nothing else."""
 
-    def served(
-        name: str, application: str, options: str = "", *, ready: str = "/", tls: bool = False
-    ) -> Service:
+    def served(name: str, application: str, options: str = "", *, ready: str = "/") -> Service:
         application = f"{application}({str(layout.data(name))!r}{options})"
-        return _wsgi(layout, name, application, threads=8, ready=ready, tls=tls)
+        return _wsgi(layout, name, application, threads=8, ready=ready)
 
     services = [served(name, "stac_testbed.files:create_origin") for name in ORIGINS]
     services.append(served(OBJECT_STORE, "stac_testbed.files:create_object_store"))
@@ -38,7 +36,7 @@ def files(layout: Layout) -> list[Service]:
             services.append(layout.xrootd.service(name, STORAGE_PREFIX))
         else:
             options = f", third_party_copy={name == _THIRD_PARTY_COPY}"
-            services.append(served(name, "stac_testbed.files:create_storage", options, tls=True))
+            services.append(served(name, "stac_testbed.files:create_storage", options))
     services.append(served("transfers", "stac_testbed.transfers:create_app", ready="/whoami"))
     return services
 
@@ -119,19 +117,20 @@ def _wsgi(
     threads: int,
     workers: int = 1,
     ready: str = "/",
-    tls: bool = False,
     environment: dict[str, str] | None = None,
 ) -> Service:
-    certificate = layout.certificate
-    secure = ("--certfile", str(certificate), "--keyfile", str(certificate.with_name("key.pem")))
+    worker, secure = "Worker", tuple[str, ...]()
+    if name in WITH_TLS:
+        pem = str(layout.tls / f"{name}.pem")
+        worker, secure = "TlsWorker", ("--certfile", pem, "--keyfile", pem)
     command = (
         *(sys.executable, "-m", "gunicorn", "--no-control-socket"),
         *("--bind", f"127.0.0.1:{layout.ports[name]}"),
         *("--workers", str(workers), "--threads", str(threads)),
         *("--graceful-timeout", "1", "--keep-alive", "30", "--timeout", "600"),
         *("--access-logfile", str(layout.access_log(name))),
-        *("--worker-class", f"stac_testbed.files.{'TlsWorker' if tls else 'Worker'}"),
-        *("--logger-class", "stac_testbed.files.Logger", *(secure if tls else ())),
+        *("--worker-class", f"stac_testbed.files.{worker}"),
+        *("--logger-class", "stac_testbed.files.Logger", *secure),
         application,
     )
     return Service(name, command, f"{layout.url(name)}{ready}", environment or layout.trust)

@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 
 from . import TestbedError
+from ._tls import AUTHORITY
 from .processes import OwnServer, Service, as_user, folder_for, user_for
 
 NAME = "xrootd"
@@ -32,8 +33,8 @@ xrd.port {port}
 xrd.allow host {address}
 xrd.network nodnr
 xrd.protocol http:{port} libXrdHttp.so
-xrd.tls {folder}/certificate.pem {folder}/key.pem
-xrd.tlsca certfile {folder}/certificate.pem
+xrd.tls {folder}/{certificate} {folder}/{certificate}
+xrd.tlsca certfile {folder}/{authority}
 xrootd.chksum max 2 adler32 md5
 http.exthandler xrdtpc libXrdHttpTPC.so
 tpc.trace info
@@ -84,24 +85,26 @@ class XRootD(OwnServer):
             folder=Path(self.folder),
         )
 
-    def make(self, export: str, tls: Path) -> None:
+    def make(self, export: str, tls: Path, name: str) -> None:
         """Make its files.
 
         Args:
             export: The folder below `/` that it lets be used, with slashes around it.
-            tls: Folder with the lake's certificate.
+            tls: Folder with the lake's certificates.
+            name: Of the service.
         """
         folder, user = Path(self.folder), _user()
         folder.mkdir(mode=0o700)
         (folder / "admin").mkdir()
         (self.data / export.strip("/")).mkdir(parents=True)
+        files = {"certificate": f"{name}.pem", "authority": AUTHORITY}
         (folder / "xrootd.cfg").write_text(
             _CONFIGURATION.format(
-                folder=folder, port=self.port, address=_ADDRESS, export=export.rstrip("/")
+                folder=folder, port=self.port, address=_ADDRESS, export=export.rstrip("/"), **files
             )
         )
-        for name in ("certificate.pem", "key.pem"):
-            shutil.copy(tls / name, folder)
+        for file in files.values():
+            shutil.copy(tls / file, folder)
         if user is not None:
             for path in (folder, *folder.rglob("*")):
                 shutil.chown(path, user)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from stac_testbed._tls import make_certificate
+from stac_testbed._tls import make_certificates
 from tests.threads import serving
 
 if TYPE_CHECKING:
@@ -217,9 +217,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 @contextmanager
 def running_origin(folder: Path) -> Iterator[Origin]:
     """Run an origin in two threads, one with TLS and a certificate that nobody knows."""
-    make_certificate(folder, folder)
+    make_certificates(folder, folder, "origin")
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    tls.load_cert_chain(folder / "certificate.pem", folder / "key.pem")
+    tls.load_cert_chain(folder / "origin.pem")
     servers = [_Server(("127.0.0.1", 0), _Handler) for _ in range(2)]
     servers[1].socket = tls.wrap_socket(servers[1].socket, server_side=True)
     http, https = (server.server_port for server in servers)

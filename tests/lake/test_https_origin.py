@@ -1,0 +1,79 @@
+"""An origin with a certificate: its authority is trusted as that of any other is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from stac_client.admin import examine
+from stac_testbed.configuration import configure_transfers
+from stac_testbed.layout import STORAGE_PREFIX
+from tests.items import make_item
+from tests.rses import add_rse
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rucio.client import Client
+
+    from stac_client import StacClient
+    from stac_testbed import Lake
+
+CONTENT = b"secure" * 1000
+OVER_DAVS = "OVER-DAVS"
+PREFIX = f"{STORAGE_PREFIX}over-davs/"
+
+
+@pytest.fixture
+def original(stac_lake: Lake, client: StacClient, collection: str) -> Any:
+    """An item with a file of the origin, registered: that has asked there for its checksum."""
+    layout = stac_lake.layout
+    (layout.data("origin-b") / f"{collection}.tif").write_bytes(CONTENT)
+    url = f"{layout.url('origin-b')}/{collection}.tif"
+    assert url.startswith("https:")
+    item = make_item(collection, "scene", {"red": {"href": url, "roles": ["data"]}})
+    client.create_replicas(item, "STAC").raise_for_failed()
+    return item
+
+
+@pytest.mark.parametrize("rse", ["DISK-A", "DISK-B"])
+def test_a_rule_brings_it_to_a_storage(
+    client: StacClient, original: Any, rse: str, tmp_path: Path
+) -> None:
+    """The one storage fetches it, to the other it is carried; downloads read either."""
+    rules = client.create_replication_rules(original, rse)
+    (rule,) = client.wait(rules, timeout_s=120, poll_s=0.5)
+    assert (rule.state, rule.locks_ok) == ("OK", 1), rule.error
+    (downloaded,) = client.download(original, tmp_path, rse=rse)
+    assert downloaded.path is not None
+    assert downloaded.path.read_bytes() == CONTENT
+
+
+def test_a_storage_that_refuses_the_credential(
+    client: StacClient, rucio: Client, original: Any, stac_lake: Lake
+) -> None:
+    """For a source with TLS FTS says `gridsite`: the doctor warns of it, and a setting mends it."""
+    layout = stac_lake.layout
+    port = layout.ports["storage-a"]
+    impl = "rucio.rse.protocols.gfal.Default"
+    protocol = {"scheme": "davs", "port": port, "prefix": PREFIX, "impl": impl}
+    attributes = {"fts": layout.url("transfers"), "lfn2pfn_algorithm": "stac"}
+    add_rse(rucio, OVER_DAVS, protocol, third_party_copies=True, **attributes)
+    rucio.set_local_account_limit("root", OVER_DAVS, -1)
+    rucio.add_distance("STAC", OVER_DAVS, {"distance": 1})
+    found = examine(rucio, "STAC", destinations=OVER_DAVS)
+    assert "destination-credential" in {check.code for check in found if check.why}
+
+    rules = client.create_replication_rules(original, OVER_DAVS)
+    (rule,) = client.wait(rules, timeout_s=180, poll_s=0.5)
+    assert rule.state == "STUCK"
+    (row,) = client.rule_status(rules)
+    assert "HTTP 400 Bad Request" in row.stuck[0].reason
+
+    configure_transfers(layout, {f"https://127.0.0.1:{port}": {"credential": "none"}})
+    client.retry_replication_rules(rules)
+    (rule,) = client.wait(rules, timeout_s=180, poll_s=0.5, through_stuck=True)
+    assert rule.state == "OK", rule.error
+    name = f"{original['collection']}/scene/red.tif"
+    assert (layout.data("storage-a") / PREFIX[1:] / name).read_bytes() == CONTENT
