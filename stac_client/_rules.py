@@ -366,7 +366,7 @@ def selection_name(files: Iterable[DID]) -> str:
 
 PUT_ASIDE = (
     "put aside for Rucio's judge-injector. If that never makes it, its log says why: on SQLite, "
-    "which is for test beds, it can make none over more than 1,000 files; ask for fewer"
+    "which is for test beds, a stock Rucio makes none with more than 996 transfers; ask for fewer"
 )
 
 

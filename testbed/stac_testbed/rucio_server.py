@@ -29,9 +29,12 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import event
+from sqlalchemy import event, or_
 from sqlalchemy.engine import Engine
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.pool import Pool
+from sqlalchemy.sql import operators
+from sqlalchemy.sql.elements import BooleanClauseList
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -46,6 +49,7 @@ _PAUSE_S = 1.0
 _BUSY_S = 15.0
 _IDLE_PAUSE_S = 20.0
 _FILES_PER_JOB = 50
+_ALTERNATIVES = 100
 
 
 def create_app() -> Flask:
@@ -164,6 +168,7 @@ def _run(daemon: Callable[[], None], stopping: threading.Event) -> None:
 def _prepare() -> None:
     """Do what must be done before Rucio is imported, which connects to its database."""
     take_turns()
+    group_alternatives()
     announce_changes()
 
 
@@ -241,6 +246,25 @@ def _outlive_no_power_cut(connection: object, *_: object) -> None:
 def _begin_immediate(connection: object, *_: object) -> None:
     if isinstance(connection, sqlite3.Connection):
         connection.isolation_level = "IMMEDIATE"
+
+
+def group_alternatives() -> None:
+    """Write long conditions so that SQLite takes them: `(a OR b) OR (c OR d)`.
+
+    It nests `a OR b OR c OR d` and refuses what is nested more than 1,000 deep, as the condition
+    is by which Rucio looks for transfers that are there already, of 1,000 files at a time. Without
+    this, it accepts a rule over so many files, and never makes it.
+    """
+
+    def grouped(condition: Any, compiler: Any, **options: Any) -> str:
+        clauses = list(condition.clauses)
+        if condition.operator is not operators.or_ or len(clauses) <= _ALTERNATIVES:
+            return str(compiler.visit_clauselist(condition, **options))
+        starts = range(0, len(clauses), _ALTERNATIVES)
+        groups = (or_(*clauses[start : start + _ALTERNATIVES]) for start in starts)
+        return " OR ".join(f"({compiler.process(group, **options)})" for group in groups)
+
+    compiles(BooleanClauseList, "sqlite")(grouped)
 
 
 class _Cursor(sqlite3.Cursor):

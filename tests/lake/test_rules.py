@@ -288,3 +288,18 @@ def test_waiting_outlives_a_server_that_does_not_answer(
     fails[0] = False
     (other,) = client.replication_rules(rules)
     assert other.state == "OK"
+
+
+@pytest.mark.parametrize(("files", "copies"), [(1100, 1), (500, 2)])
+def test_a_rule_over_many_files(
+    client: StacClient, collection: str, files: int, copies: int
+) -> None:
+    """Each file has its locks, be they made at once or by Rucio's judge-injector."""
+    registration = client.create_replicas(many_items(collection, 10, files // 10), "STAC")
+    (rule,) = client.create_replication_rules(registration, "tier=disk", copies=copies)
+    assert (rule.state == "INJECT") == (files > 1000)
+    assert wait_for(lambda: client.replication_rules([rule])[0].state != "INJECT")
+    (rule,) = client.replication_rules([rule])
+    # The files do not exist: some may be given up already.
+    assert rule.locks_replicating + rule.locks_stuck == files * copies
+    client.delete_replication_rules([rule], at_once=True)

@@ -8,7 +8,6 @@ Not among the tests that are found by themselves, but run by its name:
 from __future__ import annotations
 
 import stat
-import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -84,19 +83,6 @@ def test_requests_for_1000_assets(client: Any, collection: Any, requests_sent: A
     (rule,) = client.create_replication_rules(registration, STORAGE_EXPRESSION)
     assert rule.locks_ok + rule.locks_replicating == 1000
     assert len(requests_sent) <= 4, requests_sent.sent
-    client.delete_replication_rules([rule], at_once=True)
-
-
-def test_a_rule_over_more_files_than_sqlite_takes(client: Any, collection: Any) -> None:
-    """Rucio's judge-injector gives a rule over 1,100 files a lock for each of them."""
-    registration = client.create_replicas(many_items(collection, 10, 110), "STAC")
-    (rule,) = client.create_replication_rules(registration, STORAGE_EXPRESSION)
-    assert rule.state == "INJECT"
-    end = time.monotonic() + 120
-    while rule.state == "INJECT" and time.monotonic() < end:
-        (rule,) = client.wait([rule], timeout_s=2, poll_s=1)
-    # the files do not exist: some may be given up already
-    assert rule.locks_replicating + rule.locks_stuck == 1100
     client.delete_replication_rules([rule], at_once=True)
 
 
