@@ -90,6 +90,15 @@ class RSE:
         return [server for server in str(self.attributes.get("fts") or "").split(",") if server]
 
     @property
+    def checksums(self) -> set[str]:
+        """The checksums that FTS verifies there, as Rucio reads it from its attributes."""
+        if not self.attributes.get("verify_checksum", True):
+            return set()
+        named = str(self.attributes.get(_CHECKSUMS) or "adler32,md5").split(",")
+        found = {name.strip() for name in named} - {""}
+        return set() if "none" in found else found
+
+    @property
     def algorithm(self) -> str:
         """Its algorithm for paths if that is one of the policy package's, or ''."""
         name = str(self.attributes.get("lfn2pfn_algorithm") or "")
@@ -227,9 +236,9 @@ def source(
     found = _stock(rse, catalogue) if rse.is_stock else _protocols(rse, catalogue, gateway=gateway)
     yield from found
     yield from _source_fts(rse, destinations, fts)
-    checksums = str(rse.attributes.get(_CHECKSUMS) or "")
-    if "none" not in map(str.strip, checksums.split(",")):
-        what = f"{_CHECKSUMS}={checksums}" if checksums else f"no attribute {_CHECKSUMS}"
+    if rse.checksums:
+        has = rse.attributes.get(_CHECKSUMS)
+        what = f"{_CHECKSUMS}={has}" if has else f"no attribute {_CHECKSUMS}"
         attribute = _set_attribute(rse, _CHECKSUMS, "none")
         yield wrong("source-checksums", f"RSE {name} has {what}", attribute)
 
@@ -399,22 +408,24 @@ def is_sent_to(rse: RSE) -> bool:
 
 def _checksums(rse: RSE, assets: Sequence[Asset]) -> Iterator[Check]:
     """Check that FTS verifies there what is registered of assets."""
-    checksums = str(rse.attributes.get(_CHECKSUMS) or "")
-    what = f"RSE {rse.name} has " + (
-        f"the attribute {_CHECKSUMS}={checksums}" if checksums else f"no attribute {_CHECKSUMS}"
-    )
-    if rse.attributes.get("sign_url") == "s3" and checksums != "md5":
-        yield wrong("destination-md5", what, _set_attribute(rse, _CHECKSUMS, "md5").command)
-    elif checksums == "md5":
+    verified = rse.checksums
+    off = not rse.attributes.get("verify_checksum", True)
+    key = "verify_checksum" if off else _CHECKSUMS
+    has = rse.attributes.get(key, "")
+    what = f"RSE {rse.name} has " + (f"no attribute {key}" if has == "" else f"{key}={has}")
+    if rse.attributes.get("sign_url") == "s3" and verified != {"md5"}:
+        fix = _set_attribute(rse, key, "True" if off else "md5")
+        yield wrong("destination-md5", what, fix.command)
+    elif verified == {"md5"}:
         known = [asset for asset in assets if asset.is_complete]
         if without := sum(not asset.checksums.md5 for asset in known):
             what = (
                 f"{without} of {len(assets)} assets have no md5, by which RSE {rse.name} verifies"
             )
             yield wrong("destination-unverified", what, "# add file:checksum or rucio:md5 to items")
-    elif checksums and "adler32" not in checksums:
-        fix = _set_attribute(rse, _CHECKSUMS, "adler32").command
-        yield wrong("destination-checksums", what, f"{fix}  # if it can compute adler32")
+    elif "adler32" not in verified:
+        fix = _set_attribute(rse, key, "True" if off else "adler32")
+        yield wrong("destination-checksums", what, f"{fix.command}  # if it can compute adler32")
 
 
 def _families(schemes: set[str]) -> set[str]:

@@ -212,7 +212,8 @@ ATTRIBUTES = st.fixed_dictionaries(
     {},
     optional={
         "fts": st.sampled_from(FTS),
-        "supported_checksums": st.sampled_from(["none", "none,adler32", "adler32, none", "md5"]),
+        "supported_checksums": st.sampled_from(["none", "adler32, none", "md5", "nonesuch", ","]),
+        "verify_checksum": st.booleans(),
     },
 )
 SERVERS = st.builds(

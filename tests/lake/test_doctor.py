@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pystac_client
 import pytest
 
 from stac_client import StacClient, plan_setup, summarise_catalogue
+from stac_client._rse_checks import RSE
 from stac_client._source_rse import source_protocol
 from stac_client.admin import Level, examine
 from stac_testbed import STORAGE_RSES
@@ -72,6 +74,62 @@ def test_other_checksums(healthy: Healthy) -> None:
         (finding,) = healthy.findings()
     assert finding.code == "source-checksums"
     assert "adler32,md5" in finding.what
+
+
+AS_RUCIO = """
+import json, sys
+from types import SimpleNamespace as Some
+from rucio.transfertool.fts3 import _available_checksums
+for attributes in json.loads(sys.argv[1]):
+    end = Some(rse=Some(attributes=attributes))
+    of_source, of_destination = _available_checksums(Some(src=end, dst=end))
+    assert of_source == of_destination
+    print(" ".join(sorted(of_source)))
+"""
+
+
+def test_checksums_are_read_as_rucio_reads_them(stac_lake: Lake) -> None:
+    """Words between commas count, `none` undoes the others, and another attribute all of them."""
+    values = [
+        "adler32",
+        " md5 , adler32",
+        "none",
+        "adler32,none",
+        "nonesuch",
+        "sha-adler32",
+        ",",
+        "",
+    ]
+    attributes: list[dict[str, Any]] = [
+        {},
+        *({"supported_checksums": value} for value in values),
+        *({"verify_checksum": value, "supported_checksums": "md5"} for value in (True, False)),
+    ]
+    result = subprocess.run(  # noqa: S603 - this Python
+        [sys.executable, "-c", AS_RUCIO, json.dumps(attributes)],
+        env={**os.environ, "RUCIO_CONFIG": str(stac_lake.layout.server_cfg)},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    read = [RSE("", "", {}, each).checksums for each in attributes]
+    assert [set(line.split()) for line in result.stdout.splitlines()] == read
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "healthy_value"),
+    [("supported_checksums", "md5,sha-adler32", "adler32"), ("verify_checksum", "False", "True")],
+)
+def test_a_destination_without_adler32(
+    healthy: Healthy, key: str, value: str, healthy_value: str
+) -> None:
+    """What a destination does not verify is told with the attribute that says so."""
+    with healthy.seeded(*attribute(DISK, key, value, healthy_value)):
+        (finding,) = healthy.findings()
+    assert (finding.code, finding.level) == ("destination-checksums", Level.WARNING)
+    assert f"{key}={value}" in finding.what
+    assert f"--key {key} --value {healthy_value}" in finding.command
 
 
 def test_the_attribute_fts(healthy: Healthy) -> None:
