@@ -16,7 +16,7 @@ IN_PARALLEL := --numprocesses 4 --dist loadfile
 # Majors of Rucio that are supported besides the newest, which all else is tested with.
 OLDER_RUCIOS := 38 39 40
 
-.PHONY: bench browser check clean coverage demo docs etc extension faults gateway gfal2 lint load lower-bounds notebook \
+.PHONY: bench browser check clean coverage demo docs etc extension faults gateway gfal2 jupyterlab lint load lower-bounds notebook \
   older-rucios postgresql properties python39 reproducible-wheel same-tests sbom soak test types wheel xrootd \
   xrootd-in-its-own-network
 
@@ -155,6 +155,12 @@ $(VENV)/debian: | $(BIN)/uv
 	cd $@.part && apt-get download -qq -o APT::Sandbox::User=root nginx prometheus
 	for package in $@.part/*.deb; do dpkg -x $$package $@.part || exit; done
 	rm $@.part/*.deb && mv $@.part $@
+
+# What rucio-jupyterlab makes of our names, in an environment of its own.
+jupyterlab: $(VENV)/installed-test
+	$(BIN)/uv venv --quiet --clear $(VENV)/jupyterlab
+	$(INSTALL) --python $(VENV)/jupyterlab/bin/python 'rucio-jupyterlab==41.*'
+	$(BIN)/python -m pytest tests/production/jupyterlab.py
 
 # Speed and memory beside the bare server's; takes a quarter of an hour on a quiet machine.
 bench: $(VENV)/installed-test

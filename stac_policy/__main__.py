@@ -88,8 +88,13 @@ def findings() -> Iterator[Finding]:
     yield _look("protocol", _protocol)
     for vo in ours or packages:
         yield from parts[vo]
-    for kind, name in _algorithms(packages):
+    algorithms = _algorithms(packages)
+    for kind, name in algorithms:
         yield _look(f"{kind} {name}", partial(_named, kind, name))
+    if not is_client():
+        names = {name for kind, name in algorithms if kind == "lfn2pfn"}
+        for vo in ours or packages:
+            yield _look(f"paths back to DIDs{_of(vo)}", partial(_paths_back, vo, names))
     yield _look("settings", _settings)
 
 
@@ -113,12 +118,15 @@ def _packages() -> dict[str, str]:
 
 
 def _parts(vo: str) -> Iterator[tuple[str, Callable[[], str]]]:
-    of_vo = f" of VO {vo}" if vo else ""
     if not is_client():  # Rucio's clients have neither
-        yield f"permission{of_vo}", partial(_permission, vo)
-        yield f"schema{of_vo}", partial(_schema, vo)
+        yield f"permission{_of(vo)}", partial(_permission, vo)
+        yield f"schema{_of(vo)}", partial(_schema, vo)
     for kind in ("non_deterministic_pfn", "scope"):
-        yield f"default {kind}{of_vo}", partial(_default, kind, vo)
+        yield f"default {kind}{_of(vo)}", partial(_default, kind, vo)
+
+
+def _of(vo: str) -> str:
+    return f" of VO {vo}" if vo else ""
 
 
 def _package(packages: dict[str, str]) -> str:
@@ -239,6 +247,38 @@ def _named(kind: str, name: str) -> str:
     if not _is_ours(active):
         raise _WrongError(f"Rucio uses {where}")
     return where
+
+
+def _paths_back(vo: str, names: set[str]) -> str:
+    """Return what gives DIDs for PFNs; no request to a server shows it.
+
+    There is one for all RSEs, and Rucio's own is wrong where paths are ours.
+    """
+    from rucio.common.constants import DEFAULT_VO
+    from rucio.db.sqla.constants import DatabaseOperationType
+    from rucio.db.sqla.models import RSE, RSEAttrAssociation
+    from rucio.db.sqla.session import db_session
+    from rucio.rse.rsemanager import get_scope_protocol
+    from sqlalchemy import false, select
+
+    vo = vo or DEFAULT_VO
+    active = get_scope_protocol(vo)
+    where = f"{active.__module__}.{active.__qualname__}"
+    folder, _, file = SAMPLES[0].rpartition("/")
+    if active({"path": f"{folder}/", "name": file}) == (SAMPLES[0], _ITEM.scope):
+        return where
+    attribute = RSEAttrAssociation.key, RSEAttrAssociation.value
+    statement = select(RSE.rse, *attribute).join(RSE, RSE.id == RSEAttrAssociation.rse_id)
+    statement = statement.where(RSE.vo == vo, RSE.deleted == false())
+    with db_session(DatabaseOperationType.READ) as session:
+        found = session.execute(statement.where(attribute[0] == "lfn2pfn_algorithm"))
+        rses = sorted(rse for rse, _, value in found if value in names)
+    if rses:
+        raise _WrongError(
+            f"Rucio uses {where}, which gives wrong DIDs for PFNs at {', '.join(rses)} "
+            "(lfn2pfn_algorithm): set [policy] pfn2lfn, see docs/algorithms.md"
+        )
+    return f"{where}, which no RSE needs to be another"
 
 
 def _is_ours(algorithm: Any) -> bool:

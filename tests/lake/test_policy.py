@@ -23,6 +23,7 @@ from stac_policy.algorithms import pfn2lfn
 from stac_policy.naming import DID, collection_scope, item_name
 from stac_testbed import STORAGE_RSES
 from tests.items import make_asset, make_item, many_items
+from tests.policy.multi_vo_processes import run_module
 from tests.rses import add_rse
 
 if TYPE_CHECKING:
@@ -168,6 +169,31 @@ def test_storages_are_browsable(stac_lake: Lake, item: Item, client: StacClient)
     assert sorted(path.name for path in folder.iterdir()) == ["nir.tif", "red.tif", "thumbnail.png"]
     parsed = {"path": f"/alpine-optical/{ITEM}/", "name": "red.tif"}
     assert pfn2lfn(parsed) == (f"/alpine-optical/{ITEM}/red.tif", "alpine-optical")
+
+
+def test_the_way_back_is_looked_at_on_the_server(
+    stac_lake: Lake, rucio: Client, tmp_path: Path
+) -> None:
+    """No request shows whether PFNs give DIDs back; the self-check does, by file or by table."""
+    config = configparser.RawConfigParser()
+    config.read(stac_lake.layout.server_cfg)
+    config.remove_option("policy", "pfn2lfn")
+    rucio_cfg = tmp_path / "server.cfg"
+    with rucio_cfg.open("w") as file:
+        config.write(file)
+
+    def way_back(cfg: Path) -> Any:
+        return {each["what"]: each for each in run_module(cfg)[1]}["paths back to DIDs"]
+
+    assert way_back(stac_lake.layout.server_cfg)["found"] == "stac_policy.algorithms.pfn2lfn"
+    missing = way_back(rucio_cfg)
+    assert not missing["ok"]
+    assert ", ".join(STORAGE_RSES.values()) in missing["found"]
+    rucio.set_config_option("policy", "pfn2lfn", "stac")
+    try:
+        assert way_back(rucio_cfg)["ok"]
+    finally:
+        rucio.delete_config_option("policy", "pfn2lfn")
 
 
 def test_names_that_are_not_stacs_have_rucios_paths(rucio: Client, collection: str) -> None:
