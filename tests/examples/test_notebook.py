@@ -20,6 +20,7 @@ from rucio.common.exception import RuleNotFound
 from scripts.notebook import NOTEBOOK, execute, read
 from stac_client import State
 from stac_testbed.lake import running
+from stac_testbed.layout import ORIGINS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -141,12 +142,14 @@ def test_copies_in_searches(run: Run, lake: Lake) -> None:
     assert scene in href
 
 
-def test_pixels(run: Run, scenes: list[Any]) -> None:
+def test_pixels(run: Run, scenes: list[Any], lake: Lake) -> None:
     """The pixels that were read at the near copy are those of the original."""
     scene = next(item for item in scenes if item.id == run.facts["scene"][0])
     bands = []
-    for key in ("red", "nir"):
-        with rasterio.open(scene.assets[key].href) as file:
+    for key, origin in zip(("red", "nir"), ORIGINS, strict=True):
+        url = scene.assets[key].href
+        path = url.removeprefix(lake.layout.url(origin) + "/").partition("?")[0]
+        with rasterio.open(lake.layout.data(origin) / path) as file:
             bands.append(file.read(1).astype("float32"))
     red, nir = bands
     assert np.allclose(run.facts["ndvi"], (nir - red) / (nir + red), atol=1e-4)

@@ -58,8 +58,8 @@ def test_a_storage_that_refuses_the_credential(
     port = layout.ports["storage-a"]
     impl = "rucio.rse.protocols.gfal.Default"
     protocol = {"scheme": "davs", "port": port, "prefix": PREFIX, "impl": impl}
-    attributes = {"fts": layout.url("transfers"), "lfn2pfn_algorithm": "stac"}
-    add_rse(rucio, OVER_DAVS, protocol, third_party_copies=True, **attributes)
+    fts = layout.url("transfers")
+    add_rse(rucio, OVER_DAVS, protocol, third_party_copies=True, fts=fts, lfn2pfn_algorithm="stac")
     rucio.set_local_account_limit("root", OVER_DAVS, -1)
     rucio.add_distance("STAC", OVER_DAVS, {"distance": 1})
     found = examine(rucio, "STAC", destinations=OVER_DAVS)
@@ -69,7 +69,7 @@ def test_a_storage_that_refuses_the_credential(
     (rule,) = client.wait(rules, timeout_s=180, poll_s=0.5)
     assert rule.state == "STUCK"
     (row,) = client.rule_status(rules)
-    assert "HTTP 400 Bad Request" in row.stuck[0].reason
+    assert ": HTTP 400 " in row.stuck[0].reason
 
     configure_transfers(layout, {f"https://127.0.0.1:{port}": {"credential": "none"}})
     client.retry_replication_rules(rules)

@@ -70,7 +70,7 @@ def test_what_works_and_what_does_not(stac_lake: Lake, tmp_path: Path) -> None:
     Where that is mended, docs/tools.md can say so.
     """
     asked = ("jupyter", "/jupyter/scene", "/jupyter/scene/red.tif", str(tmp_path))
-    result = subprocess.run(
+    result = subprocess.run(  # noqa: S603 - of an environment of its own
         [
             *(PYTHON, "-c", ASKED, stac_lake.rucio_url),
             *(ACCOUNT, stac_lake.layout.passwords[ACCOUNT], *asked),
