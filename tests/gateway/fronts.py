@@ -109,13 +109,13 @@ def object_store(
         folder: Where its buckets are.
         objects: What is in them in the beginning.
         port: Where it listens; by default where there is nobody.
-        tls: Its certificate, with `key.pem` beside it; by default it has no TLS.
+        tls: Its key and certificate; by default it has no TLS.
     """
     for name, content in objects.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
     port = port or free_ports(1)[0]
-    secure = ("--ssl-certfile", tls, "--ssl-keyfile", tls.with_name("key.pem")) if tls else ()
+    secure = ("--ssl-certfile", tls) if tls else ()
     command = (
         *(sys.executable, "-m", "uvicorn", "--factory", "nanio.app:build_app"),
         *("--host", "127.0.0.1", "--port", str(port), "--log-level", "warning"),

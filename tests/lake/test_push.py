@@ -64,7 +64,7 @@ def store(stac_lake: Lake, rucio: Client, tmp_path: Path) -> Iterator[str]:
     port = layout.ports[SIGNED_STORE]
     (tmp_path / "store" / "copies").mkdir(parents=True)
     objects = {f"{SIGNED_BUCKET}/scene/B04.tif": CONTENT["private"]}
-    with object_store(tmp_path / "store", objects, port, layout.certificate) as url:
+    with object_store(tmp_path / "store", objects, port, layout.tls / "storage-a.pem") as url:
         protocol = {
             "scheme": "https",
             "port": port,
