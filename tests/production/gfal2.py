@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import ssl
 import subprocess
 import sys
 import zlib
@@ -18,11 +19,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from stac_rucio.gateway._push import SIGNED_PUT_BYTES
+from stac_testbed._tls import AUTHORITY, TRUSTED, make_certificates
 from stac_testbed.processes import Service, free_ports
 from tests import origin as answers
 from tests.gateway.fronts import ACCESS_KEY, SECRET_KEY, object_store
 from tests.gateway.running import running, s3
+from tests.origin import Origin as Server
 from tests.servers import running as running_service
+from tests.threads import serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -116,6 +120,44 @@ def test_to_webdav(origin: Origin, tmp_path: Path) -> None:
         result = push(tmp_path, gateway.url_of(url), to, "-p", "-K", adler32)
         assert result.returncode == 0, result.stderr
     assert (tmp_path / "dav" / "rucio" / "deep" / "a").read_bytes() == CONTENT
+
+
+def test_to_webdav_with_a_token(
+    origin: Origin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The token that FTS has for the destination goes there with the file."""
+    tls, authorities = tmp_path / "tls", tmp_path / "authorities"
+    for folder in (tls, authorities, tmp_path / "logs"):
+        folder.mkdir()
+    make_certificates(tls, tmp_path / "logs", "storage")
+    hashed = ("openssl", "x509", "-hash", "-noout", "-in", str(tls / AUTHORITY))
+    name = subprocess.run(hashed, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603 - of the machine
+    shutil.copy(tls / AUTHORITY, authorities / f"{name}.0")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tls / TRUSTED))
+    monkeypatch.setenv("X509_CERT_DIR", str(authorities))
+    monkeypatch.setenv("BEARER_TOKEN", "t0k3n-of-user")
+    url = origin.add("/data/a", CONTENT)
+    storage = Server()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tls / "storage.pem")
+    storage.socket = context.wrap_socket(storage.socket, server_side=True)
+    host = f"127.0.0.1:{storage.server_port}"
+
+    def answer(handler: Any, *_: Any) -> None:
+        handler.answer(201 if handler.command == "PUT" else 404)
+
+    storage.add("/dav/a", answer, head=answer)
+    with (
+        serving(storage),
+        running(
+            tmp_path, {f"{origin.url}/data/": {}}, destinations={f"https://{host}/dav/": {}}
+        ) as gateway,
+    ):
+        result = push(tmp_path, gateway.url_of(url), f"davs://{host}/dav/a")
+    assert result.returncode == 0, result.stderr
+    put = storage.seen[-1]
+    assert (put.method, put.body) == ("PUT", CONTENT)
+    assert put.headers["Authorization"] == "Bearer t0k3n-of-user"
 
 
 @pytest.mark.parametrize(
