@@ -17,7 +17,7 @@ from stac_client._selection import Wanted, named_keys, unwanted_by_default
 from stac_policy.access import Access, Kind, found_access
 from stac_policy.naming import DID, collection_scope, item_name
 from stac_policy.settings import known_origins
-from stac_policy.urls import link_href
+from stac_policy.urls import is_secret, link_href
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -40,7 +40,7 @@ class Asset:
     dataset: DID
     """The dataset of its item."""
     url: str
-    """Its original URL, absolute."""
+    """Its original URL, absolute; empty where that is signed and a name suffices."""
     media_type: str
     """What the item says, or nothing."""
     size_bytes: int | None
@@ -71,6 +71,7 @@ def select_assets(
     source_rse: str | None = None,
     *,
     alternate_assets: Sequence[str] = (),
+    by_name: bool = False,
 ) -> Iterator[Asset | Outcome]:
     """Yield each selected asset of an item, or the reason why it cannot be registered.
 
@@ -84,6 +85,8 @@ def select_assets(
             name it by this RSE.
         alternate_assets: Keys of alternates, the most wanted first, that are taken where
             an asset has one; by default the one that is easiest to fetch.
+        by_name: Whether it is looked up by its name, so that its URL may be signed; it then
+            comes without one.
 
     Raises:
         ConfigurationError: The selection is neither keys nor a predicate.
@@ -95,7 +98,7 @@ def select_assets(
     read = _Item(item, scope, source_rse, alternate_assets)
     for key, unwanted in read.selected(selection):
         if unwanted is None or selection is None:
-            found = unwanted or read.asset(key, read.access(key))
+            found = unwanted or read.asset(key, read.access(key, by_name=by_name))
             yield Outcome(*ids, key, State.SKIPPED, found) if isinstance(found, str) else found
 
 
@@ -107,13 +110,13 @@ def registrable(
     *,
     keys: Wanted | None = None,
 ) -> Iterator[Asset]:
-    """Yield the selected assets of items that have a URL, and nothing of the others.
+    """Yield the selected assets of items that Rucio may have, and nothing of the others.
 
     Named keys that no item has are warned of, unless the caller looks at `keys` for them.
     """
     noted = keys or Wanted(selection)
     for item in noted.of(iter_items(items)):
-        for found in select_assets(item, selection, scope, source_rse):
+        for found in select_assets(item, selection, scope, source_rse, by_name=True):
             if isinstance(found, Asset):
                 yield found
     if keys is None:
@@ -199,7 +202,7 @@ class _Item:
         self._item = item
         self._assets = _assets(item, source_rse)
         self._source_rse = source_rse
-        self._alternates = alternates
+        self._alternates = [alternates] if isinstance(alternates, str) else alternates
         self._dataset = _dataset(item, scope)
         self._table = known_origins()
         self._base_url = link_href(item)
@@ -215,10 +218,13 @@ class _Item:
         reason = "it is none of those that are asked for"
         return [(key, None if is_meant(key, asset) else reason) for key, asset in assets]
 
-    def access(self, key: str) -> Access:
-        """Return how the bytes of an asset are got."""
+    def access(self, key: str, *, by_name: bool = False) -> Access:
+        """Return how the bytes of an asset are got; by name also what has a signed URL."""
         fields = self._assets[key]
-        return found_access(self._table, self._item, fields, self._base_url, self._alternates)
+        found = found_access(self._table, self._item, fields, self._base_url, self._alternates)
+        if by_name and found.url is None and is_secret(str(fields.get("href"))):
+            return found._replace(url="")
+        return found
 
     def asset(self, key: str, access: Access) -> Asset | str:
         """Return an asset with a URL, or why it has none."""

@@ -81,7 +81,7 @@ def download(
     absent = State.SKIPPED if only_available else State.FAILED
     outcomes: list[DownloadOutcome] = []
     keys = Wanted(assets)
-    select = partial(select_assets, selection=assets, scope=scope)
+    select = partial(select_assets, selection=assets, scope=scope, by_name=True)
     with locked(folder), make_session(signer=credentials, pool_maxsize=workers) as session:
         places, tally = Places(folder), Tally(on_progress)
         catalogue = LocalCatalogue(places)
@@ -367,7 +367,10 @@ class _Run:
             for found in selected:
                 if isinstance(found, Asset) and found.did not in self.seen:
                     new.setdefault(found.did, found)
-                    urls.setdefault(found.did, [found.url, *all_hrefs(item["assets"][found.key])])
+                    urls.setdefault(
+                        found.did,
+                        [*filter(None, [found.url]), *all_hrefs(item["assets"][found.key])],
+                    )
         self.seen.update(new)
         files: dict[DID, RucioFile] = {}
         unknown = self.absent, "not in Rucio; register it with create_replicas"

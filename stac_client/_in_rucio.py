@@ -83,19 +83,27 @@ class LostFileWarning(UserWarning):
     """Files are left out of a rule, because Rucio has lost them."""
 
 
-def without_lost(rucio: Rucio, pairs: Iterable[tuple[DID, DID]]) -> list[tuple[DID, DID]]:
-    """Leave out the files that Rucio calls lost, and takes into no dataset; warn of them."""
-    files = [*pairs]
-    lost = {
-        did: said.availability
-        for did, said in rucio.facts(did for did, _ in files).items()
-        if said.availability != AVAILABLE
-    }
+def without_lost(rucio: Rucio, assets: Iterable[Asset]) -> list[tuple[DID, DID]]:
+    """Return the files of assets with their datasets, without those that Rucio calls lost.
+
+    It takes these into no dataset; a warning tells of them. What is signed, and so cannot have
+    been registered as it is, is left out where Rucio does not have it.
+
+    Raises:
+        StacRucioError: Rucio cannot be reached or refuses.
+    """
+    files = [*assets]
+    facts = rucio.facts(asset.did for asset in files)
+    lost = {did: said.availability for did, said in facts.items() if said.availability != AVAILABLE}
     if lost:
         first = next(iter(lost))
         more = f"{len(lost):,} files are left out, the first: " if len(lost) > 1 else "left out: "
         warnings.warn(more + _lost(first, lost[first]), LostFileWarning, stacklevel=3)
-    return [pair for pair in files if pair[0] not in lost]
+    return [
+        (asset.did, asset.dataset)
+        for asset in files
+        if asset.did not in lost and (asset.url or asset.did in facts)
+    ]
 
 
 def held(files: Mapping[DID, RucioFile], rse: str) -> set[DID]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Collection, Iterator, Mapping, MutableMapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property, partial
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -236,6 +236,14 @@ class Modifier:
         self._source = ReplicaSource(Rucio.of(rucio))
         self._failures = count()
         """Counts those since Rucio has answered, without a lock that a fork could leave locked."""
+
+    def __repr__(self) -> str:
+        shown = (
+            f"{each.name}={getattr(self.options, each.name)!r}"
+            for each in fields(self.options)
+            if getattr(self.options, each.name) != each.default and each.name != "mounts"
+        )
+        return f"<Modifier: {', '.join([str(self._source.rucio), *shown])}>"
 
     def __reduce__(self) -> tuple[type[Modifier], tuple[Any, ...]]:
         return type(self), (self._source.rucio, self.options, self._scope, self.completion)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _EXAMPLES = 3
 
 
-@dataclass
+@dataclass(repr=False)
 class Plan(Shown):
     """What a registration would do; its size does not grow with the number of items."""
 

@@ -7,6 +7,7 @@ import logging
 import math
 import os
 import random
+import threading
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import contextmanager, suppress
@@ -15,11 +16,13 @@ from datetime import datetime, timezone
 from functools import partial
 from itertools import islice
 from json import JSONDecodeError
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import requests
 from rucio.client import Client
 from rucio.common import exception
+from rucio.common.config import clean_cached_config
 
 from stac_client._checksums import Checksums
 from stac_client._rucio_errors import (
@@ -29,12 +32,14 @@ from stac_client._rucio_errors import (
     translating,
 )
 from stac_client.errors import (
+    AccessError,
     ConfigurationError,
     RequestError,
     StacRucioError,
     near,
 )
 from stac_policy.naming import DID
+from stac_policy.urls import redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator
@@ -52,6 +57,7 @@ RETRY_S = 90.0
 """How long a server that is away or too busy is asked again, in seconds, unless the environment
 variable `STAC_RUCIO_RETRY_S` says otherwise."""
 
+_VARIABLE = "RUCIO_CONFIG"
 _LOGGER = logging.getLogger(__name__)
 _PROTOCOL: dict[str, Any] = dict.fromkeys(("scheme", "impl", "hostname", "prefix"), "")
 _PROTOCOL |= {"port": 0, "domains": {}}
@@ -68,6 +74,56 @@ class PlainClient(Client):  # type: ignore[misc] # rucio has no types
     """Rucio's client, but says what happened where it cannot connect, in place of asking thrice."""
 
     REQUEST_RETRIES = 0
+
+
+_CONFIG = threading.Lock()
+
+
+def make_client(
+    account: str | None = None, config: Path | str | None = None, **options: Any
+) -> Client:
+    """Make a client of Rucio, and see that Rucio answers.
+
+    Args:
+        account: Another account than that of rucio.cfg.
+        config: A rucio.cfg other than the usual one.
+        options: Further ones of the client.
+
+    Raises:
+        ConfigurationError: There is no such file.
+        AccessError: Rucio takes it for another account than the one asked for.
+        Exception: What Rucio raises.
+    """
+    with _configured(config):
+        client = PlainClient(account=account, **options)
+    known = client.whoami()["account"]
+    if account and known != account:
+        # A token of another account lay where rucio.cfg says (auth_token_file_path).
+        raise AccessError(
+            f"Rucio takes this for account {known}, not {account}; "
+            "rucio.cfg names a token or credentials of that account"
+        )
+    return client
+
+
+@contextmanager
+def _configured(config: Path | str | None) -> Iterator[None]:
+    """Let clients that are made within read a rucio.cfg, which Rucio takes from the environment."""
+    if config is None:
+        yield
+        return
+    if not Path(config).is_file():
+        raise ConfigurationError(f"{config}: there is no such rucio.cfg")
+    with _CONFIG:
+        before = os.environ.get(_VARIABLE)
+        os.environ[_VARIABLE] = str(config)
+        clean_cached_config()
+        try:
+            yield
+        finally:
+            del os.environ[_VARIABLE]
+            os.environ.update({} if before is None else {_VARIABLE: before})
+            clean_cached_config()
 
 
 class DIDFacts(NamedTuple):
@@ -143,6 +199,9 @@ class Rucio:
     def __deepcopy__(self, memo: object) -> Rucio:
         """Return itself, which may be shared."""
         return self
+
+    def __str__(self) -> str:
+        return f"{redact(self.host)}, account {self.account}"
 
     @property
     def account(self) -> str:

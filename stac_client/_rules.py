@@ -192,6 +192,43 @@ def find_rule(rucio: Rucio, rule_id: str, *, within_s: float = math.inf) -> Rule
     return rucio.ask_unless(doing, request, RuleNotFound, within_s=within_s)
 
 
+def rules_of_account(rucio: Rucio) -> list[Rule]:
+    """Ask for the rules of the account, with a request more for each that is OK."""
+    account = rucio.account
+
+    def request(client: Client) -> list[Rule]:
+        entries = [*client.list_replication_rules({"account": account})]  # read, to be closed
+        return [judged(client, entry) for entry in entries]
+
+    return rucio.ask(f"listing the rules of account {account}", request)
+
+
+def rules_over(rucio: Rucio, files: Iterable[DID]) -> list[str]:
+    """Ask for the ids of the rules of all accounts over files, with a request for each file."""
+    found: dict[str, None] = {}
+    for did in files:
+
+        def request(client: Client, did: DID = did) -> list[str]:
+            return [text_of(each["id"]) for each in client.list_associated_rules_for_file(*did)]
+
+        found |= dict.fromkeys(rucio.ask(f"listing the rules over {did}", request))
+    return [*found]
+
+
+def extend_rule(rucio: Rucio, rule_id: str, lifetime_s: int | None) -> None:
+    """Let a rule end so many seconds from now, or never.
+
+    Raises:
+        ConfigurationError: There is no such rule.
+    """
+
+    def extend(client: Client) -> bool:
+        client.update_replication_rule(rule_id, {"lifetime": lifetime_s})
+        return True
+
+    _known(rucio.ask_unless(f"extending rule {rule_id}", extend, RuleNotFound), rule_id)
+
+
 def judged(client: Client, entry: Mapping[str, Any]) -> Rule:
     """Return a rule as Rucio describes it, after a look whether one that is OK has all its files.
 
@@ -239,10 +276,12 @@ def wait_for_rules(
         raise unanswered
     if ids and all(rule.did == _UNKNOWN for rule in latest.values()):
         _known(None, ids[0])
-    asked = ids
+    asked, told = ids, None
     while True:
         if on_update is not None and unanswered is None:
-            on_update(ReplicationRules(latest[rule_id] for rule_id in ids))
+            now = RulesNow(latest[rule_id] for rule_id in ids)
+            if now != told:
+                on_update(told := now)
         remaining_s = deadline - time.monotonic()
         over = all(_is_over(latest[rule_id], through_stuck=through_stuck) for rule_id in ids)
         if unanswered is not None and remaining_s <= 0:
@@ -477,6 +516,14 @@ class ReplicationRules(Table[Rule]):
             }
             for rule in self
         ]
+
+
+class RulesNow(ReplicationRules):
+    """Replication rules while they are followed; printed, they are one line."""
+
+    def __str__(self) -> str:
+        done, total = sum(rule.locks_ok for rule in self), sum(rule.locks for rule in self)
+        return f"{self._summary()}; {done:,} of {total:,} copies there"
 
 
 class RuleStatus(Table[ItemStatus]):

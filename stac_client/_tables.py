@@ -157,6 +157,9 @@ class Shown(ABC):
     def __str__(self) -> str:
         return to_text(*self._parts())
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self._parts()[0]}>"
+
     def _repr_html_(self) -> str:
         """For notebooks."""
         return to_html(*self._parts())

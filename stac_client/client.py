@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from stac_client._assets import registrable
@@ -16,17 +16,20 @@ from stac_client._new_rules import make_rule_over_files, make_rules
 from stac_client._plan import Plan, make_plan
 from stac_client._registration import Registrar, sync
 from stac_client._results import Registration
-from stac_client._rucio import PlainClient, Rucio
+from stac_client._rucio import Rucio, make_client
 from stac_client._rules import (
     ReplicationAvailability,
     ReplicationRules,
     RuleStatus,
     delete_rule,
+    extend_rule,
     get_rule,
     replication_availability,
     retry_rule,
     rule_ids,
     rule_status,
+    rules_of_account,
+    rules_over,
     wait_for_rules,
 )
 from stac_client._writer import deregister
@@ -64,6 +67,8 @@ class StacClient:
         self,
         rucio: Client | None = None,
         *,
+        account: str | None = None,
+        config: Path | str | None = None,
         scope: str | None = None,
         collection: str | None = None,
         base_url: str | None = None,
@@ -74,6 +79,8 @@ class StacClient:
 
         Args:
             rucio: The Rucio client to use; by default one as rucio.cfg says.
+            account: Another account than that of rucio.cfg.
+            config: A rucio.cfg other than the usual one.
             scope: A fixed scope for all assets, instead of those derived from
                 their collections.
             collection: The collection of items that name none, by a field, by a link
@@ -95,9 +102,12 @@ class StacClient:
         """
         completion = Completion(collection, base_url)
         if rucio is None:
-            self._rucio = Rucio.connect(PlainClient, retry_s=retry_s)
-        else:
+            make = partial(make_client, account, config)
+            self._rucio = Rucio.connect(make, retry_s=retry_s)
+        elif account is None and config is None:
             self._rucio = Rucio(rucio, retry_s=retry_s)
+        else:
+            raise ConfigurationError("account and config are for a client that is made here")
         self._scope = scope
         self._completion = completion
         self._headers = headers or {}
@@ -105,6 +115,9 @@ class StacClient:
             Credentials(headers=self._headers)
         except ValueError as error:
             raise ConfigurationError(str(error)) from None
+
+    def __repr__(self) -> str:
+        return f"<StacClient: {self._rucio}>"
 
     @cached_property
     def modifier(self) -> Modifier:
@@ -383,20 +396,46 @@ class StacClient:
             replication_availability(self._rucio, self._read(items), assets, self._scope)
         )
 
-    def replication_rules(self, rules: RulesLike) -> ReplicationRules:
-        """Ask Rucio for replication rules.
+    def replication_rules(
+        self,
+        rules: RulesLike | None = None,
+        *,
+        over: ItemsLike | None = None,
+        assets: AssetSelection = None,
+    ) -> ReplicationRules:
+        """Ask Rucio for replication rules: some, those over items, or those of the account.
 
         Args:
             rules: The rules, or their ids.
+            over: Items; then the rules of all accounts over any of their files. Each file costs
+                a request.
+            assets: The assets of these items, as in `create_replicas`.
 
         Returns:
             The rules, as they are now.
 
         Raises:
             ConfigurationError: There is no rule with one of these ids.
-            StacRucioError: Rucio does not answer.
         """
-        return ReplicationRules(get_rule(self._rucio, rule_id) for rule_id in rule_ids(rules))
+        if rules is None and over is None:
+            return ReplicationRules(rules_of_account(self._rucio))
+        ids = rule_ids(rules) if rules is not None else []
+        if over is not None:
+            ids += rules_over(self._rucio, (did for did, _ in self._dids(over, assets)))
+        return ReplicationRules(get_rule(self._rucio, rule_id) for rule_id in dict.fromkeys(ids))
+
+    def extend_replication_rules(self, rules: RulesLike, lifetime_s: int | None) -> None:
+        """Let rules end later, or earlier.
+
+        Args:
+            rules: The rules, or their ids.
+            lifetime_s: Seconds from now until they end; None if they shall not.
+
+        Raises:
+            ConfigurationError: There is no rule with one of these ids.
+        """
+        for rule_id in rule_ids(rules):
+            extend_rule(self._rucio, rule_id, lifetime_s)
 
     def rule_status(self, rules: RulesLike) -> RuleStatus:
         """Return how far rules have come with each item at each RSE, and why files are stuck.
@@ -437,7 +476,8 @@ class StacClient:
             poll_s: How long to wait before asking again, in seconds.
             through_stuck: Wait also for rules that are STUCK: Rucio tries to repair them for
                 14 days.
-            on_update: Called with the rules each time Rucio was asked.
+            on_update: Called with the rules when they have changed; printed, they are a line. By
+                default they are shown in terminals and notebooks.
 
         Returns:
             The rules as they were in the end; look at their `state`.
@@ -554,8 +594,7 @@ class StacClient:
         if isinstance(items, Registration):
             yield from items.dids_with_datasets
             return
-        assets = registrable(self._read(items), selection, self._scope)
-        yield from without_lost(self._rucio, ((asset.did, asset.dataset) for asset in assets))
+        yield from without_lost(self._rucio, registrable(self._read(items), selection, self._scope))
 
 
 def _require(selected: Collection[DID]) -> None:

@@ -87,7 +87,7 @@ for command in (
     LazyCommand(
         "download", "Download assets, verified, as a STAC catalogue of their own.", "copies"
     ),
-    LazyCommand("rules", "Delete replication rules, or have them tried again.", "rules"),
+    LazyCommand("rules", "List, extend, retry or delete replication rules.", "rules"),
     LazyCommand("deregister", "Unregister assets from one RSE.", "catalogue"),
     LazyCommand("serve", "Serve another STAC API with every copy in its items.", "copies"),
     LazyCommand("gateway", "Fetch originals that need a credential for transfers.", "copies"),

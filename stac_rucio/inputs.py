@@ -65,20 +65,12 @@ class Connection:
             AccessError: Rucio takes it for another account than the one asked for.
             Exception: What Rucio raises.
         """
-        from stac_client._rucio import PlainClient
-        from stac_client.errors import AccessError
+        from stac_client._rucio import make_client
 
         # Its own logger writes to the terminal, colours and all.
         logger = logging.getLogger("rucio.client")
-        client = PlainClient(account=self.account, timeout=_FIRST_TIMEOUT_S, logger=logger)
-        known = client.whoami()["account"]
+        client = make_client(self.account, timeout=_FIRST_TIMEOUT_S, logger=logger)
         client.timeout = _TIMEOUT_S
-        if self.account and known != self.account:
-            # A token of another account lay where rucio.cfg says (auth_token_file_path).
-            raise AccessError(
-                f"Rucio takes this for account {known}, not {self.account}; "
-                "rucio.cfg names a token or credentials of that account"
-            )
         return client
 
     @cached_property

@@ -7,6 +7,7 @@ import os
 import sys
 from dataclasses import dataclass
 from inspect import cleandoc, signature
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -137,6 +138,36 @@ def number(
     """Return an option that takes a number, a whole one if the least is."""
     kind = click.IntRange(min=least) if isinstance(least, int) else click.FloatRange(min=least)
     return option(names, text, metavar, type=kind, **attributes)
+
+
+class _Duration(click.FloatRange):
+    """A time in seconds, or with its unit: 45s, 90m, 12h, 30d, 2w."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return seconds."""
+        text = str(value)
+        unit = _UNITS.get(text[-1:], 1)
+        number = click.FLOAT(text[:-1] if text[-1:] in _UNITS else text, param, ctx)
+        if not isfinite(number):
+            self.fail(f"{text!r} is no time", param, ctx)
+        seconds = super().convert(number * unit, param, ctx)
+        return int(seconds) if seconds == seconds // 1 else seconds
+
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+def duration(names: str, text: str, *, least: float = 1.0, **attributes: Any) -> click.Option:
+    """Return an option that takes a time, which becomes seconds."""
+    return option(
+        names,
+        f"{text} In seconds, or as 30d, 12h, 90m.",
+        "TIME",
+        type=_Duration(least),
+        **attributes,
+    )
 
 
 def spread(args: list[str]) -> list[str]:

@@ -11,7 +11,7 @@ import click
 
 from stac_rucio.errors import ExitCode, Failure, resumable
 from stac_rucio.inputs import is_rule_id
-from stac_rucio.options import ACCOUNT, choice, flag, items, number, option, verb
+from stac_rucio.options import ACCOUNT, choice, duration, flag, items, number, option, verb
 from stac_rucio.output import progress, reading, say, show, write_line
 from stac_rucio.verbs.catalogue import in_rucio
 
@@ -34,6 +34,7 @@ _PLANNED = {
     "not_registered": "not registered yet",
     "within_limits": "within the account's limits",
 }
+_LIFETIME = duration("--lifetime lifetime_s", "Time until the rule ends.")
 _RULE = ("id", "state", "rse_expression", "copies")
 _RULES = (*_RULE, "locks_ok", "locks_replicating", "locks_stuck", "did", "error", "expires_at")
 _AVAILABILITY = ("collection", "item", "rse", "available", "coming", "assets")
@@ -47,7 +48,7 @@ _STATUS = (
     "replicate",
     option("--rses", "RSE expression: where copies shall be.", "EXPRESSION", required=True),
     number("--copies", "How many.", default=1),
-    number("--lifetime lifetime_s", "Time until the rule ends.", "SECONDS"),
+    _LIFETIME,
     option("--activity", "Activity of the transfers; one of the server's."),
     option("--comment", "Comment stored with the rule."),
     choice("--grouping", "What is kept together at an RSE.", ["DATASET", "ALL", "NONE"], "DATASET"),
@@ -79,7 +80,7 @@ def replicate(
     Examples:
         stac-rucio replicate --api https://stac.example.org/v1 -c alps --rses tier=disk
         stac-rucio replicate items.json --assets red,nir --rses 'tier=disk' --copies 2 \
-            --lifetime 2592000 | stac-rucio wait -
+            --lifetime 30d | stac-rucio wait -
     """
     if rule["per_item"] and (assets is not None or rule["dataset_scope"]):
         raise click.UsageError(
@@ -199,7 +200,51 @@ _RULE_IDS = click.Argument(["ids"], nargs=-1, metavar="RULE-ID...")
 
 @click.group()
 def rules() -> None:
-    """Delete replication rules, or have them tried again."""
+    """List replication rules, extend or delete them, or have them tried again."""
+
+
+@verb("list", items(required=False))
+def list_rules(
+    *, items: ItemSource | None, assets: AssetSelection, rucio: Connection, output: Output
+) -> None:
+    """List the rules of the account, or those of all accounts over items.
+
+    Lines: id, state, RSE expression, copies, files OK, replicating, stuck, DID, error, end.
+
+    Examples:
+        stac-rucio rules list
+        stac-rucio rules list items.json --assets red
+    """
+    _show_rules(output, rucio.stac.replication_rules(over=items, assets=assets))
+
+
+@verb(
+    "extend",
+    _RULE_IDS,
+    _LIFETIME,
+    flag("--for-ever", "Let them have no end."),
+    ACCOUNT,
+)
+def extend(
+    *,
+    ids: Sequence[str],
+    lifetime_s: int | None,
+    for_ever: bool,
+    rucio: Connection,
+    output: Output,
+) -> None:
+    """Let rules end later, or earlier: the time counts from now.
+
+    Lines: id, state, RSE expression, copies, files OK, replicating, stuck, DID, error, end.
+
+    Examples:
+        stac-rucio rules extend 9f86d081884c7d659a2feaa0c55ad015 --lifetime 30d
+    """
+    if for_ever == (lifetime_s is not None):
+        raise click.UsageError("give --lifetime TIME or --for-ever")
+    wanted = rule_ids(ids)
+    rucio.stac.extend_replication_rules(wanted, lifetime_s)
+    _show_rules(output, rucio.stac.replication_rules(wanted))
 
 
 @verb("retry", _RULE_IDS, ACCOUNT)
@@ -264,8 +309,8 @@ def delete(
         _show_rules(output, found)
 
 
-rules.add_command(retry)
-rules.add_command(delete)
+for command in (list_rules, extend, retry, delete):
+    rules.add_command(command)
 
 
 @verb("status", items("RULE-ID | ITEMS"))
@@ -333,13 +378,9 @@ def _require_unended(states: Mapping[str, str]) -> None:
 @verb(
     "wait",
     _RULE_IDS,
-    number("--timeout timeout_s", "How long to wait.", "SECONDS", least=0.0, default=86_400.0),
-    number(
-        "--poll poll_s",
-        "How long to wait before asking Rucio again.",
-        "SECONDS",
-        least=0.1,
-        default=5.0,
+    duration("--timeout timeout_s", "How long to wait.", least=0.0, default="1d"),
+    duration(
+        "--poll poll_s", "How long to wait until Rucio is asked again.", least=0.1, default=5.0
     ),
     flag("--through-stuck", "Wait for STUCK rules, too, which Rucio tries to repair for 14 days."),
     ACCOUNT,

@@ -6,6 +6,7 @@ import json
 import logging
 from typing import Any
 
+import click
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,7 +15,7 @@ from stac_client import Outcome, State
 from stac_client._tables import counted
 from stac_policy.urls import mask, printable
 from stac_rucio.errors import Failure, _SafeFormatter
-from stac_rucio.options import LISTS, spread
+from stac_rucio.options import LISTS, duration, spread
 from stac_rucio.output import REGISTERED, Output, report
 
 SECRET = "s3cr3t-Value"  # noqa: S105 - of no account
@@ -24,6 +25,24 @@ SECRET = "s3cr3t-Value"  # noqa: S105 - of no account
 def test_nothing_controls_the_terminal(text: str) -> None:
     """Whatever a catalogue says becomes one line that a terminal only shows."""
     assert printable(text).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("30d", 2_592_000), ("12h", 43_200), ("1.5m", 90), ("45s", 45), ("7", 7), ("2.5", 2.5)],
+)
+def test_times(text: str, seconds: float) -> None:
+    """A time is in seconds, or in its unit."""
+    made = duration("--time", "").type
+    assert made(text) == seconds
+    assert isinstance(made(text), type(seconds))
+
+
+@pytest.mark.parametrize("text", ["", "d", "30x", "nan", "infd", "-1h", "0.5s", "1 d e"])
+def test_what_is_no_time(text: str) -> None:
+    """What is no time, or too short, is said to be."""
+    with pytest.raises(click.BadParameter):
+        duration("--time", "").type(text)
 
 
 @given(st.text(alphabet=st.characters(categories=["L", "N", "P", "S"])))

@@ -478,3 +478,16 @@ def test_signed(server: FakeRucio, prefer: tuple[Any, ...], order: str) -> None:
         wanted = COPY if prefer == ("DISK",) else HREF
         assert asset["href"].partition("?")[0] == wanted
     assert server.asked == [1]
+
+
+def test_reprs(replicas: FakeRucio) -> None:
+    """What is shown of clients and modifiers says whom they ask, and what for."""
+    stac = StacClient(replicas)
+    rucio = "https://rucio.example.org/, account root"
+    assert repr(stac) == f"<StacClient: {rucio}>"
+    assert repr(stac.modifier) == f"<Modifier: {rucio}>"
+    assert repr(stac.modifier.with_options(prefer=["DISK"], mounts={"root://a//": "/a"})) == (
+        f"<Modifier: {rucio}, prefer=['DISK']>"
+    )
+    replicas.rses["STAC-1"] = {"deterministic": False}
+    assert repr(stac.plan([], "STAC-1")) == "<Plan: 0 items, 0 files, 0 bytes>"

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any
 import pystac_client
 import pytest
 
-from stac_client import AlternatesWarning, StacClient, UnreachableError
+from stac_client import (
+    AccessError,
+    AlternatesWarning,
+    ConfigurationError,
+    StacClient,
+    UnreachableError,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,6 +59,26 @@ def connect(config: Any, tmp_path: Any, **overrides: Any) -> str:
 def test_rucio_cfg_suffices(stac_lake: Lake, tmp_path: Path) -> None:
     """StacClient() connects as rucio.cfg says."""
     assert connect(stac_lake.layout.client_cfg("alice"), tmp_path) == "connected"
+
+
+def test_account_and_rucio_cfg_as_arguments(
+    stac_lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are for this client alone, and are not those of a client that is given."""
+    monkeypatch.setenv("RUCIO_CONFIG", str(tmp_path / "none.cfg"))
+    alice, root = (stac_lake.layout.client_cfg(each) for each in ("alice", "root"))
+    clients = [StacClient(config=alice), StacClient(config=str(root), account="root")]
+    assert [each.replication_rules().to_dicts() is not None for each in clients] == [True, True]
+    assert "account alice" in repr(clients[0])
+    assert "account root" in repr(clients[1])
+    with pytest.raises(AccessError, match="for account alice, not root"):
+        StacClient(config=alice, account="root")
+    with pytest.raises(ConfigurationError, match=r"none\.cfg: there is no such"):
+        StacClient(config=tmp_path / "none.cfg")
+    with pytest.raises(ConfigurationError, match=r"no usable rucio\.cfg"):
+        StacClient()
+    with pytest.raises(ConfigurationError, match="made here"):
+        StacClient(stac_lake.client(), account="root")
 
 
 def test_no_rucio_cfg(tmp_path: Path) -> None:

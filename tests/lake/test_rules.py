@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from datetime import datetime, timedelta, timezone
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,6 +17,7 @@ from stac_client import (
     RequestError,
     RuleWarning,
     StacClient,
+    State,
     UnreachableError,
 )
 from tests.items import many_items
@@ -23,6 +26,8 @@ from tests.testbed.support import wait_for
 from .clients import rucio_client
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rucio.client import Client
 
     from stac_client import Rule
@@ -230,6 +235,52 @@ def test_one_rule_that_fails_stops_no_other(
     name = scene.red.name.rpartition("/")[0]
     (made,) = rucio.list_did_rules(scene.red.scope, name)
     assert client.wait(made["id"], timeout_s=120, poll_s=0.5)[0].state == "OK"
+
+
+def test_rules_are_listed_extended_and_followed(
+    scene: Scene, client: StacClient, stac_lake: Lake
+) -> None:
+    """The account's rules, and all those over items, are found without their ids."""
+    (rule,) = client.create_replication_rules(scene.item, "DISK-A", assets="red", lifetime_s=DAY_S)
+    (of_item,) = client.create_replication_rules(scene.item, "DISK-B", per_item=True)
+    ids = {rule.id, of_item.id}
+    assert ids <= {each.id for each in client.replication_rules()}
+    assert ids.isdisjoint(
+        each.id for each in StacClient(stac_lake.client("alice")).replication_rules()
+    )
+    assert {each.id for each in client.replication_rules(over=scene.item)} == ids
+    over_nir = client.replication_rules(rule, over=scene.item, assets="nir")
+    assert [each.id for each in over_nir] == [rule.id, of_item.id]
+    client.extend_replication_rules(rule.id, 10 * DAY_S)
+    assert days_left(client.replication_rules(rule)[0]) == pytest.approx(10, abs=0.1)
+    client.extend_replication_rules([rule], None)
+    assert client.replication_rules(rule)[0].expires_at is None
+    with pytest.raises(ConfigurationError, match="there is no rule 0000"):
+        client.extend_replication_rules("0" * 32, 1)
+    told: list[ReplicationRules] = []
+    client.wait([rule, of_item], timeout_s=120, poll_s=0.2, on_update=told.append)
+    assert all(before != after for before, after in pairwise(told))
+    assert str(told[-1]) == "2 rules: 2 OK; 3 of 3 copies there"
+
+
+def test_signed_items_are_looked_up_by_name(
+    scene: Scene, client: StacClient, tmp_path: Path
+) -> None:
+    """A signature hinders nothing but the registration of the URL that carries it."""
+    rule = scene.replicate()
+    signed = copy.deepcopy(scene.item)
+    for asset in signed["assets"].values():
+        asset["href"] += "?se=2030-01-01T00%3A00%3A00Z&sig=c2VjcmV0"
+    signed["assets"]["new"] = {"href": f"{scene.url}/new.tif?sig=c2VjcmV0", "roles": ["data"]}
+    (refused, *_) = client.create_replicas(signed, "STAC", assets="red")
+    assert (refused.state, "signed" in refused.reason) == (State.SKIPPED, True)
+    rows = client.replication_availability(signed, assets=["red", "nir"])
+    assert rows == client.replication_availability(scene.item)
+    assert client.create_replication_rules(signed, "DISK-A")[0].id == rule.id
+    downloads = client.download(signed, tmp_path, assets=["red", "nir"])
+    assert downloads.counts == {State.DOWNLOADED: 2}
+    gone = client.delete_replicas(signed, "STAC")
+    assert gone.counts == {State.DEREGISTERED: 2, State.SKIPPED: 1}
 
 
 def test_a_rule_over_nothing_is_not_ok(scene: Scene, client: StacClient, rucio: Client) -> None:
