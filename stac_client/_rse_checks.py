@@ -381,9 +381,7 @@ def _destination(
         what = f"RSE {name} takes copies by {listed[0]}, the URLs have {listed[1]}"
         yield wrong("destination-scheme", what, f"{info}  # then add a protocol for one of these")
     elif "https" in schemes and is_sent_to(rse):
-        if not has_gateway(source.protocols):
-            what = f"RSE {name} signs URLs (sign_url), and {source.name} has no gateway"
-            yield wrong("destination-push", what, _setup_rse(source.name, "--gateway"))
+        yield from sending(rse, source)
     elif "https" in schemes and "davs" in writes:
         hosts = {each["hostname"] for each in rse.protocols if each["scheme"] == "davs"}
         lines = [f"[DAV:{host.upper()}]\nHEADERS=Credential:none" for host in sorted(hosts)]
@@ -404,6 +402,13 @@ def _destination(
 def is_sent_to(rse: RSE) -> bool:
     """Return whether Rucio has FTS ask sources to send files to an RSE."""
     return rse.attributes.get("sign_url") in {"s3", "gcs"}
+
+
+def sending(rse: RSE, source: RSE, *, gateway: bool = False) -> Iterator[Check]:
+    """Check that a source RSE that has a gateway, or gets one, can send files to a destination."""
+    if is_sent_to(rse) and not (gateway or has_gateway(source.protocols)):
+        what = f"RSE {rse.name} signs URLs (sign_url), and {source.name} has no gateway"
+        yield wrong("destination-push", what, _setup_rse(source.name, "--gateway"))
 
 
 def _checksums(rse: RSE, assets: Sequence[Asset]) -> Iterator[Check]:

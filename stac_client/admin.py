@@ -119,6 +119,8 @@ def plan_setup(
         for check in made:
             if check.level is Level.ERROR and not isinstance(check.fix, Change):
                 raise ConfigurationError(f"{check.what}: {check.why}", hint=f"fix: {check.fix}")
+    for destination in found:
+        made += rse_checks.sending(destination, source, gateway=gateway)
     return _setup(
         [*made, *server_checks.scopes(asked, catalogue.scopes if catalogue else {}, owner)]
     )

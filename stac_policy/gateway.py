@@ -23,7 +23,8 @@ VALID_S = 8 * 86_400
 """How long a URL is good for, in seconds: as long as FTS queues a transfer, and a day for it."""
 CLOCK_S = 300
 """By how many seconds clocks may differ."""
-URL_LENGTH = 1100  # characters; FTS refuses the whole job of a longer one
+# In characters; FTS refuses the whole job of a longer one, with what Rucio appends.
+URL_LENGTH = 1100 - len("?copy_mode=push")
 _SECRET_LENGTH = 32  # characters
 _LABEL_LENGTH = 63  # characters of a label of DNS
 _NO_LABEL = re.compile("[^a-z0-9]+")

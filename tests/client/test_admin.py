@@ -328,6 +328,9 @@ def test_destinations_that_fetch_nothing(
     found = examine(server, SOURCE, destinations="disk=yes", catalogue=catalogue, options=options)
     given = [each for each in found if each.level is not Level.OK]
     assert [each.code for each in given if each.code != "scope-missing"] == wrong
+    notes = " ".join(plan(server, catalogue).notes)
+    assert ("DISK-1 signs URLs" in notes) == ("destination-push" in wrong)
+    assert "signs URLs" not in " ".join(plan(server, catalogue, gateway=True).notes)
 
 
 def test_another_fts_server() -> None:
