@@ -42,6 +42,7 @@ CHECKS = (
         without=("test_typing.py", "test_modifier_storage.py::test_pystac_reads_it"),
     ),
     Check(("client", "serve"), "tests/serving", without=("test_lake.py", "test_process.py")),
+    Check(("client", "gateway"), "tests/gateway", tools=("nanio", "obstore", "psutil")),
     # Several VOs need the servers of a test bed: `make older-rucios` tries them.
     Check(("server",), "tests/policy", without=("test_multi_vo.py",)),
 )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 import anyio.to_thread
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
@@ -313,7 +313,7 @@ def make_app(gateway: Gateway) -> Starlette:
     meters = Meters(gateway.origins)
 
     async def metrics(_: Request) -> Response:
-        return Response(meters.text(), media_type=CONTENT_TYPE_PLAIN_0_0_4)
+        return Response(meters.text(), media_type=CONTENT_TYPE_LATEST)
 
     files, methods = _Files(gateway, meters), ["GET", "HEAD"]
     if gateway.destinations:
