@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from rucio.common.exception import RSEAccessDenied
 
 from stac_policy import http
 from stac_policy.access import Origins, origins
@@ -360,6 +361,34 @@ def test_servers_have_none(monkeypatch: pytest.MonkeyPatch, *, is_client: bool) 
     protocol = Default({**ATTRIBUTES, "auth_token": None}, RSE)
     protocol.connect()
     assert isinstance(getattr(protocol._session, "signer", None), Credentials) is is_client
+    protocol.close()
+
+
+@pytest.mark.usefixtures("table")
+def test_the_protocol_says_what_lacks(
+    origin: Origin, user: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What `rucio download` needs is in the error that Rucio shows; with it the file comes."""
+    monkeypatch.setenv("RUCIO_CLIENT_MODE", "1")
+
+    def guarded(handler: Any, *_: Any) -> None:
+        is_known = handler.headers.get("Authorization") == f"Bearer {TOKEN}"
+        handler.answer(200 if is_known else 401, b"bytes")
+
+    url = origin.add("/data/a", guarded)
+    protocol = Default({**ATTRIBUTES, "auth_token": None}, RSE)
+    protocol.connect()
+    target = user / "got"
+    with pytest.raises(RSEAccessDenied, match="HTTP 401: it needs a token of ours: set TEST_TOKEN"):
+        protocol.get(url, str(target))
+    assert not target.exists()
+    monkeypatch.setenv("TEST_TOKEN", "wrong")
+    with pytest.raises(RSEAccessDenied, match="HTTP 401, with TEST_TOKEN"):
+        protocol.exists(url)
+    monkeypatch.setenv("TEST_TOKEN", TOKEN)
+    protocol.get(url, str(target))
+    assert target.read_bytes() == b"bytes"
+    assert protocol.exists(url)
     protocol.close()
 
 
