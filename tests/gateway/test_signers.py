@@ -21,6 +21,7 @@ from stac_policy import http, signing
 from stac_policy.access import origins
 from stac_rucio.gateway import _signers
 from stac_rucio.gateway._origins import Origin as Entry
+from stac_testbed.processes import free_ports
 from tests import origin as answers
 from tests.gateway.running import running, s3
 from tests.origin import running_origin
@@ -331,6 +332,26 @@ def test_endpoints_that_give_no_token(origin: Origin, tmp_path: Path, answer: An
             assert int(found.headers["Retry-After"]) > 0
         assert f"no token from {origin.url}/token/127/data: " in found.text
     assert [seen.path for seen in origin.seen] == ["/token/127/data"]
+
+
+def test_endpoints_that_are_down_or_slow(
+    origin: Origin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody waits for ever for a token, and others than those who want it for none."""
+    monkeypatch.setattr(signing, "_TOKEN_WAIT_S", 0.5)
+    origin.add("/slow/127/data", said() + b" " * 100, answers.stall(50))
+    origin.add("/silent/127/data", b"", lambda *_: origin.gate.wait(60))
+    url = origin.add("/other/a", CONTENT)
+    down = f"http://127.0.0.1:{free_ports(1)[0]}/token/{{account}}/{{container}}"
+    for endpoint in (down, f"{origin.url}/slow/127/data", f"{origin.url}/silent/127/data"):
+        entries = {f"{origin.url}/data/": sas(origin, token_url=endpoint)}
+        entries[f"{origin.url}/other/"] = {"mode": "stream"}
+        with running(tmp_path, entries) as gateway:
+            found = gateway.get(f"{origin.url}/data/a")
+            assert found.status_code == 503
+            assert "no token from" in found.text
+            assert int(found.headers["Retry-After"]) > 0
+            assert gateway.get(url).content == CONTENT
 
 
 @pytest.mark.parametrize(
