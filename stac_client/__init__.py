@@ -13,6 +13,8 @@ rules = stac.create_replication_rules(registration, "tier=disk", copies=2)
 from __future__ import annotations
 
 import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 if sys.version_info < (3, 10):  # noqa: UP036 - the wheel is for 3.9 too
     raise ImportError("stac_client needs Python 3.10 or later; stac_policy alone runs on 3.9")
@@ -33,43 +35,51 @@ except Exception as error:  # noqa: BLE001 - Rucio's modules read rucio.cfg when
 
     raise _unusable_configuration(error) from None
 
-from stac_client._alternates import EXTENSION as ALTERNATE_ASSETS
-from stac_client._alternates import write_back
-from stac_client._history import History, to_geodataframe
-from stac_client._in_rucio import LostFileWarning
-from stac_client._items import ItemsWarning
-from stac_client._lookup import Probe
-from stac_client._modifier import (
-    AlternatesWarning,
-    Candidate,
-    Explanation,
-    Modifier,
-    ModifierOptions,
-)
-from stac_client._new_rules import RuleWarning
-from stac_client._plan import Plan
-from stac_client._registration import MetadataWarning
-from stac_client._results import DownloadOutcome, Downloads, Outcome, Progress, Registration, State
-from stac_client._rules import (
-    Availability,
-    ItemStatus,
-    ReplicationAvailability,
-    ReplicationRules,
-    Rule,
-    RuleStatus,
-    StuckFile,
-)
-from stac_client._selection import AssetsWarning, by_media_type, by_role
-from stac_client.admin import plan_setup, summarise_catalogue
-from stac_client.client import StacClient
-from stac_client.errors import (
-    AccessError,
-    ConfigurationError,
-    RequestError,
-    StacRucioError,
-    UnreachableError,
-)
 from stac_policy import __version__
+
+if TYPE_CHECKING:
+    from stac_client._alternates import ALTERNATE_ASSETS, write_back
+    from stac_client._history import History, to_geodataframe
+    from stac_client._in_rucio import LostFileWarning
+    from stac_client._items import ItemsWarning
+    from stac_client._lookup import Probe
+    from stac_client._modifier import (
+        AlternatesWarning,
+        Candidate,
+        Explanation,
+        Modifier,
+        ModifierOptions,
+    )
+    from stac_client._new_rules import RuleWarning
+    from stac_client._plan import Plan
+    from stac_client._registration import MetadataWarning
+    from stac_client._results import (
+        DownloadOutcome,
+        Downloads,
+        Outcome,
+        Progress,
+        Registration,
+        State,
+    )
+    from stac_client._rules import (
+        Availability,
+        ItemStatus,
+        ReplicationAvailability,
+        ReplicationRules,
+        Rule,
+        RuleStatus,
+        StuckFile,
+    )
+    from stac_client._selection import AssetsWarning, by_media_type, by_role
+    from stac_client.admin import plan_setup, summarise_catalogue
+    from stac_client.client import StacClient
+    from stac_client.errors import (
+        AccessError,
+        ConfigurationError,
+        RequestError,
+        StacRucioError,
+        UnreachableError,
+    )
 
 __all__ = [
     "ALTERNATE_ASSETS",
@@ -113,3 +123,36 @@ __all__ = [
     "to_geodataframe",
     "write_back",
 ]
+
+_NAMES = {
+    "_alternates": "ALTERNATE_ASSETS write_back",
+    "_history": "History to_geodataframe",
+    "_in_rucio": "LostFileWarning",
+    "_items": "ItemsWarning",
+    "_lookup": "Probe",
+    "_modifier": "AlternatesWarning Candidate Explanation Modifier ModifierOptions",
+    "_new_rules": "RuleWarning",
+    "_plan": "Plan",
+    "_registration": "MetadataWarning",
+    "_results": "DownloadOutcome Downloads Outcome Progress Registration State",
+    "_rules": "Availability ItemStatus ReplicationAvailability ReplicationRules Rule RuleStatus "
+    "StuckFile",
+    "_selection": "AssetsWarning by_media_type by_role",
+    "admin": "plan_setup summarise_catalogue",
+    "client": "StacClient",
+    "errors": "AccessError ConfigurationError RequestError StacRucioError UnreachableError",
+}
+"""The public names by the modules that have them, which are imported when they are first used."""
+_MODULES = {name: module for module, names in _NAMES.items() for name in names.split()}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return __all__

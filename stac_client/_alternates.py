@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from stac_client._replicas import Choice
     from stac_client._results import Outcome
 
-EXTENSION = "https://stac-extensions.github.io/alternate-assets/v1.2.0/schema.json"
+ALTERNATE_ASSETS = "https://stac-extensions.github.io/alternate-assets/v1.2.0/schema.json"
 
 NAME = "alternate:name"
 ORIGINAL = "original"
@@ -469,7 +469,7 @@ def _edit(
         for key, fields in assets.items():
             item.write(key, fields)
             if NAME in fields or "alternate" in fields:
-                item.declare(EXTENSION)
+                item.declare(ALTERNATE_ASSETS)
         if refs:
             item.write_property(STORAGE_SCHEMES, schemes)
             item.declare(STORAGE_EXTENSION)

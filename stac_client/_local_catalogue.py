@@ -26,8 +26,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pystac
 from pystac.utils import datetime_to_str
 
-from stac_client._alternates import EXTENSION as ALTERNATES
 from stac_client._alternates import (
+    ALTERNATE_ASSETS,
     LOCAL,
     NAME,
     is_http,
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 _JSON, _GEOJSON = "application/json", "application/geo+json"
 _FILES = "https://stac-extensions.github.io/file/"
 # What local assets use, and what the URLs of the versions that will do begin with.
-_EXTENSIONS = {f"{_FILES}v2.1.0/schema.json": _FILES, ALTERNATES: ALTERNATES}
+_EXTENSIONS = {f"{_FILES}v2.1.0/schema.json": _FILES, ALTERNATE_ASSETS: ALTERNATE_ASSETS}
 # Of the catalogue that an item comes from; `self` is kept as `canonical`.
 _STRUCTURE = frozenset({"self", "root", "parent", "collection", "next", "prev"})
 

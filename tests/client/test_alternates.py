@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from stac_client import Outcome
 from stac_client._alternates import (
-    EXTENSION,
+    ALTERNATE_ASSETS,
     ORIGINAL,
     PFN,
     restore_original_href,
@@ -365,7 +365,9 @@ def test_storage_of_each_way() -> None:
 
 def test_extension() -> None:
     """The schema is the one of the version that is followed."""
-    assert EXTENSION == "https://stac-extensions.github.io/alternate-assets/v1.2.0/schema.json"
+    assert (
+        ALTERNATE_ASSETS == "https://stac-extensions.github.io/alternate-assets/v1.2.0/schema.json"
+    )
 
 
 # Originals: assets whose href a modifier has turned into that of a replica.

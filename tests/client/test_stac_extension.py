@@ -11,8 +11,7 @@ import jsonschema
 import pytest
 from pystac.validation import JsonSchemaSTACValidator, validate_dict
 
-from stac_client._alternates import EXTENSION as ALTERNATES
-from stac_client._alternates import with_replicas
+from stac_client._alternates import ALTERNATE_ASSETS, with_replicas
 from stac_client._assets import select_assets
 from stac_client._checksums import Checksums, Digester, checksums_of
 from stac_policy.naming import DID, collection_name, collection_scope
@@ -107,7 +106,7 @@ def test_alternates_of_the_example() -> None:
     (rse,) = ASSETS["levels"]["alternate"]
     pfns = {"STAC": [href], rse: [ASSETS["levels"]["alternate"][rse]["href"]]}
     assert with_replicas(bare, pfns) == ASSETS["levels"]
-    assert ALTERNATES in ITEM["stac_extensions"]
+    assert ALTERNATE_ASSETS in ITEM["stac_extensions"]
 
 
 @pytest.mark.parametrize("value", WRONG_SCOPES)

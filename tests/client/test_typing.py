@@ -6,6 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+import stac_client
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -24,3 +28,13 @@ def test_typical_use() -> None:
     )
     assert result.returncode == 0, result.stdout + result.stderr
     assert result.stdout.startswith("Success")
+
+
+def test_every_public_name_is_found_where_it_is_said_to_be() -> None:
+    """Names are imported when they are first used: type checkers and the table agree on them."""
+    assert {*stac_client.__all__} == {*stac_client._MODULES, "__version__"}
+    for name in stac_client.__all__:
+        assert getattr(stac_client, name) is not None
+    assert "StacClient" in dir(stac_client)
+    with pytest.raises(AttributeError, match="no attribute 'StacClients'"):
+        _ = stac_client.StacClients
