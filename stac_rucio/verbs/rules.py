@@ -200,7 +200,7 @@ _RULE_IDS = click.Argument(["ids"], nargs=-1, metavar="RULE-ID...")
 
 @click.group()
 def rules() -> None:
-    """List replication rules, extend or delete them, or have them tried again."""
+    """List, extend, retry or delete replication rules."""
 
 
 @verb("list", items(required=False))
