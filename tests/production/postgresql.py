@@ -15,7 +15,8 @@ import psutil
 import pytest
 from sqlalchemy import create_engine, text
 
-from stac_client import StacClient, State
+from stac_client import ConfigurationError, StacClient, State, plan_setup
+from stac_client.admin import examine
 from stac_testbed import STORAGE_EXPRESSION, TestbedError, load, processes, start
 from stac_testbed.postgresql import Cluster, Schema
 from tests.items import many_items
@@ -84,6 +85,48 @@ def test_requests_for_1000_assets(client: Any, collection: Any, requests_sent: A
     assert rule.locks_ok + rule.locks_replicating == 1000
     assert len(requests_sent) <= 4, requests_sent.sent
     client.delete_replication_rules([rule], at_once=True)
+
+
+def test_a_database_of_rucio_38(stac_lake: Lake, client: Any, collection: Any) -> None:
+    """What an upgrade leaves NOT NULL is told with the ALTER, which helps; what is there stays.
+
+    Rucio's own upgrade (3b943000da18) takes away the defaults of these columns alone.
+    """
+    rucio = stac_lake.client()
+    registration = client.create_replicas(many_items(collection, 1, 2), "STAC")
+    schema = stac_lake.layout.schema
+    assert schema is not None
+    engine = create_engine(stac_lake.layout.database_url)
+
+    def run(*statements: str) -> None:
+        with engine.begin() as connection:
+            connection.execute(text(f"SET search_path TO {schema.name}"))
+            for statement in statements:
+                connection.execute(text(statement))
+
+    with engine.connect() as connection:
+        off = connection.execute(
+            text(
+                "SELECT column_name FROM information_schema.columns WHERE is_nullable = 'YES' "
+                "AND table_schema = :schema AND table_name = 'rse_protocols' "
+                "AND column_name ~ '_(lan|wan|read|write)$'"
+            ),
+            {"schema": schema.name},
+        )
+        priorities = [str(name) for name in off.scalars()]
+    assert len(priorities) == 8
+    run(
+        *(f"UPDATE rse_protocols SET {name} = coalesce({name}, 0)" for name in priorities),  # noqa: S608
+        *(f"ALTER TABLE rse_protocols ALTER COLUMN {name} SET NOT NULL" for name in priorities),
+    )
+    with pytest.raises(ConfigurationError, match="takes no disabled operations") as caught:
+        list(plan_setup(rucio, "STAC", destinations=STORAGE_EXPRESSION).apply(rucio))
+    run(str(caught.value.hint).removeprefix("run there: "))
+    list(plan_setup(rucio, "STAC", destinations=STORAGE_EXPRESSION).apply(rucio))
+    engine.dispose()
+    assert not [check for check in examine(rucio, "STAC") if check.why]
+    found = {row.did for row in client.create_replicas(many_items(collection, 1, 2), "STAC")}
+    assert found == set(registration.dids)
 
 
 def test_registrations_at_the_same_time(stac_lake: Lake, collection: Any) -> None:
