@@ -56,8 +56,8 @@ class Clients:
         address = _peer(request)
         hops = ",".join(request.headers.getlist("X-Forwarded-For")).split(",")
         while hops and _is_in(address, self.proxies):
-            found = hops.pop().strip()
-            address = found if _address(found) else "-"
+            found = _address(hops.pop().strip())
+            address = str(found) if found else "-"
         return address
 
     def is_proxy(self, request: Request) -> bool:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
+from ipaddress import ip_address
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import botocore.auth
 import pytest
 import requests
+from hypothesis import given
+from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.requests import Request
 
@@ -152,6 +155,7 @@ def asked(peer: str, *forwarded: str) -> Request:
         ("127.0.0.1", ["10.1.2.3, 127.0.0.1"], "10.1.2.3", True),
         ("127.0.0.1", ["10.1.2.3, unknown"], "-", False),
         ("127.0.0.1", ["10.1.2.3\x1b[2J"], "-", False),
+        ("127.0.0.1", ["2001:db8::1%\x1b[2J"], "2001:db8::1", True),
         ("127.0.0.1", [], "-", False),
     ],
 )
@@ -160,6 +164,15 @@ def test_clients(peer: str, forwarded: list[str], address: str, may: bool) -> No
     clients = Clients(networks(["10.0.0.0/8", "2001:db8::/32"]), networks(["127.0.0.1"]))
     assert clients.address(asked(peer, *forwarded)) == address
     assert clients.may(address) is may
+
+
+@given(st.lists(st.text(st.characters(max_codepoint=0x2FF)).map(lambda text: text[:20])))
+def test_any_header(forwarded: list[str]) -> None:
+    """Whatever stands in the header, there is an address or none, fit for a log."""
+    clients = Clients(networks(["10.0.0.0/8"]), networks(["127.0.0.1"]))
+    found = clients.address(asked("127.0.0.1", *forwarded))
+    assert found == "-" or ip_address(found.partition("%")[0])
+    assert found.isprintable()
 
 
 def test_networks(origin: Origin, tmp_path: Path) -> None:

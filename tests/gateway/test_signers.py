@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
+import string
 import threading
 from base64 import b64encode
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, quote, unquote_to_bytes, urlsplit
 
 import obstore
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from hypothesis import given
+from hypothesis import strategies as st
 from obstore.store import GCSStore
 
 from stac_policy import http, signing
@@ -64,6 +68,29 @@ def test_plus_signs(tmp_path: Path) -> None:
     signed = Entry("https://b.s3.amazonaws.com/", s3(tmp_path)).sign("GET", url).url
     assert signed.startswith("https://b.s3.amazonaws.com/a%20b%2Bc?")
     assert origins().place(url) == origins().place(signed.partition("?")[0])
+
+
+@given(st.binary(max_size=30), st.sampled_from("+ "))
+def test_paths_as_stores_sign_them(key: bytes, plus: str) -> None:
+    """Whatever the bytes of a key are, they are the same, spelled in one way."""
+    for spelled in (quote(key), "".join(f"%{byte:02x}" for byte in key)):
+        path = urlsplit(signing.escaped(f"https://h.example.org/b/{spelled}?x=1", plus)).path
+        assert unquote_to_bytes(path) == b"/b/" + key
+        assert re.fullmatch("(?:[A-Za-z0-9/_.~-]|%[0-9A-F]{2})*", path)
+        url = f"https://h.example.org{path}"
+        assert signing.escaped(url, plus) == url
+
+
+@given(st.text(st.characters(max_codepoint=0x2FF), max_size=20))
+def test_any_token(text: str) -> None:
+    """A token is taken if it may stand in a header and a query as it is, and not otherwise."""
+    for pattern in (signing._SAS, signing._BEARER):
+        try:
+            token = signing._matched(pattern, text)
+        except ValueError:
+            continue
+        assert token in {text, text[1:]}
+        assert set(token) <= set(string.ascii_letters + string.digits + "%&=._~+:/,-")
 
 
 @pytest.mark.parametrize(
