@@ -12,6 +12,7 @@ rules = stac.create_replication_rules(registration, "tier=disk", copies=2)
 
 from __future__ import annotations
 
+import logging
 import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -80,6 +81,9 @@ if TYPE_CHECKING:
         StacRucioError,
         UnreachableError,
     )
+
+# A library is silent unless it is asked.
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 __all__ = [
     "ALTERNATE_ASSETS",

@@ -210,7 +210,6 @@ _LEAST_TIMEOUT_S = 360  # Rucio's own
 _SLOWEST_BYTES_S = 500_000  # Rucio's own; above it a transfer has time to end
 
 _LOGGER = logging.getLogger(__name__)
-_LOGGER.addHandler(logging.NullHandler())  # Rucio's client would write to the terminal
 
 
 class Sources:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from concurrent.futures import CancelledError, ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -36,6 +37,9 @@ _ANY_TYPE = frozenset({"", "application/octet-stream", "text/plain"})
 _AT_A_TIME, _OF_HOST = 16, 4  # look-ups in all, and for each host
 _PART_S, _POLL_S = 5.0, 0.1  # between two parts of what was found, between two looks for it
 _ADVICE = "try again later, or put its size and a checksum into its item"
+
+
+_LOGGER = logging.getLogger(__name__)
 
 
 class Probe(str, Enum):
@@ -125,6 +129,8 @@ class Lookups:
         return asset
 
     def _head(self, asset: Asset) -> Asset:
+        _LOGGER.info("asking for the size and checksums of %s", redact(asset.url))
+
         def ask() -> requests.Response:
             url, headers = asset.url, WANT_DIGESTS
             with http.open_url(self.session, url, method="HEAD", headers=headers) as response:
@@ -152,6 +158,7 @@ class Lookups:
 
     def _download(self, asset: Asset, tally: FileTally) -> Asset:
         md5 = self.wants_md5()
+        _LOGGER.info("reading %s for its size and checksums", redact(asset.url))
         digester = Digester(asset.checksums, md5=md5)
 
         def begin(response: requests.Response) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.filesize import decimal
 
 from stac_client._buckets import Buckets
-from stac_client._in_rucio import compare, held, kept, look
+from stac_client._in_rucio import compare, held, is_outdated, kept, look
 from stac_client._items import iter_items
 from stac_client._registration import selector
 from stac_client._rucio import batched
@@ -55,6 +55,8 @@ class Plan(Shown):
     """Size of those whose requester pays, as far as the items say."""
     already_there: int = 0
     """Files that the RSE has already."""
+    files_outdated: int = 0
+    """Of these, files whose items were updated since and say no size: their origins are asked."""
     rejected: Counter[str] = field(default_factory=Counter)
     """Assets that cannot be registered, by reason."""
     examples: dict[str, list[str]] = field(default_factory=dict)
@@ -67,9 +69,10 @@ class Plan(Shown):
             f" Not verified at {', '.join(self.verified_by_md5)}: {self.files_without_md5:,} files"
         )
         of_md5 += " without md5."
+        updated = f", {self.files_outdated:,} updated since" if self.files_outdated else ""
         return (
             f"{self.items:,} items, {self.files:,} files, {decimal(self.size_bytes)}",
-            f"Already there: {self.already_there:,} files. To be looked up: {unknown}."
+            f"Already there: {self.already_there:,} files{updated}. To be looked up: {unknown}."
             + (of_md5 if self.verified_by_md5 and self.files_without_md5 else ""),
             *self._payment(),
             [{"host": host, "files": count} for host, count in self.hosts.most_common()],
@@ -150,6 +153,7 @@ def make_plan(
         same = [*kept(compare(batch, files, rse), plan.reject)]
         new = permits.require(asset for asset in same if asset.did not in there)
         known = [asset for asset in same if asset.did in there]
+        plan.files_outdated += sum(is_outdated(asset, files[asset.did]) for asset in known)
         plan.add([*known, *kept(new, plan.reject)], there)
     for missing in keys.missing():
         plan.reject(missing)

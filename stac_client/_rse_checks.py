@@ -40,7 +40,9 @@ if TYPE_CHECKING:
     from stac_client._rucio import Rucio
 
 _CHECKSUMS = "supported_checksums"
-_FTS = "https://fts.example.org:8446"
+DESTINATIONS = "RSE-EXPRESSION"
+"""Stands in commands for the destinations."""
+_FTS = "FTS-URL"
 _NOWHERE = "stac-rucio.invalid"
 _WEBDAV = "rucio.rse.protocols.webdav."
 _STORAGE_USES = ("read", "write", "delete")  # what Rucio does by itself, not FTS
@@ -184,7 +186,7 @@ def destination_rses(rucio: Rucio, destinations: str | Sequence[str], source: RS
 
 
 def _setup_rse(rse: str, *more: str) -> str:
-    words = ("stac-rucio", "admin", "setup-rse", rse, "--destinations", "RSE-EXPRESSION", *more)
+    words = ("stac-rucio", "admin", "setup-rse", rse, "--destinations", DESTINATIONS, *more)
     return shlex.join(words)
 
 

@@ -504,6 +504,7 @@ def _retried(doing: str, request: Callable[[], T], retry_s: float, *, may_halve:
     """Send a request until it succeeds, fails for good, or has failed for long enough."""
     until_s = None
     pause_s = _FIRST_PAUSE_S
+    _LOGGER.info("%s", doing)
     while True:
         try:
             with translating(doing):

@@ -66,8 +66,7 @@ def connection(reason: Exception) -> Check:
         return wrong("no-configuration", what, "export RUCIO_CONFIG=/path/to/rucio.cfg")
     if not isinstance(reason, StacRucioError):  # Rucio's client takes any answer for one of Rucio
         what = "what answers at rucio_host or auth_host is no Rucio server"
-    url = "https://rucio.example.org"
-    return wrong("server-unreachable", what, f"[client]\nrucio_host = {url}\nauth_host = {url}")
+    return wrong("server-unreachable", what, "[client]\nrucio_host = URL\nauth_host = URL")
 
 
 def installation() -> Iterator[Check]:

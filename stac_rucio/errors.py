@@ -147,6 +147,7 @@ def _show_causes(error: BaseException, *, whole: bool) -> None:
 # What `-v` shows: logs on standard error, without secrets.
 
 
+_WARNINGS = logging.lastResort or logging.NullHandler()
 _OURS = ("stac_client", "stac_policy", "stac_rucio")
 _REQUESTS = "urllib3.connectionpool"  # method, path and status; no headers, no bodies
 _QUIET = (
@@ -171,6 +172,9 @@ def set_verbosity(context: click.Context, _: click.Parameter, value: int) -> Non
             they hold passwords and tokens.
     """
     context.meta[_VERBOSITY] = value
+    for name in _OURS:  # what a library is silent about
+        ours = logging.getLogger(name)
+        (ours.removeHandler if value else ours.addHandler)(_WARNINGS)
     if not value:
         logging.getLogger("rucio.client").setLevel(logging.CRITICAL)  # its errors are raised too
         return

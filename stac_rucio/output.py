@@ -171,14 +171,21 @@ def progress() -> Iterator[Show]:
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.table import Column
 
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=20),
-        TextColumn("{task.fields[said]}", markup=False),
+        # What does not fit is cut here, so that bar and time stay whole.
+        TextColumn(
+            "{task.fields[said]}",
+            markup=False,
+            table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"),
+        ),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, expand=True) as bars:
         tasks: dict[str, Any] = {}
 
         def show(doing: str, done: float, total: float | None, said: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -150,6 +151,7 @@ def doctor(
         stac-rucio admin doctor STAC --destinations tier=disk \
             --api https://stac.example.org/v1 -c alps --max-items 20
     """
+    from stac_client._rse_checks import DESTINATIONS
     from stac_client._tables import counted
     from stac_client.admin import examine
 
@@ -157,17 +159,18 @@ def doctor(
     errors = 0
     for check in examine(rucio.connect, rse, destinations=destinations, catalogue=found):
         level = check.level.value
+        command = check.command.replace(DESTINATIONS, shlex.quote(destinations or DESTINATIONS))
         errors += level == "error"
         if output.for_people:
-            _show_check(check, level)
+            _show_check(check, level, command)
         else:
             row = {name: getattr(check, name) for name in ("code", "what", "why")}
-            output.row(_FINDING, {"level": level, **row, "fix": check.command})
+            output.row(_FINDING, {"level": level, **row, "fix": command})
     if errors:
         raise Failure(f"{counted(errors, 'error')} found")
 
 
-def _show_check(check: Check, level: str) -> None:
+def _show_check(check: Check, level: str, command: str) -> None:
     from rich.table import Table
     from rich.text import Text
 
@@ -179,7 +182,7 @@ def _show_check(check: Check, level: str) -> None:
     if check.why:
         shown.add_row("", Text(printable(check.why), "dim"))
     show(shown)
-    for line in check.command.splitlines():
+    for line in command.splitlines():
         # Not broken into lines: it is to be pasted.
         say(f"{' ' * _INDENT}{line}", fg="cyan")
 

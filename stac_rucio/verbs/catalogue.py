@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from stac_rucio.output import Output, Reading
 
 _PLAN = (
-    *("items", "files", "already_there"),
+    *("items", "files", "already_there", "files_outdated"),
     *("files_without_size", "files_without_checksum", "files_without_md5"),
     *("size_bytes", "paid_bytes"),
 )

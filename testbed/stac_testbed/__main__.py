@@ -196,7 +196,7 @@ def _table(lake: Lake) -> Table:
     table = Table("service", "URL", "process", "state")
     for process in lake.processes:
         url = lake.layout.url(process.name) if process.name in lake.layout.ports else ""
-        state = "[green]running" if process.find() else "[red]stopped"
+        state = "[green]running" if process.find() else "[red]down"
         table.add_row(process.name, url, str(process.pid), state)
     return table
 

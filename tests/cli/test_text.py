@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 from typing import Any
@@ -12,11 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stac_client import Outcome, State
+from stac_client._rucio import Rucio
 from stac_client._tables import counted
 from stac_policy.urls import mask, printable
 from stac_rucio.errors import Failure, _SafeFormatter
 from stac_rucio.options import LISTS, duration, spread
-from stac_rucio.output import REGISTERED, Output, report
+from stac_rucio.output import REGISTERED, Output, progress, report
+from tests.fake_rucio import FakeRucio
 
 SECRET = "s3cr3t-Value"  # noqa: S105 - of no account
 
@@ -152,3 +155,35 @@ def test_outcomes_are_summed_up(capsys: pytest.CaptureFixture[str], for_people: 
     else:
         assert lines[0] == "c\tx\tb\tfailed\t\tbroken"
         assert len(lines) == 101
+
+
+def test_progress_at_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However much there is to say, bar and time are shown whole, in one line."""
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERM", "xterm")
+    with click.Context(click.Command("x")), progress() as show:
+        show(
+            "registering", 1234, 5678, "1,234 of 5,678 items read, " + "1,000 of 2,000 files, " * 9
+        )
+    shown = [click.unstyle(line) for line in terminal.getvalue().split("\n")]
+    (line,) = {line.rpartition("\r")[2] for line in shown if "registering" in line}
+    assert len(line) == 80
+    assert "━" * 5 in line
+    assert line.rstrip().endswith("0:00:00")
+    assert "1,234 of 5,678 items read" in line
+
+
+def test_what_the_library_logs(caplog: pytest.LogCaptureFixture) -> None:
+    """It says what it does to its own logger, and where nobody listens it is silent."""
+    ours = logging.getLogger("stac_client")
+    assert any(isinstance(each, logging.NullHandler) for each in ours.handlers)
+    with caplog.at_level(logging.INFO, "stac_client"):
+        Rucio(FakeRucio()).rse("DISK")
+    assert caplog.messages == ["asking for RSE DISK"]

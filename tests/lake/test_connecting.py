@@ -65,6 +65,7 @@ def test_account_and_rucio_cfg_as_arguments(
     stac_lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They are for this client alone, and are not those of a client that is given."""
+    given = stac_lake.client()
     monkeypatch.setenv("RUCIO_CONFIG", str(tmp_path / "none.cfg"))
     alice, root = (stac_lake.layout.client_cfg(each) for each in ("alice", "root"))
     clients = [StacClient(config=alice), StacClient(config=str(root), account="root")]
@@ -78,7 +79,7 @@ def test_account_and_rucio_cfg_as_arguments(
     with pytest.raises(ConfigurationError, match=r"no usable rucio\.cfg"):
         StacClient()
     with pytest.raises(ConfigurationError, match="made here"):
-        StacClient(stac_lake.client(), account="root")
+        StacClient(given, account="root")
 
 
 def test_no_rucio_cfg(tmp_path: Path) -> None:
