@@ -80,16 +80,14 @@ class Connection:
 
         return StacClient(self.session.client, scope=self.scope, headers=self.headers)
 
-    def modifier(
-        self, replicas: Mapping[str, Any], completion: Completion, *, patient: bool = False
-    ) -> Modifier:
+    def modifier(self, replicas: Mapping[str, Any], completion: Completion) -> Modifier:
         """Return what adds the replicas to items, or raises the reason why it cannot."""
         from stac_client._modifier import Modifier
 
         modifier = Modifier(self.session, scope=self.scope, completion=completion)
         modifier = modifier.with_options(**replicas, strict=True)
         modifier.require_known()
-        return modifier.with_options(timeout_s=None) if patient else modifier
+        return modifier
 
 
 # Items: from a STAC API, from files, or from standard input.

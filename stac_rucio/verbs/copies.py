@@ -38,7 +38,7 @@ def alternates(*, items: ItemSource, replicas: Mapping[str, Any], rucio: Connect
     """
     from stac_client._rucio import batched
 
-    modify = rucio.modifier(replicas, items.completion, patient=True)
+    modify = rucio.modifier(replicas, items.completion).with_options(timeout_s=None)
     with items.opened() as stream:
         separator = "" if stream.as_lines else '{"type": "FeatureCollection", "features": ['
         for batch in batched(stream.items, _BATCH):
