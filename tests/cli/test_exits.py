@@ -161,7 +161,7 @@ EMPTY = '{"type": "FeatureCollection", "features": []}'
         (("replicate", "--rses", "disk-a", "--dry-run"), 5, "near it: DISK-A"),
         (("alternates", "--prefer", "disk-a"), 5, "near it: DISK-A"),
         (("alternates", "--only", "tier=dsk"), 5, "'tier=dsk' is no RSE.*DISK-A"),
-        (("status",), 0, "^2 items not registered"),
+        (("status", "--scope", "nobodys"), 0, "^2 items not registered"),
         (("plan", *SOURCE, "-c", "alpine-optic"), 5, "'alpine-optic'; near it: alpine-optical"),
         (("sync", *SOURCE, "--datetime", "1999-01-01"), 0, "No items: the search finds none"),
         (("alternates", "--datetime", "1999-01-01"), 0, "No items: the search finds none"),
