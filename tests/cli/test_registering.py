@@ -126,7 +126,7 @@ def test_selected_assets(
         (("assets",), "stderr"),
         (("status",), "stderr"),
         (("replicate", "--rses", "tier=disk", "--dry-run"), "stderr"),
-        (("deregister", "--rse", "STAC", "--yes"), "stderr"),
+        (("deregister", "--rse", "STAC", "--yes"), "stdout"),
     ],
 )
 def test_a_key_that_no_item_has(
