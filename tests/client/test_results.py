@@ -222,6 +222,10 @@ def test_a_plan() -> None:
         assert text in page.text
         assert text in str(plan("no href", "data.example.org"))
     assert "<pre>" not in Plan()._repr_html_()
+    assert "pays" not in str(Plan())
+    assert "2 files, 3.0 MB or more" in str(
+        Plan(access=Counter({"requester pays": 2}), paid_bytes=3_000_000)
+    )
     assert len(str(Plan()).splitlines()) == 2
 
 
