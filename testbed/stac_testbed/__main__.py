@@ -83,12 +83,15 @@ def _prepare() -> None:
 @_folder_option
 @_database_option
 @_storage_option
-def up(folder: Path, database: str | None, storage: str | None) -> None:
+@click.option("--gateway", is_flag=True, help="Add a private bucket, and a gateway with its keys.")
+def up(folder: Path, database: str | None, storage: str | None, *, gateway: bool) -> None:
     """Make a lake and start it, or start one that was stopped."""
     console = Console()
     with _one_line_errors():
         with console.status("starting") as status:
-            lake = lakes.start(folder, database=database, storage=storage, report=status.update)
+            lake = lakes.start(
+                folder, database=database, storage=storage, gateway=gateway, report=status.update
+            )
         lake.keep()
         console.print(_table(lake))
         console.print(_usage(folder), highlight=False, soft_wrap=True)
@@ -168,9 +171,13 @@ def demo(
     _prepare()  # `stac-rucio demo` comes here directly
     console = Console()
     folder = Path(tempfile.mkdtemp(prefix="stac-rucio-demo-"))
+    os.environ["RUCIO_CONFIG"] = str(folder / "etc" / "root.cfg")  # not that of another Rucio
+    gateway = sys.version_info >= (3, 11)  # which it needs
     with _one_line_errors(f"logs are in {folder / 'logs'}"):
         with console.status("starting the lake") as status:
-            lake = lakes.start(folder, database=database, storage=storage, report=status.update)
+            lake = lakes.start(
+                folder, database=database, storage=storage, gateway=gateway, report=status.update
+            )
         try:
             console.print(_table(lake))
             search = Search(

@@ -42,6 +42,7 @@ _NO_CACHE = "127.0.0.1:9"
 
 _AUTO_APPROVE_BYTES = 1_000_000
 
+_STORE_KEYS = ("access_key", "secret_key")
 _UNLIMITED = -1
 _ALL = {"read": 1, "write": 1, "delete": 1}
 _DOMAINS = {
@@ -98,6 +99,29 @@ def write_server(layout: Layout) -> None:
     layout.gateway_keys.touch(mode=0o600)
     layout.gateway_keys.write_text(secrets.token_hex(32) + "\n")
     _write(layout.etc / "alembic.ini", _alembic(layout))
+
+
+def write_gateway(layout: Layout) -> None:
+    """Write the configuration of a gateway, and the keys of the private bucket that it has."""
+    files = {name: layout.etc / f"private-store.{name}" for name in _STORE_KEYS}
+    for file in files.values():
+        file.touch(mode=0o600)
+        file.write_text(secrets.token_hex(16) + "\n")
+    lines = [
+        f'keys = "{layout.gateway_keys}"',
+        f'[origins."{layout.url(PRIVATE_STORE)}/{PRIVATE_BUCKET}/"]',
+        *('sign = "s3"', "private = true"),
+        *(f'{name} = {{ file = "{file}" }}' for name, file in files.items()),
+    ]
+    layout.gateway_file.write_text("\n".join(lines) + "\n")
+    (layout.data(PRIVATE_STORE) / PRIVATE_BUCKET).mkdir(parents=True)
+
+
+def store_environment(layout: Layout) -> dict[str, str]:
+    """Return what the private store is told: its folder, and the keys that it takes."""
+    keys = {f"NANIO_{name.upper()}": layout.etc / f"private-store.{name}" for name in _STORE_KEYS}
+    told = {name: file.read_text().strip() for name, file in keys.items()}
+    return told | {"NANIO_DATA_DIR": str(layout.data(PRIVATE_STORE))}
 
 
 def write_client(layout: Layout, account: str) -> None:

@@ -5,11 +5,12 @@ python -m stac_testbed demo
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import time
+import zlib
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -18,18 +19,26 @@ import jsonschema
 import pystac_client
 import rasterio
 import requests
+from pystac import Asset, Item
 from pystac_client.exceptions import APIError
 
-from stac_client import ALTERNATE_ASSETS, StacClient
+from stac_client import ALTERNATE_ASSETS, StacClient, plan_setup
 from stac_policy.naming import collection_scope
 
 from . import TestbedError
-from .layout import SOURCE_RSE, STORAGE_EXPRESSION, STORAGE_RSES
+from .layout import (
+    ORIGINS,
+    PRIVATE_BUCKET,
+    PRIVATE_STORE,
+    SOURCE_RSE,
+    STORAGE_EXPRESSION,
+    STORAGE_RSES,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from pystac import Asset, ItemCollection
+    from pystac import ItemCollection
     from rucio.client import Client
 
     from stac_client import Modifier, Rule
@@ -42,6 +51,8 @@ if TYPE_CHECKING:
 _RULES_TIMEOUT_S = 120.0
 _DELETION_TIMEOUT_S = 30.0
 _REQUEST_TIMEOUT_S = 60.0
+_PRIVATE_RSE = "STAC-PARTNER"
+_PRIVATE_KEY = "scene.tif"
 _SCHEMA = Path(__file__).with_name("alternate-assets.schema.json")
 
 
@@ -112,13 +123,20 @@ def journey(lake: Lake, search: Search, say: Say, follow: Follow) -> None:
     )
     say(f"asked for {rules[0].copies} copies at {STORAGE_EXPRESSION}: rule {rules[0].id}")
 
-    rules = client.wait(rules, timeout_s=_RULES_TIMEOUT_S, poll_s=1, on_update=follow)
+    asked: list[Rule] = [*rules]
+    private: dict[str, bytes] = {}
+    if lake.layout.gateway_file.exists():
+        did, content, more = _replicate_private(lake, client, registrar, say)
+        private[did] = content
+        asked += more
+    rules = client.wait(asked, timeout_s=_RULES_TIMEOUT_S, poll_s=1, on_update=follow)
     for rule in rules:
         _expect(rule.state == "OK", f"rule {rule.id} is {rule.state}: {rule.error or 'too slow'}")
     say("Rucio's daemons have brought every file to every storage")
 
-    bytes_compared = _compare_with_origins(rucio, urls)
-    say(f"the storages hold what the origins hold: {bytes_compared:,} bytes compared")
+    compared = [_compare(rucio, did, _get(url)) for did, url in urls.items()]
+    compared += [_compare(rucio, did, content) for did, content in private.items()]
+    say(f"the storages hold what the origins hold: {sum(compared):,} bytes compared")
 
     annotated = search.run(client.modifier)
     _check_alternates(annotated, search.assets)
@@ -141,7 +159,7 @@ def _assets(items: ItemCollection, keys: Sequence[str]) -> Iterator[tuple[tuple[
                 yield (f"{item.collection_id}/{item.id}", key), asset
 
 
-def _add_missing_scopes(rucio: Client, items: ItemCollection) -> None:
+def _add_missing_scopes(rucio: Client, items: Iterable[Item]) -> None:
     """Do what an administrator does once for each collection."""
     there = set(rucio.list_scopes())
     for collection in {item.collection_id for item in items if item.collection_id}:
@@ -155,17 +173,45 @@ def _registered_urls(rucio: Client, dids: list[dict[str, str]]) -> dict[str, str
     return {f"{file['scope']}:{file['name']}": file["rses"][SOURCE_RSE][0] for file in listed}
 
 
-def _compare_with_origins(rucio: Client, urls: dict[str, str]) -> int:
-    dids = [dict(zip(("scope", "name"), did.split(":", 1), strict=True)) for did in urls]
+def _replicate_private(
+    lake: Lake, client: StacClient, registrar: StacClient, say: Say
+) -> tuple[str, bytes, Sequence[Rule]]:
+    """Have an object replicated that only who has its bucket's keys may read: the gateway."""
+    rucio, layout = lake.client(), lake.layout
+    setup = plan_setup(rucio, _PRIVATE_RSE, destinations=STORAGE_EXPRESSION, gateway=True)
+    for change in setup.changes:
+        change.apply(rucio)
+    content = next(layout.data(ORIGINS[0]).rglob("*.tif")).read_bytes()
+    (layout.data(PRIVATE_STORE) / PRIVATE_BUCKET / _PRIVATE_KEY).write_bytes(content)
+    url = f"{layout.url(PRIVATE_STORE)}/{PRIVATE_BUCKET}/{_PRIVATE_KEY}"
+    status = requests.get(url, timeout=_REQUEST_TIMEOUT_S).status_code
+    _expect(status == requests.codes.forbidden, f"{url} answers {status} to anybody")
+
+    now = datetime.now(timezone.utc)
+    item = Item("scene", None, None, now, {}, collection=PRIVATE_BUCKET)
+    fields = {"file:size": len(content), "rucio:adler32": f"{zlib.adler32(content):08x}"}
+    href = f"s3://{PRIVATE_BUCKET}/{_PRIVATE_KEY}"
+    item.add_asset("red", Asset(href, roles=["data"], extra_fields=fields))
+    _add_missing_scopes(rucio, [item])
+    registration = registrar.create_replicas(item, _PRIVATE_RSE)
+    registration.raise_for_failed()
+    (did,) = registration.dids
+    rules = client.create_replication_rules(
+        registration, STORAGE_EXPRESSION, copies=len(STORAGE_RSES)
+    )
+    say(f"asked for the same of {href}, which answers {status}: the gateway has its keys")
+    return str(did), content, rules
+
+
+def _compare(rucio: Client, did: str, original: bytes) -> int:
+    """Compare the copies of a file with its original, and return how many bytes they are."""
+    scope, name = did.split(":", 1)
+    (file,) = rucio.list_replicas([{"scope": scope, "name": name}])
     compared = 0
-    for file in rucio.list_replicas(dids):
-        did = f"{file['scope']}:{file['name']}"
-        original = _get(urls[did])
-        for rse in STORAGE_RSES.values():
-            copy = _get(file["rses"][rse][0])
-            same = hashlib.sha256(copy).digest() == hashlib.sha256(original).digest()
-            _expect(same, f"{did} at {rse} differs from {urls[did]}")
-            compared += len(copy)
+    for rse in STORAGE_RSES.values():
+        copy = _get(file["rses"][rse][0])
+        _expect(copy == original, f"{did} at {rse} differs from its original")
+        compared += len(copy)
     return compared
 
 

@@ -152,6 +152,7 @@ def start(
     *,
     database: str | None = None,
     storage: str | None = None,
+    gateway: bool = False,
     report: Callable[[str], None] = lambda _: None,
 ) -> Lake:
     """Make a lake in a folder and start it, or start the one that lies there.
@@ -165,6 +166,7 @@ def start(
             `postgresql` for a server that the lake starts itself. By default it is an
             SQLite file.
         storage: `xrootd` for XRootD as the first of a new lake's storages.
+        gateway: Let a new lake have a private bucket, and a credential gateway with its keys.
         report: Called with a sentence whenever something has been achieved.
 
     Raises:
@@ -172,9 +174,9 @@ def start(
             part did not start. All that had been started is stopped again.
     """
     if Layout.is_in(folder):
-        if database is not None or storage is not None:
+        if gateway or database is not None or storage is not None:
             raise TestbedError(
-                f"the lake in {folder} has its database and storages; "
+                f"the lake in {folder} has its database, storages and gateway or none; "
                 "start it again without naming any"
             )
         layout = _stopped(folder)
@@ -184,6 +186,8 @@ def start(
         if database not in (None, postgresql.NAME):
             postgresql.check_database(database)
         layout = Layout.create(folder, database=database, storage=storage)
+        if gateway:
+            configuration.write_gateway(layout)
     new = not layout.complete_file.exists()
     with _Starting(layout) as starting:
         with ThreadPoolExecutor() as executor:
@@ -199,6 +203,7 @@ def start(
                 report(f"catalogue of {len(catalogue.items)} items made")
             database_ready.result()
         starting.start(services.rucio_server(layout), services.stac(layout))
+        starting.start(*services.gateway(layout))
         starting.wait()
         report("Rucio server, STAC API, origins, storages and transfer service answer")
         lake = starting.lake

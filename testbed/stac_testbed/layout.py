@@ -21,7 +21,7 @@ OBJECT_STORE = "object-store"
 BUCKET = "alpine-public"
 """A public bucket of the object store, `s3://alpine-public` for who knows the lake's table."""
 GATEWAY, PRIVATE_STORE = "gateway", "private-store"
-"""What a lake is ready for and does not run: a credential gateway, and what it has keys of."""
+"""A credential gateway and what it has keys of, which a lake runs if it is asked to."""
 PRIVATE_BUCKET = "alpine-private"
 SIGNED_STORE = "signed-store"
 """Another such store, with TLS, as Rucio wants it for URLs that it signs itself."""
@@ -180,6 +180,11 @@ class Layout:
     def gateway_keys(self) -> Path:
         """The keys that a credential gateway shares with the lake's daemons."""
         return self.etc / "gateway.keys"
+
+    @property
+    def gateway_file(self) -> Path:
+        """The configuration of the gateway, of a lake that runs one."""
+        return self.etc / "gateway.toml"
 
     @property
     def origins_file(self) -> Path:

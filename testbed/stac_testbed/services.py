@@ -7,7 +7,16 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .layout import OBJECT_STORE, ORIGINS, STORAGE_PREFIX, STORAGES, WITH_TLS
+from .configuration import store_environment
+from .layout import (
+    GATEWAY,
+    OBJECT_STORE,
+    ORIGINS,
+    PRIVATE_STORE,
+    STORAGE_PREFIX,
+    STORAGES,
+    WITH_TLS,
+)
 from .processes import Service
 from .rucio_server import CHANGES
 
@@ -39,6 +48,22 @@ def files(layout: Layout) -> list[Service]:
             services.append(served(name, "stac_testbed.files:create_storage", options))
     services.append(served("transfers", "stac_testbed.transfers:create_app", ready="/whoami"))
     return services
+
+
+def gateway(layout: Layout) -> list[Service]:
+    """Return a store that takes signed requests alone, and the gateway that has its keys."""
+    if not layout.gateway_file.exists():
+        return []
+    ports = {name: ("--port", str(layout.ports[name])) for name in (PRIVATE_STORE, GATEWAY)}
+    store = (
+        *(sys.executable, "-m", "uvicorn", "--factory", "nanio.app:build_app"),
+        *("--host", "127.0.0.1", "--log-level", "warning", *ports[PRIVATE_STORE]),
+    )
+    command = (sys.executable, "-m", "stac_rucio", "gateway", str(layout.gateway_file), "-v")
+    return [
+        Service(PRIVATE_STORE, store, layout.url(PRIVATE_STORE), store_environment(layout)),
+        Service(GATEWAY, (*command, *ports[GATEWAY]), f"{layout.url(GATEWAY)}/healthz"),
+    ]
 
 
 def rucio_server(layout: Layout) -> Service:

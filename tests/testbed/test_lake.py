@@ -216,5 +216,6 @@ def test_the_demo_on_another_stac_api(folder: Path, tmp_path: Path) -> None:
     )
     assert result.returncode == 0, result.stderr
     assert "2 items with 2 wanted assets" in result.stdout
-    assert "8 the rules are deleted again" in result.stdout
+    assert "s3://alpine-private/scene.tif, which answers 403" in result.stdout
+    assert "9 the rules are deleted again" in result.stdout
     assert list(tmp_path.iterdir()) == []
