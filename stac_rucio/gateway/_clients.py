@@ -23,7 +23,7 @@ def networks(said: Iterable[str]) -> Networks:
     Raises:
         ValueError: One is none.
     """
-    return tuple(ip_network(each) for each in said)
+    return tuple(ip_network(str(each)) for each in said)
 
 
 def _peer(request: Request) -> str:

@@ -212,6 +212,11 @@ def load(path: Path) -> Gateway:
         raise ConfigurationError(f"{path}: {reason}") from None
     if said:
         raise ConfigurationError(f"{path}: there is no option {', '.join(sorted(said))}")
+    for origin in origins:
+        if origin.mode == "nginx" and not clients.proxies:
+            raise ConfigurationError(
+                f"origin {origin.prefix}: mode nginx needs the address of nginx in proxies"
+            )
     origins.sort(key=lambda each: -len(each.prefix))
     digest = hashlib.sha256(text.encode()).hexdigest()[:16]
     return Gateway(keys, tuple(origins), tuple(destinations), clients, digest)

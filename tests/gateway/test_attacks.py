@@ -366,7 +366,15 @@ def test_configuration_that_is_wrong(prefix: str, entry: dict[str, Any], said: s
 
 @pytest.mark.parametrize(
     "text",
-    ["keys = 5", 'keys = "k"\norigins = 5', 'keys = "k"\nfrom = ["lan"]', "[", "", 'keys = "none"'],
+    [
+        "keys = 5",
+        'keys = "k"\norigins = 5',
+        'keys = "k"\nfrom = ["lan"]',
+        'keys = "k"\nfrom = [10]',
+        "[",
+        "",
+        'keys = "none"',
+    ],
 )
 def test_files_that_are_wrong(tmp_path: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """So is a file that is no configuration."""

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.requests import Request
 
+from stac_client.errors import ConfigurationError
 from stac_policy.gateway import Claim, Key, make_url
 from stac_rucio.gateway import _origins
 from stac_rucio.gateway._clients import Clients, networks
@@ -200,7 +201,9 @@ def test_handed_over_to_nginx(origin: Origin, tmp_path: Path) -> None:
             "token": {"file": str(tmp_path / "token")},
         }
     }
-    with running(tmp_path, entry) as gateway:
+    with pytest.raises(ConfigurationError, match="in proxies"), running(tmp_path, entry):
+        pass
+    with running(tmp_path, entry, proxies=["192.0.2.1"]) as gateway:
         answer = gateway.get(url)
         assert answer.content == CONTENT
         assert "t0k3n" not in str(answer.headers)
