@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.server
 import os
 import socket
+import ssl
 import struct
 import threading
 from contextlib import contextmanager, suppress
@@ -15,6 +16,7 @@ from tests.threads import serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 
 class Request(NamedTuple):
@@ -31,9 +33,14 @@ class Origin(http.server.ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self) -> None:
-        """Take a free port."""
+    def __init__(self, certificate: Path | None = None) -> None:
+        """Take a free port; with TLS, if there is a file with a key and its certificate."""
         super().__init__(("127.0.0.1", 0), _Handler)
+        self.scheme = "https" if certificate else "http"
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            self.socket = context.wrap_socket(self.socket, server_side=True)
         self.seen: list[Request] = []
         self.sent = 0
         """How many bytes went out of `raw`."""
@@ -44,7 +51,7 @@ class Origin(http.server.ThreadingHTTPServer):
     @property
     def url(self) -> str:
         """Its URL, without a path."""
-        return f"http://127.0.0.1:{self.server_port}"
+        return f"{self.scheme}://127.0.0.1:{self.server_port}"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Connections that break are what some tests are about."""
@@ -88,9 +95,9 @@ class Origin(http.server.ThreadingHTTPServer):
 
 
 @contextmanager
-def running_origin() -> Iterator[Origin]:
-    """Run an origin, and close it at the end."""
-    origin = Origin()
+def running_origin(certificate: Path | None = None) -> Iterator[Origin]:
+    """Run an origin, with TLS if it has a certificate, and close it at the end."""
+    origin = Origin(certificate)
     with serving(origin):
         try:
             yield origin

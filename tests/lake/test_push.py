@@ -13,11 +13,13 @@ import pytest
 import requests
 import sqlalchemy
 
-from stac_client import plan_setup
+from stac_client import plan_setup, summarise_catalogue
+from stac_client.admin import Level, examine
 from stac_testbed.layout import GATEWAY, PRIVATE_BUCKET, PRIVATE_STORE, SIGNED_BUCKET, SIGNED_STORE
 from tests.gateway.fronts import ACCESS_KEY, SECRET_KEY, object_store
 from tests.gateway.running import running, s3
 from tests.items import make_item
+from tests.origin import running_origin
 from tests.policy.support import configured
 from tests.rses import add_rse
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
     from stac_client import Registration, StacClient
     from stac_testbed import Lake
+    from tests.origin import Origin
 
 CONTENT = {"private": secrets.token_bytes(100_000), "open": secrets.token_bytes(300_000)}
 S3, WEBDAV = "S3-CENTRE", "DAV-CENTRE"
@@ -58,7 +61,15 @@ def configure(lake: Lake, **endpoints: dict[str, Any]) -> None:
 
 
 @pytest.fixture
-def store(stac_lake: Lake, rucio: Client, tmp_path: Path) -> Iterator[str]:
+def origin_with_tls(stac_lake: Lake) -> Iterator[Origin]:
+    """An open origin, as the web has them."""
+    with running_origin(stac_lake.layout.tls / "storage-a.pem") as origin:
+        origin.add("/a.tif", CONTENT["open"])
+        yield origin
+
+
+@pytest.fixture
+def store(stac_lake: Lake, rucio: Client, origin_with_tls: Origin, tmp_path: Path) -> Iterator[str]:
     """A store of S3 with a private bucket and an RSE, and a gateway that sends files there."""
     layout = stac_lake.layout
     port = layout.ports[SIGNED_STORE]
@@ -89,10 +100,9 @@ def store(stac_lake: Lake, rucio: Client, tmp_path: Path) -> Iterator[str]:
         accounts = layout.etc / "rse-accounts.cfg"
         accounts.write_text(json.dumps({rucio.get_rse(S3)["id"]: keys}))
         configure(stac_lake, **{url: {"keys": [ACCESS_KEY, SECRET_KEY]}})
-        with_tls = f"https://127.0.0.1:{layout.ports['storage-a']}/open/"
         gateway = running(
             tmp_path,
-            {f"{url}/{SIGNED_BUCKET}/": s3(tmp_path), with_tls: {}},
+            {f"{url}/{SIGNED_BUCKET}/": s3(tmp_path), f"{origin_with_tls.url}/": {}},
             keys=layout.gateway_keys,
             port=layout.ports[GATEWAY],
             destinations={f"{url}/copies/rucio/": {}},
@@ -113,17 +123,14 @@ def rule_of(client: StacClient, registration: Registration, rse: str) -> Any:
 
 
 def test_to_s3(
-    store: str, stac_lake: Lake, rucio: Client, client: StacClient, collection: str
+    store: str, origin_with_tls: Origin, stac_lake: Lake, client: StacClient, collection: str
 ) -> None:
     """A private object and an open file get there; what has another md5 does not."""
-    layout = stac_lake.layout
-    folder = layout.data("storage-a") / "open"
-    folder.mkdir()
-    (folder / "a.tif").write_bytes(CONTENT["open"])
-    with_tls = f"https://127.0.0.1:{layout.ports['storage-a']}/open/a.tif"
+    rucio = stac_lake.client()
+    with_tls = f"{origin_with_tls.url}/a.tif"
     assets = {
         "private": asset("private", f"s3://{SIGNED_BUCKET}/scene/B04.tif"),
-        "open": asset("open", with_tls),
+        "open": {"href": with_tls, "roles": ["data"]},  # of which an md5 is learned
     }
     for change in plan_setup(rucio, "SENT", destinations=S3, gateway=True).changes:
         change.apply(client._rucio)
@@ -134,9 +141,15 @@ def test_to_s3(
         (signed,) = file["rses"][S3]
         content = CONTENT["open" if did.name.endswith("open.tif") else "private"]
         assert requests.get(signed, timeout=60).content == content
+        assert file["md5"] == md5_of(content)
         plain = signed.partition("?")[0]
         assert requests.get(plain, timeout=60).status_code == 403
         assert plain.startswith(f"{store}/copies/rucio/")
+
+    options = {"gateway_open": "true"}
+    catalogue = summarise_catalogue([make_item(collection, "scene", {"open": assets["open"]})])
+    found = examine(rucio, "SENT", destinations=S3, catalogue=catalogue, options=options)
+    assert {each.what for each in found if each.level is not Level.OK} == set()
 
     wrong = asset("open", with_tls, **{"rucio:md5": md5_of(b"other")})
     registration = client.create_replicas(make_item(collection, "wrong", {"a": wrong}), "SENT")

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import ssl
 import subprocess
 import sys
 import zlib
@@ -24,9 +23,8 @@ from stac_testbed.processes import Service, free_ports
 from tests import origin as answers
 from tests.gateway.fronts import ACCESS_KEY, SECRET_KEY, object_store
 from tests.gateway.running import running, s3
-from tests.origin import Origin as Server
+from tests.origin import running_origin
 from tests.servers import running as running_service
-from tests.threads import serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -137,23 +135,16 @@ def test_to_webdav_with_a_token(
     monkeypatch.setenv("X509_CERT_DIR", str(authorities))
     monkeypatch.setenv("BEARER_TOKEN", "t0k3n-of-user")
     url = origin.add("/data/a", CONTENT)
-    storage = Server()
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(tls / "storage.pem")
-    storage.socket = context.wrap_socket(storage.socket, server_side=True)
-    host = f"127.0.0.1:{storage.server_port}"
 
     def answer(handler: Any, *_: Any) -> None:
         handler.answer(201 if handler.command == "PUT" else 404)
 
-    storage.add("/dav/a", answer, head=answer)
-    with (
-        serving(storage),
-        running(
-            tmp_path, {f"{origin.url}/data/": {}}, destinations={f"https://{host}/dav/": {}}
-        ) as gateway,
-    ):
-        result = push(tmp_path, gateway.url_of(url), f"davs://{host}/dav/a")
+    with running_origin(tls / "storage.pem") as storage:
+        storage.add("/dav/a", answer, head=answer)
+        entries: dict[str, dict[str, Any]] = {f"{storage.url}/dav/": {}}
+        with running(tmp_path, {f"{origin.url}/data/": {}}, destinations=entries) as gateway:
+            to = f"dav{storage.url.removeprefix('http')}/dav/a"
+            result = push(tmp_path, gateway.url_of(url), to)
     assert result.returncode == 0, result.stderr
     put = storage.seen[-1]
     assert (put.method, put.body) == ("PUT", CONTENT)
