@@ -15,10 +15,9 @@ from rucio.common.config import is_client
 from rucio.common.exception import ReplicaNotFound
 
 from stac_policy.dids import is_claimed, source_urls
-from stac_policy.naming import ASSET_PARTS, DID, ITEM_PARTS, asset_key, split_name, unescape
+from stac_policy.naming import ASSET_PARTS, DID, split_name
 from stac_policy.observability import Reporter, count
-from stac_policy.settings import SOURCE_PROTOCOL, settings, vos
-from stac_policy.urls import redact, refusal
+from stac_policy.settings import SOURCE_PROTOCOL, vos
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,24 +62,20 @@ def original_url(did: DID) -> str | None:
         rucio.common.exception.ReplicaNotFound: Neither knows it; the message names
             the DID and what was tried.
     """
-    if len(split_name(did.name)) != ASSET_PARTS:
+    parts = split_name(did.name)
+    if len(parts) != ASSET_PARTS:
         return None
     urls = source_urls(did)
     if not any(urls) and not is_claimed(did):
         return None
     if urls and (url := min(set.intersection(*urls), default=None)):
         return url
-    if is_client():
-        tried = "source RSEs: only the Rucio server can look there"
-    else:
-        differ = "" if vos() is None else ", or VOs that have it differ"
-        tried = f"source RSEs (with the protocol {SOURCE_PROTOCOL}): none holds it{differ}"
-    from stac_policy.stac_api import StacApiError
+    from stac_policy.stac_api import StacApiError, catalogued_url
 
     try:
-        return _catalogued_url(did)
+        return catalogued_url(did.scope, parts)
     except StacApiError as error:
-        tried = f"{tried}; STAC API: {error}"
+        tried = f"{_source_rses()}; STAC API: {error}"
     if not is_client():  # whose user gets the error
         count("unresolved_assets")
         _REPORTER.warn(
@@ -93,35 +88,9 @@ def original_url(did: DID) -> str | None:
     raise ReplicaNotFound(f"{did} is a STAC asset without a known URL. Tried {tried}")
 
 
-def _catalogued_url(did: DID) -> str:
-    """Return the URL that the STAC API of its scope has for an asset.
-
-    Raises:
-        StacApiError: There is none; the message says why.
-    """
-    from stac_policy.stac_api import StacApiError, fetch_item
-
-    configured = settings()
-    api = configured.api_of(did.scope)
-    if not api:
-        raise StacApiError(f"none is configured for scope {did.scope} ([stac] api, scopes)")
-    try:
-        collection, item_id = map(unescape, split_name(did.name)[:ITEM_PARTS])
-    except ValueError as error:
-        raise StacApiError(
-            f"{redact(api)} cannot be asked, because the name holds a shortened id"
-        ) from error
-    item = fetch_item(api, collection, item_id, configured)
-    key = asset_key(did.name, collection, item_id, item.hrefs, item.local_paths)
-    where = f"item {item_id!r} of collection {collection!r} at {redact(api)}"
-    if key is None:
-        raise StacApiError(f"{where} has no asset of this name")
-    access = item.access[key]
-    url = access.url or item.hrefs[key]
-    if url is None:
-        raise StacApiError(f"asset {key!r} of {where} has no href")
-    reason = refusal(url, configured.allowed_hosts) if access.url else access.reason
-    if reason:
-        count("refused_urls", where="stac_api")
-        raise StacApiError(f"asset {key!r} at {redact(url)!r}: {reason}")
-    return url
+def _source_rses() -> str:
+    """What was tried before a STAC API, for errors."""
+    if is_client():
+        return "source RSEs: only the Rucio server can look there"
+    differ = "" if vos() is None else ", or VOs that have it differ"
+    return f"source RSEs (with the protocol {SOURCE_PROTOCOL}): none holds it{differ}"

@@ -10,7 +10,7 @@ import logging
 import os
 import re
 from dataclasses import dataclass, field, fields
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -146,11 +146,15 @@ class Settings:
 
     def api_of(self, scope: str) -> str:
         """Return the STAC API to ask for the items of a scope, or ''."""
-        return dict(self.scopes).get(scope, self.api)
+        return self._apis.get(scope, self.api)
 
     def is_fixed(self, scope: str) -> bool:
         """Return whether a scope is one of the fixed ones."""
-        return any(scope == fixed for fixed, _ in self.scopes)
+        return scope in self._apis
+
+    @cached_property
+    def _apis(self) -> Mapping[str, str]:
+        return dict(self.scopes)
 
 
 def parse(options: Mapping[str, str]) -> tuple[Settings, list[str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache, lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -12,11 +12,13 @@ from urllib.parse import quote, urlsplit
 
 from stac_policy import http
 from stac_policy.access import found_access, origins
+from stac_policy.naming import ITEM_PARTS, asset_name, unescape
 from stac_policy.observability import Reporter, count, observe_s
-from stac_policy.urls import item_url, redact
+from stac_policy.settings import settings
+from stac_policy.urls import item_url, redact, refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     import requests
 
@@ -52,8 +54,44 @@ class Item:
     access: Mapping[str, Access]
     """The URL of each asset, or why it has none."""
 
-    local_paths: Mapping[str, str] = field(default_factory=dict)
-    """The `file:local_path` of the assets that have one, which their names may need."""
+    keys: Mapping[str, str]
+    """The key of each asset by the name of its file in Rucio."""
+
+
+def catalogued_url(scope: str, parts: Sequence[str]) -> str:
+    """Return the URL that the STAC API of a scope has for an asset.
+
+    Args:
+        scope: The scope of the asset's file.
+        parts: The escaped parts of its name.
+
+    Raises:
+        StacApiError: There is none; the message says why.
+    """
+    configured = settings()
+    api = configured.api_of(scope)
+    if not api:
+        raise StacApiError(f"none is configured for scope {scope} ([stac] api, scopes)")
+    try:
+        collection, item_id = map(unescape, parts[:ITEM_PARTS])
+    except ValueError as error:
+        raise StacApiError(
+            f"{redact(api)} cannot be asked, because the name holds a shortened id"
+        ) from error
+    item = fetch_item(api, collection, item_id, configured)
+    key = item.keys.get("/" + "/".join(parts))
+    where = f"item {item_id!r} of collection {collection!r} at {redact(api)}"
+    if key is None:
+        raise StacApiError(f"{where} has no asset of this name")
+    access = item.access[key]
+    url = access.url or item.hrefs[key]
+    if url is None:
+        raise StacApiError(f"asset {key!r} of {where} has no href")
+    reason = refusal(url, configured.allowed_hosts) if access.url else access.reason
+    if reason:
+        count("refused_urls", where="stac_api")
+        raise StacApiError(f"asset {key!r} at {redact(url)!r}: {reason}")
+    return url
 
 
 def fetch_item(api: str, collection: str, item: str, settings: Settings) -> Item:
@@ -162,7 +200,7 @@ def _ask(
     def ask() -> Item:
         with http.open_url(session, url, hosts, timeouts_s, headers=_HEADERS) as response:
             answer = http.read_json(response, limit_bytes, until_s)
-            return _item(answer, ids[1], redact(response.url), origins(settings.origins))
+            return _item(answer, *ids, redact(response.url), origins(settings.origins))
 
     outcome, free_s, reason = "ok", _USUAL_S, f"{redact(url)}: it is slow"
     try:
@@ -195,20 +233,23 @@ def _ask(
             )
 
 
-def _item(answer: Any, item: str, url: str, table: Origins) -> Item:
+def _item(answer: Any, collection: str, item: str, url: str, table: Origins) -> Item:
     if not isinstance(answer, dict) or not isinstance(answer.get("assets"), dict):
         raise http.FetchError("the answer is not a STAC item")
     if answer.get("id") != item:
         raise http.FetchError("the answer is another item")
     base_url = item_url(answer, url)
+    assets: dict[str, Mapping[str, Any]] = {
+        key: asset if isinstance(asset, dict) else {} for key, asset in answer["assets"].items()
+    }
     hrefs: dict[str, str | None] = {}
     access: dict[str, Access] = {}
-    local_paths: dict[str, str] = {}
-    for key, asset in answer["assets"].items():
-        fields = asset if isinstance(asset, dict) else {}
+    keys: dict[str, str] = {}
+    for key, fields in assets.items():
         href, local_path = fields.get("href"), fields.get("file:local_path")
         hrefs[key] = href if isinstance(href, str) and href else None
         access[key] = found_access(table, answer, fields, base_url)
-        if isinstance(local_path, str):
-            local_paths[key] = local_path
-    return Item(hrefs, access, local_paths)
+        if key:
+            name = asset_name(collection, item, key, hrefs[key], assets, local_path)
+            keys.setdefault(name, key)
+    return Item(hrefs, access, keys)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import configparser
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import requests
@@ -163,8 +163,9 @@ def sections(made: Material) -> object:
 def answers_of_apis(made: Material) -> object:
     """An answer is an item, or none; its URLs are judged as all others."""
     answer = made.item() if made.random() < 0.7 else made.value()
-    wanted: Any = answer.get("id") if isinstance(answer, dict) else "i"
-    item = _item(answer, wanted, redact(made.url()), origins())
+    said = answer.get("id") if isinstance(answer, dict) else None
+    wanted = said if isinstance(said, str) and said else "i"
+    item = _item(answer, "c", wanted, redact(made.url()), origins())
     return [refusal(item.access[key].url or "", ALLOWED) for key in item.hrefs]
 
 

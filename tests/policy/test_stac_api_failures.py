@@ -333,7 +333,7 @@ def test_credentials(origin: Origin) -> None:
     item = ask(origin, api=api)
     assert origin.seen[0].headers["Authorization"].startswith("Basic ")
     url = f"{origin.url}/collections/c/items/B04.tif"
-    assert item == Item({"a": "B04.tif"}, {"a": Access(Kind.OPEN, url)})
+    assert item == Item({"a": "B04.tif"}, {"a": Access(Kind.OPEN, url)}, {"/c/i/a.tif": "a"})
     assert fails(origin, "j", api=api) == f"{origin.url}{item_path(item='j')}: HTTP 404"
 
 
