@@ -5,12 +5,16 @@ from __future__ import annotations
 import html
 import importlib
 import io
+import shutil
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import contextmanager
 from copy import copy
 from dataclasses import asdict
 from datetime import datetime
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
 
@@ -20,7 +24,7 @@ from stac_policy.naming import DID
 from stac_policy.urls import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from rich.console import RenderableType
     from rich.table import Table as RichTable
@@ -166,6 +170,32 @@ class Shown(ABC):
 
     def __rich_console__(self, *_: object) -> Iterator[RenderableType]:
         return _renderables(self._parts())
+
+
+@contextmanager
+def watching(given: Callable[[Any], None] | None) -> Iterator[Callable[[Any], None]]:
+    """Provide what is called with how far something is; by default it shows it.
+
+    That is in a notebook, in its place, or on a terminal, in a line that goes in the end.
+
+    Args:
+        given: What is called instead, if anything.
+    """
+    notebook = "IPython" in sys.modules and importlib.import_module("IPython").get_ipython()
+    if given is not None:
+        yield given
+    elif notebook and hasattr(notebook, "kernel"):
+        display = importlib.import_module("IPython.display").display
+        yield display({}, raw=True, display_id=True).update
+    elif sys.stderr.isatty():
+        width = shutil.get_terminal_size().columns - 1
+        write = partial(print, end="\x1b[K", file=sys.stderr, flush=True)
+        try:
+            yield lambda now: write(f"\r{str(now)[:width]}")
+        finally:
+            write("\r")
+    else:
+        yield lambda _: None
 
 
 RowT = TypeVar("RowT")

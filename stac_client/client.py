@@ -32,6 +32,7 @@ from stac_client._rules import (
     rules_over,
     wait_for_rules,
 )
+from stac_client._tables import watching
 from stac_client._writer import deregister
 from stac_client.errors import ConfigurationError
 from stac_policy.credentials import Credentials
@@ -214,7 +215,8 @@ class StacClient:
             alternate_assets: Keys of alternates (`["s3"]`), the most wanted first, that are
                 registered where an asset has one; by default the easiest to fetch.
             pays: Look up also what the requester pays for, with your keys of AWS.
-            on_progress: Called in this thread, a few times a second; a file is done
+            on_progress: Called in this thread, a few times a second; by default how far it is is
+                shown in terminals and notebooks. A file is done
                 when nothing more has to be found out about it.
 
         Returns:
@@ -224,16 +226,16 @@ class StacClient:
             StacRucioError: The RSE does not exist, or Rucio or the STAC API does
                 not answer.
         """
-        registrar = Registrar(
-            *(self._rucio, rse, assets, self._scope, _probe(probe), containers, metadata),
-            on_progress=on_progress,
-            alternate_assets=alternate_assets,
-            pays=pays,
-            headers=self._headers,
-        )
-        return Registration(
-            outcome for _, outcomes in registrar.register(self._read(items)) for outcome in outcomes
-        )
+        with watching(on_progress) as shown:
+            registrar = Registrar(
+                *(self._rucio, rse, assets, self._scope, _probe(probe), containers, metadata),
+                on_progress=shown,
+                alternate_assets=alternate_assets,
+                pays=pays,
+                headers=self._headers,
+            )
+            found = registrar.register(self._read(items))
+            return Registration(outcome for _, outcomes in found for outcome in outcomes)
 
     def sync(
         self,
@@ -275,15 +277,16 @@ class StacClient:
             StacRucioError: As in `create_replicas`, or the journal is not one of a
                 registration at this RSE.
         """
-        registrar = Registrar(
-            *(self._rucio, rse, assets, self._scope, _probe(probe), containers, metadata),
-            on_progress=on_progress,
-            alternate_assets=alternate_assets,
-            pays=pays,
-            headers=self._headers,
-        )
-        with Journal(journal, registration_purpose(rse, self._rucio.host)) as opened:
-            yield from sync(self._read(items), opened, registrar)
+        with watching(on_progress) as shown:
+            registrar = Registrar(
+                *(self._rucio, rse, assets, self._scope, _probe(probe), containers, metadata),
+                on_progress=shown,
+                alternate_assets=alternate_assets,
+                pays=pays,
+                headers=self._headers,
+            )
+            with Journal(journal, registration_purpose(rse, self._rucio.host)) as opened:
+                yield from sync(self._read(items), opened, registrar)
 
     def delete_replicas(
         self,
@@ -486,14 +489,15 @@ class StacClient:
             ConfigurationError: There is no rule with any of these ids.
             StacRucioError: Rucio does not answer at first, or when the time is over.
         """
-        return wait_for_rules(
-            self._rucio,
-            rules,
-            timeout_s=timeout_s,
-            poll_s=poll_s,
-            through_stuck=through_stuck,
-            on_update=on_update,
-        )
+        with watching(on_update) as shown:
+            return wait_for_rules(
+                self._rucio,
+                rules,
+                timeout_s=timeout_s,
+                poll_s=poll_s,
+                through_stuck=through_stuck,
+                on_update=shown,
+            )
 
     def retry_replication_rules(self, rules: RulesLike) -> None:
         """Let Rucio try the stuck files of rules again as soon as its judge-repairer comes by.
@@ -559,7 +563,7 @@ class StacClient:
             mounts: Where storages are mounted here, or a gateway serves them, as in
                 `ModifierOptions`; files are copied from there first.
             pays: Download also what the requester pays for, with your keys of AWS.
-            on_progress: Called in this thread, a few times a second.
+            on_progress: As in `create_replicas`.
 
         Returns:
             What became of each asset, and the catalogue of the local files.
@@ -570,19 +574,20 @@ class StacClient:
         """
         from stac_client._downloads import download  # needs a POSIX system
 
-        return download(
-            self._rucio,
-            self._read(items),
-            folder,
-            rse=rse,
-            assets=assets,
-            scope=self._scope,
-            only_available=only_available,
-            workers=workers,
-            mounts=mounts,
-            credentials=Credentials(pays=pays, headers=self._headers),
-            on_progress=on_progress or (lambda _: None),
-        )
+        with watching(on_progress) as shown:
+            return download(
+                self._rucio,
+                self._read(items),
+                folder,
+                rse=rse,
+                assets=assets,
+                scope=self._scope,
+                only_available=only_available,
+                workers=workers,
+                mounts=mounts,
+                credentials=Credentials(pays=pays, headers=self._headers),
+                on_progress=shown,
+            )
 
     def _read(self, items: ItemsLike) -> Iterator[ItemDict]:
         return iter_items(items, self._completion)

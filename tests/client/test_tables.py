@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from html.parser import HTMLParser
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from stac_client import Availability, ItemStatus, Rule, StuckFile
+from stac_client import Availability, ItemStatus, Progress, Rule, StuckFile
 from stac_client._rules import ReplicationAvailability, ReplicationRules, RuleStatus
-from stac_client._tables import MOST_ROWS, Bar, cell, table, to_html, to_text
+from stac_client._tables import MOST_ROWS, Bar, cell, table, to_html, to_text, watching
 from stac_policy.naming import DID
 from stac_policy.urls import printable
 
@@ -300,3 +303,47 @@ def test_the_environment_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> Non
     for name, value in {"FORCE_COLOR": "1", "COLUMNS": "10", "JUPYTER_COLUMNS": "10"}.items():
         monkeypatch.setenv(name, value)
     assert str(ReplicationRules(RULES)) == expected
+
+
+class _Terminal(io.StringIO):
+    """What says that somebody looks at it."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without being asked for, it is a line that is written again, cut, and goes in the end."""
+    terminal = _Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    monkeypatch.setenv("COLUMNS", "20")
+    with suppress(KeyError), watching(None) as show:
+        show("1 of 2 files")
+        show("2 of 2 files, and much more to say")
+        raise KeyError
+    lines = ["1 of 2 files", "2 of 2 files, and m", ""]
+    assert terminal.getvalue() == "".join(f"\r{line}\x1b[K" for line in lines)
+
+
+def test_progress_in_a_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is shown in its place, by what notebooks show of it."""
+    shown: list[object] = []
+    display = SimpleNamespace(display=lambda *_, **__: SimpleNamespace(update=shown.append))
+    shell = SimpleNamespace(get_ipython=lambda: SimpleNamespace(kernel=1), display=display)
+    monkeypatch.setitem(sys.modules, "IPython", shell)
+    monkeypatch.setitem(sys.modules, "IPython.display", display)
+    now = Progress(1, 2, 0, 0)
+    with watching(None) as show:
+        show(now)
+    assert shown == [now]
+    assert "<progress" in now._repr_html_()
+
+
+def test_progress_elsewhere(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where nobody looks, or something else is called, nothing is written."""
+    told: list[str] = []
+    for call in (None, told.append):
+        with watching(call) as show:
+            show("1 of 2 files")
+    assert told == ["1 of 2 files"]
+    assert capsys.readouterr() == ("", "")

@@ -151,6 +151,7 @@ def test_an_update_without_a_size(client: StacClient, collection: str, origin: O
     assert client.create_replicas(earlier, "STAC").counts == {State.ALREADY_THERE: 1}
     assert origin.seen == []
     later = scene(collection, asset, NEW)
+    assert [client.plan(each, "STAC").files_outdated for each in (earlier, later)] == [0, 1]
     (there,) = client.create_replicas(later, "STAC", probe="item")
     assert there.state is State.ALREADY_THERE
     assert "updated after it was registered" in there.reason
