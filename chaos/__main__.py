@@ -95,20 +95,20 @@ def serve_copies(lake: Lake) -> None:
     client = lake.client()
     client.add_scope("root", SERVED)
     items = json.loads(lake.layout.items_file.read_text())["features"]
-    files = [
-        {
-            "scope": SERVED,
-            "name": f"/{item['collection']}/{item['id']}/{key}.tif",
-            "bytes": item["assets"][key]["file:size"],
-            "md5": item["assets"][key]["file:checksum"][6:],
-            "pfn": item["assets"][key]["href"],
-        }
-        for item in items
-        if item["collection"] == "alpine-optical"
-        for key in ("red", "nir")
-    ]
-    client.add_replicas("STAC", files)
-    client.add_replicas("DISK-B", [{k: v for k, v in f.items() if k != "pfn"} for f in files])
+    for key in ("red", "nir"):  # of an origin each: a request takes URLs of one scheme
+        files = [
+            {
+                "scope": SERVED,
+                "name": f"/{item['collection']}/{item['id']}/{key}.tif",
+                "bytes": item["assets"][key]["file:size"],
+                "md5": item["assets"][key]["file:checksum"][6:],
+                "pfn": item["assets"][key]["href"],
+            }
+            for item in items
+            if item["collection"] == "alpine-optical"
+        ]
+        client.add_replicas("STAC", files)
+        client.add_replicas("DISK-B", [{k: v for k, v in f.items() if k != "pfn"} for f in files])
 
 
 def say(text: str) -> None:
