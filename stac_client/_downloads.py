@@ -35,7 +35,8 @@ from stac_client._results import DownloadOutcome, Downloads, State, Tally
 from stac_client._rucio_errors import details
 from stac_client._selection import Wanted
 from stac_client.errors import ConfigurationError, StacRucioError
-from stac_policy.http import Attempts, FetchError, Incoming, make_session, strong_etag
+from stac_policy.bodies import Incoming
+from stac_policy.http import Attempts, FetchError, make_session, strong_etag
 from stac_policy.settings import known_origins
 from stac_policy.urls import redact
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from stac_client.errors import ConfigurationError
-from stac_policy import http
+from stac_policy import bodies, http
 from stac_policy.urls import absolute, is_url, item_url, link_href, redact
 
 if TYPE_CHECKING:
@@ -212,12 +212,12 @@ def _read(url: str) -> Any:
         path = Path(url)
         if not path.is_file() or path.stat().st_size > _DOCUMENT_BYTES:
             raise http.FetchError("there is no such file")
-        return http.parse_json(path.read_bytes(), _DOCUMENT_BYTES)
+        return bodies.parse_json(path.read_bytes(), _DOCUMENT_BYTES)
     until_s = time.monotonic() + _DOCUMENT_S
 
     def ask() -> Any:
         with http.open_url(session, url, headers={"Accept-Encoding": "gzip"}) as response:
-            return http.read_json(response, _DOCUMENT_BYTES, until_s)
+            return bodies.read_json(response, _DOCUMENT_BYTES, until_s)
 
     with http.make_session() as session:
         return http.persistently(ask, http.Attempts(until_s=until_s))

@@ -34,16 +34,8 @@ from stac_client.errors import (
     UnreachableError,
     near,
 )
-from stac_policy.http import (
-    MAY_PASS,
-    FetchError,
-    GuardedAdapter,
-    cause,
-    dismiss,
-    origin,
-    parse_json,
-    read_body,
-)
+from stac_policy.bodies import parse_json, read_body
+from stac_policy.http import MAY_PASS, FetchError, GuardedAdapter, cause, dismiss, origin
 from stac_policy.urls import absolute, is_url, link_href, mask, redact
 
 ItemDict = dict[str, Any]

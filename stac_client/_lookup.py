@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from stac_client._checksums import WANT_DIGESTS, Digester, digests_of
 from stac_client._results import State
-from stac_policy import http
+from stac_policy import bodies, http
 from stac_policy.http import Attempts, FetchError
 from stac_policy.urls import redact
 
@@ -168,7 +168,7 @@ class Lookups:
             tally.announce(http.content_length(response) or asset.size_bytes or 0)
 
         attempts = Attempts(stop=self.stop)
-        for piece in http.Incoming(
+        for piece in bodies.Incoming(
             self.session, asset.url, begin, asset.size_bytes, attempts=attempts
         ):
             digester.update(piece)

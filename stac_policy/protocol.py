@@ -29,7 +29,7 @@ from rucio.common.exception import (
 )
 from rucio.rse.protocols.protocol import RSEProtocol
 
-from stac_policy import http
+from stac_policy import bodies, http
 from stac_policy.credentials import Credentials
 from stac_policy.gateway import VALID_S, Claim, make_url, read_keys
 from stac_policy.observability import Reporter, count
@@ -142,7 +142,7 @@ class Default(RSEProtocol):  # type: ignore[misc] # rucio has no types
         """
         hosts = settings().allowed_hosts
         try:
-            http.download(self._connected(), path, Path(dest), hosts, transfer_timeout)
+            bodies.download(self._connected(), path, Path(dest), hosts, transfer_timeout)
         except http.FetchError as error:
             _raise_fitting(path, error)
         except OSError as error:

@@ -14,7 +14,7 @@ from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote_to_bytes, urlsplit, urlunsplit
 
-from stac_policy import http
+from stac_policy import bodies, http
 from stac_policy.access import VERSION
 from stac_policy.http import Request
 from stac_policy.urls import redact
@@ -260,7 +260,7 @@ def _ask_token(
     session = forgetful(http.make_session())
     try:
         with http.answer(session, method, url, timeout=wait_s, **options) as response:
-            answer = http.read_json(response, _TOKEN_BYTES, until_s)
+            answer = bodies.read_json(response, _TOKEN_BYTES, until_s)
         value, good_s = read(answer, time.time())
         if not good_s > 0:  # which may be no number
             raise http.PassingError("a token that is over; compare the clocks")

@@ -10,7 +10,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
-from stac_policy import http
+from stac_policy import bodies, http
 from stac_policy.access import found_access, origins
 from stac_policy.naming import ITEM_PARTS, asset_name, unescape
 from stac_policy.observability import Reporter, count, observe_s
@@ -199,7 +199,7 @@ def _ask(
 
     def ask() -> Item:
         with http.open_url(session, url, hosts, timeouts_s, headers=_HEADERS) as response:
-            answer = http.read_json(response, limit_bytes, until_s)
+            answer = bodies.read_json(response, limit_bytes, until_s)
             return _item(answer, *ids, redact(response.url), origins(settings.origins))
 
     outcome, free_s, reason = "ok", _USUAL_S, f"{redact(url)}: it is slow"

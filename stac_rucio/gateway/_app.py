@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from stac_policy import http
+from stac_policy import bodies, http
 from stac_policy.gateway import Claim, ForbiddenError, read_path
 from stac_policy.urls import redact, refusal
 from stac_rucio.gateway._meters import Meters
@@ -192,7 +192,7 @@ class _Files:
         held.callback(turn.release)
 
     async def _pieces(self, answer: requests.Response, quota: Quota | None) -> AsyncIterator[bytes]:
-        pieces = http.pieces(answer, _PIECE_BYTES)
+        pieces = bodies.pieces(answer, _PIECE_BYTES)
         while piece := await self._work(next, pieces, b""):
             if quota:  # as nobody has said how long it is
                 quota.add(len(piece))

@@ -21,7 +21,7 @@ import anyio
 from starlette.responses import Response
 
 from stac_client._checksums import Digester, digests_of
-from stac_policy import http
+from stac_policy import bodies, http
 from stac_policy.urls import is_url, redact
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ class _Body:
 
 def _checked(answer: requests.Response, digester: Digester) -> Iterator[bytes]:
     last = b""
-    for piece in http.pieces(answer):
+    for piece in bodies.pieces(answer):
         if last:
             yield last
         digester.update(piece)
@@ -202,7 +202,7 @@ class Push(Response):
                     return ""
                 until_s = time.monotonic() + _TIMEOUT_S[1]
                 with suppress(http.FetchError):
-                    said = _S3_ERROR.search(http.read_body(answer, _ERROR_BYTES, until_s))
+                    said = _S3_ERROR.search(bodies.read_body(answer, _ERROR_BYTES, until_s))
                     return f"HTTP {answer.status_code}" + (f" {said[1].decode()}" if said else "")
                 return f"HTTP {answer.status_code}"
         except Exception as error:  # noqa: BLE001 - a message of a library may hold a signature

@@ -21,7 +21,7 @@ from anyio import CapacityLimiter, fail_after
 from starlette.exceptions import HTTPException
 
 from stac_client.errors import AccessError, ConfigurationError, StacRucioError, UnreachableError
-from stac_policy.http import BYTES_A_VALUE, values_in
+from stac_policy.bodies import BYTES_A_VALUE, values_in
 from stac_policy.urls import DEFAULT_PORTS
 
 if TYPE_CHECKING:

@@ -321,7 +321,7 @@ def test_without_an_end(
     origin: Origin, failure: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A body of which nobody says how large it is, is read so far and no further."""
-    monkeypatch.setattr("stac_policy.http.UNKNOWN_BYTES", 1 << 20)
+    monkeypatch.setattr("stac_policy.bodies.UNKNOWN_BYTES", 1 << 20)
     url = origin.add("/x.tif", raw(b"HTTP/1.1 200 OK\r\n\r\n", bytes(1 << 16)), head=NO_HEAD)
     assert f"more bytes there than {1 << 20}" in failure(url)
     assert origin.methods == ["HEAD", "GET"]

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import requests
 from rucio.common.exception import RucioException
 
-from stac_policy import http, naming
+from stac_policy import bodies, http, naming
 from stac_policy.access import origins
 from stac_policy.algorithms import collocation_hints, lfn2pfn, pfn2lfn
 from stac_policy.dids import is_asset, stac_parts
@@ -172,7 +172,7 @@ def answers_of_apis(made: Material) -> object:
 @target(3_000, http.FetchError)
 def texts_of_json(made: Material) -> object:
     """Any bytes are JSON within bounds, or none."""
-    return type(http.parse_json(made.bytes(), 100_000))
+    return type(bodies.parse_json(made.bytes(), 100_000))
 
 
 @target(5_000, http.FetchError)

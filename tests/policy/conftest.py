@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from stac_policy.http import FetchError, download, make_session
+from stac_policy.bodies import download
+from stac_policy.http import FetchError, make_session
 from stac_policy.stac_api import _cache
 
 from .support import configured, run_with_rucio

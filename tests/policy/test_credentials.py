@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from rucio.common.exception import RSEAccessDenied
 
-from stac_policy import http
+from stac_policy import bodies, http
 from stac_policy.access import Origins, origins
 from stac_policy.credentials import Credentials
 from stac_policy.protocol import Default
@@ -78,7 +78,7 @@ def read(url: str, credentials: Credentials | None = None) -> bytes:
     session = http.make_session(signer=credentials or Credentials())
     with session, http.open_url(session, url) as response:
         http.require_ok(response)
-        return b"".join(http.pieces(response))
+        return b"".join(bodies.pieces(response))
 
 
 def asked(url: str, **options: Any) -> http.Request:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from stac_policy.http import Attempts, FetchError, Incoming, PassingError, download, open_url
+from stac_policy.bodies import Incoming, download
+from stac_policy.http import Attempts, FetchError, PassingError, open_url
 from tests import origin as answers
 from tests.clock import own_time
 from tests.origin import ranges
@@ -387,7 +388,7 @@ def test_bodies_of_unknown_size(
     limit: tuple[str, int],
 ) -> None:
     """What has no size is read for so long, and so far, and not again."""
-    monkeypatch.setattr(f"stac_policy.http.{limit[0]}", limit[1])
+    monkeypatch.setattr(f"stac_policy.bodies.{limit[0]}", limit[1])
     for answer in (answers.chunked, answers.until_closed):
         url = origin.add("/f", CONTENT, answer)
         with fails() as caught:
