@@ -59,7 +59,7 @@ def test_doctor(run: Callable[..., Result], stac_lake: Lake) -> None:
     assert ill.exit_code == 1
     last = json.loads(ill.stdout.splitlines()[-1])
     assert (last["level"], last["code"]) == ("error", "rse-missing")
-    assert "stac-rucio admin setup-rse NOWHERE" in last["fix"]
+    assert last["fix"] == "stac-rucio admin setup-rse NOWHERE --destinations tier=disk"
     assert "1 error found" in ill.stderr
 
 
