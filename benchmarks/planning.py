@@ -73,11 +73,14 @@ def _write(path: Path, items: int) -> None:
             for number, asset in enumerate(item["assets"].values()):
                 del asset["file:size"], asset["rucio:adler32"]
                 asset |= {
-                    "roles": ["metadata"] if number % 5 in {1, 3} else ["data", "reflectance"],
+                    "roles": ["data", "reflectance"],
                     "gsd": 10.0,
                     "proj:bbox": [600000.0, 5090220.0, 709800.0, 5200020.0],
                     "eo:bands": [_BAND],
                 }
+                if number % 5 in {1, 3}:
+                    about = asset["href"].replace(".tif", ".xml")
+                    asset |= {"href": about, "roles": ["metadata"], "type": "application/xml"}
             file.write(json.dumps(item) + "\n")
 
 
