@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stac_client import StacClient
-from tests.fake_rucio import FakeRucio
 
 from .harness import Goal, Row, counted, seconds, side_by_side
 from .items import make_items
+from .quick import InstantRucio
 from .setting import SOURCE_RSE, peak_mb
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def run(setting: Setting) -> Iterator[Row]:
     large, small = setting.folder / "large.ndjson", setting.folder / "small.ndjson"
     _write(large, planned)
     _write(small, planned // _PART)
-    instant = StacClient(FakeRucio())
+    instant = StacClient(InstantRucio())
     rounds = side_by_side(
         lambda _: instant.plan(small, SOURCE_RSE),
         lambda _: _loads(small),
@@ -69,7 +69,7 @@ def run(setting: Setting) -> Iterator[Row]:
 def _write(path: Path, items: int) -> None:
     """Write items as public catalogues have them: 13 kB, no sizes, two assets of five no data."""
     with path.open("w", encoding="utf-8") as file:
-        for item in make_items("bench-planning", items, _ASSETS):
+        for item in make_items("bench", items, _ASSETS):
             for number, asset in enumerate(item["assets"].values()):
                 del asset["file:size"], asset["rucio:adler32"]
                 asset |= {
@@ -91,7 +91,7 @@ def _loads(path: Path) -> None:
 
 
 def _main(path: Path) -> None:
-    stac = StacClient(FakeRucio())
+    stac = StacClient(InstantRucio())
     took_s = seconds(lambda: stac.plan(path, SOURCE_RSE))
     print(json.dumps({"seconds": took_s, "peak_mb": peak_mb()}))  # noqa: T201 - the answer
 

@@ -31,12 +31,12 @@ if TYPE_CHECKING:
     Prepared = tuple[Callable[[], object], int, Callable[[], object]]
     """The work, how many units it has, and what comes before it each time, unmeasured."""
 
-_SOURCE_RSE = "STAC"
+SOURCE_RSE = "STAC"
 _ROUND_S = 0.2  # a round lasts for so long, or for one time of what takes longer
 _OTHER = "cms", "/store/data/x.root"
 
 
-class _Rucio(FakeRucio):
+class InstantRucio(FakeRucio):
     """Has copies of all files at some RSEs, and what is registered."""
 
     def __init__(self, *rses: str) -> None:
@@ -44,7 +44,7 @@ class _Rucio(FakeRucio):
         self.headers: dict[str, str] = {}
         self.session = requests.Session()
         self._rses = rses
-        self.rses = {_SOURCE_RSE: {"deterministic": False}}
+        self.rses = {SOURCE_RSE: {"deterministic": False}}
         self.registered: dict[str, dict[str, list[str]]] = {}
         """The PFNs by RSE of files by their names."""
 
@@ -146,19 +146,19 @@ def plan() -> Prepared:
                     about = asset["href"].replace(".tif", ".xml")
                     asset |= {"href": about, "roles": ["metadata"], "type": "application/xml"}
             file.write(json.dumps(item) + "\n")
-    stac = StacClient(_Rucio())
-    return lambda: stac.plan(path, _SOURCE_RSE), 100, _nothing
+    stac = StacClient(InstantRucio())
+    return lambda: stac.plan(path, SOURCE_RSE), 100, _nothing
 
 
 def registration() -> Prepared:
     """Register assets, with a Rucio that answers at once."""
     from stac_client import StacClient
 
-    items, rucio = [*make_items("bench", 100, 12)], _Rucio()
+    items, rucio = [*make_items("bench", 100, 12)], InstantRucio()
     stac = StacClient(rucio)
 
     def register() -> None:
-        stac.create_replicas(items, _SOURCE_RSE).raise_for_failed()
+        stac.create_replicas(items, SOURCE_RSE).raise_for_failed()
 
     return register, 1200, rucio.registered.clear
 
@@ -177,7 +177,7 @@ def _modifier(prepare: Callable[[Any, Any], object]) -> Prepared:
     from stac_client import StacClient
 
     page: Any = {"type": "FeatureCollection", "features": [*make_items("bench", 50, 12)]}
-    modifier: Any = StacClient(_Rucio(_SOURCE_RSE, "DISK-A", "DISK-B")).modifier
+    modifier: Any = StacClient(InstantRucio(SOURCE_RSE, "DISK-A", "DISK-B")).modifier
     copies: list[Any] = []
 
     def before() -> None:
