@@ -259,7 +259,7 @@ def _paths_back(vo: str, names: set[str]) -> str:
     from rucio.db.sqla.models import RSE, RSEAttrAssociation
     from rucio.db.sqla.session import db_session
     from rucio.rse.rsemanager import get_scope_protocol
-    from sqlalchemy import false, select
+    from sqlalchemy import select
 
     vo = vo or DEFAULT_VO
     active = get_scope_protocol(vo)
@@ -267,12 +267,12 @@ def _paths_back(vo: str, names: set[str]) -> str:
     folder, _, file = SAMPLES[0].rpartition("/")
     if active({"path": f"{folder}/", "name": file}) == (SAMPLES[0], _ITEM.scope):
         return where
-    attribute = RSEAttrAssociation.key, RSEAttrAssociation.value
-    statement = select(RSE.rse, *attribute).join(RSE, RSE.id == RSEAttrAssociation.rse_id)
-    statement = statement.where(RSE.vo == vo, RSE.deleted == false())
+    statement = select(RSE.rse, RSE.deleted, RSEAttrAssociation.value)
+    statement = statement.join(RSEAttrAssociation, RSE.id == RSEAttrAssociation.rse_id)
+    statement = statement.where(RSE.vo == vo, RSEAttrAssociation.key == "lfn2pfn_algorithm")
     with db_session(DatabaseOperationType.READ) as session:
-        found = session.execute(statement.where(attribute[0] == "lfn2pfn_algorithm"))
-        rses = sorted(rse for rse, _, value in found if value in names)
+        found = session.execute(statement)
+        rses = sorted(rse for rse, deleted, value in found if value in names and not deleted)
     if rses:
         raise _WrongError(
             f"Rucio uses {where}, which gives wrong DIDs for PFNs at {', '.join(rses)} "

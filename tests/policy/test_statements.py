@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 from rucio.common.types import InternalScope
 from sqlalchemy.dialects import mysql, oracle, postgresql, sqlite
-from stac_policy import algorithms, dids, permission
+from stac_policy import __main__, algorithms, dids, permission
 from stac_policy.naming import DID
 
 found = {}
@@ -52,6 +52,7 @@ session.db_session = opened
 c = InternalScope("c")
 permission._has_source_protocol("0" * 32, Session())
 algorithms._children(SimpleNamespace(scope=c, name="/c"), Session())
+__main__._paths_back("def", {"stac"})
 dids._has_container(DID("c", "/c"))
 dids.source_urls(DID("c", "/c/i/k.tif"))
 import rucio.core.vo
