@@ -36,6 +36,7 @@ _AWS = "https://s3.amazonaws.com"
 _REGION = "us-east-1"
 _OF_MACHINES = frozenset({"iam-role", "container-role"})  # as botocore calls them
 _PAYER = "AWS_REQUEST_PAYER"
+_UNFIT = "more than one line, or other characters than ASCII"
 _SUBSCRIPTION = "Ocp-Apim-Subscription-Key"
 
 
@@ -57,17 +58,20 @@ class Credentials:
             headers: Headers for whole origins, by a URL of each; they go before all else.
 
         Raises:
-            ValueError: One is for no URL of HTTP.
+            ValueError: One is for no URL of HTTP, or may not stand in a header.
         """
         self._pays = pays or os.environ.get(_PAYER) == "requester"
         self._headers = {}
         for url, given in (headers or {}).items():
             if not is_url(url):
                 raise ValueError(f"headers for {redact(url)}, which is no URL of HTTP")
+            if not all(_is_fit(str(part)) for pair in given.items() for part in pair):
+                raise ValueError(f"headers for {redact(url)} hold {_UNFIT}")
             self._headers[origin(url)] = dict(given)
         self._made: dict[object, Any] = {}
         self._lock = threading.Lock()
-        logging.getLogger("urllib3.connectionpool").addFilter(_without_secrets)
+        for name in ("connectionpool", "connection"):  # the latter since urllib3 2
+            logging.getLogger(f"urllib3.{name}").addFilter(_without_secrets)
 
     def request(self, method: str, url: str) -> Request:
         """Return a request of a URL with the credential that its origin wants, if there is one.
@@ -210,9 +214,13 @@ def _variable(name: str) -> str:
         CredentialError: It may not stand in a header.
     """
     value = os.environ.get(name, "") if name else ""
-    if value and not (value.isascii() and value.isprintable()):
-        raise CredentialError(f"{name} holds more than one line, or other characters than ASCII")
+    if not _is_fit(value):
+        raise CredentialError(f"{name} holds {_UNFIT}")
     return value
+
+
+def _is_fit(value: str) -> bool:
+    return value.isascii() and value.isprintable()
 
 
 def _login(host: str) -> tuple[str, str] | None:
@@ -229,6 +237,8 @@ def _login(host: str) -> tuple[str, str] | None:
         raise CredentialError(f"line {error.lineno} of {paths[0]} cannot be parsed") from None
     except OSError as error:
         raise CredentialError(f"{paths[0]} cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise CredentialError(f"{paths[0]} is no text in UTF-8") from None
     return (found[0], found[2] or "") if found else None
 
 
@@ -269,11 +279,13 @@ def _keys_of(where: str, *, is_aws: bool) -> tuple[Keys, str, str] | None:
             profile = name or session.get_config_variable("profile")
             called = f"keys of profile {profile}" if profile else "the keys of AWS"
 
-            def keys(found: Any = found) -> tuple[str, str, str | None]:
+            def keys(found: Any = found, called: str = called) -> tuple[str, str, str | None]:
                 try:
                     frozen = found.get_frozen_credentials()
                 except BotoCoreError as error:
                     raise CredentialError(f"no keys of AWS: {type(error).__name__}") from None
+                if not _is_fit(f"{frozen.access_key}{frozen.token}"):
+                    raise CredentialError(f"{called} hold {_UNFIT}")
                 return frozen.access_key, frozen.secret_key, frozen.token
 
             return keys, region, called
@@ -298,9 +310,9 @@ def _endpoint_of(session: Any, profile: str | None) -> str:
 
 
 def _is_for(endpoint: str, where: str, *, is_aws: bool) -> bool:
-    if is_aws:
-        return not endpoint or (urlsplit(endpoint).hostname or "").endswith(".amazonaws.com")
     with suppress(ValueError):
+        if is_aws:
+            return not endpoint or (urlsplit(endpoint).hostname or "").endswith(".amazonaws.com")
         return bool(endpoint) and origin(endpoint) == origin(where)
     return False
 

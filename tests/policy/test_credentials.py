@@ -165,6 +165,18 @@ def test_endpoint_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", SITE)
     assert "Authorization" in asked(f"{SITE}/site-data/a").headers
     assert asked(LANDSAT, pays=True).headers == {}
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://[")
+    assert "AWS_PROFILE" in asked(LANDSAT, pays=True).lacks
+
+
+@pytest.mark.usefixtures("table", "with_keys")
+@pytest.mark.parametrize("name", ["AWS_ACCESS_KEY_ID", "AWS_SESSION_TOKEN"])
+@pytest.mark.parametrize("value", ["k\u20acy", "k\r\nX: y"])
+def test_keys_that_are_none(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    """Keys that may not stand in a header are told apart from a URL that leads nowhere."""
+    monkeypatch.setenv(name, value)
+    with pytest.raises(http.CredentialError, match="the keys of AWS hold more than one line"):
+        asked(LANDSAT, pays=True)
 
 
 # Signatures of Azure.
@@ -175,14 +187,19 @@ def test_sas(
     origin: Origin, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A SAS is asked for once for a container, and shown in no log."""
-    caplog.set_level(logging.DEBUG)
+    for logger in (None, "urllib3"):  # a gateway in the same process silences the latter
+        caplog.set_level(logging.DEBUG, logger)
     monkeypatch.setenv("TEST_KEY", "subscr1ption")
     body = {"token": "sig=S4S%2B&se=2096", "msft:expiry": "2096-10-02T07:06:40Z"}
     origin.add("/token/127/blobs", json.dumps(body).encode())
     credentials = Credentials()
+    origin.add("/blobs/a", b"a")
+    # Of headers like these urllib3 warns, with the URL.
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nno header\r\nConnection: close\r\n\r\n"
+    origin.add("/blobs/b", lambda handler, *_: handler.wfile.write(head + b"b"))
     for name in ("a", "b"):
-        url = origin.add(f"/blobs/{name}", name.encode())
-        assert read(url, credentials) == name.encode()
+        assert read(f"{origin.url}/blobs/{name}", credentials) == name.encode()
+    assert "Failed to parse headers" in caplog.text
     paths = [each.path for each in origin.seen]
     signed = [f"/blobs/{name}?sig=S4S%2B&se=2096" for name in ("a", "b")]
     assert paths == ["/token/127/blobs", *signed]
@@ -256,6 +273,10 @@ def test_headers_of_an_origin(origin: Origin) -> None:
     assert TOKEN not in repr(credentials.request("GET", f"{origin.url}/data/a"))
     with pytest.raises(ValueError, match="no URL of HTTP"):
         Credentials(headers={"data.example.org": {"X-Key": TOKEN}})
+    for unfit in (f"{TOKEN}\r\nX: y", f"{TOKEN}\u20ac"):
+        with pytest.raises(ValueError, match=r"headers for .* hold more than one line") as error:
+            Credentials(headers={origin.url: {"X-Key": unfit}})
+        assert TOKEN not in str(error.value)
 
 
 @pytest.mark.usefixtures("table")
@@ -310,6 +331,9 @@ def test_netrc_that_cannot_be_parsed(origin: Origin, user: Path) -> None:
     ) as error:
         asked(f"{origin.url}/data/a")
     assert SECRET not in str(error.value)
+    (user / "netrc").write_bytes(b"machine 127.0.0.1 login alice password p\xe4ss\xff\n")
+    with pytest.raises(http.CredentialError, match="netrc is no text in UTF-8"):
+        asked(f"{origin.url}/data/a")
 
 
 def test_redirects(origin: Origin, table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
