@@ -608,6 +608,8 @@ def content_length(response: requests.Response) -> int | None:
         FetchError: More than any file in Rucio can have.
     """
     length = response.headers.get("Content-Length", "")
+    if "Transfer-Encoding" in response.headers:  # by which the body ends, whatever else is said
+        return None
     if not (length.isascii() and length.isdigit()):
         return None
     # Python makes no number of thousands of digits.

@@ -268,13 +268,21 @@ def part(start: int, etag: str, content: bytes | None = None) -> Callable[..., A
     return answer
 
 
-def chunked(handler: Any, content: Any, _etag: Any) -> None:
-    """Answer in chunks, without a length."""
-    handler.head(200, Transfer_Encoding="chunked")
-    for start in range(0, len(content), 1000):
-        piece = content[start : start + 1000]
-        handler.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
-    handler.wfile.write(b"0\r\n\r\n")
+def chunks(body: bytes | None = None, **headers: Any) -> Callable[..., Any]:
+    """Answer in chunks, whatever length headers say."""
+
+    def answer(handler: Any, current: Any, _etag: Any) -> None:
+        content = current if body is None else body
+        handler.head(200, Transfer_Encoding="chunked", **headers)
+        for start in range(0, len(content), 1000):
+            piece = content[start : start + 1000]
+            handler.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+        handler.wfile.write(b"0\r\n\r\n")
+
+    return answer
+
+
+chunked = chunks()
 
 
 def chunks_cut(handler: Any, content: Any, _etag: Any) -> None:

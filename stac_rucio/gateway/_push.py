@@ -206,8 +206,9 @@ class Push(Response):
                     return f"HTTP {answer.status_code}" + (f" {said[1].decode()}" if said else "")
                 return f"HTTP {answer.status_code}"
         except Exception as error:  # noqa: BLE001 - a message of a library may hold a signature
-            # S3 keeps no part of a file; other servers may.
-            if not self._order.is_signed and self._sending.sent_bytes:
+            # S3 keeps no part of a file; other servers may, unless what is there is not of here.
+            may_stay = not self._order.is_signed and "If-None-Match" not in self._order.headers
+            if may_stay and self._sending.sent_bytes:
                 with suppress(http.FetchError):
                     self._ask("DELETE").close()
             known = isinstance(error, http.FetchError)
