@@ -8,14 +8,14 @@ import time
 from contextlib import ExitStack
 from http import HTTPStatus
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import anyio
 import anyio.to_thread
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
-from starlette.routing import Route
+from starlette.routing import Route, Router
 
 from stac_policy import bodies, http
 from stac_policy.gateway import Claim, ForbiddenError, read_path
@@ -42,7 +42,7 @@ _PIECE_BYTES = 1 << 20
 _KEPT = ("Content-Type", "Accept-Ranges", "ETag", "Last-Modified", "Content-MD5")
 _REDIRECTS = 5
 _DAVIX = re.compile("davix|gfal2")
-_PAGE = "text/html"
+_PAGE, _PAGES = "text/html", (".html", ".htm")
 _RANGE = re.compile(r"bytes=(?:[0-9]{1,19}-[0-9]{0,19}|-[0-9]{1,19})")
 
 
@@ -65,12 +65,14 @@ class _Files:
 
     def __init__(self, gateway: Gateway, meters: Meters) -> None:
         self._gateway, self._meters = gateway, meters
+        self._methods = ("GET", "HEAD", *(["COPY"] if gateway.destinations else []))
         places = (*gateway.origins, *gateway.destinations)
         self._turns = {each: anyio.Semaphore(each.at_a_time) for each in places}
         self._threads = anyio.CapacityLimiter(sum(each.at_a_time for each in gateway.origins) or 1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
+        method = request.method if request.method in self._methods else "-"
         began_s, sent_bytes, problem = time.monotonic(), 0, ""
 
         async def patient(message: Message) -> None:
@@ -81,7 +83,11 @@ class _Files:
 
         # What the origin gave, and the turn, end with the request, however that ends.
         with ExitStack() as held:
-            claim, response = await self._respond(request, held)
+            if method in self._methods:
+                claim, response = await self._respond(request, held)
+            else:
+                allowed = {"Allow": ", ".join(self._methods)}
+                claim, response = None, Response(status_code=405, headers=allowed)
             response.headers["Cache-Control"] = "no-store"
             # What has begun can only break off: the server closes the connection.
             try:
@@ -93,12 +99,12 @@ class _Files:
             except anyio.get_cancelled_exc_class():
                 problem = ", broke off: the gateway ends"
             origin = claim and self._gateway.origin(claim.url)
-            asked = (origin.prefix if origin else "", request.method, response.status_code)
+            asked = (origin.prefix if origin else "", method, response.status_code)
             self._meters.answers[asked] += 1
             LOG.info(
                 "%s %s %s %s: %d, %d bytes in %.3f s%s",
                 self._gateway.clients.address(request),
-                request.method,
+                method,
                 claim.rse if claim else "-",
                 redact(claim.url) if claim else "-",
                 response.status_code,
@@ -207,8 +213,9 @@ def _redirect(held: ExitStack, origin: Origin, url: str) -> Response:
     location = asked.url
     if asked.headers:  # which cannot follow a redirect: the origin gives a URL that it signs
         answer, location = _ask(held, origin, "GET", url, leave=True)
-        if not location:
+        if not answer.is_redirect:
             _require_file(answer)
+        if not location:
             reason = "the origin redirects nowhere; mode = 'stream' passes it on"
             raise _UnavailableError(reason)
     return Response(status_code=HTTPStatus.FOUND, headers={"Location": location})
@@ -259,7 +266,12 @@ def _ask(
     *,
     leave: bool = False,
 ) -> tuple[requests.Response, str]:
-    """Ask an origin, and follow its redirects; or return the one that leaves it, and where to."""
+    """Ask an origin, and follow its redirects.
+
+    Returns:
+        The answer, or with `leave` the redirect to another host; and the URL of what is to be had
+        without a credential.
+    """
     asked = origin.sign(method, url)
     url, credential = asked.url, asked.headers
     for _ in range(_REDIRECTS + 1):
@@ -269,12 +281,13 @@ def _ask(
         if not answer.is_redirect:
             if answer.status_code in http.DENIED:
                 origin.forget()
-            if url != asked.url and answer.headers.get("Content-Type", "").startswith(_PAGE):
-                raise _UnavailableError("the origin leads to a page, such as a login")
-            return answer, ""
+            is_page = answer.headers.get("Content-Type", "").startswith(_PAGE)
+            if is_page and (url != asked.url or not urlsplit(url).path.endswith(_PAGES)):
+                raise _UnavailableError("the origin gives a page, such as a login")
+            return answer, "" if credential else url
         url = origin.led_to(url, answer.headers["Location"])
         if origin.refusal(url):  # a credential goes nowhere else
-            if leave:
+            if leave and http.origin(url) != http.origin(origin.prefix):
                 return answer, url
             credential = {}
     raise _UnavailableError("the origin redirects as in circles")
@@ -284,7 +297,13 @@ def _require_file(answer: requests.Response, span: str = "") -> None:
     """Require the answer of an origin to be that of a file, or of a range of it."""
     if answer.status_code in {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}:
         raise _MissingError(f"{redact(answer.url)}: HTTP {answer.status_code}")
-    is_part = bool(span) and answer.status_code == HTTPStatus.PARTIAL_CONTENT
+    start = span[len("bytes=") :].partition("-")[0]
+    covered = f"bytes {start}-" if start else "bytes "
+    is_part = (
+        bool(span)
+        and answer.status_code == HTTPStatus.PARTIAL_CONTENT
+        and answer.headers.get("Content-Range", "").startswith(covered)
+    )
     if answer.status_code != HTTPStatus.OK and not is_part:
         raise _UnavailableError(f"the origin answers {answer.status_code}")
     http.require_plain(answer)
@@ -295,7 +314,7 @@ def _kept(answer: requests.Response, *more: str) -> dict[str, str]:
     return {name: value for name, value in found.items() if value and value.isprintable()}
 
 
-def make_app(gateway: Gateway) -> Starlette:
+def make_app(gateway: Gateway) -> Router:
     """Return the ASGI application of a gateway.
 
     Besides files there are `/healthz`, which tells its configuration, and `/metrics`.
@@ -315,13 +334,6 @@ def make_app(gateway: Gateway) -> Starlette:
     async def metrics(_: Request) -> Response:
         return Response(meters.text(), media_type=CONTENT_TYPE_LATEST)
 
-    files, methods = _Files(gateway, meters), ["GET", "HEAD"]
-    if gateway.destinations:
-        methods.append("COPY")
-    return Starlette(
-        routes=[
-            Route("/healthz", health),
-            Route("/metrics", metrics),
-            Route("/{path:path}", files, methods=methods),
-        ]
-    )
+    # Files have no route: a pattern of paths matches no line break, and would answer 404.
+    routes = [Route("/healthz", health), Route("/metrics", metrics)]
+    return Router(routes, redirect_slashes=False, default=_Files(gateway, meters))

@@ -217,6 +217,7 @@ def load(path: Path) -> Gateway:
             raise ConfigurationError(
                 f"origin {origin.prefix}: mode nginx needs the address of nginx in proxies"
             )
-    origins.sort(key=lambda each: -len(each.prefix))
+    for places in (origins, destinations):
+        places.sort(key=lambda each: -len(each.prefix))
     digest = hashlib.sha256(text.encode()).hexdigest()[:16]
     return Gateway(keys, tuple(origins), tuple(destinations), clients, digest)

@@ -287,6 +287,8 @@ def _header(entry: Entry) -> Signer:
 
 def _query(entry: Entry) -> Signer:
     name, value = _name(entry), entry.secret("value")
+    if entry.mode == "redirect":
+        raise entry.wrong("query needs another mode: who is redirected would get the key itself")
     return Signer(lambda _method, url: Request(with_query(url, _query_of({name: value()}))))
 
 

@@ -156,20 +156,27 @@ def test_redirects_within(origin: Origin, tmp_path: Path) -> None:
     with running(tmp_path, {f"{origin.url}/data/": bearer(tmp_path, mode="redirect")}) as gateway:
         answer = gateway.get(url, allow_redirects=False)
         assert answer.headers["Location"] == f"{origin.url}/other/c"
+        origin.add("/other/c", answers.status(403))
+        assert gateway.get(url, allow_redirects=False).status_code == 503
 
 
 def test_logins_of_the_origin(origin: Origin, tmp_path: Path) -> None:
-    """A page that the origin leads to is no file; one that has the file's own URL is."""
+    """A page that the origin leads to or gives is no file; one whose URL is that of a page is."""
     page = answers.status(200, b"<html>Your name?", Content_Type="text/html; charset=utf-8")
     url = origin.add("/data/a", answers.redirect("/login"))
     origin.add("/login", page)
+    expired = origin.add("/data/b.tif", page)
     itself = origin.add("/data/index.html", page)
     with running(tmp_path, {f"{origin.url}/data/": bearer(tmp_path)}) as gateway:
         for method in ("GET", "HEAD"):
-            answer = gateway.get(url, method)
-            assert answer.status_code == 503
-            assert "Your name" not in answer.text
+            for each in (url, expired):
+                answer = gateway.get(each, method)
+                assert answer.status_code == 503
+                assert "Your name" not in answer.text
             assert gateway.get(itself, method).status_code == 200
+    with running(tmp_path, {f"{origin.url}/data/": bearer(tmp_path, mode="redirect")}) as gateway:
+        for each in (url, expired):
+            assert gateway.get(each, allow_redirects=False).status_code == 503
 
 
 def test_redirects_without_tls() -> None:
@@ -236,6 +243,57 @@ def test_broken_off(origin: Origin, tmp_path: Path, caplog: pytest.LogCaptureFix
     lines = [each.getMessage() for each in caplog.records if each.name == "stac_rucio.gateway"]
     assert [line.endswith("of 16,384 bytes") for line in lines] == [True, True]
     assert "Traceback" not in caplog.text
+
+
+def test_parts_that_are_others(origin: Origin, tmp_path: Path) -> None:
+    """An answer to one range with another, or with none that is said, is no part of the file."""
+    entry = {f"{origin.url}/data/": bearer(tmp_path)}
+    with running(tmp_path, entry) as gateway:
+        for covered, wanted, status in [
+            ("bytes 5-7/10", "bytes=5-7", 206),
+            ("bytes 7-9/10", "bytes=-3", 206),
+            ("bytes 50-52/100", "bytes=5-7", 503),
+            ("bytes 0-2/10", "bytes=5-7", 503),
+            (None, "bytes=5-7", 503),
+        ]:
+            url = origin.add("/data/a", answers.status(206, b"abc", Content_Range=covered))
+            assert gateway.get(url, headers={"Range": wanted}).status_code == status
+
+
+def test_lengths_that_do_not_count(origin: Origin, tmp_path: Path) -> None:
+    """A body in chunks ends with the last of them, whatever length its headers say."""
+    url = origin.add("/data/a", answers.chunks(CONTENT, Content_Length="5"))
+    with running(tmp_path, {f"{origin.url}/data/": bearer(tmp_path)}) as gateway:
+        found = gateway.get(url)
+    assert "Content-Length" not in found.headers
+    assert found.content == CONTENT
+
+
+def test_paths_of_all_kinds(
+    origin: Origin, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever characters a path has in the end, it is a file's, and each request is logged."""
+    caplog.set_level(logging.INFO)
+    url = origin.add("/data/a%0Ab%0D%00", CONTENT)
+    with running(tmp_path, {f"{origin.url}/data/": bearer(tmp_path)}) as gateway:
+        assert gateway.get(url).content == CONTENT
+        for path, method, status in [
+            ("/healthz/", "GET", 403),
+            ("/%0A", "GET", 403),
+            ("/%0A", "POST", 405),
+            (f"/{'x' * 1000}", "TRACE", 405),
+        ]:
+            found = requests.request(method, gateway.url + path, timeout=30, allow_redirects=False)
+            assert found.status_code == status
+        assert found.headers["Allow"] == "GET, HEAD"
+        counted = requests.get(f"{gateway.url}/metrics", timeout=30).text
+    assert "TRACE" not in counted
+    lines = [each.getMessage() for each in caplog.records if each.name == "stac_rucio.gateway"]
+    assert [line.split(" ", 4)[1:4] for line in lines] == [
+        ["GET", "STAC", f"{url}:"],
+        *[["GET", "-", "-:"]] * 2,
+        *[["-", "-", "-:"]] * 2,
+    ]
 
 
 def test_cookies(origin: Origin, tmp_path: Path) -> None:
@@ -347,6 +405,7 @@ HOST = "https://h.example.org/"
         (HOST, {"sign": "bearer", "token": {"env": 5}}, "token"),
         (HOST, {"sign": "bearer", "grant_url": "login.example.org"}, "grant_url"),
         (HOST, {"sign": "header", "value": {"env": "X"}}, "name"),
+        (HOST, {"sign": "query", "name": "a", "value": {"env": "X"}}, "would get the key itself"),
         (HOST, {"sign": "header", "name": "a:b", "value": {"env": "X"}}, "name"),
         (HOST, {"sign": "s3", "access_key": {"env": "X"}}, "secret_key"),
         (HOST, {"sign": "sas", "token_url": "https://t.example.org/"}, "container"),
