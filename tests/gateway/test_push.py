@@ -279,7 +279,7 @@ def test_requests_behind_a_body(origin: Origin, storage: Origin, tmp_path: Path)
     smuggled = b"DELETE /dav/other HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
     url = origin.add("/data/a", answers.chunks(b"bytes" + smuggled, Content_Length="5"))
     storage.add("/dav/a", answers.status(201))
-    entries = {f"{storage.url}/dav/": {}}
+    entries: dict[str, dict[str, Any]] = {f"{storage.url}/dav/": {}}
     with running(tmp_path, {f"{origin.url}/data/": {}}, destinations=entries) as gateway:
         said = copy(gateway, url, f"{storage.url}/dav/a").text
     assert said.endswith("the origin does not say how long the file is\n")
@@ -290,7 +290,7 @@ def test_files_of_others(origin: Origin, storage: Origin, tmp_path: Path) -> Non
     """What was there, and is not to be overwritten, is not deleted when sending breaks off."""
     url = origin.add("/data/a", CONTENT)
     storage.add("/dav/a", answers.Answer(reset_after=-1))
-    entries = {f"{storage.url}/dav/": {}}
+    entries: dict[str, dict[str, Any]] = {f"{storage.url}/dav/": {}}
     with running(tmp_path, {f"{origin.url}/data/": {}}, destinations=entries) as gateway:
         assert "failure" in copy(gateway, url, f"{storage.url}/dav/a", Overwrite="F").text
     assert storage.methods == ["PUT"]
