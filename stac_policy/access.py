@@ -491,6 +491,15 @@ def _url(place: Place, origin: Origin | None) -> str:
     return url
 
 
+def names_no_bucket(prefix: str) -> bool:
+    """Return whether URLs that begin so are those of any bucket of a provider."""
+    try:
+        store, bucket = _server(urlsplit(prefix).netloc.lower())
+    except ValueError:  # an access point
+        return False
+    return bool(store) and not bucket and not urlsplit(prefix).path.strip("/")
+
+
 def region_of(url: str, origin: Origin) -> str:
     """Return the region of a bucket of AWS: that of the table, or of its host's name."""
     named = re.search(rf"[.-]({_REGION})\.amazonaws\.", url.partition("?")[0])

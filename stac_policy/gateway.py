@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-import stat
 import time
 from base64 import urlsafe_b64encode
 from pathlib import Path
@@ -72,7 +71,9 @@ def read_keys(path: str | Path) -> list[Key]:
         ValueError: Others may read it, it has no key, or one of fewer than 32 characters.
     """
     path = Path(path)
-    if stat.S_IMODE(path.stat().st_mode) & 0o077:
+    status = path.stat()
+    # One of root may be for a group: so are those that systemd gives to a service.
+    if status.st_mode & (0o037 if status.st_uid == 0 else 0o077):
         raise ValueError(f"{path} can be read by others; chmod 600 it, and make new keys")
     lines = [line.strip() for line in path.read_text("utf-8").splitlines()]
     secrets = [line for line in lines if line and not line.startswith("#")]

@@ -36,12 +36,17 @@ _DAY_S = 86_400
 _HOST = re.compile(r"((\*\.)?[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?")
 
 
-def _hosts(text: str) -> tuple[str, ...]:
-    hosts = _words(text)
-    for host in hosts:
+def hosts(text: str) -> tuple[str, ...]:
+    """Read a list of hosts, as `stac_policy.urls.refusal` takes them.
+
+    Raises:
+        ValueError: One is none.
+    """
+    found = _words(text)
+    for host in found:
         if not _HOST.fullmatch(host):
             raise ValueError(f"{redact(host)!r} is not a host; give names such as data.example.org")
-    return hosts
+    return found
 
 
 def _url(text: str) -> str:
@@ -102,7 +107,7 @@ def _option(default: Any, parser: Callable[[str], Any]) -> Any:
 class Settings:
     """What an operator configures; every option has a default."""
 
-    allowed_hosts: tuple[str, ...] = _option((), _hosts)
+    allowed_hosts: tuple[str, ...] = _option((), hosts)
     """Hosts of URLs that may be registered and fetched; all, if empty."""
 
     api: str = _option("", _url)

@@ -20,7 +20,9 @@ import tomllib
 
 from stac_client.errors import ConfigurationError
 from stac_policy import http
+from stac_policy.access import names_no_bucket
 from stac_policy.gateway import Key, read_keys
+from stac_policy.settings import hosts
 from stac_policy.urls import DEFAULT_PORTS, redact, refusal
 from stac_rucio.gateway._clients import Clients, networks
 from stac_rucio.gateway._signers import Entry, make_session, make_signer
@@ -92,8 +94,15 @@ class Origin:
                 raise entry.wrong(f"{name} has to be 1 or more")
         self.quota = Quota(prefix, bytes_a_day)
         self.session = make_session(only_global=not entry.take("private", bool, default=False))
-        self._leads_to = [str(host) for host in entry.take("leads_to", list, [])]
+        try:
+            self._leads_to = hosts(",".join(map(str, entry.take("leads_to", list, []))))
+        except ValueError as error:
+            raise entry.wrong(f"leads_to: {error}") from None
         self._signer = make_signer(entry)
+        if reason := self.refusal(f"{prefix}x"):
+            raise entry.wrong(reason)
+        if self._signer.queries and names_no_bucket(prefix):
+            raise entry.wrong("its URLs have the bucket in their path: begin with it, too")
         entry.end()
 
     def sign(self, method: str, url: str) -> Request:
@@ -150,7 +159,7 @@ class Destination(Origin):
 
     def __init__(self, prefix: str, said: object) -> None:
         if isinstance(said, dict) and (unknown := sorted({*said} - {"at_a_time", "private"})):
-            raise ConfigurationError(f"{self.kind} {prefix}: there is no option {unknown[0]}")
+            raise ConfigurationError(f"{self.kind} {redact(prefix)}: no option {unknown[0]}")
         super().__init__(_with_plain_host(prefix), said)
 
     def refusal(self, url: str) -> str | None:

@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import logging
+import posixpath
 import signal
 import socket
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import pytest
 import requests
+import urllib3
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from stac_client.errors import ConfigurationError
 from stac_policy import http
+from stac_policy.urls import refusal
 from stac_rucio.gateway import load
 from stac_rucio.gateway._origins import Origin as Entry
 from stac_testbed.processes import free_ports
 from tests import origin as answers
 from tests.gateway.running import running, s3, write
+from tests.gateway.test_push import TOKENS
 from tests.origin import running_origin
 
 if TYPE_CHECKING:
@@ -289,10 +296,11 @@ def test_paths_of_all_kinds(
         counted = requests.get(f"{gateway.url}/metrics", timeout=30).text
     assert "TRACE" not in counted
     lines = [each.getMessage() for each in caplog.records if each.name == "stac_rucio.gateway"]
-    assert [line.split(" ", 4)[1:4] for line in lines] == [
-        ["GET", "STAC", f"{url}:"],
-        *[["GET", "-", "-:"]] * 2,
+    # A request is logged when it has ended, which may be after the next one.
+    assert sorted(line.split(" ", 4)[1:4] for line in lines) == [
         *[["-", "-", "-:"]] * 2,
+        *[["GET", "-", "-:"]] * 2,
+        ["GET", "STAC", f"{url}:"],
     ]
 
 
@@ -409,6 +417,11 @@ HOST = "https://h.example.org/"
         (HOST, {"sign": "header", "name": "a:b", "value": {"env": "X"}}, "name"),
         (HOST, {"sign": "s3", "access_key": {"env": "X"}}, "secret_key"),
         (HOST, {"sign": "sas", "token_url": "https://t.example.org/"}, "container"),
+        (HOST, {"leads_to": ["https://cdn.example.org/"]}, "leads_to"),
+        (HOST, {"leads_to": ["*"]}, "leads_to"),
+        (HOST, {"leads_to": [5, "cdn.example.org/a"]}, "leads_to"),
+        (f"{HOST}../", {}, "`..`"),
+        (f"{HOST}%2e/", {}, "`..`"),
         (HOST, {"token": "t0k3n"}, "no option token"),
         (HOST, {"regions": "x"}, "no option regions"),
     ],
@@ -421,6 +434,43 @@ def test_configuration_that_is_wrong(prefix: str, entry: dict[str, Any], said: s
     assert "h.example.org" in str(error.value) or "s3://bucket/" in str(error.value)
     assert "pass" not in str(error.value)
     assert "t0k3n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "is_wrong"),
+    [
+        ("https://s3.us-west-2.amazonaws.com/", True),
+        ("https://S3.amazonaws.com:443//", True),
+        ("https://storage.googleapis.com/", True),
+        ("https://s3.us-west-2.amazonaws.com/bucket/", False),
+        ("https://bucket.s3.us-west-2.amazonaws.com/", False),
+        ("https://a.s3-accesspoint.us-west-2.amazonaws.com/", False),
+        ("https://s3.example.org/", False),
+    ],
+)
+def test_keys_for_any_bucket(tmp_path: Path, prefix: str, *, is_wrong: bool) -> None:
+    """Keys meant for one bucket are not for all that a provider has, which they might read."""
+    Entry(prefix, {})
+    wrong = pytest.raises(ConfigurationError, match="begin with it")
+    with wrong if is_wrong else nullcontext():
+        Entry(prefix, s3(tmp_path))
+
+
+@given(st.lists(TOKENS, max_size=9).map("".join), st.sampled_from(["", "https://h.example.org"]))
+@example("/data/..%252f", "https://h.example.org")
+def test_a_credential_goes_nowhere_else(text: str, before: str) -> None:
+    """Whatever a registered URL or a redirect looks like, a token goes below its entry alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TOKEN", "t0k3n")
+        said = {"sign": "bearer", "token": {"env": "TOKEN"}, "leads_to": ["s3.example.org"]}
+        entry = Entry(f"{HOST}copies/", said)
+        with suppress(http.FetchError):
+            text = entry.led_to(f"{HOST}copies/a", before + text)
+        if refusal(text) or entry.refusal(text):
+            return
+        asked = urllib3.util.parse_url(str(requests.Request("GET", text).prepare().url))
+    assert (asked.scheme, asked.host, asked.port or 443) == ("https", "h.example.org", 443)
+    assert f"{posixpath.normpath(unquote(unquote(asked.path or '')))}/".startswith("/copies/")
 
 
 @pytest.mark.parametrize(

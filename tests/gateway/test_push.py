@@ -342,3 +342,21 @@ def test_configuration_that_is_wrong(entry: dict[str, Any]) -> None:
     """It is told with the destination and the option."""
     with pytest.raises(ConfigurationError, match=r"destination https://h\.example\.org/: "):
         Destination("https://h.example.org/", entry)
+
+
+def test_configuration_with_a_password() -> None:
+    """A password that does not belong there is not repeated."""
+    with pytest.raises(
+        ConfigurationError, match=r"destination https://h\.example\.org/: "
+    ) as error:
+        Destination("https://user:s3cr3t@h.example.org/", {"sign": "none"})
+    assert "s3cr3t" not in str(error.value)
+
+
+def test_destinations_that_overlap(origin: Origin, storage: Origin, tmp_path: Path) -> None:
+    """The longest beginning counts, whichever entry is the first."""
+    url = origin.add("/data/a", CONTENT)
+    storage.add("/dav/site/a", answers.status(201))
+    entries = {f"{storage.url}/dav/": {"private": False}, f"{storage.url}/dav/site/": {}}
+    with running(tmp_path, {f"{origin.url}/data/": {}}, destinations=entries) as gateway:
+        assert copy(gateway, url, f"{storage.url}/dav/site/a").text.endswith("success: Created\n")
