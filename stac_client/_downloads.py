@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import chain
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from stac_client._alternates import all_hrefs, is_http
 from stac_client._assets import Asset, select_assets
@@ -54,6 +54,8 @@ if TYPE_CHECKING:
     from stac_client._selection import AssetSelection
     from stac_policy.credentials import Credentials
     from stac_policy.naming import DID
+
+T = TypeVar("T")
 
 
 def download(
@@ -273,6 +275,36 @@ class Sources:
             ),
         )
 
+    def first(
+        self, sources: list[Replica], fetch: Callable[[Replica], T], attempts: Attempts
+    ) -> tuple[Replica, T]:
+        """Return the first of some replicas that gives what is wanted of it, and what it gives.
+
+        Those whose failure may pass are tried again and again.
+
+        Raises:
+            FetchError: None gives it; says why, of each.
+        """
+        reasons: dict[Replica, FetchError] = {}
+        while sources:
+            for source in sources:
+                try:
+                    found = fetch(source)
+                except FetchError as error:
+                    reasons[source] = error
+                    self.failures[source.rse] += error.may_pass
+                    continue
+                self.failures[source.rse] = 0
+                return source, found
+            sources = [source for source in sources if reasons[source].may_pass]
+            busy = sorted(
+                (reasons[source] for source in sources), key=lambda error: error.retry_after_s
+            )
+            if busy and not attempts.again(busy[-1]):
+                break
+        said = (f"{each.rse} {redact(each.pfn)}: {why}" for each, why in reasons.items())
+        raise FetchError("; ".join(said))
+
     def absence(self, file: RucioFile) -> str:
         """Describe why there is no replica to download."""
         if self._only is None:
@@ -468,32 +500,18 @@ class _Run:
 
     def _try(self, wanted: _Wanted, sources: list[Replica], part: Part) -> DownloadOutcome:
         """Try all replicas, and those whose failure may pass again and again."""
-        reasons: dict[Replica, FetchError] = {}
-        attempts = Attempts(stop=self.stop)
-        while sources:
-            for source in sources:
-                try:
-                    found = self._fetch(wanted, source, part)
-                except FetchError as error:
-                    reasons[source] = error
-                    self.sources.failures[source.rse] += error.may_pass
-                    continue
-                self.sources.failures[source.rse] = 0
-                part.finish()
-                there = wanted.there(State.DOWNLOADED, part.target, found)
-                return replace(there, rse=source.rse, url=source.pfn)
-            sources = [source for source in sources if reasons[source].may_pass]
-            busy = sorted(
-                (reasons[source] for source in sources), key=lambda error: error.retry_after_s
-            )
-            if busy and not attempts.again(busy[-1]):
-                break
-        if part.source() is None:
-            part.remove()
-        said = (f"{each.rse} {redact(each.pfn)}: {why}" for each, why in reasons.items())
-        return _outcome(wanted.asset, State.FAILED, "; ".join(said))
+        fetch = partial(self._fetch, wanted, part)
+        try:
+            source, found = self.sources.first(sources, fetch, Attempts(stop=self.stop))
+        except FetchError as error:
+            if part.source() is None:
+                part.remove()
+            return _outcome(wanted.asset, State.FAILED, str(error))
+        part.finish()
+        there = wanted.there(State.DOWNLOADED, part.target, found)
+        return replace(there, rse=source.rse, url=source.pfn)
 
-    def _fetch(self, wanted: _Wanted, source: Replica, part: Part) -> Checksums:
+    def _fetch(self, wanted: _Wanted, part: Part, source: Replica) -> Checksums:
         """Download a replica into the part, and return its checksums."""
         went_on = part.begun(source.url)[0] > 0
         if source.is_mounted:
@@ -508,7 +526,7 @@ class _Run:
             part.remove()
             if not went_on:
                 raise
-        return self._fetch(wanted, source, part)  # what an earlier run left may have been wrong
+        return self._fetch(wanted, part, source)  # what an earlier run left may have been wrong
 
     def _fetch_url(self, wanted: _Wanted, url: str, part: Part) -> None:
         incoming = Incoming(

@@ -40,7 +40,16 @@ if TYPE_CHECKING:
 
     from stac_client._alternates import AssetView
     from stac_client._items import ItemsLike
-    from stac_client._replicas import Choice, Prefer, Preference, Prefixes, RSEs
+    from stac_client._replicas import (
+        Choice,
+        Prefer,
+        Preference,
+        Prefixes,
+        Replica,
+        Resolved,
+        RSEs,
+    )
+    from stac_client._rucio import RucioFile
     from stac_policy.naming import DID
 
 Modifiable = pystac.STACObject | pystac.ItemCollection | MutableMapping[str, Any]
@@ -367,33 +376,52 @@ class Modifier:
 
     def _find(self, assets: Sequence[AssetView]) -> list[AssetReplicas]:
         """The replicas of those assets that Rucio knows, and the choice among them."""
-        options, source = self.options, self._source
-        selector, answered = options.selector, source.answered
-        expressions = selector.expressions if assets else ()
-        resolved = source.look_up(source.resolved, expressions, options.timeout_s)
-        memory = source.replicas[options.protocols or selector.needs_protocols]
-        asked = (did for asset in assets for did in asset.dids)
-        known = source.look_up(memory, asked, options.timeout_s, options.cache_s)
-        if source.answered != answered:
-            self._failures = count()
+        known, resolved = self._look_up([did for asset in assets for did in asset.dids])
         found = []
         for asset in assets:
-            dids = [did for did in asset.dids if known[did] is not None]
-            if not dids:
+            there = ((did, file) for did in asset.dids if (file := known[did]) is not None)
+            did, file = next(there, (None, None))
+            if did is None or file is None:
                 continue
-            did = dids[0]
-            fields, file = asset.item.assets[asset.key], known[did]
+            fields = asset.item.assets[asset.key]
             said, urls = Description.of(fields), all_hrefs(fields)
             if other := difference(did, urls, said, file, self._source_rses):
                 found.append(AssetReplicas(asset, did, {}, (), None, other))
                 continue
-            pfns = file.pfns
-            replicas = selector.replicas(pfns)
-            shown = selector.shown(pfns, resolved)
-            wanted = (each for each in replicas.values() if each.rse in shown)
-            choice = selector.choose(wanted, resolved)
-            found.append(AssetReplicas(asset, did, replicas, shown, choice))
+            found.append(AssetReplicas(asset, did, *self._select(file, resolved)))
         return found
+
+    def find(self, did: DID) -> tuple[RucioFile | None, Sequence[str], Choice | None]:
+        """Return a file, the RSEs of its replicas that may be read, and the preferred replica.
+
+        Raises:
+            StacRucioError: Rucio cannot be asked, or a chooser names an RSE without a replica.
+        """
+        known, resolved = self._look_up([did])
+        file = known[did]
+        return (file, *(self._select(file, resolved)[1:] if file else ((), None)))
+
+    def _look_up(self, dids: Sequence[DID]) -> tuple[dict[DID, RucioFile | None], Resolved]:
+        """Files, and the RSEs of the RSE expressions in the options."""
+        options, source = self.options, self._source
+        selector, answered = options.selector, source.answered
+        expressions = selector.expressions if dids else ()
+        resolved = source.look_up(source.resolved, expressions, options.timeout_s)
+        memory = source.replicas[options.protocols or selector.needs_protocols]
+        known = source.look_up(memory, dids, options.timeout_s, options.cache_s)
+        if source.answered != answered:
+            self._failures = count()
+        return known, resolved
+
+    def _select(
+        self, file: RucioFile, resolved: Resolved
+    ) -> tuple[dict[str, Replica], list[str], Choice | None]:
+        """The replicas of a file, the RSEs that are shown, and the choice among them."""
+        selector = self.options.selector
+        replicas = selector.replicas(file.pfns)
+        shown = selector.shown(file.pfns, resolved)
+        wanted = (each for each in replicas.values() if each.rse in shown)
+        return replicas, shown, selector.choose(wanted, resolved)
 
     def _source_rses(self, rses: Iterable[str]) -> list[str]:
         """Return those of some RSEs that are source RSEs."""

@@ -205,9 +205,10 @@ def whole_or_part(handler: Any, content: Any, etag: Any) -> None:
     if not wanted or handler.headers.get("If-Range", etag) != etag:
         handler.answer(200, content, ETag=etag)
         return
-    start = int(wanted.removeprefix("bytes=").removesuffix("-"))
-    covered = f"bytes {start}-{len(content) - 1}/{len(content)}"
-    handler.answer(206, content[start:], Content_Range=covered, ETag=etag)
+    first, _, last = wanted.removeprefix("bytes=").partition("-")
+    start, end = int(first), int(last) + 1 if last else len(content)
+    covered = f"bytes {start}-{end - 1}/{len(content)}"
+    handler.answer(206, content[start:end], Content_Range=covered, ETag=etag)
 
 
 def whole(handler: Any, content: Any, etag: Any) -> None:
