@@ -134,7 +134,9 @@ class ItemSource:
             )
         for file in self.files:
             if file != _STDIN and not is_rule_id(file) and not Path(file).exists():
-                raise click.UsageError(f"{file}: no such file")
+                short = re.fullmatch(r"[0-9a-f]{8,31}", file)  # as tables and progress show it
+                whole = ", nor the whole id of a rule, 32 digits" if short else ""
+                raise click.UsageError(f"{file}: no such file{whole}")
         if self.api and self.collection:
             raise click.UsageError(
                 "--collection is for items in files that name none; to search, give --collections"

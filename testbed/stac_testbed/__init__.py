@@ -5,7 +5,7 @@ small real scenes, WebDAV storages, and a transfer service in FTS's place that
 moves the bytes. For the demo, for tests and benchmarks, and for trying Rucio;
 not for production.
 
-    python -m stac_testbed up
+    stac-rucio testbed up
 """
 
 from __future__ import annotations

@@ -114,7 +114,7 @@ def status(folder: Path) -> None:
 def env(folder: Path, account: str) -> None:
     """Print shell commands with which Rucio's commands find the lake.
 
-    Example: eval "$(python -m stac_testbed env)" && rucio whoami
+    Example: eval "$(stac-rucio testbed env)" && rucio whoami
     """
     with _one_line_errors():
         for name, value in lakes.load(folder).environment(account).items():
@@ -209,11 +209,14 @@ def _table(lake: Lake) -> Table:
 
 
 def _usage(folder: Path) -> str:
-    python = f"{sys.executable} -m stac_testbed"
+    testbed = f"{Path(sys.executable).parent / 'stac-rucio'} testbed"
+    activate = Path(sys.prefix) / "bin" / "activate"  # which a system's Python has not
+    first = f". {activate} && " if activate.exists() else ""
     return (
-        f'use it:   eval "$({python} env --folder {folder})" && rucio whoami\n'
-        f"look at:  {python} status --folder {folder}\n"
-        f"stop it:  {python} down --remove --folder {folder}"
+        f'use it:   {first}eval "$({testbed} env --folder {folder})" && rucio whoami\n'
+        "go on:    docs/tutorial.md, from step 2\n"
+        f"look at:  {testbed} status --folder {folder}\n"
+        f"stop it:  {testbed} down --remove --folder {folder}"
     )
 
 

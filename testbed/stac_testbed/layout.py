@@ -80,7 +80,7 @@ class Layout:
         if folder.exists() and any(folder.iterdir()):
             raise TestbedError(
                 f"{folder} is not empty; choose another folder, or stop its lake with "
-                f"`python -m stac_testbed down --folder {folder}` and remove it"
+                f"`stac-rucio testbed down --folder {folder}` and remove it"
             )
         named = (*SERVICES, GATEWAY, PRIVATE_STORE, SIGNED_STORE)
         database_port, *others = free_ports(1 + len(named))
@@ -118,7 +118,7 @@ class Layout:
         if not file.exists():
             raise TestbedError(
                 f"there is no lake in {folder}; make one with "
-                f"`python -m stac_testbed up --folder {folder}`"
+                f"`stac-rucio testbed up --folder {folder}`"
             )
         content = json.loads(file.read_text())
         schema, cluster, server = map(content.get, ("schema", "cluster", "xrootd"))

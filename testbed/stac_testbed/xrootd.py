@@ -126,7 +126,7 @@ def _refuse_company() -> None:
         raise TestbedError(
             f"XRootD would listen on {', '.join(sorted(others))} too, where others reach it; run "
             "the lake in a network of its own: "
-            "unshare --net sh -c 'ip link set lo up && python -m stac_testbed …'"
+            "unshare --net sh -c 'ip link set lo up && stac-rucio testbed …'"
         )
 
 

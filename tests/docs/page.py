@@ -2,11 +2,13 @@
 
 python tests/docs/page.py PAGE
 
-Python blocks share their names. Shell blocks run one by one, in the same folder.
+Python blocks share their names. Shell blocks run one by one, in the same folder. What cannot run
+has a comment before it, <!-- not run: REASON -->.
 """
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -20,12 +22,16 @@ if TYPE_CHECKING:
     from sybil.typing import Parser
 
 
+NOT_RUN = re.compile(r"<!-- not run: (.+) -->\n\Z")
+
+
 def main(page: Path) -> None:
     """Run the blocks of a page; the first that fails ends it."""
     parsers: list[Parser] = [PythonCodeBlockParser(), CodeBlockParser("sh", evaluator=_shell)]
     for example in Sybil(parsers).parse(page).examples():
-        print(f"{page.name}:{example.line}", flush=True)
-        example.evaluate()
+        if not NOT_RUN.search(example.document.text[: example.region.start]):
+            print(f"{page.name}:{example.line}", flush=True)
+            example.evaluate()
 
 
 def _shell(example: Example) -> None:

@@ -20,10 +20,12 @@ if TYPE_CHECKING:
 
 PROJECT = Path(__file__).parents[2]
 PAGES = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
-EXAMPLE_API = "https://stac.example.org/v1"
-"""The STAC API of the pages, in whose place that of the lake is used."""
-LANGUAGES = {"console", "html", "ini", "json", "python", "sh", "text", "toml", "yaml"}
+LANGUAGES = {"html", "ini", "json", "python", "sh", "text", "toml", "yaml"}
 BLOCK = re.compile(r"^( *)```(.*)\n(?:.*\n)*?\1```$", re.MULTILINE)
+COMMAND = re.compile(
+    r"\n *(\$|(apt|curl|docker|eval|git|kubectl|make|openssl|pip|python3?|rucio|stac-\w+|uvicorn) )"
+)
+NOT_RUN = re.compile(r"^<!-- not run: (.+) -->\n(.*)$", re.MULTILINE)
 INDENTED = re.compile(r"\n\n {4}(?! *([-*]|\d+\.)).*")
 
 
@@ -37,8 +39,6 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_page(page: Path, lake: Lake, tmp_path: Path) -> None:
     """All blocks of a page run one after the other, as its reader would run them."""
-    copy = tmp_path / page.name
-    copy.write_text(page.read_text().replace(EXAMPLE_API, lake.stac_url))
     folder = tmp_path / "reader"
     folder.mkdir()
     programs = Path(sys.executable).parent
@@ -46,7 +46,7 @@ def test_page(page: Path, lake: Lake, tmp_path: Path) -> None:
     others = ("default::DeprecationWarning", "default::PendingDeprecationWarning")
     warnings = [f"-W{rule}" for rule in ("error", *others)]
     result = subprocess.run(  # noqa: S603 - a program of this project
-        [sys.executable, *warnings, str(Path(__file__).with_name("page.py")), str(copy)],
+        [sys.executable, *warnings, str(Path(__file__).with_name("page.py")), str(page)],
         cwd=folder,
         env={
             **os.environ,
@@ -69,3 +69,17 @@ def test_blocks_say_their_language(page: Path) -> None:
     prose = BLOCK.sub("", text)
     assert "```" not in prose, "a block that does not end"
     assert not INDENTED.search(prose), "an indented block: give it a fence and a language"
+
+
+def test_blocks_that_do_not_run(capsys: pytest.CaptureFixture[str]) -> None:
+    """Commands run, or the page says why they do not; this test prints which those are."""
+    for page in PAGES:
+        text = page.read_text()
+        for block in BLOCK.finditer(text):
+            commands = block[2] == "text" and COMMAND.search(block[0])
+            assert not commands, f"{page.name}: give {block[0]} the language sh"
+        for mark in NOT_RUN.finditer(text):
+            assert mark[2] in {"```sh", "```python"}, f"{page.name}: {mark[1]}: before no block"
+            with capsys.disabled():
+                line = text.count("\n", 0, mark.start()) + 1
+                print(f"\nnot run: {page.name}:{line}: {mark[1]}", end="")  # noqa: T201

@@ -157,7 +157,7 @@ def test_no_lake_here(tmp_path: Path) -> None:
     for command in ("status", "env", "logs", "down"):
         result = stac_testbed(command, "--folder", tmp_path)
         assert result.returncode == 1
-        assert "stac_testbed up" in result.stderr
+        assert "stac-rucio testbed up" in result.stderr
         assert "Traceback" not in result.stderr
 
 
