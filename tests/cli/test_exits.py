@@ -44,6 +44,7 @@ RULE = "0123456789abcdef0123456789abcdef"
         (["plan", "--rse", "STAC", "--api", "u", "--intersects", "[]"], "GeoJSON"),
         (["plan", "--rse", "STAC", "--api", "u", "--headers", "secret"], "NAME=VALUE"),
         (["plan", "--rse", "STAC", "--api", "u", "--filter", "{"], "not JSON"),
+        (["status", RULE[:8]], "whole id of a rule"),
         (["wait"], "no rules"),
         (["wait", "nonsense"], "32 hex digits"),
         (["rules", "delete", RULE], "pass --yes"),
