@@ -34,7 +34,7 @@ class Check(NamedTuple):
 
 CHECKS = (
     Check(
-        ("client", "serve", "geoparquet"),
+        ("client", "serve", "geoparquet", "fsspec"),
         "tests/client",
         # stac_testbed holds the schema of an extension that the tests validate with.
         tools=("jsonschema", "matplotlib"),
