@@ -15,6 +15,7 @@ from stac_client._items import id_text, iter_items, updated_of
 from stac_client._results import Outcome, State
 from stac_client._selection import Wanted, named_keys, unwanted_by_default
 from stac_policy.access import Access, Kind, found_access
+from stac_policy.gateway import fits
 from stac_policy.naming import DID, collection_scope, item_name
 from stac_policy.settings import known_origins
 from stac_policy.urls import is_secret, link_href
@@ -127,9 +128,11 @@ def fetched(found: Asset | Outcome, *, gateway: bool = False) -> Asset | Outcome
     """An asset that transfers bring, through a credential gateway if there is one."""
     if isinstance(found, Outcome) or found.access.kind.is_anonymous:
         return found
-    if gateway and found.access.kind.is_fetchable:
-        return found
-    return found.outcome(State.SKIPPED, found.access.reason)
+    if not (gateway and found.access.kind.is_fetchable):
+        return found.outcome(State.SKIPPED, found.access.reason)
+    if not fits(found.url):
+        return found.outcome(State.SKIPPED, "its URL is too long for FTS behind the gateway's own")
+    return found
 
 
 @dataclass(frozen=True)

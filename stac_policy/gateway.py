@@ -24,6 +24,8 @@ CLOCK_S = 300
 """By how many seconds clocks may differ."""
 # In characters; FTS refuses the whole job of a longer one, with what Rucio appends.
 URL_LENGTH = 1100 - len("?copy_mode=push")
+# What stands before the stored URL: a gateway's own of 70, an RSE of 30, and the rest.
+_HEAD_LENGTH = 160
 _SECRET_LENGTH = 32  # characters
 _LABEL_LENGTH = 63  # characters of a label of DNS
 _NO_LABEL = re.compile("[^a-z0-9]+")
@@ -103,7 +105,7 @@ def make_url(gateway: str, claim: Claim, key: Key) -> str:
     if match is None:
         raise ValueError("the stored URL is not one of the web")
     scheme, rest = match.groups()
-    rest = _TO_ESCAPE.sub(lambda found: _ESCAPED[found[0]], rest)
+    rest = _escaped(rest)
     label = _NO_LABEL.sub("-", rest.partition("/")[0].lower())[:_LABEL_LENGTH].strip("-")
     gateway = gateway.replace("{origin}", label)
     head = f"{VERSION}/{key.id}/{claim.vo}/{claim.rse}/{claim.expires_s}"
@@ -111,6 +113,15 @@ def make_url(gateway: str, claim: Claim, key: Key) -> str:
     if len(url) > URL_LENGTH:
         raise ValueError(f"its URL at the gateway has more than {URL_LENGTH} characters")
     return url
+
+
+def fits(url: str) -> bool:
+    """Return whether a stored URL is short enough for any gateway."""
+    return len(_escaped(url)) <= URL_LENGTH - _HEAD_LENGTH
+
+
+def _escaped(rest: str) -> str:
+    return _TO_ESCAPE.sub(lambda found: _ESCAPED[found[0]], rest)
 
 
 def read_path(path: str, keys: list[Key], now_s: float | None = None) -> Claim:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from stac_client._assets import Asset, select_assets
+from stac_client._assets import Asset, fetched, select_assets
 from stac_client._checksums import Checksums
 from stac_client._results import Outcome, State
 from stac_policy.naming import DID, SCOPE_LENGTH
@@ -316,3 +316,22 @@ def test_secrets_of_the_self_link_are_not_registered() -> None:
         outcome = only({"href": "#x"}, links=[{"rel": "self", "href": base}])
         assert isinstance(outcome, Outcome)
         assert "SECRET" not in str(outcome)
+
+
+@pytest.mark.parametrize(
+    ("length", "gateway", "is_fetched"),
+    [
+        (900, True, True),
+        (1000, True, False),
+        (900, False, False),
+    ],
+)
+def test_urls_that_do_not_fit_a_gateway(length: int, *, gateway: bool, is_fetched: bool) -> None:
+    """What FTS would refuse a whole job for, with the gateway's URL around it, is said before."""
+    url = "https://usgs-landsat.s3.us-west-2.amazonaws.com/".ljust(length, "x")
+    (selected,) = select_assets(make_item(assets={"B04": {"href": url, "roles": ["data"]}}))
+    found = fetched(selected, gateway=gateway)
+    assert isinstance(found, Asset) is is_fetched
+    if isinstance(found, Outcome):
+        assert found.state is State.SKIPPED
+        assert ("too long" in str(found.reason)) is gateway

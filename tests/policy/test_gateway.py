@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from stac_policy.gateway import (
@@ -18,6 +18,7 @@ from stac_policy.gateway import (
     Claim,
     ForbiddenError,
     Key,
+    fits,
     make_url,
     read_keys,
     read_path,
@@ -145,6 +146,19 @@ def test_too_long() -> None:
     """What FTS would refuse a whole job for is not made."""
     with pytest.raises(ValueError, match=str(URL_LENGTH)):
         path_of("https://h/" + "x" * 1024)
+
+
+@given(urls, st.integers(0, 1000))
+@example("https://h/", 915)
+@example("https://h/?", 912)
+def test_what_fits(start: str, more: int) -> None:
+    """What is said to fit is made, with names as long as Rucio has them."""
+    url = start + "?" + "x" * more
+    if fits(url):
+        claim = Claim("def", "R" * 30, url, NOW_S)
+        assert make_url(f"https://{'g' * 62}", claim, KEYS[0])
+    assert fits("https://h/" + "x" * 900)
+    assert not fits("https://h/" + "?" * 310)
 
 
 def test_files_of_keys(tmp_path: Path) -> None:
