@@ -42,5 +42,8 @@ def run(setting: Setting) -> Iterator[Row]:
     states = {rule.state for rule in rules}
     with requests_of(client) as sent:
         took_s = seconds(lambda: stac.rule_status(rules))
+    yield counted("its status", len(sent), "requests", Goal(most=3), f"{took_s:.2f} s")
+    with requests_of(client) as sent:
+        took_s = seconds(lambda: stac.rule_status(rules, by_item=True))
     note = f"{took_s:.1f} s; all locks were {'/'.join(states)} after {waited_s:.0f} s"
     yield counted("its status by item and RSE", len(sent), "requests", Goal(most=4), note)

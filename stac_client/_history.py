@@ -46,7 +46,7 @@ def to_geodataframe(
         items: The items.
         availability: Of these items, from `replication_availability`; leave RSEs
             out to have them left out of the map.
-        status: Of rules over these items, from `rule_status`.
+        status: Of rules over these items, from `rule_status(…, by_item=True)`.
         collection: As in `StacClient`.
 
     Raises:

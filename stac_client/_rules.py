@@ -8,8 +8,8 @@ import math
 import re
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from functools import partial
 from operator import attrgetter
@@ -87,6 +87,8 @@ _LOGGER = logging.getLogger(__name__)
 _SELECTION = "stac-selection-"
 _UNKNOWN = DID("", "")
 _DONE = ("OK", "GONE")
+_LONGEST_PAUSE_S = 60.0  # between two questions of who waits
+_PAUSES_GROW = 1.2
 ENDED = ("SUSPENDED", "INCOMPLETE", "GONE")
 """States of rules that do not change by themselves, and are not what was wanted."""
 _SUSPENDED = (
@@ -139,16 +141,17 @@ class StuckFile:
 
 @dataclass(frozen=True)
 class ItemStatus:
-    """How much of an item a rule has brought to an RSE."""
+    """How much of all its files, or of an item to an RSE, a rule has brought."""
 
     rule_id: str
     rule_state: str
     """As in `Rule`."""
     collection: str
     item: str
-    """Ids of collection and item; as they are in names where they cannot be read back."""
+    """Ids of collection and item, as they are in names where they cannot be read back; both are
+    empty in the row of a whole rule."""
     rse: str
-    """The RSE; of a rule without locks, the RSE expression."""
+    """The RSE; of a whole rule, or one without locks, the RSE expression."""
     ok: int
     """Files that are there."""
     replicating: int
@@ -156,6 +159,9 @@ class ItemStatus:
     stuck: tuple[StuckFile, ...]
     rule_error: str | None = None
     """Why the rule is stuck, suspended or incomplete, if it is."""
+    by_rse: Mapping[str, int] = field(default_factory=dict)
+    """In the row of a whole rule that is REPLICATING over a dataset: how many of its files each
+    RSE has, whatever brought them."""
 
     @property
     def reason(self) -> str | None:
@@ -233,7 +239,7 @@ def judged(client: Client, entry: Mapping[str, Any]) -> Rule:
     """Return a rule as Rucio describes it, after a look whether one that is OK has all its files.
 
     Rucio calls a rule OK until it has noticed that files were added, and also if some were taken
-    away, or all.
+    away, or all. Their number is asked for; they are listed only where it is not the expected one.
     """
     rule = _rule(entry)
     if rule.state == "SUSPENDED" and not rule.error:
@@ -241,17 +247,25 @@ def judged(client: Client, entry: Mapping[str, Any]) -> Rule:
     if rule.state != "OK":
         return rule
     try:
-        return _confirmed(rule, [*map(did_of, client.list_files(*rule.did))])
+        count = number_of(client.get_did(*rule.did, dynamic_depth="FILE")["length"])
+        counted = replace(rule, files=count)
+        made_of = rule.did.name.startswith(_SELECTION) and rule.did.name.rpartition("-")[2]
+        if count and made_of in {False, str(count)} and rule.locks_ok >= counted.locks:
+            return counted
+        # A file in several datasets of a container is counted more than once.
+        return _confirmed(rule, {*map(did_of, client.list_files(*rule.did))})
     except DataIdentifierNotFound:
-        return _confirmed(rule, [])
+        return _confirmed(rule, set())
 
 
-def _confirmed(rule: Rule, files: Sequence[DID]) -> Rule:
+def _confirmed(rule: Rule, files: Collection[DID]) -> Rule:
     """Return a rule that Rucio calls OK, in the state that follows from the files it is over."""
     rule = replace(rule, files=len(files))
     if not files:
         return replace(rule, state="INCOMPLETE", error=f"there are no files in {rule.did}")
-    if rule.did.name.startswith(_SELECTION) and rule.did.name != selection_name(files):
+    # Names of earlier selections end before the number of files.
+    lost = not selection_name(files).startswith(rule.did.name)
+    if rule.did.name.startswith(_SELECTION) and lost:
         error = f"{rule.did} has lost files that it was made of: {len(files):,} left"
         return replace(rule, state="INCOMPLETE", error=error)
     return rule if rule.locks_ok >= rule.locks else replace(rule, state="REPLICATING")
@@ -277,6 +291,7 @@ def wait_for_rules(
     if ids and all(rule.did == _UNKNOWN for rule in latest.values()):
         _known(None, ids[0])
     asked, told = ids, None
+    longest_s = max(_LONGEST_PAUSE_S, poll_s)
     while True:
         if on_update is not None and unanswered is None:
             now = RulesNow(latest[rule_id] for rule_id in ids)
@@ -292,6 +307,7 @@ def wait_for_rules(
             asked = ids  # what was OK earlier may be gone by now
         else:
             time.sleep(min(poll_s, remaining_s))
+            poll_s = min(poll_s * _PAUSES_GROW, longest_s)
             asked = ids if over else [each for each in ids if latest[each].state not in _DONE]
         unanswered = _ask_again(rucio, asked, latest, deadline)
 
@@ -349,8 +365,8 @@ def delete_rule(rucio: Rucio, rule_id: str, *, at_once: bool, purge: bool) -> No
     rucio.ask_unless(f"deleting rule {rule_id}", delete, RuleNotFound)
 
 
-def rule_status(rucio: Rucio, rule_id: str) -> Iterator[ItemStatus]:
-    """Ask how far a rule has come, with two requests, three if it is OK or stuck.
+def rule_status(rucio: Rucio, rule_id: str, *, by_item: bool) -> Iterator[ItemStatus]:
+    """Ask how far a rule has come, with two requests; with three by item if it is OK or stuck.
 
     Raises:
         ConfigurationError: There is none with this id.
@@ -358,24 +374,45 @@ def rule_status(rucio: Rucio, rule_id: str) -> Iterator[ItemStatus]:
 
     def request(
         client: Client,
-    ) -> tuple[Rule, list[tuple[_Place, str]], dict[_Place, StuckFile]]:
+    ) -> tuple[Rule, list[tuple[_Place, str]], dict[_Place, StuckFile], dict[str, int]]:
         rule = judged(client, client.get_replication_rule(rule_id))
+        # Rucio examines what is STUCK; of a rule in another state, only its locks say which are.
+        needed = by_item or (rule.locks_stuck and rule.state != "STUCK")
         locks = [
-            (_place(lock), text_of(lock["state"])) for lock in client.list_replica_locks(rule_id)
+            (_place(lock), text_of(lock["state"]))
+            for lock in (client.list_replica_locks(rule_id) if needed else ())
         ]
         stuck = _stuck_files(client, rule) if rule.state == "STUCK" else {}
-        return rule, locks, stuck
+        by_rse = {}
+        if rule.state == "REPLICATING" and not by_item:
+            by_rse = {
+                text_of(each["rse"]): number_of(each["available_length"])
+                for each in client.list_dataset_replicas(*rule.did, deep=True)
+            }
+        return rule, locks, stuck, by_rse
 
     answers = rucio.ask_unless(f"asking for the state of rule {rule_id}", request, RuleNotFound)
-    rule, locks, known = _known(answers, rule_id)
+    rule, locks, known, by_rse = _known(answers, rule_id)
     of_rule = partial(ItemStatus, rule_id=rule_id, rule_state=rule.state, rule_error=rule.error)
-    if not locks:
-        collection, item = _item(rule.did)
+
+    def files(places: Iterable[_Place]) -> tuple[StuckFile, ...]:
+        unknown = rule.error or "it became stuck only now; ask again"
+        return tuple(known.get(place) or StuckFile(*place, 0, unknown) for place in places)
+
+    if not (by_item and locks):
+        collection, item = _item(rule.did) if by_item else ("", "")
         yield of_rule(
-            collection=collection, item=item, rse=rule.rse_expression, ok=0, replicating=0, stuck=()
+            collection=collection,
+            item=item,
+            rse=rule.rse_expression,
+            ok=rule.locks_ok,
+            replicating=rule.locks_replicating,
+            stuck=files([*known] or [place for place, state in locks if state == "STUCK"]),
+            by_rse=by_rse,
         )
-    by_item = grouped(locks, lambda lock: (_item(lock[0][0]), lock[0][1]))
-    for ((collection, item), rse), of_item in by_item.items():
+        return
+    groups = grouped(locks, lambda lock: (_item(lock[0][0]), lock[0][1]))
+    for ((collection, item), rse), of_item in groups.items():
         states = Counter(state for _, state in of_item)
         stuck = [place for place, state in of_item if state == "STUCK"]
         yield of_rule(
@@ -384,10 +421,7 @@ def rule_status(rucio: Rucio, rule_id: str) -> Iterator[ItemStatus]:
             rse=rse,
             ok=states["OK"],
             replicating=states["REPLICATING"],
-            stuck=tuple(
-                known.get(place) or StuckFile(*place, 0, "it became stuck only now; ask again")
-                for place in stuck
-            ),
+            stuck=files(stuck),
         )
 
 
@@ -397,10 +431,10 @@ def _known(answer: T | None, rule_id: str) -> T:
     return answer
 
 
-def selection_name(files: Iterable[DID]) -> str:
-    """Name a dataset from the files that it holds, in any order."""
+def selection_name(files: Collection[DID]) -> str:
+    """Name a dataset from the files that it holds, in any order, and from their number."""
     digest = hashlib.sha256("\n".join(sorted(map(str, files))).encode())
-    return f"{_SELECTION}{digest.hexdigest()[:32]}"
+    return f"{_SELECTION}{digest.hexdigest()[:32]}-{len(files)}"
 
 
 PUT_ASIDE = (
@@ -527,7 +561,7 @@ class RulesNow(ReplicationRules):
 
 
 class RuleStatus(Table[ItemStatus]):
-    """How far rules have come, by item and RSE."""
+    """How far rules have come, as a whole or by item and RSE."""
 
     def _summary(self) -> str:
         rules = len({row.rule_id for row in self})
@@ -574,9 +608,11 @@ class ReplicationAvailability(Table[Availability]):
 
 def _of_item(row: ItemStatus) -> dict[str, object]:
     return {
-        "item": f"{row.collection}/{row.item}",
+        "item": f"{row.collection}/{row.item}" if row.item else "all",
         "RSE": row.rse,
         "there": row.ok,
+        "files by RSE": ", ".join(f"{rse} {count:,}" for rse, count in sorted(row.by_rse.items()))
+        or None,
         "on their way": row.replicating,
         "stuck": len(row.stuck),
         "because": row.reason,

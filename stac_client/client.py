@@ -440,21 +440,24 @@ class StacClient:
         for rule_id in rule_ids(rules):
             extend_rule(self._rucio, rule_id, lifetime_s)
 
-    def rule_status(self, rules: RulesLike) -> RuleStatus:
-        """Return how far rules have come with each item at each RSE, and why files are stuck.
+    def rule_status(self, rules: RulesLike, *, by_item: bool = False) -> RuleStatus:
+        """Return how far rules have come, and which files are stuck and why.
 
         Args:
             rules: The rules, or their ids.
+            by_item: Say it of each item at each RSE, for which Rucio lists every copy.
 
         Returns:
-            A row for each rule, item and RSE.
+            A row for each rule; by item, for each rule, item and RSE.
 
         Raises:
             ConfigurationError: There is no rule with one of these ids.
             StacRucioError: Rucio does not answer.
         """
         return RuleStatus(
-            row for rule_id in rule_ids(rules) for row in rule_status(self._rucio, rule_id)
+            row
+            for rule_id in rule_ids(rules)
+            for row in rule_status(self._rucio, rule_id, by_item=by_item)
         )
 
     def wait(
@@ -476,7 +479,8 @@ class StacClient:
         Args:
             rules: The rules, or their ids.
             timeout_s: How long to follow them, in seconds.
-            poll_s: How long to wait before asking again, in seconds.
+            poll_s: How long to wait before asking again, in seconds; a fifth more each time, up
+                to a minute.
             through_stuck: Wait also for rules that are STUCK: Rucio tries to repair them for
                 14 days.
             on_update: Called with the rules when they have changed; printed, they are a line. By

@@ -313,17 +313,29 @@ for command in (list_rules, extend, retry, delete):
     rules.add_command(command)
 
 
-@verb("status", items("RULE-ID | ITEMS"))
-def status(*, items: ItemSource, assets: AssetSelection, rucio: Connection, output: Output) -> None:
+@verb(
+    "status",
+    items("RULE-ID | ITEMS"),
+    flag("--items by_item", "Say it of each item at each RSE: Rucio lists every copy then."),
+)
+def status(
+    *,
+    items: ItemSource,
+    assets: AssetSelection,
+    by_item: bool,
+    rucio: Connection,
+    output: Output,
+) -> None:
     """Show how far rules are, or where the assets of items are.
 
-    Of rules, given by their ids, the lines are: rule, its state, collection, item,
-    RSE, files OK, replicating and stuck there, and why they are stuck; it ends with exit
-    code 6 if one is SUSPENDED or INCOMPLETE. Of items the lines are: collection, item, RSE,
-    assets available there, assets on their way, all assets.
+    Of rules, given by their ids, the lines are: rule, its state, collection and item (empty
+    without --items), RSE, files OK, replicating and stuck there, and why they are stuck; it ends
+    with exit code 6 if one is SUSPENDED or INCOMPLETE. Of items the lines are: collection, item,
+    RSE, assets available there, assets on their way, all assets.
 
     Examples:
         stac-rucio status 9f86d081884c7d659a2feaa0c55ad015
+        stac-rucio status --items 9f86d081884c7d659a2feaa0c55ad015
         stac-rucio status --api https://stac.example.org/v1 -c alps --json
         stac-rucio replicate items.json --rses tier=disk | stac-rucio status -
     """
@@ -343,7 +355,7 @@ def status(*, items: ItemSource, assets: AssetSelection, rucio: Connection, outp
     elif all(map(is_rule_id, items.files)):
         ids = [*items.files]
     if ids:
-        _show_status(rucio.stac.rule_status(rule_ids(ids)), output)
+        _show_status(rucio.stac.rule_status(rule_ids(ids), by_item=by_item), output)
         return
     availability = rucio.stac.replication_availability(found, assets=assets)
     if output.for_people:

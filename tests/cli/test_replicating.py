@@ -62,7 +62,9 @@ def test_from_a_search_to_the_copies(
     extended = run("replicate", *scenes, "--rses", "DISK-A", "--lifetime", 7200, "--json")
     assert json.loads(extended.stdout)["expires_at"] > rows(waited)[0][-1]
 
-    of_rule = run("status", "-", stdin=waited.stdout)
+    (whole,) = rows(run("status", "-", stdin=waited.stdout))
+    assert whole[2:8] == ["", "", "DISK-A", "2", "0", "0"]
+    of_rule = run("status", "-", "--items", stdin=waited.stdout)
     assert {tuple(row[4:8]) for row in rows(of_rule)} == {("DISK-A", "1", "0", "0")}
     assert complete_at(run, scenes) == {*before, "DISK-A", "STAC"}
 

@@ -73,6 +73,8 @@ ANSWERS: dict[str, Any] = {
     "list_scopes_for_account": ["user.root"],
     "list_did_rules": [RULE],
     "get_replication_rule": RULE,
+    "get_did": {"length": 1},
+    "list_dataset_replicas": [{"rse": "DISK", "available_length": 1}],
     "list_replica_locks": [{**RED, "rse": "DISK", "state": "STUCK"}],
     "examine_replication_rule": {
         "transfers": [
@@ -99,7 +101,9 @@ class Liar:
         if name.startswith("_"):
             raise AttributeError(name)
         answer = copy.deepcopy(self._answers.get(name, True))
-        return lambda *_, **__: iter(answer) if name.startswith("list_repl") else answer
+        return lambda *_, **__: (
+            iter(answer) if name.startswith(("list_repl", "list_dataset")) else answer
+        )
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -136,6 +140,7 @@ VERBS: dict[str, Callable[[StacClient], object]] = {
     "create_replication_rules": lambda stac: stac.create_replication_rules(ITEM, "DISK"),
     "rules": lambda stac: str(stac.replication_rules(RULE_ID)),
     "rule_status": lambda stac: str(stac.rule_status(RULE_ID)),
+    "rule_status by item": lambda stac: str(stac.rule_status(RULE_ID, by_item=True)),
     "availability": lambda stac: str(stac.replication_availability(ITEM)),
     "modifier": lambda stac: stac.modifier.with_options(prefer=["country=CH"], strict=False)(
         copy.deepcopy(ITEM)

@@ -207,7 +207,7 @@ def test_a_rule_over_other_files_has_a_status(
     rucio.add_replicas("DISK-B", [file])
     did = {"scope": collection, "name": "run1.root"}
     (rule_id,) = rucio.add_replication_rule([did], 1, "DISK-B")
-    (row,) = client.rule_status(rule_id)
+    (row,) = client.rule_status(rule_id, by_item=True)
     assert (row.collection, row.item, row.rse, row.ok) == (collection, "run1.root", "DISK-B", 1)
     assert [rule.state for rule in client.wait(rule_id, timeout_s=60)] == ["OK"]
 

@@ -303,7 +303,7 @@ def test_status_names_what_is_stuck(stac_lake: Lake, client: StacClient, collect
     rules = client.create_replication_rules(registration, DISK)
     deadline = time.monotonic() + 90
     while True:
-        (row,) = client.rule_status(rules)
+        (row,) = client.rule_status(rules, by_item=True)
         # An attempt that did not get as far as FTS has another reason, and is repeated.
         if any("404" in file.reason for file in row.stuck) or time.monotonic() > deadline:
             break
