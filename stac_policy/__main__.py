@@ -255,6 +255,7 @@ def _paths_back(vo: str, names: set[str]) -> str:
     There is one for all RSEs, and Rucio's own is wrong where paths are ours.
     """
     from rucio.common.constants import DEFAULT_VO
+    from rucio.common.exception import DatabaseException
     from rucio.db.sqla.constants import DatabaseOperationType
     from rucio.db.sqla.models import RSE, RSEAttrAssociation
     from rucio.db.sqla.session import db_session
@@ -270,9 +271,12 @@ def _paths_back(vo: str, names: set[str]) -> str:
     statement = select(RSE.rse, RSE.deleted, RSEAttrAssociation.value)
     statement = statement.join(RSEAttrAssociation, RSE.id == RSEAttrAssociation.rse_id)
     statement = statement.where(RSE.vo == vo, RSEAttrAssociation.key == "lfn2pfn_algorithm")
-    with db_session(DatabaseOperationType.READ) as session:
-        found = session.execute(statement)
-        rses = sorted(rse for rse, deleted, value in found if value in names and not deleted)
+    try:
+        with db_session(DatabaseOperationType.READ) as session:
+            found = session.execute(statement)
+            rses = sorted(rse for rse, deleted, value in found if value in names and not deleted)
+    except DatabaseException:
+        return f"{where}; whether RSEs need another cannot be seen, as the database does not say"
     if rses:
         raise _WrongError(
             f"Rucio uses {where}, which gives wrong DIDs for PFNs at {', '.join(rses)} "

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     import requests
 
+_NO_QUERY = re.compile("")
 _AZURE_VERSION = "2022-11-02"  # of the form of its signatures
 _TYPES = {str: "a text", int: "a whole number", bool: "true or false", list: "a list"}
 T = TypeVar("T", str, int, bool, list[str])
@@ -176,7 +177,7 @@ def _sas(entry: Entry) -> Signer:
 
     token = Token(ask)
     tokens = (token, grant) if grant else (token,)
-    return Signer(lambda _method, url: Request(with_query(url, token())), re.compile(""), tokens)
+    return Signer(lambda _method, url: Request(with_query(url, token())), _NO_QUERY, tokens)
 
 
 def _azure(entry: Entry) -> Signer:
@@ -205,7 +206,7 @@ def _azure(entry: Entry) -> Signer:
         asked |= {"sv": _AZURE_VERSION, "sr": "b", "sig": signature}
         return Request(with_query(url, _query_of(asked)))
 
-    return Signer(sign, re.compile(""))
+    return Signer(sign, _NO_QUERY)
 
 
 def _container(entry: Entry) -> tuple[str, str, bool]:
@@ -246,7 +247,7 @@ def _google(entry: Entry) -> Signer:
         signed = key.sign(text.encode(), padding.PKCS1v15(), hashes.SHA256())
         return Request(urlunsplit(parts._replace(query=f"{asked}&X-Goog-Signature={signed.hex()}")))
 
-    return Signer(sign, re.compile(""))
+    return Signer(sign, _NO_QUERY)
 
 
 @lru_cache(64)

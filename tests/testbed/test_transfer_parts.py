@@ -18,7 +18,8 @@ def test_http_url() -> None:
     """URLs of grid schemes become http(s) ones, fit for a header; others are refused."""
     assert http_url("davs://h/ä b%20c?x=%2B") == "https://h/%C3%A4%20b%20c?x=%2B"
     assert http_url("DAV://h/a") == "http://h/a"
-    for url in ("s3://b/k", "gsiftp://h/a", "/a/b", ""):
+    assert http_url("s3s://h/a") == "https://h/a"
+    for url in ("gs://b/k", "gsiftp://h/a", "/a/b", ""):
         with pytest.raises(TransferError):
             http_url(url)
 

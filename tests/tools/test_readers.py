@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import pytest
 
+from stac_client import AlternatesWarning
+
 from .conftest import DAVS, ITEMS
 
 if TYPE_CHECKING:
@@ -68,7 +70,8 @@ def test_odc_stac_with_its_hook(
 ) -> None:
     """odc-stac reads the preferred copies of unmodified items through patch_url."""
     items = search()
-    patch_url = client.patch_url(items, prefer=["NOWHERE", "DISK-B"])
+    with pytest.warns(AlternatesWarning, match="NOWHERE"):
+        patch_url = client.patch_url(items, prefer=["NOWHERE", "DISK-B"])
     assert_same(load(items, patch_url=patch_url), pixels)
     assert reads.services() == {"storage-b"}
 
