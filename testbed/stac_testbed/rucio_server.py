@@ -118,7 +118,7 @@ def lifecycle_daemons() -> dict[str, Callable[[], None]]:
         "minos-temporary-expiration": functools.partial(
             minos_temporary_expiration.minos_tu_expiration, once=True
         ),
-        "reaper": functools.partial(reaper.reaper, once=True, chunk_size=1000, **deletion),
+        "reaper": functools.partial(reaper.reaper, once=True, chunk_size=5000, **deletion),
     }
 
 

@@ -269,7 +269,7 @@ def test_tables_fit_80_columns(
     shown = on_terminal(environment, 80, "replicate", file, "--rses", "DISK-A|DISK-B")
     assert max(map(len, shown)) <= 80
     (rule,) = re.findall(r"^ ([0-9a-f]{32})  \S", "\n".join(shown), re.MULTILINE)
-    shown = on_terminal(environment, 80, "status", rule)
+    shown = on_terminal(environment, 80, "status", rule, "--items")
     assert max(map(len, shown)) <= 80
     assert shown[1].split() == ["rule", rule, "REPLICATING"]
     assert [f"{collection}/item-1"] in [line.split()[:1] for line in shown]

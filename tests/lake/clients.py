@@ -10,9 +10,13 @@ from rucio.client import Client
 
 def rucio_client(lake: Any, account: str = "root", **changes: Any) -> Any:
     """Make a client of an account, with other arguments, and with its tokens to itself."""
+    tokens = tempfile.mkdtemp(dir=lake.layout.tokens)
 
     class OtherClient(Client):  # type: ignore[misc]  # Rucio has no types
-        TOKEN_PATH_PREFIX = f"{tempfile.mkdtemp(dir=lake.layout.tokens)}/"
+        def _get_auth_tokens(self) -> tuple[str, str, str, str]:
+            # A rucio.cfg that another test has used in this process names one for all accounts.
+            token = f"{tokens}/{self.account}"
+            return token, f"{token}-until", token, tokens
 
     arguments = {
         "rucio_host": lake.rucio_url,
