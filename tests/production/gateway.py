@@ -260,6 +260,11 @@ def test_azure(tmp_path: Path) -> None:
             assert answer.status_code == 503
 
 
+def a_file(key: str) -> Response:  # noqa: ARG001 - Flask's name
+    """The answer of an origin that gives a file."""
+    return Response(CONTENT, mimetype="application/octet-stream")
+
+
 def archive(store: str) -> tuple[Flask, OAuth]:
     """A data centre as NASA's: a token for its host, which leads to a signed URL elsewhere."""
     app = Flask("archive")
@@ -267,7 +272,7 @@ def archive(store: str) -> tuple[Flask, OAuth]:
     app.add_url_rule(
         "/plain/<path:key>",
         "plain",
-        oauth.protector("data")(lambda key: Response(CONTENT)),  # noqa: ARG005
+        oauth.protector("data")(a_file),
     )
 
     @app.get("/archive/<path:key>")
@@ -332,7 +337,7 @@ def scenes(folder: Path, port: int) -> Iterator[dict[str, Any]]:
     app.add_url_rule(
         f"/{ACCOUNT}/{CONTAINER}/<path:key>",
         "file",
-        oauth.protector("data")(lambda key: Response(CONTENT)),  # noqa: ARG005 - Flask's name
+        oauth.protector("data")(a_file),
     )
     with served(app, port), served(oauth.app) as url:
         yield {"sign": "bearer", "mode": "stream", **oauth.entry(url, folder)}
