@@ -312,6 +312,12 @@ class GuardedAdapter(HTTPAdapter):
         super().init_poolmanager(*args, **options)  # type: ignore[no-untyped-call] # of requests
         self.poolmanager.pool_classes_by_scheme = self.pools
 
+    def request_url(self, request: requests.PreparedRequest, proxies: Any) -> str:
+        """Keep all slashes that a path begins with, of which requests leaves one."""
+        url = str(super().request_url(request, proxies))  # type: ignore[no-untyped-call]
+        path = str(request.path_url)
+        return path if path.startswith("//") and url == f"/{path.lstrip('/')}" else url
+
     def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
         """Use them through a proxy, too, except for SOCKS, which has connections of its own."""
         manager = super().proxy_manager_for(proxy, **options)  # type: ignore[no-untyped-call]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from stac_policy.http import HostNotAllowedError
+from stac_policy.http import GuardedAdapter, HostNotAllowedError
 from tests import origin as answers
 from tests.origin import ranges
 
@@ -199,3 +199,10 @@ def test_a_proxy_may_be_anywhere(
         fetch(origin.add("/f", CONTENT))
     monkeypatch.setenv("http_proxy", origin.url)
     assert fetch("http://data.example.org/f").read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("path", ["//a//b?c=//d", "///x", "/a//b", "/"])
+def test_slashes_are_kept(path: str) -> None:
+    """All slashes of a URL are sent, where an object may be called by them."""
+    request = requests.Request("GET", f"https://data.example.org{path}").prepare()
+    assert GuardedAdapter().request_url(request, {}) == path
