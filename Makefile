@@ -16,7 +16,7 @@ IN_PARALLEL := --numprocesses 4 --dist loadfile
 # Majors of Rucio that are supported besides the newest, which all else is tested with.
 OLDER_RUCIOS := 38 39 40
 
-.PHONY: bench browser check clean coverage demo docs etc extension faults gateway gfal2 jupyterlab lint load lower-bounds notebook \
+.PHONY: bench bench-million browser check clean coverage demo docs etc extension faults gateway gfal2 jupyterlab lint load lower-bounds notebook \
   older-rucios postgresql properties python39 reproducible-wheel same-tests sbom soak test types wheel xrootd \
   xrootd-in-its-own-network
 
@@ -166,6 +166,12 @@ jupyterlab: $(VENV)/installed-test
 # Speed and memory beside the bare server's; takes a quarter of an hour on a quiet machine.
 bench: $(VENV)/installed-test
 	$(BIN)/python -m benchmarks --size full
+
+# A million assets, in stages: the same again goes on. A kept lake; needs PostgreSQL, takes hours.
+MILLION ?= .million
+
+bench-million: $(VENV)/installed-test
+	$(BIN)/python -m benchmarks.million $(MILLION)
 
 # Every fault at every step, in seeded runs; `soak` goes on with other seeds for an hour.
 faults: $(VENV)/installed-test

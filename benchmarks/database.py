@@ -41,28 +41,28 @@ def run(setting: Setting) -> Iterator[Row]:
     for part in range(_PARTS):
         collection = setting.new_collection(client)
         told = f"of {items * assets:,} in {items:,} items"
-        before = _sizes(engine)
+        before = sizes(engine)
         registration = stac.create_replicas(make_items(collection, items, assets), SOURCE_RSE)
-        after = _sizes(engine)
+        after = sizes(engine)
         if part:
             yield from _growth(f"registered asset, {told}", before, after, items * assets)
         before = after
         setting.add_copies(client, (outcome.did for outcome in registration if outcome.did))
-        after = _sizes(engine)
+        after = sizes(engine)
         if part:
             yield from _growth(f"asset with 2 copies, {told}", before, after, items * assets)
         if part:
             before = after
             rules = stac.create_replication_rules(registration, "tier=disk", copies=2)
             stac.wait(rules, timeout_s=600, poll_s=1)
-            after = _sizes(engine)
+            after = sizes(engine)
             yield from _growth(
                 f"asset under a rule for them, {told}", before, after, items * assets
             )
     engine.dispose()
 
 
-def _sizes(engine: Engine) -> dict[str, tuple[int, int, int]]:
+def sizes(engine: Engine) -> dict[str, tuple[int, int, int]]:
     """Bytes, those of them in indexes, and rows of each table."""
     with engine.connect() as connection:
         return {

@@ -16,19 +16,15 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
-from psutil import NoSuchProcess
-
 from stac_client import StacClient
 
 from .harness import Goal, Row, counted, seconds
 from .items import make_items
-from .setting import SOURCE_RSE, peak_mb
+from .setting import SOURCE_RSE, busy_s, peak_mb
 from .yardstick import Yardstick
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
-    from psutil import Process
 
     from .setting import Setting
 
@@ -108,21 +104,7 @@ def _measure(setting: Setting, way: str, count: int) -> _Run:
 
 
 def _busy_s(setting: Setting) -> float:
-    """The processor time so far of the lake's Rucio server and database, in seconds."""
-    return sum(
-        _times_s(process)
-        for service in setting.lake.processes
-        if service.name in _SERVERS and (first := service.find())
-        for process in (first, *first.children(recursive=True))
-    )
-
-
-def _times_s(process: Process) -> float:
-    try:
-        times = process.cpu_times()
-    except NoSuchProcess:  # it has ended meanwhile; its parent now has its time
-        return 0.0
-    return sum((times.user, times.system, times.children_user, times.children_system))
+    return sum(busy_s(setting.lake, service) for service in _SERVERS)
 
 
 def _main(way: str, collection: str, items: int, assets: int, journal: str) -> None:

@@ -12,15 +12,18 @@ if TYPE_CHECKING:
 SIZE_BYTES = 10_000_000
 
 
-def make_items(collection: str, items: int, assets: int) -> Iterator[dict[str, Any]]:
+def make_items(
+    collection: str, items: int, assets: int, first: int = 0
+) -> Iterator[dict[str, Any]]:
     """Yield items with the metadata that real ones have, some 6 kB each with 12 assets.
 
     Args:
         collection: Id of their collection.
         items: How many.
         assets: How many assets each has.
+        first: Number of the first; the same number is the same item.
     """
-    for number in range(items):
+    for number in range(first, first + items):
         item = f"S2B_32TPS_{number:07}_0_L2A"
         base = f"https://data.example.org/{collection}/32/T/PS/{item}"
         yield make_item(

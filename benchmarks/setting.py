@@ -11,14 +11,17 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from psutil import NoSuchProcess
+
 from stac_testbed import STORAGE_RSES
 from tests.items import ADLER32
 
 from .items import SIZE_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
+    from psutil import Process
     from rucio.client import Client
 
     from stac_policy.naming import DID
@@ -67,10 +70,7 @@ class Setting:
 
     def add_copies(self, client: Client, dids: Iterable[DID]) -> None:
         """Say that there are copies of files at both storages."""
-        files = [{**did._asdict(), "bytes": SIZE_BYTES, "adler32": ADLER32} for did in dids]
-        for rse in COPY_RSES:
-            for batch in cut(files, self.batch):
-                client.add_replicas(rse, batch)
+        add_copies(client, [*dids], COPY_RSES, self.batch)
 
     def run_module(self, name: str, *arguments: str, server: bool = False) -> str:
         """Run one of these modules as a process of its own, as a client of the lake.
@@ -120,9 +120,37 @@ def requests_of(client: Client) -> Iterator[list[str]]:
     client.session.hooks["response"].remove(write_down)
 
 
-def peak_mb() -> float:
-    """The most memory that this process has held so far, in MB."""
-    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+def add_copies(client: Client, dids: Sequence[DID], rses: Sequence[str], batch: int) -> None:
+    """Say that there are copies of files at RSEs, and move none."""
+    files = [{**did._asdict(), "bytes": SIZE_BYTES, "adler32": ADLER32} for did in dids]
+    for rse in rses:
+        for part in cut(files, batch):
+            client.add_replicas(rse, part)
+
+
+def busy_s(lake: Lake, service: str) -> float:
+    """The processor time so far of a service of a lake, in seconds."""
+    return sum(_times_s(process) for process in processes_of(lake, service))
+
+
+def processes_of(lake: Lake, service: str) -> Iterator[Process]:
+    """Yield the processes of a service of a lake."""
+    for each in lake.processes:
+        if each.name == service and (first := each.find()):
+            yield from (first, *first.children(recursive=True))
+
+
+def _times_s(process: Process) -> float:
+    try:
+        times = process.cpu_times()
+    except NoSuchProcess:  # it has ended meanwhile; its parent now has its time
+        return 0.0
+    return sum((times.user, times.system, times.children_user, times.children_system))
+
+
+def peak_mb(process: int | str = "self") -> float:
+    """The most memory that a process, by default this one, has held so far, in MB."""
+    for line in Path(f"/proc/{process}/status").read_text(encoding="ascii").splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) / 1024
     raise RuntimeError("this system does not tell VmHWM")
