@@ -62,16 +62,15 @@ if TYPE_CHECKING:
         Registration,
         State,
     )
-    from stac_client._rules import (
+    from stac_client._rules import ReplicationRules, Rule
+    from stac_client._selection import AssetsWarning, by_media_type, by_role
+    from stac_client._status import (
         Availability,
         ItemStatus,
         ReplicationAvailability,
-        ReplicationRules,
-        Rule,
         RuleStatus,
         StuckFile,
     )
-    from stac_client._selection import AssetsWarning, by_media_type, by_role
     from stac_client.admin import plan_setup, summarise_catalogue
     from stac_client.client import StacClient
     from stac_client.errors import (
@@ -139,9 +138,9 @@ _NAMES = {
     "_plan": "Plan",
     "_registration": "MetadataWarning",
     "_results": "DownloadOutcome Downloads Outcome Progress Registration State",
-    "_rules": "Availability ItemStatus ReplicationAvailability ReplicationRules Rule RuleStatus "
-    "StuckFile",
+    "_rules": "ReplicationRules Rule",
     "_selection": "AssetsWarning by_media_type by_role",
+    "_status": "Availability ItemStatus ReplicationAvailability RuleStatus StuckFile",
     "admin": "plan_setup summarise_catalogue",
     "client": "StacClient",
     "errors": "AccessError ConfigurationError RequestError StacRucioError UnreachableError",

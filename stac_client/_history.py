@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from stac_client._item_completion import Completion
 from stac_client._items import iter_items
-from stac_client._rules import readable
+from stac_client._status import readable
 from stac_client._tables import Table, import_extra
 from stac_policy.naming import item_name, split_name
 
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from stac_client._items import ItemDict, ItemsLike
-    from stac_client._rules import Availability, ItemStatus, Rule
+    from stac_client._rules import Rule
+    from stac_client._status import Availability, ItemStatus
 
 _COLUMNS = ("collection", "item", "datetime", "complete", "partly", "copies", "rule_state")
 

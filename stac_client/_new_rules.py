@@ -22,7 +22,7 @@ from rucio.common.exception import (
 )
 
 from stac_client._rucio import account_attributes, batched
-from stac_client._rules import PUT_ASIDE, Rule, ends_at, judged, selection_name
+from stac_client._rules import PUT_ASIDE, Rule, judged, selection_name, utc
 from stac_client.errors import AccessError, RequestError, StacRucioError
 from stac_policy.naming import DID
 
@@ -93,7 +93,10 @@ def make_rule(rucio: Rucio, did: DID, options: Options) -> Rule:
         if options.get("asynchronous"):  # as Rucio puts it aside for its judge-injector
             ends = _end(options["lifetime"], datetime.now(timezone.utc))
             expression, copies = options["rse_expression"], options["copies"]
-            return Rule(rule_id, did, expression, copies, "INJECT", 0, 0, 0, PUT_ASIDE, ends)
+            return Rule(
+                *(rule_id, did, expression, copies, "INJECT", 0, 0, 0, PUT_ASIDE, ends),
+                account=client.account,
+            )
         return judged(client, client.get_replication_rule(rule_id))
 
     with rucio.naming(options["rse_expression"]):
@@ -181,7 +184,7 @@ def differences(entry: Mapping[str, Any], wanted: Options, now: datetime) -> lis
             no end.
         now: The time in UTC.
     """
-    found = [_differ_in_end(ends_at(entry), wanted.get("lifetime"), now)]
+    found = [_differ_in_end(utc(entry["expires_at"]), wanted.get("lifetime"), now)]
     found += [differ(entry, wanted[name]) for name, differ in _DIFFER.items() if wanted.get(name)]
     return [difference for difference in found if difference is not None]
 
@@ -245,6 +248,8 @@ def _require_quota(client: Client, did: DID, options: Options) -> None:
     Rucio refuses it then; or, where it works on it by itself, suspends it without a word.
     """
     left = left_of_limits(client, options["rse_expression"])
+    if min(left.values(), default=0) == math.inf:
+        return
     size_bytes = int(client.get_did(*did, dynamic_depth="FILE")["bytes"] or 0)
     if not fits(size_bytes, options["copies"], list(left.values()), options["grouping"]):
         few = {rse: max(0, int(each)) for rse, each in sorted(left.items()) if each < math.inf}

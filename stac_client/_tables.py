@@ -79,6 +79,8 @@ def cell(value: object, title: str = "") -> str:
         return "yes" if value else "no"
     if isinstance(value, int):
         return decimal(value) if title == SIZE else f"{value:,}"
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M}"
     text = printable(value)
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
@@ -270,13 +272,14 @@ class Table(Shown, Sequence[RowT]):
 
 
 def _plain(fields: Iterable[tuple[str, object]]) -> dict[str, object]:
-    """What JSON can hold of a record; DIDs, paths and times as people write them."""
-    plain: dict[str, object] = {}
-    for name, value in fields:
-        if isinstance(value, Enum):
-            plain[name] = value.value
-        elif isinstance(value, (DID, Path, datetime)):
-            plain[name] = str(value)
-        else:
-            plain[name] = list(value) if isinstance(value, tuple) else value
-    return plain
+    """What JSON can hold of a record."""
+    return {name: _plain_value(value) for name, value in fields}
+
+
+def _plain_value(value: object) -> object:
+    """DIDs, paths and times as people write them."""
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, (DID, Path, datetime)):
+        return str(value)
+    return [*map(_plain_value, value)] if isinstance(value, tuple) else value

@@ -18,21 +18,23 @@ from stac_client._registration import Registrar, sync
 from stac_client._results import Registration
 from stac_client._rucio import Rucio, make_client
 from stac_client._rules import (
-    ReplicationAvailability,
     ReplicationRules,
-    RuleStatus,
     delete_rule,
     extend_rule,
     get_rule,
-    replication_availability,
     retry_rule,
     rule_ids,
-    rule_status,
     rules_of_account,
     rules_over,
-    wait_for_rules,
+)
+from stac_client._status import (
+    ReplicationAvailability,
+    RuleStatus,
+    replication_availability,
+    rule_status,
 )
 from stac_client._tables import watching
+from stac_client._waiting import wait_for_rules
 from stac_client._writer import deregister
 from stac_client.errors import ConfigurationError
 from stac_policy.credentials import Credentials
@@ -474,7 +476,8 @@ class StacClient:
         A rule is OK if Rucio has just said so, and each of its files is where it shall be. It
         will not change if it is OK, STUCK, SUSPENDED, INCOMPLETE or GONE (`Rule` says what that
         is); one that ends does not end the wait for the others. While Rucio does not answer,
-        waiting goes on.
+        waiting goes on. Rucio is asked once for all rules of an account, unless it has made more
+        than ten times as many since.
 
         Args:
             rules: The rules, or their ids.

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 # Of fields whose title is not their name.
 _TITLES = {
-    "expires_at": "ends",
+    "expires_at": "ends (UTC)",
     "files_ok": "files OK",
     "id": "rule",
     "key": "asset",

@@ -1,4 +1,4 @@
-"""`stac-rucio replicate`, `status`, `wait`, `rules retry` and `rules delete`."""
+"""`stac-rucio replicate`, `rules`, `status` and `wait`."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from stac_client._items import ItemDict
-    from stac_client._rules import ReplicationRules, RuleStatus
+    from stac_client._rules import ReplicationRules
     from stac_client._selection import AssetSelection
+    from stac_client._status import RuleStatus
     from stac_rucio.inputs import Connection, ItemSource
     from stac_rucio.options import Consent
     from stac_rucio.output import Output
@@ -150,6 +151,7 @@ def _show_rules(output: Output, rules: ReplicationRules) -> None:
     for row, rule in zip(rows, rules, strict=True):
         row["files_ok"] = f"{rule.locks_ok:,} of {rule.locks:,}"
         row["locks_stuck"] = rule.locks_stuck or None
+        row["expires_at"] = rule.expires_at
     output.rows((*_RULE, "files_ok", "locks_stuck", "expires_at"), rows)
     for rule in rules:
         if rule.error:
@@ -210,12 +212,17 @@ def list_rules(
     """List the rules of the account, or those of all accounts over items.
 
     Lines: id, state, RSE expression, copies, files OK, replicating, stuck, DID, error, end.
+    With --json also the account and when they were made.
 
     Examples:
         stac-rucio rules list
         stac-rucio rules list items.json --assets red
     """
-    _show_rules(output, rucio.stac.replication_rules(over=items, assets=assets))
+    found = rucio.stac.replication_rules(over=items, assets=assets)
+    _show_rules(output, found)
+    if output.for_people:
+        for rule in found:
+            say(f" rule {rule.id}: of account {rule.account}, over {rule.did}")
 
 
 @verb(

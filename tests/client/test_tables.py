@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from stac_client import Availability, ItemStatus, Progress, Rule, StuckFile
-from stac_client._rules import ReplicationAvailability, ReplicationRules, RuleStatus
+from stac_client._rules import ReplicationRules
+from stac_client._status import ReplicationAvailability, RuleStatus
 from stac_client._tables import MOST_ROWS, Bar, cell, table, to_html, to_text, watching
 from stac_policy.naming import DID
 from stac_policy.urls import printable

@@ -194,6 +194,9 @@ def test_a_stuck_rule_is_repaired(scene: Scene) -> None:
     assert (stuck.state, stuck.locks_stuck) == ("STUCK", 1)
     (row,) = scene.client.rule_status(rules)
     assert [file.did for file in row.stuck] == [scene.red]
+    (of_item,) = scene.client.rule_status(rules, by_item=True).to_dicts()
+    assert of_item["item"] == "scene"
+    assert str(scene.red) in of_item["missing"]
     registrar = StacClient(scene.lake.client("registrar"))
     assert registrar.delete_replicas(scene.item, "STAC").counts == {State.DEREGISTERED: 2}
     assert registrar.create_replicas(scene.item, "STAC").counts == {State.REGISTERED: 2}

@@ -263,6 +263,17 @@ def test_rules_are_listed_extended_and_followed(
     assert str(told[-1]) == "2 rules: 2 OK; 3 of 3 copies there"
 
 
+def test_a_rule_on_its_way_tells_what_each_rse_has(
+    scene: Scene, rucio: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In numbers that Rucio counts."""
+    rule, answer = scene.replicate(), rucio.get_replication_rule
+    on_its_way = {"state": "REPLICATING"}  # which ends too soon to be met for certain
+    monkeypatch.setattr(rucio, "get_replication_rule", lambda rule_id: answer(rule_id) | on_its_way)
+    (row,) = StacClient(rucio).rule_status(rule)
+    assert (row.ok, row.by_rse, row.missing) == (2, {"STAC": 2, "DISK-A": 2}, ())
+
+
 def test_signed_items_are_looked_up_by_name(
     scene: Scene, client: StacClient, tmp_path: Path
 ) -> None:
@@ -316,6 +327,45 @@ def test_a_rule_that_vanishes_does_not_end_the_wait(
     assert [each.state for each in waited] == ["GONE", "GONE", "OK", "GONE"]
     with pytest.raises(ConfigurationError, match=gone.id):
         client.wait(gone.id)
+
+
+def test_many_rules_are_waited_for_by_one_list(
+    client: StacClient,
+    rucio: Client,
+    alice: StacClient,
+    files: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of each account, by rules or ids; singly where others have made the list too long."""
+    registration = client.create_replicas(many_items(files[0].collection, 3, 1), "STAC")
+    rules = client.create_replication_rules(registration, "DISK-A", per_item=True)
+    of_alice = ask(alice, files)
+    asked: list[str] = []
+
+    def count(name: str) -> None:
+        answer, called = getattr(rucio, name), name.partition("_")[0]
+
+        def call(*arguments: Any) -> Any:
+            asked.append(called)
+            return answer(*arguments)
+
+        monkeypatch.setattr(rucio, name, call)
+
+    count("get_replication_rule")
+    count("list_replication_rules")
+    client = StacClient(rucio)
+    found = client.wait([*rules, of_alice], timeout_s=0)
+    assert [rule.id for rule in found] == [rule.id for rule in [*rules, of_alice]]
+    assert [rule.account for rule in found] == ["root", "root", "root", "alice"]
+    assert asked == ["list", "get"]
+    asked.clear()
+    client.wait([rule.id for rule in rules], timeout_s=0)
+    assert asked == ["get", "list"]
+    asked.clear()
+    monkeypatch.setattr("stac_client._waiting._LONGER", 1)
+    client.wait(rules[:2], timeout_s=1, poll_s=0.1, through_stuck=True)
+    assert asked[:3] == ["list", "get", "get"]
+    assert asked.count("list") == 1
 
 
 def test_waiting_outlives_a_server_that_does_not_answer(
