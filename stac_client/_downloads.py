@@ -28,9 +28,9 @@ from stac_client._checksums import Checksums, Digester, multihash_of_md5
 from stac_client._items import iter_items
 from stac_client._local_catalogue import LocalCatalogue, Places
 from stac_client._lookup import threads
+from stac_client._modifier import Modifier, ModifierOptions
 from stac_client._registration import item_batches
-from stac_client._replica_source import difference, is_source_rse
-from stac_client._replicas import Mounts, replicas_by_key
+from stac_client._replica_source import difference, is_source_rse, rank
 from stac_client._results import DownloadOutcome, Downloads, State, Tally
 from stac_client._rucio_errors import details
 from stac_client._selection import Wanted
@@ -41,14 +41,14 @@ from stac_policy.settings import known_origins
 from stac_policy.urls import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from concurrent.futures import ThreadPoolExecutor
     from threading import Event
 
     import requests
 
     from stac_client._items import ItemDict, ItemsLike
-    from stac_client._replicas import Prefixes, Replica
+    from stac_client._replicas import Prefer, Prefixes, Replica
     from stac_client._results import FileTally, Outcome, Progress
     from stac_client._rucio import Rucio, RucioFile
     from stac_client._selection import AssetSelection
@@ -64,6 +64,7 @@ def download(
     folder: Path | str,
     *,
     rse: str | None = None,
+    prefer: Prefer = (),
     assets: AssetSelection = None,
     scope: str | None = None,
     only_available: bool = False,
@@ -78,7 +79,12 @@ def download(
     those derived from the collections. What is there before an error is recognised when it is
     tried again.
     """
-    sources = Sources(rucio, rse, mounts)
+    if rse is not None:
+        rucio.rse(rse, f"downloading from RSE {rse}")
+    options = ModifierOptions(prefer, mounts=mounts, strict=True, timeout_s=None)
+    modifier = Modifier(rucio, options)
+    modifier.require_known()
+    sources = Sources(modifier, rse)
     # Resolved, so that nothing in it that is a link goes unseen.
     folder = Path(folder).resolve()
     absent = State.SKIPPED if only_available else State.FAILED
@@ -218,44 +224,34 @@ _LOGGER = logging.getLogger(__name__)
 class Sources:
     """Knows the replicas that are wanted, and which of them are the best.
 
-    First come disks, then source RSEs (which stand for the catalogue's own
-    servers, that copies exist to spare), then tapes and RSEs that cannot be
-    read. Among equals, that is first whose URL the item gives (as a modifier
-    with `prefer` makes it), and what is mounted here, and HTTP, before protocols that
-    cannot be continued.
-    An RSE that failed several times in a row comes after all others.
+    An RSE that failed several times in a row comes after all others; else a modifier says, as
+    `Selector.best` does.
     """
 
-    def __init__(self, rucio: Rucio, rse: str | None, mounts: Prefixes | None) -> None:
-        """Take replicas from one RSE or from all, as they are reached from here.
+    def __init__(self, modifier: Modifier, rse: str | None = None) -> None:
+        """Take replicas from one RSE or from all, as a modifier prefers them.
 
         Raises:
-            StacRucioError: The RSE does not exist, or Rucio cannot be reached.
+            ConfigurationError: The modifier prefers what is no RSE.
+            StacRucioError: Rucio cannot be reached.
         """
-        self._rucio = rucio
+        self._modifier = modifier
         self._only = rse
-        self._mounts = Mounts(mounts)
-        self._ranks: dict[str, int] = {}
-        self._source_rses: set[str] = set()
+        self._resolved = modifier.resolved()
+        self._settings: dict[str, Mapping[str, Any]] = {}
         self.failures: Counter[str] = Counter()
         """How often in a row an RSE did not answer."""
-        if rse is not None:
-            rucio.rse(rse, f"downloading from RSE {rse}")
 
     def learn(self, rses: Iterable[str]) -> None:
         """Ask Rucio for the RSEs that are not known yet, in one request for each."""
-        for rse in sorted(set(rses) - set(self._ranks)):
-            facts: dict[str, Any] = {}
+        for rse in sorted(set(rses) - set(self._settings)):
+            self._settings[rse] = {}
             with suppress(StacRucioError):  # only the order depends on it
-                facts = self._rucio.rse(rse)
-            is_slow = facts.get("rse_type") == "TAPE" or facts.get("availability_read") is False
-            self._ranks[rse] = 2 if is_slow else int(facts.get("deterministic") is False)
-            if is_source_rse(facts):
-                self._source_rses.add(rse)
+                self._settings |= self._modifier.settings([rse])
 
     def source_rses(self, rses: Iterable[str]) -> set[str]:
         """Return those of some RSEs that are source RSEs."""
-        return self._source_rses.intersection(rses)
+        return {rse for rse in rses if is_source_rse(self._settings.get(rse, {}))}
 
     def of(self, file: RucioFile, url: str) -> list[Replica]:
         """Return the available replicas of a file whose item has this URL, the best first."""
@@ -264,16 +260,10 @@ class Sources:
             for rse, pfns in file.pfns.items()
             if self._only in (None, rse) and file.states.get(rse, "AVAILABLE") == "AVAILABLE"
         }
-        return sorted(
-            replicas_by_key(available, self._mounts).values(),
-            key=lambda replica: (
-                self.failures[replica.rse] >= _PATIENCE,
-                self._ranks.get(replica.rse, 0),
-                replica.url != url,
-                not is_http(replica.url) and not replica.is_mounted,
-                not replica.is_mounted,
-            ),
-        )
+        selector = self._modifier.options.selector
+        ranks = {rse: rank(settings) for rse, settings in self._settings.items()}
+        best = selector.best(selector.every(available), self._resolved, ranks, url)
+        return sorted(best, key=lambda replica: self.failures[replica.rse] >= _PATIENCE)
 
     def first(
         self, sources: list[Replica], fetch: Callable[[Replica], T], attempts: Attempts

@@ -26,7 +26,14 @@ from stac_client._alternates import (
 from stac_client._checksums import Description
 from stac_client._item_completion import Completion
 from stac_client._items import iter_items
-from stac_client._replica_source import ReplicaSource, difference
+from stac_client._public_urls import is_public, location
+from stac_client._replica_source import (
+    ReplicaSource,
+    difference,
+    is_source_rse,
+    rank,
+    storage_scheme,
+)
 from stac_client._replicas import Selector, is_expression
 from stac_client._rucio import Rucio
 from stac_client.errors import ConfigurationError, StacRucioError, near
@@ -313,7 +320,7 @@ class Modifier:
             if assets and self.options.selector.named:
                 self.require_known(one.rse for each in found for one in each.replicas.values())
             rses = (rse for each in found for rse in each.shown) if self.options.storage else ()
-            schemes = self._source.look_up(self._source.storages, rses, self.options.timeout_s)
+            schemes = self._storage_schemes(rses)
         except StacRucioError as error:
             if self.options.strict:
                 raise
@@ -354,7 +361,7 @@ class Modifier:
             StacRucioError: Rucio cannot be asked.
         """
         selector, source = self.options.selector, self._source
-        resolved = source.look_up(source.resolved, selector.expressions, self.options.timeout_s)
+        resolved = self.resolved()
         if not selector.unmet({*seen}, resolved):
             return
         rses = source.look_up(source.resolved, ["*"], self.options.timeout_s)["*"]
@@ -391,27 +398,70 @@ class Modifier:
             found.append(AssetReplicas(asset, did, *self._select(file, resolved)))
         return found
 
-    def find(self, did: DID) -> tuple[RucioFile | None, Sequence[str], Choice | None]:
-        """Return a file, the RSEs of its replicas that may be read, and the preferred replica.
+    def public_copy(self, item: MutableMapping[str, Any], key: str) -> str | None:
+        """Return the URL of the best copy of an asset that anybody can read, or None.
+
+        Copies are public at RSEs with the attribute `stac_public`, behind gateways of `mounts`,
+        and at origins that ask for no credential. The best is the one that is preferred; else
+        disks come before originals, and these before tapes.
+
+        Args:
+            item: The item, which stays as it is.
+            key: The key of the asset.
 
         Raises:
-            StacRucioError: Rucio cannot be asked, or a chooser names an RSE without a replica.
+            ConfigurationError: The options name what is no RSE.
+            StacRucioError: Rucio cannot be asked.
+        """
+        assets = [each for each in self._assets(item) if each.key == key and each.dids]
+        replicas = [
+            replica
+            for each in self._find(assets)
+            for replica in each.replicas.values()
+            if replica.rse in each.shown
+        ]
+        self.require_known(each.rse for each in replicas)
+        rses = {each.rse for each in replicas}
+        settings, attributes = self.settings(rses), self._attributes(rses)
+        fields = assets[0].item.assets[key] if assets else {}
+        public = [
+            each
+            for each in replicas
+            if is_public(each, settings[each.rse], attributes[each.rse], item, fields)
+        ]
+        ranks = {rse: rank(each) for rse, each in settings.items()}
+        best = self.options.selector.best(public, self.resolved(), ranks, fields.get("href"))
+        return location(best[0].url) if best else None
+
+    def find(self, did: DID) -> tuple[RucioFile | None, Sequence[str]]:
+        """Return a file, and the RSEs of its replicas that may be read.
+
+        Raises:
+            StacRucioError: Rucio cannot be asked.
         """
         known, resolved = self._look_up([did])
         file = known[did]
-        return (file, *(self._select(file, resolved)[1:] if file else ((), None)))
+        return file, self.options.selector.shown(file.pfns, resolved) if file else ()
 
     def _look_up(self, dids: Sequence[DID]) -> tuple[dict[DID, RucioFile | None], Resolved]:
         """Files, and the RSEs of the RSE expressions in the options."""
         options, source = self.options, self._source
         selector, answered = options.selector, source.answered
-        expressions = selector.expressions if dids else ()
-        resolved = source.look_up(source.resolved, expressions, options.timeout_s)
+        resolved = self.resolved() if dids else {}
         memory = source.replicas[options.protocols or selector.needs_protocols]
         known = source.look_up(memory, dids, options.timeout_s, options.cache_s)
         if source.answered != answered:
             self._failures = count()
         return known, resolved
+
+    def resolved(self) -> Resolved:
+        """Return the RSEs of each RSE expression in the options.
+
+        Raises:
+            StacRucioError: Rucio cannot be asked, or there is no such RSE expression.
+        """
+        source, options = self._source, self.options
+        return source.look_up(source.resolved, options.selector.expressions, options.timeout_s)
 
     def _select(
         self, file: RucioFile, resolved: Resolved
@@ -425,8 +475,25 @@ class Modifier:
 
     def _source_rses(self, rses: Iterable[str]) -> list[str]:
         """Return those of some RSEs that are source RSEs."""
-        found = self._source.look_up(self._source.sources, rses, self.options.timeout_s)
-        return [rse for rse, is_source in found.items() if is_source]
+        found = self.settings(rses)
+        return [rse for rse, settings in found.items() if is_source_rse(settings)]
+
+    def settings(self, rses: Iterable[str]) -> dict[str, Mapping[str, Any]]:
+        """Return the settings of RSEs.
+
+        Raises:
+            StacRucioError: Rucio cannot be asked.
+        """
+        return self._source.look_up(self._source.settings, rses, self.options.timeout_s)
+
+    def _attributes(self, rses: Iterable[str]) -> dict[str, Mapping[str, Any]]:
+        return self._source.look_up(self._source.attributes, rses, self.options.timeout_s)
+
+    def _storage_schemes(self, rses: Iterable[str]) -> dict[str, dict[str, Any]]:
+        rses = [*rses]
+        settings, attributes = self.settings(rses), self._attributes(rses)
+        host = self._source.rucio.host
+        return {rse: storage_scheme(rse, host, settings[rse], attributes[rse]) for rse in settings}
 
 
 # For tools that take a function from URL to URL.

@@ -95,6 +95,16 @@ def is_source_rse(settings: Mapping[str, Any]) -> bool:
     return settings.get("deterministic") is False and SOURCE_PROTOCOL in impls
 
 
+def rank(settings: Mapping[str, Any]) -> int:
+    """Return the rank of an RSE's replicas where nothing else decides, by its settings.
+
+    First come disks, then source RSEs (which stand for the catalogue's own servers, that copies
+    exist to spare), then tapes and RSEs that cannot be read.
+    """
+    is_slow = settings.get("rse_type") == "TAPE" or settings.get("availability_read") is False
+    return 2 if is_slow else int(settings.get("deterministic") is False)
+
+
 # Facts about RSEs, in terms of the Storage extension.
 #
 # Specification: https://github.com/stac-extensions/storage, v2.0.0.
@@ -246,10 +256,10 @@ class ReplicaSource:
         """Files, by whether the PFNs of all protocols are listed or of the best only."""
         self.resolved = Memory(_RSES_KEPT, _resolve)
         """The RSEs of RSE expressions."""
-        self.sources = Memory(_RSES_KEPT, _sources)
-        """Whether RSEs are source RSEs."""
-        self.storages = Memory(_RSES_KEPT, _storage_schemes)
-        """The storage schemes of RSEs."""
+        self.settings = Memory(_RSES_KEPT, partial(_each, Rucio.rse))
+        """The settings of RSEs."""
+        self.attributes = Memory(_RSES_KEPT, partial(_each, Rucio.rse_attributes))
+        """The attributes of RSEs."""
         self.answered = 0
         """How often Rucio has answered, about."""
         self.differences = count()
@@ -262,7 +272,7 @@ class ReplicaSource:
 
     def clear(self) -> None:
         """Forget what Rucio has said, and that it has failed."""
-        for memory in (*self.replicas.values(), self.resolved, self.sources, self.storages):
+        for memory in (*self.replicas.values(), self.resolved, self.settings, self.attributes):
             memory.clear()
         self.forgive()
 
@@ -294,7 +304,7 @@ class ReplicaSource:
             question = tuple(missing) if memory is self.resolved else ()
             for failure in self._failures.recall([(), question], PAUSE_S)[0].values():
                 raise copy(failure)
-            rucio = self._limited(timeout_s and timeout_s + _GRACE_S)
+            rucio = self._limited(timeout_s + _GRACE_S) if timeout_s else self.rucio
             jobs = [partial(memory.ask, rucio, some) for some in batched(missing, memory.batch)]
             try:
                 answers = run_together(jobs, timeout_s)
@@ -368,12 +378,5 @@ def _resolve(rucio: Rucio, expressions: list[str]) -> dict[str, frozenset[str]]:
         raise ConfigurationError(f"{error}; is {expression!r} an RSE expression?") from error
 
 
-def _sources(rucio: Rucio, rses: list[str]) -> dict[str, bool]:
-    return {rse: is_source_rse(rucio.rse(rse)) for rse in rses}
-
-
-def _storage_schemes(rucio: Rucio, rses: list[str]) -> dict[str, dict[str, Any]]:
-    return {
-        rse: storage_scheme(rse, rucio.host, rucio.rse(rse), rucio.rse_attributes(rse))
-        for rse in rses
-    }
+def _each(ask: Callable[[Rucio, str], Any], rucio: Rucio, keys: list[str]) -> dict[str, Any]:
+    return {key: ask(rucio, key) for key in keys}

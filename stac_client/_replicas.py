@@ -61,6 +61,11 @@ class Replica(NamedTuple):
         return MOUNTED if self.is_mounted else _scheme(self.pfn)
 
     @property
+    def is_at_gateway(self) -> bool:
+        """Whether tools read it from a gateway that `mounts` name."""
+        return not self.is_mounted and self.url != _NO_MOUNTS.url(self.pfn)
+
+    @property
     def schemes(self) -> tuple[str, str]:
         """The scheme of the PFN, and that of what tools read."""
         return self.scheme, _scheme(self.url)
@@ -240,8 +245,12 @@ class Selector:
         """Whether the best PFN of each RSE does not suffice."""
 
     def replicas(self, pfns: Mapping[str, Sequence[str]]) -> dict[str, Replica]:
-        """Return the replicas with these PFNs by RSE, as they are reached from here."""
+        """Return the replicas with these PFNs by RSE that may be shown, as they are reached."""
         return replicas_by_key(without_secrets(pfns), self._mounts)
+
+    def every(self, pfns: Mapping[str, Sequence[str]]) -> Collection[Replica]:
+        """Return all replicas with these PFNs by RSE, for who may read what Rucio has signed."""
+        return replicas_by_key(pfns, self._mounts).values()
 
     def shown(self, rses: Collection[str], resolved: Resolved) -> list[str]:
         """Return the RSEs that are in one of `only`, if there are any, and in none of `exclude`."""
@@ -258,27 +267,64 @@ class Selector:
         return [each for each in self.named if each not in known]
 
     def choose(self, replicas: Iterable[Replica], resolved: Resolved) -> Choice | None:
-        """Choose one of the replicas that are shown.
-
-        The first preference that any of them meets decides. Where several meet it,
-        a mounted RSE comes first, then the RSEs come by name, and the URLs of one
-        of them in Rucio's order, so that the choice is always the same.
+        """Choose one of the replicas that are shown: the most wanted, if any is wanted.
 
         Raises:
             ConfigurationError: A chooser names an RSE without a replica.
         """
+        return next(self._choices(replicas, resolved), None)
+
+    def best(
+        self,
+        replicas: Iterable[Replica],
+        resolved: Resolved,
+        ranks: Mapping[str, int],
+        url: str | None,
+    ) -> list[Replica]:
+        """Return replicas, the best first: the preferred ones, then the others by their RSEs.
+
+        Among equals, that is first whose URL the item gives (as a modifier with `prefer` makes
+        it), and what is mounted here, and HTTP, before protocols that cannot be continued.
+
+        Args:
+            replicas: The replicas.
+            resolved: The RSEs of each RSE expression.
+            ranks: The ranks of the RSEs, as `rank` returns them.
+            url: The URL that the item gives.
+
+        Raises:
+            ConfigurationError: A chooser names an RSE without a replica.
+        """
+
+        def key(replica: Replica) -> tuple[Any, ...]:
+            return (
+                ranks.get(replica.rse, 0),
+                replica.url != url,
+                not (replica.is_mounted or is_url(replica.url)),
+                not replica.is_mounted,
+            )
+
+        usual = sorted(replicas, key=key)
+        wanted = [choice.replica for choice in self._choices(usual, resolved)]
+        return [*wanted, *(each for each in usual if each not in wanted)]
+
+    def _choices(self, replicas: Iterable[Replica], resolved: Resolved) -> Iterator[Choice]:
+        """Yield the replicas that meet a preference, in the order of the preferences, each once.
+
+        Where several meet one, a mounted RSE comes first, then the RSEs come by name, and the
+        URLs of one of them in Rucio's order, so that the choice is always the same.
+        """
         if not self.prefer:
-            return None
-        ordered = sorted(replicas, key=lambda each: (each.scheme != MOUNTED, each.rse))
+            return
+        left = sorted(replicas, key=lambda each: (each.scheme != MOUNTED, each.rse))
         for preference in self.prefer:
-            found: Iterator[Replica]
             if isinstance(preference, str):
-                found = (each for each in ordered if _meets(each, preference, resolved))
+                found = [each for each in left if _meets(each, preference, resolved)]
             else:
-                found = _chosen(ordered, preference)
-            if (replica := next(found, None)) is not None:
-                return Choice(replica, preference)
-        return None
+                found = _chosen(left, preference)
+            if found:
+                yield from (Choice(each, preference) for each in found)
+                left = [each for each in left if each not in found]
 
 
 def is_expression(text: str) -> bool:
@@ -292,7 +338,7 @@ def _meets(replica: Replica, preference: str, resolved: Resolved) -> bool:
     return preference == replica.rse or preference in replica.schemes
 
 
-def _chosen(ordered: Sequence[Replica], chooser: Chooser) -> Iterator[Replica]:
+def _chosen(ordered: Sequence[Replica], chooser: Chooser) -> list[Replica]:
     replicas = grouped(ordered, attrgetter("rse"))
     rse = chooser({rse: [each.url for each in some] for rse, some in replicas.items()})
     if rse is not None and rse not in replicas:
@@ -300,7 +346,7 @@ def _chosen(ordered: Sequence[Replica], chooser: Chooser) -> Iterator[Replica]:
             f"a function given as prefer chose {rse!r}, where no replica is",
             hint="let it return one of the RSEs that it is given, or None",
         )
-    return (each for each in ordered if each.rse == rse)
+    return [each for each in ordered if each.rse == rse]
 
 
 def _rses(terms: Iterable[str], resolved: Resolved) -> set[str]:

@@ -547,6 +547,7 @@ class StacClient:
         folder: Path | str,
         *,
         rse: str | None = None,
+        prefer: Prefer = (),
         assets: AssetSelection = None,
         only_available: bool = False,
         workers: int = 8,
@@ -563,6 +564,7 @@ class StacClient:
             folder: Where to; made if it is missing.
             rse: The only RSE to download from. By default the best replica is
                 taken, and the others in turn when one fails.
+            prefer: The preferred replicas, as in `ModifierOptions`; the others come after them.
             assets: The assets, as in `create_replicas`.
             only_available: Take what is there: an asset without a replica is
                 skipped, and has not failed.
@@ -576,7 +578,7 @@ class StacClient:
             What became of each asset, and the catalogue of the local files.
 
         Raises:
-            StacRucioError: The RSE does not exist, the folder cannot be written,
+            StacRucioError: An RSE does not exist, the folder cannot be written,
                 or Rucio or the STAC API does not answer.
         """
         from stac_client._downloads import download  # needs a POSIX system
@@ -587,6 +589,7 @@ class StacClient:
                 self._read(items),
                 folder,
                 rse=rse,
+                prefer=prefer,
                 assets=assets,
                 scope=self._scope,
                 only_available=only_available,

@@ -112,7 +112,6 @@ class RucioFileSystem(AbstractFileSystem):  # type: ignore[misc] # fsspec has no
         wanted = ModifierOptions(prefer, only, exclude, mounts, protocols=True)
         self._rucio = Rucio.connect(partial(make_client, account, config))
         self._modifier = Modifier(self._rucio, wanted)
-        self._mounts = mounts
         self._pays = pays
         self._session: tuple[int, requests.Session] | None = None
 
@@ -133,11 +132,11 @@ class RucioFileSystem(AbstractFileSystem):  # type: ignore[misc] # fsspec has no
             IsADirectoryError: It is no file.
             StacRucioError: Nothing can be read, or Rucio cannot be asked.
         """
-        file, shown, choice = self._modifier.find(did)
+        file, shown = self._modifier.find(did)
         if file is None and self.info(_path(did))["type"] == "directory":
             raise _is_directory(did)
         self._modifier.require_known(file.pfns if file else ())
-        sources = Sources(self._rucio, None, self._mounts)
+        sources = Sources(self._modifier)
         found: list[Replica] = []
         if file is not None:
             sources.learn(shown)
@@ -151,8 +150,6 @@ class RucioFileSystem(AbstractFileSystem):  # type: ignore[misc] # fsspec has no
                 hint="wait for its rule, look at only and exclude, or use StacClient.download, "
                 "which knows all protocols",
             )
-        if choice is not None:
-            readable.sort(key=lambda each: each.url != choice.replica.url)
         return file.size_bytes, sources, readable
 
     def info(self, path: str, **_: Any) -> dict[str, Any]:

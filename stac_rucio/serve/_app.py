@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 import anyio
 import httpx2
@@ -47,6 +48,7 @@ LOG = logging.getLogger("stac_rucio.serve")
 _READS = ("GET", "HEAD", "OPTIONS")
 _WRITES = ("PUT", "PATCH", "DELETE")
 _STATUSES = range(200, 600)  # of whole answers; servers refuse to send others
+_REDIRECTIONS = frozenset({301, 302, 303, 307, 308})
 _WITHOUT_PAGE = frozenset({204, 205, 206, 304})
 # The media types of documents with links or items.
 _PAGE = re.compile(r"(?i)application/(?!vnd\.oai\.openapi)(?:json|[a-z0-9.+-]*\+json)\s*(?:;|$)")
@@ -55,6 +57,9 @@ _LARGE_PAGES = 16
 _SMALL_BYTES = 1024**2
 _PACKED_TIMES = 8  # as large is a page when it is unpacked
 _PIECE_BYTES = 64 * 1024
+
+# The bytes of an asset, by its item. Keys may have slashes, which some proxies unescape.
+_ASSET = re.compile(rb"(/collections/[^/]+/items/[^/]+)/assets/(.+)")
 
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 _PORT = re.compile(r":[0-9]*$")
@@ -127,6 +132,7 @@ def make_app(
 
     gateway = Gateway(
         upstream=upstream,
+        api=api,
         pages=pages,
         own_url=partial(own_url, configured=root_url, trust_forwarded=trust_forwarded),
         timeout_s=timeout_s,
@@ -200,6 +206,8 @@ class Gateway:
     own_url: Callable[[Scope], str]
     timeout_s: float
     allow_writes: bool
+    api: str
+    """URL of the upstream API."""
     own_cors: bool
     """Whether this server, not the upstream API, lets web pages read answers."""
     places: CapacityLimiter = field(default_factory=partial(CapacityLimiter, _LARGE_PAGES))
@@ -216,20 +224,27 @@ class Gateway:
         self._require_allowed(request.method, path)
         root = self.own_url(request.scope)
         query, wanted = split_query(request.scope["query_string"])
+        asset = _ASSET.fullmatch(path) if request.method in _READS else None
         has_body = {"content-length", "transfer-encoding"} & set(request.headers)
-        body = request.stream() if has_body else None
-        sent = request_headers(request.headers)
+        body = request.stream() if has_body and not asset else None
+        sent = request_headers(request.headers, for_item=asset is not None)
+        method = "GET" if asset and request.method == "HEAD" else request.method
         with anyio.fail_after(self.timeout_s):
-            answer = await self.upstream.send(request.method, path, query, sent, body)
+            answer = await self.upstream.send(
+                method, asset[1] if asset else path, query, sent, body
+            )
             held.push_async_callback(answer.aclose)
             if answer.status_code not in _STATUSES:
                 raise HTTPException(502, "the upstream STAC API answers with no status of HTTP")
             headers = self._headers(answer, root, wanted)
             coding = headers.get("content-encoding", "").strip().lower()
             is_page = _PAGE.match(headers.get("content-type", ""))
+            wants_item = asset and method == "GET" and answer.status_code < HTTPStatus.BAD_REQUEST
+            if asset and wants_item:
+                _require_item(headers, answer.status_code, root, asset[2], is_page=bool(is_page))
             if not is_page or answer.status_code in _WITHOUT_PAGE:
                 return _streamed(answer, headers, answer.aiter_raw())
-            if request.method == "HEAD":
+            if request.method == "HEAD" and not wants_item:
                 # Whether items would come is not known; what holds for them holds for all.
                 rewrite_headers(headers, holds_items=True)
                 return _streamed(answer, headers)
@@ -244,7 +259,13 @@ class Gateway:
                     raise HTTPException(503, "too many large pages at a time; ask again later")
                 await held.enter_async_context(self.places)
                 await _read(rest, content, self.pages.max_bytes)
-        page = await self.pages.rewrite(content, root, wanted, gzipped=coding == "gzip")
+        gzipped = coding == "gzip"
+        if asset and wants_item:
+            place = f"{self.api}{asset[1].decode('latin-1')}"
+            key = unquote(asset[2].decode("latin-1"))
+            found = await self.pages.asset_url(content, place, key, wanted, gzipped=gzipped)
+            return _redirection(headers, *found)
+        page = await self.pages.rewrite(content, root, wanted, gzipped=gzipped)
         _warn(headers, page.warning)
         if page.content is None:
             return _streamed(answer, headers, content, rest)
@@ -267,6 +288,33 @@ class Gateway:
             if name.startswith("access-control-"):
                 del headers[name]
         return headers
+
+
+def _require_item(
+    headers: MutableHeaders, status: int, root: str, key: bytes, *, is_page: bool
+) -> None:
+    """Require the answer to a request for an item, of an asset of it, to be one, or to lead to it.
+
+    Raises:
+        HTTPException: It is none.
+    """
+    if status == HTTPStatus.OK and is_page:
+        return
+    path, question, query = headers.get("location", "").partition("?")
+    if status not in _REDIRECTIONS or not path.startswith(f"{root}/"):
+        raise HTTPException(502, "the upstream STAC API gives no item")
+    headers["location"] = f"{path}/assets/{key.decode('latin-1')}{question}{query}"
+
+
+def _redirection(headers: MutableHeaders, url: str, warning: str | None) -> Response:
+    """Return the way to an asset, which web pages may go if they may read its item."""
+    kept = {name: value for name, value in headers.items() if name.startswith("access-control-")}
+    response = Response(status_code=HTTPStatus.TEMPORARY_REDIRECT, headers=kept)
+    # Copies come and go, and the URL may be signed.
+    response.headers["cache-control"] = "no-store"
+    response.headers["location"] = url
+    _warn(response.headers, warning)
+    return response
 
 
 async def _read(chunks: AsyncIterator[bytes], content: bytearray, max_bytes: int) -> None:
@@ -364,7 +412,7 @@ async def _refuse(request: Request, error: Exception, *, api: str) -> Response:
     else:
         kind = next(kind for kind in type(error).__mro__ if kind in _FAILURES)
         status, description = _FAILURES[kind]
-    if status == HTTPStatus.NOT_FOUND:  # no path at all: a request for another server
+    if description == HTTPStatus.NOT_FOUND.phrase:  # no path at all: one for another server
         status, description = 400, "the request needs a path that starts with a slash"
     if status > HTTPStatus.INTERNAL_SERVER_ERROR:
         what = _described(request.scope)

@@ -11,21 +11,24 @@ import re
 import zlib
 from asyncio import get_running_loop
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import quote, unquote_plus, urlsplit
 
 from anyio import CapacityLimiter, fail_after
 from starlette.exceptions import HTTPException
 
+from stac_client._public_urls import original_url
 from stac_client.errors import AccessError, ConfigurationError, StacRucioError, UnreachableError
 from stac_policy.bodies import BYTES_A_VALUE, values_in
 from stac_policy.urls import DEFAULT_PORTS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+
+T = TypeVar("T")
 
 LOG = logging.getLogger("stac_rucio.serve")
 
@@ -181,6 +184,9 @@ class Modify(Protocol):
     def with_options(self, *, prefer: Sequence[str]) -> Modify:
         """Return one that prefers these replicas."""
 
+    def public_copy(self, item: dict[str, Any], key: str) -> str | None:
+        """Return the URL of the best copy of an asset that anybody can read, or None."""
+
 
 @dataclass(frozen=True)
 class Page:
@@ -233,37 +239,101 @@ class PageRewriter:
         Raises:
             HTTPException: Rucio does not know what the request prefers.
         """
-        run = partial(get_running_loop().run_in_executor, self._threads)
         try:
-            if gzipped and len(content) <= self.max_bytes:
-                content = await run(_unpacked, content, self.max_bytes)
-            if len(content) > self.max_bytes:
-                return Page(warning=f"unmodified: larger than {self.max_bytes} bytes")
-            values, most = await run(values_in, content), self.max_bytes / BYTES_A_VALUE
-            if values > most:
-                return Page(warning=f"unmodified: more than {most:.0f} values")
-            share = max(len(content) / self.max_bytes, values / most)
-            async with self._large if share > _LARGE else nullcontext():
-                page, warning = await run(_loads, content), None
+            async with self._read(content, gzipped=gzipped) as (text, found):
+                page, warning = found, None
                 if not isinstance(page, dict):
                     return Page()
                 holds_items = page.get("type") in ("Feature", "FeatureCollection")
-                if holds_items and (warning := await self._add_alternates(page, wanted)):
-                    # Whatever was done to that page, or is being done, shall not be seen.
-                    page = await run(_loads, content)
-                if not await run(self.links.body, page, root, wanted) and not holds_items:
+                if holds_items:
+                    _, reason = await self._ask(lambda modify: modify(page), wanted)
+                    if reason:
+                        warning = f"no alternates: {reason}"
+                        # Whatever was done to that page, or is being done, shall not be seen.
+                        page = await self._run(_loads, text)
+                if not await self._run(self.links.body, page, root, wanted) and not holds_items:
                     return Page()
-                return Page(await run(_dumps, page, gzipped), holds_items, warning)
+                return Page(await self._run(_dumps, page, gzipped), holds_items, warning)
+        except _UnreadError as error:
+            return Page(warning=f"unmodified: {error}")
+
+    async def asset_url(
+        self,
+        content: bytes | bytearray,
+        place: str,
+        key: str,
+        wanted: Sequence[str],
+        *,
+        gzipped: bool,
+    ) -> tuple[str, str | None]:
+        """Return the URL of an asset: of the best copy that anybody can read, or its own.
+
+        Args:
+            content: The item, as the upstream API sent it.
+            place: Where it was sent from.
+            key: The key of the asset.
+            wanted: What the request prefers.
+            gzipped: Whether the item is packed.
+
+        Returns:
+            The URL, and what the client has to be told is missing, if anything is.
+
+        Raises:
+            HTTPException: There is no such asset, or Rucio does not know what the request prefers.
+        """
+        try:
+            async with self._read(content, gzipped=gzipped) as (_, item):
+                # First of all, so that there is such an asset whenever Rucio is asked.
+                original = await self._run(_original, item, key, place)
+                copy, reason = await self._ask(lambda modify: modify.public_copy(item, key), wanted)
+        except _UnreadError as error:
+            raise HTTPException(
+                502, "the upstream STAC API gives no item that can be read"
+            ) from error
+        except ConfigurationError as error:
+            raise HTTPException(404, str(error)) from None
+        return copy or original, reason and f"the original: {reason}"
+
+    async def _run(self, work: Callable[..., T], *args: object) -> T:
+        return await get_running_loop().run_in_executor(self._threads, partial(work, *args))
+
+    @asynccontextmanager
+    async def _read(
+        self, content: bytes | bytearray, *, gzipped: bool
+    ) -> AsyncIterator[tuple[bytes | bytearray, Any]]:
+        """Read a body; with it, unpacked, what is in it. Few that are large are held at a time.
+
+        Raises:
+            _UnreadError: It is too large, or cannot be read.
+        """
+        try:
+            if gzipped and len(content) <= self.max_bytes:
+                content = await self._run(_unpacked, content, self.max_bytes)
+            if len(content) > self.max_bytes:
+                raise _UnreadError(f"larger than {self.max_bytes} bytes")
+            values, most = await self._run(values_in, content), self.max_bytes / BYTES_A_VALUE
+            if values > most:
+                raise _UnreadError(f"more than {most:.0f} values")
+            share = max(len(content) / self.max_bytes, values / most)
+            async with self._large if share > _LARGE else nullcontext():
+                yield content, await self._run(_loads, content)
         except (ValueError, RecursionError, EOFError, OSError, zlib.error) as error:
             LOG.warning("a body passes unmodified, it cannot be read: %s", type(error).__name__)
-            return Page(warning="unmodified: no JSON that can be read")
+            raise _UnreadError("no JSON that can be read") from error
 
-    async def _add_alternates(self, page: dict[str, Any], wanted: Sequence[str]) -> str | None:
-        """Add alternates in place, or return why the page has to stay as it was."""
-        loop = get_running_loop()
+    async def _ask(
+        self, work: Callable[[Modify], T], wanted: Sequence[str]
+    ) -> tuple[T | None, str | None]:
+        """Let the modifier do something, and return what it returns, or the reason why it fails."""
+
+        def do() -> T:
+            return work(
+                self.modifier.with_options(prefer=list(wanted)) if wanted else self.modifier
+            )
+
         try:
             with fail_after(self.rucio_timeout_s):
-                await loop.run_in_executor(self._rucio_threads, self._modify, page, wanted)
+                found = await get_running_loop().run_in_executor(self._rucio_threads, do)
         except TimeoutError:
             reason = cause = "Rucio does not answer in time"
         except Exception as error:
@@ -272,13 +342,19 @@ class PageRewriter:
             cause = str(error) if isinstance(error, StacRucioError) else type(error).__name__
             reason = _REASONS.get(type(error), "Rucio cannot be asked")
         else:
-            return None
+            return found, None
         LOG.warning("items pass without alternates: %s", cause)
-        return f"no alternates: {reason}"
+        return None, reason
 
-    def _modify(self, page: dict[str, Any], wanted: Sequence[str]) -> None:
-        modifier = self.modifier.with_options(prefer=list(wanted)) if wanted else self.modifier
-        modifier(page)
+
+class _UnreadError(Exception):
+    """Why a body is not read."""
+
+
+def _original(item: object, key: str, place: str) -> str:
+    if not isinstance(item, dict) or item.get("type") != "Feature":
+        raise ValueError("no item")
+    return original_url(item, key, place)
 
 
 def _loads(content: bytes | bytearray) -> Any:

@@ -31,6 +31,9 @@ _HOP_BY_HOP = frozenset(
 _NOT_REQUESTED = _HOP_BY_HOP | frozenset(
     b"host cookie accept-encoding forwarded x-real-ip content-length".split()
 )
+# Of a request for the bytes of an asset, what is not for its item.
+_OF_BYTES = frozenset(b"accept if-match if-none-match if-modified-since range if-range".split())
+_OF_BYTES |= frozenset([b"if-unmodified-since"])
 _NOT_REQUESTED_PREFIXES = (b"x-forwarded-", b"x-rucio-")
 # They speak for the API's host, not for this one; the last two this server says itself.
 _NOT_RETURNED = _HOP_BY_HOP | frozenset(
@@ -61,15 +64,24 @@ _CONNECT_TIMEOUT_S = 10.0
 _LIMITS = httpx2.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=5.0)
 
 
-def request_headers(headers: Headers) -> RawHeaders:
-    """Return the headers for the upstream API."""
-    dropped = _NOT_REQUESTED | _named_by_connection(headers.raw)
+def request_headers(headers: Headers, *, for_item: bool = False) -> RawHeaders:
+    """Return the headers for the upstream API.
+
+    Args:
+        headers: Those of the client.
+        for_item: Whether the client wants an asset, and the API is asked for its item.
+    """
+    dropped = (
+        _NOT_REQUESTED | _named_by_connection(headers.raw) | (_OF_BYTES if for_item else set())
+    )
     kept = [
         (name, value)
         for name, value in headers.raw
         if name not in dropped and not name.startswith(_NOT_REQUESTED_PREFIXES)
     ]
     codings = ",".join(headers.getlist("accept-encoding")).lower()
+    if for_item:
+        kept.append((b"accept", b"application/geo+json, application/json"))
     return [*kept, (b"accept-encoding", b"gzip" if _TAKES_GZIP.search(codings) else b"identity")]
 
 

@@ -75,6 +75,7 @@ def completion(*, shell: str) -> None:
         default=".",
     ),
     option("--rse", "The only RSE to download from; by default the best has it.", "RSE"),
+    words("--prefer", "RSEs, the most wanted first; the others come after them.", "RSES"),
     flag("--only-available", "An asset without a replica is skipped, not failed."),
     number("--workers", "Files that are downloaded at the same time.", default=8),
     MOUNTS,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -70,6 +70,28 @@ def test_the_replica_of_the_items_href(
     rucio.add(BODY, pfns)
     (outcome,) = download(rucio, tmp_path, scene(href=pfns[of_item]))
     assert (outcome.state, outcome.rse) == (DOWNLOADED, best)
+
+
+@pytest.mark.parametrize(
+    ("prefer", "best"),
+    [("SOURCE", "SOURCE"), (["C", "B"], "C"), ("tier=tape", "TAPE"), (max, "TAPE"), ((), "B")],
+)
+def test_a_preferred_rse(
+    rucio: FakeRucio, storage: Origin, tmp_path: Path, prefer: Any, best: str
+) -> None:
+    """A preferred RSE comes first, whatever it is; the others are there when it fails."""
+    rucio.rses = {"SOURCE": {"deterministic": False}, "TAPE": {"rse_type": "TAPE"}}
+    rucio.attributes = {"TAPE": {"tier": "tape"}}
+    pfns = {rse: storage.add(f"/{rse}.tif", BODY) for rse in ("SOURCE", "TAPE", "B", "C")}
+    rucio.add(BODY, pfns)
+    (outcome,) = download(rucio, tmp_path, scene(href=pfns["SOURCE"]), prefer=prefer)
+    assert (outcome.state, outcome.rse) == (DOWNLOADED, best)
+    with pytest.raises(ConfigurationError, match=r"'SOURCES' is no RSE.*near it: SOURCE"):
+        download(rucio, tmp_path, prefer=["SOURCES"])
+    rucio.add(BODY, {"BAD": storage.add("/bad.tif", BODY, *[status(404)] * 9), **pfns}, "other")
+    item = scene("other", href=pfns["SOURCE"])
+    (outcome,) = download(rucio, tmp_path / "other", item, prefer=["BAD"])
+    assert (outcome.state, outcome.rse) == (DOWNLOADED, "B")
 
 
 def test_a_chosen_rse(rucio: FakeRucio, storage: Origin, tmp_path: Path) -> None:

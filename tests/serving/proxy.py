@@ -104,8 +104,12 @@ class Untouched:
     def __call__(self, page: Any, /) -> None:
         """Leave a page alone."""
 
+    def public_copy(self, item: Any, key: Any) -> str | None:  # noqa: ARG002 - it has none of any
+        """Know no copy."""
+        return None
 
-class Marking:
+
+class Marking(Untouched):
     """A modifier that writes into each asset what was preferred, without any Rucio."""
 
     def __init__(self, preferred: Any = ()) -> None:
@@ -121,3 +125,7 @@ class Marking:
         for item in page.get("features", [page]):
             for asset in item["assets"].values():
                 asset["marked"] = self.preferred
+
+    def public_copy(self, item: Any, key: Any) -> str | None:  # noqa: ARG002
+        """Return a URL with what was preferred, which nothing need be."""
+        return f"https://copies.example.org/{'+'.join(self.preferred)}" if self.preferred else None

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import pystac_client
 import pytest
+import rasterio
 import requests
 
 from stac_client import ALTERNATE_ASSETS, StacClient
+from stac_client._public_urls import PUBLIC
 from stac_testbed.processes import free_ports
 
 from .copies import COPIED, DISK_A, DISK_B, copy_items
@@ -47,6 +49,61 @@ def without_alternates(item: Any, near_url: str, api_url: str) -> tuple[Any, dic
         assert not link["href"].startswith(api_url)
         link["href"] = link["href"].replace(near_url, api_url)
     return item, replicas
+
+
+@pytest.fixture
+def public(stac_lake: Lake) -> Iterator[str]:
+    """An RSE that anybody may read."""
+    rucio = stac_lake.client()
+    rucio.add_rse_attribute(DISK_B, PUBLIC, "true")
+    yield DISK_B
+    rucio.delete_rse_attribute(DISK_B, PUBLIC)
+
+
+RED = f"/collections/alpine-optical/items/{COPIED[0]}/assets/red"
+
+
+def test_redirects(stac_lake: Lake, public: str) -> None:
+    """An asset's URL leads to the best copy that anybody may read, and without one to the original.
+
+    What is preferred comes first, if anybody may read it.
+    """
+    (item,) = pystac_client.Client.open(stac_lake.stac_url).search(ids=COPIED[0]).items_as_dicts()
+    original = item["assets"]["red"]["href"]
+    copies = copy_items(stac_lake).modifier.with_options(strict=True)
+    copies(item)
+    by_rse = {key: each["href"] for key, each in item["assets"]["red"]["alternate"].items()}
+    with running_proxy(stac_lake.stac_url, copies) as proxy:
+
+        def led_to(query: str = "", key: str = "red") -> str | None:
+            got = requests.head(f"{proxy.url}{RED.removesuffix('red')}{key}{query}", timeout=10)
+            assert got.status_code == 307
+            return got.headers["location"]
+
+        assert led_to() == led_to(f"?prefer={DISK_A}") == by_rse[public]
+        assert led_to("?prefer=STAC") == led_to(f"?prefer={DISK_A},STAC") == original
+        assert led_to(key="thumbnail") == item["assets"]["thumbnail"]["href"]
+        got = requests.get(f"{proxy.url}{RED}?prefer=DISK", timeout=10)
+        assert (got.status_code, got.json()["code"]) == (400, "BadRequest")
+        bodies = {
+            requests.get(f"{proxy.url}{RED}{query}", timeout=10).content
+            for query in ("", "?prefer=STAC")
+        }
+        assert len(bodies) == 1
+        with rasterio.open(f"/vsicurl/{proxy.url}{RED}") as image:
+            assert image.read(1).any()
+    gateway = {by_rse[DISK_A].rpartition("/")[0]: "https://gateway.example.org/disk"}
+    with running_proxy(stac_lake.stac_url, copies.with_options(mounts=gateway)) as proxy:
+        got = requests.head(f"{proxy.url}{RED}?prefer={DISK_A}", timeout=10)
+        assert got.headers["location"] == "https://gateway.example.org/disk/red.tif"
+
+
+def test_redirects_without_public_copies(near: str, stac_lake: Lake) -> None:
+    """Copies that anybody else may not read are passed over."""
+    (item,) = pystac_client.Client.open(stac_lake.stac_url).search(ids=COPIED[0]).items_as_dicts()
+    got = requests.get(f"{near}{RED}?prefer={DISK_A}", timeout=10)
+    assert [each.headers["location"] for each in got.history] == [item["assets"]["red"]["href"]]
+    assert got.ok
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
