@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 
 import anyio
 import anyio.to_thread
-from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route, Router
@@ -22,6 +21,7 @@ from stac_policy.gateway import Claim, ForbiddenError, read_path
 from stac_policy.urls import redact, refusal
 from stac_rucio.gateway._meters import Meters
 from stac_rucio.gateway._push import Push, RefusedError, read_order
+from stac_rucio.meters import metrics_route
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -331,9 +331,6 @@ def make_app(gateway: Gateway) -> Router:
         logging.getLogger(library).setLevel(logging.ERROR)
     meters = Meters(gateway.origins)
 
-    async def metrics(_: Request) -> Response:
-        return Response(meters.text(), media_type=CONTENT_TYPE_LATEST)
-
     # Files have no route: a pattern of paths matches no line break, and would answer 404.
-    routes = [Route("/healthz", health), Route("/metrics", metrics)]
+    routes = [Route("/healthz", health), metrics_route(meters)]
     return Router(routes, redirect_slashes=False, default=_Files(gateway, meters))

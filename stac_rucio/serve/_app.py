@@ -25,6 +25,8 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from stac_policy.urls import DEFAULT_PORTS, redact
+from stac_rucio.meters import METHODS, metrics_route
+from stac_rucio.serve._meters import Meters
 from stac_rucio.serve._pages import Links, PageRewriter, split_query
 from stac_rucio.serve._upstream import (
     WARNING,
@@ -45,6 +47,8 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger("stac_rucio.serve")
 
+_OWN = (b"/healthz", b"/metrics")
+"""Paths of this server's own, which are asked for all the time."""
 _READS = ("GET", "HEAD", "OPTIONS")
 _WRITES = ("PUT", "PATCH", "DELETE")
 _STATUSES = range(200, 600)  # of whole answers; servers refuse to send others
@@ -120,7 +124,8 @@ def make_app(
     api = checked_url("the upstream API's URL", api)
     root_url = root_url if root_url is None else checked_url("root_url", root_url)
     upstream = Upstream(api, timeout_s)
-    pages = PageRewriter(Links(api), modifier, rucio_timeout_s, max_page_bytes)
+    meters = Meters()
+    pages = PageRewriter(Links(api), modifier, rucio_timeout_s, max_page_bytes, meters)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -129,6 +134,9 @@ def make_app(
         finally:
             pages.close()
             await upstream.close()
+
+    async def health(_: Request) -> Response:
+        return JSONResponse({"api": redact(api)})
 
     gateway = Gateway(
         upstream=upstream,
@@ -139,14 +147,18 @@ def make_app(
         allow_writes=allow_writes,
         own_cors=bool(allow_origins),
     )
-    middleware = [Middleware(Delivery, timeout_s=send_timeout_s)]
+    middleware = [Middleware(Delivery, timeout_s=send_timeout_s, meters=meters)]
     if allow_origins:
         cors = partial(CORSMiddleware, allow_headers=["*"], expose_headers=["*"])
         methods = [*_READS, "POST", *(_WRITES if allow_writes else ())]
         middleware += [Middleware(cors, allow_origins=allow_origins, allow_methods=methods)]
-    refuse = partial(_refuse, api=redact(api))
+    refuse = partial(_refuse, api=redact(api), meters=meters)
     return Starlette(
-        routes=[Route("/{path:path}", gateway)],
+        routes=[
+            Route("/healthz", health),
+            metrics_route(meters),
+            Route("/{path:path}", gateway),
+        ],
         middleware=middleware,
         exception_handlers=dict.fromkeys([HTTPException, *_FAILURES], refuse),
         lifespan=lifespan,
@@ -361,15 +373,16 @@ class BrokenOffError(Exception):
 
 
 class Delivery:
-    """Middleware that gives each piece of an answer its time, and logs requests."""
+    """Middleware that gives each piece of an answer its time, and logs and counts requests."""
 
-    def __init__(self, app: ASGIApp, timeout_s: float) -> None:
+    def __init__(self, app: ASGIApp, timeout_s: float, meters: Meters) -> None:
         self._app = app
+        self._meters = meters
         self._timeout_s = timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
-        if scope["type"] != "http":
+        if scope["type"] != "http" or _path(scope) in _OWN:
             await self._app(scope, receive, send)
             return
         started_s = time.monotonic()
@@ -389,7 +402,11 @@ class Delivery:
             await self._app(scope, receive, deliver)
         except BrokenOffError as error:
             LOG.warning("%s: %s", _described(scope), error)
-        LOG.info("%s: %s in %.3f s", _described(scope), status, time.monotonic() - started_s)
+        took_s = time.monotonic() - started_s
+        method = scope["method"] if scope["method"] in METHODS else "-"
+        self._meters.answers[method, str(status)] += 1
+        self._meters.seconds += took_s
+        LOG.info("%s: %s in %.3f s", _described(scope), status, took_s)
 
 
 def _path(scope: Scope) -> bytes:
@@ -405,7 +422,7 @@ def _described(scope: Scope) -> str:
     return f"{scope['method']} {redact(path) if '@' in path else path!r}"
 
 
-async def _refuse(request: Request, error: Exception, *, api: str) -> Response:
+async def _refuse(request: Request, error: Exception, *, api: str, meters: Meters) -> Response:
     """Answer what this server itself has to say, in the form of errors of OGC and STAC APIs."""
     if isinstance(error, HTTPException):
         status, description = error.status_code, error.detail
@@ -415,6 +432,7 @@ async def _refuse(request: Request, error: Exception, *, api: str) -> Response:
     if description == HTTPStatus.NOT_FOUND.phrase:  # no path at all: one for another server
         status, description = 400, "the request needs a path that starts with a slash"
     if status > HTTPStatus.INTERNAL_SERVER_ERROR:
+        meters.failures["api",] += 1
         what = _described(request.scope)
         LOG.warning("%s: %s (%s, %s)", what, description, api, type(error).__name__)
     code = HTTPStatus(status).phrase.title().replace(" ", "").replace("-", "")

@@ -24,6 +24,7 @@ from stac_client._public_urls import original_url
 from stac_client.errors import AccessError, ConfigurationError, StacRucioError, UnreachableError
 from stac_policy.bodies import BYTES_A_VALUE, values_in
 from stac_policy.urls import DEFAULT_PORTS
+from stac_rucio.serve._meters import Meters
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -210,6 +211,8 @@ class PageRewriter:
     """How long that may take for a page."""
     max_bytes: int
     """The largest page that is rewritten, packed as well as unpacked."""
+    meters: Meters = field(default_factory=Meters)
+    """What is counted."""
     # Few: each keeps the memory of the largest page that it has had.
     _threads: ThreadPoolExecutor = field(
         default_factory=partial(ThreadPoolExecutor, _PAGE_THREADS, "stac_rucio.serve page")
@@ -292,6 +295,7 @@ class PageRewriter:
             ) from error
         except ConfigurationError as error:
             raise HTTPException(404, str(error)) from None
+        self.meters.redirects["copy" if copy else "original",] += 1
         return copy or original, reason and f"the original: {reason}"
 
     async def _run(self, work: Callable[..., T], *args: object) -> T:
@@ -343,6 +347,7 @@ class PageRewriter:
             reason = _REASONS.get(type(error), "Rucio cannot be asked")
         else:
             return found, None
+        self.meters.failures["rucio",] += 1
         LOG.warning("items pass without alternates: %s", cause)
         return None, reason
 

@@ -11,10 +11,14 @@ from typing import Any
 
 import pytest
 import yaml  # type: ignore[import-untyped]
+from starlette.routing import Route
 
+from stac_client import Modifier
 from stac_client._source_rse import SCHEMES, source_protocol
 from stac_policy.settings import Settings, parse
 from stac_rucio.cli import cli
+from stac_rucio.serve import make_app
+from tests.fake_rucio import FakeRucio
 
 PROJECT = Path(__file__).parents[2]
 ETC = PROJECT / "etc"
@@ -82,6 +86,20 @@ def test_helm() -> None:
     assert values == shown
     (variable,) = yaml.safe_load((ETC / "helm-server.yaml").read_text())["additionalEnvs"]
     assert f"{variable['name']}={variable['value']}\n" in GUIDE
+
+
+def test_helm_of_serve() -> None:
+    """The command line is understood, and what is probed and scraped are paths that there are."""
+    values = yaml.safe_load((ETC / "helm-serve.yaml").read_text())
+    (container,) = values["controllers"]["serve"]["containers"].values()
+    understood(["stac-rucio", "serve", *container["args"]])
+    (scraped,) = values["serviceMonitor"]["serve"]["endpoints"]
+    probed = [probe["spec"]["httpGet"]["path"] for probe in container["probes"].values()]
+    app = make_app("https://stac.example.org/v1", Modifier(FakeRucio()))
+    paths = [route.path for route in app.routes if isinstance(route, Route)]
+    assert {*probed, scraped["path"]} == {*paths[:-1]}
+    (mount,) = values["persistence"]["rucio-client"]["globalMounts"]
+    assert container["env"]["RUCIO_CONFIG"] == f"{mount['path']}/rucio.cfg"
 
 
 @pytest.mark.parametrize("name", ["Containerfile", "Containerfile.gateway", "Containerfile.serve"])

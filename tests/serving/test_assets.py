@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -212,6 +213,43 @@ def test_web_pages(upstream: Upstream, proxy: Proxy, make_proxy: Callable[..., A
     with make_proxy(allow_origins=["https://viewer.example.org"]) as own:
         got = own.ask(f"{ITEM}/assets/red", headers={"Origin": "https://viewer.example.org"})
     assert got.header("access-control-allow-origin") == "https://viewer.example.org"
+
+
+def test_what_is_counted(upstream: Upstream, make_proxy: Callable[..., Any]) -> None:
+    """An operator sees that it serves, and counts of what failed, of no client's choice."""
+    add_item(upstream)
+    with make_proxy(Down()) as proxy:
+        proxy.ask(f"{ITEM}/assets/red?sig={SECRET}")
+        proxy.ask(f"{ITEM}/assets/{SECRET}", "HEAD")
+        proxy.ask("/none", SECRET)
+        upstream.add("/broken", b"", (), 999)
+        proxy.ask("/broken")
+        health = proxy.ask("/healthz")
+        assert (health.status, health.json()) == (200, {"api": upstream.url})
+        assert proxy.ask("/healthz", "POST").status == 405
+        expected = [
+            'failures_total{of="api"} 1.0',
+            'failures_total{of="rucio"} 1.0',
+            'redirects_total{to="original"} 1.0',
+            'requests_total{method="-",status="405"} 1.0',
+            'requests_total{method="GET",status="307"} 1.0',
+            'requests_total{method="GET",status="502"} 1.0',
+            'requests_total{method="HEAD",status="404"} 1.0',
+        ]
+        # A request is counted when it has ended, which may be after its answer.
+        until_s = time.monotonic() + 30
+        while (found := counted(proxy)) != expected and time.monotonic() < until_s:
+            pass
+        assert found == expected
+        assert b"stac_serve_seconds_total 0." in proxy.ask("/metrics").body
+    assert [seen.target for seen in upstream.seen if "healthz" in seen.target] == []
+
+
+def counted(proxy: Proxy) -> list[str]:
+    """What Prometheus reads, but for times."""
+    lines = proxy.ask("/metrics").body.decode().splitlines()
+    found = [line.removeprefix("stac_serve_") for line in lines if not line.startswith("#")]
+    return sorted(line for line in found if not line.startswith("seconds"))
 
 
 def test_nothing_is_written(upstream: Upstream, proxy: Proxy) -> None:
