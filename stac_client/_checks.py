@@ -9,7 +9,7 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -213,14 +213,23 @@ class CatalogueSummary:
     """Items that were looked at."""
     assets: list[Asset] = field(default_factory=list, repr=False)
     """Their assets that can be registered."""
-    hosts: Counter[str] = field(default_factory=Counter)
-    """Assets by the host, with its port where the URL names one."""
+    guarded: list[Asset] = field(default_factory=list, repr=False)
+    """Those that can be where transfers go through a credential gateway, and nowhere else."""
     scopes: dict[str, str] = field(default_factory=dict)
     """The scope of each collection."""
     access: Counter[str] = field(default_factory=Counter)
     """Assets that have a URL, by their class of access."""
     refused: Counter[str] = field(default_factory=Counter)
-    """Assets that cannot be registered, by reason."""
+    """Assets that cannot be registered without a gateway, by reason."""
+
+    def with_gateway(self) -> CatalogueSummary:
+        """Return what it needs where transfers go through a credential gateway."""
+        return replace(self, assets=[*self.assets, *self.guarded], guarded=[])
+
+    @property
+    def hosts(self) -> Counter[str]:
+        """Assets by the host, with its port where the URL names one."""
+        return Counter(urlsplit(asset.url).netloc.lower() for asset in self.assets)
 
     @property
     def schemes(self) -> set[str]:
@@ -279,11 +288,12 @@ def summarise_catalogue(
         for selected in select_assets(item, assets, scope):
             if isinstance(selected, Asset):
                 found.access[selected.access.kind.value] += 1
-            if isinstance(selected := fetched(selected), Asset):
-                found.assets.append(selected)
-                found.hosts[urlsplit(selected.url).netloc.lower()] += 1
-            else:
-                found.refused[selected.reason] += 1
+            if isinstance(reached := fetched(selected), Asset):
+                found.assets.append(reached)
+                continue
+            found.refused[reached.reason] += 1
+            if isinstance(reached := fetched(selected, gateway=True), Asset):
+                found.guarded.append(reached)
         name = item.get("collection")
         if isinstance(name, str) and name:
             with suppress(ValueError):  # what has no scope is among the refused

@@ -21,6 +21,7 @@ from stac_client._checks import (
     wrong,
 )
 from stac_client._rucio import Rucio
+from stac_client._source_rse import has_gateway
 from stac_client.errors import ConfigurationError, StacRucioError
 
 if TYPE_CHECKING:
@@ -109,6 +110,8 @@ def plan_setup(
     asked = Rucio.of(rucio)
     source, exists = rse_checks.source_rse(asked, rse, server_checks.server_version(asked))
     found = rse_checks.destination_rses(asked, destinations, source)
+    if catalogue and (gateway or has_gateway(source.protocols)):
+        catalogue = catalogue.with_gateway()
     made = [] if exists else [rse_checks.missing(source, found)]
     made += rse_checks.source(source, found, catalogue, fts, gateway=gateway)
     for destination in found:
@@ -191,10 +194,9 @@ def examine(
     except (StacRucioError, KeyError, TypeError, ValueError) as reason:
         yield server_checks.connection(reason)
         return
-    needs = catalogue or CatalogueSummary()
     yield server_checks.server(version, asked.host)
     yield server_checks.account(asked)
-    yield from server_checks.scopes(asked, needs.scopes)
+    yield from server_checks.scopes(asked, catalogue.scopes if catalogue else {})
     source, exists = rse_checks.source_rse(asked, rse, version)
     if not exists:
         yield rse_checks.missing(source)
@@ -204,6 +206,10 @@ def examine(
         found = rse_checks.destination_rses(asked, destinations, source)
     except ConfigurationError as reason:
         yield wrong("destination-missing", str(reason), "rucio rse list")
+    open_assets = catalogue.assets if catalogue else []
+    if catalogue and has_gateway(source.protocols):
+        catalogue = catalogue.with_gateway()
+    needs = catalogue or CatalogueSummary()
     fine = ok("rse", f"RSE {rse} is a source RSE as it should be")
     yield from [*rse_checks.source(source, found, catalogue)] or [fine]
     yield from rse_checks.destinations(asked, source, needs.assets, found)
@@ -213,4 +219,4 @@ def examine(
     yield from server_checks.settings(asked, needs, options, sent_to)
     yield from server_checks.access(needs)
     yield from map(server_checks.fts_server, source.fts)
-    yield from server_checks.resolution(asked, source, needs.assets)
+    yield from server_checks.resolution(asked, source, open_assets)

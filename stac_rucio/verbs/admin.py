@@ -121,6 +121,7 @@ def setup_rse(
     setup = plan_setup(rucio.session, rse, catalogue=found, **options)
     _make_changes(setup, rucio, output, consent)
     if output.for_people and found is not None and items is not None:
+        found = found.with_gateway() if options["gateway"] else found
         lines = found.server_options(api=items.api or "", scope=rucio.scope)
         click.echo("\nThe rucio.cfg of the server and its daemons should have:\n")
         click.echo("\n".join(f"    {line}".rstrip() for line in lines.splitlines()))

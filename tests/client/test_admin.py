@@ -333,6 +333,27 @@ def test_destinations_that_fetch_nothing(
     assert "signs URLs" not in " ".join(plan(server, catalogue, gateway=True).notes)
 
 
+@pytest.mark.parametrize(
+    ("protocols", "wrong", "hosts"),
+    [
+        (RIGHT["protocols"], ["access"], ""),
+        (THROUGH, ["host-not-allowed"], "landsat.s3.us-west-2.amazonaws.com"),
+    ],
+)
+def test_assets_that_need_a_gateway(*, protocols: Any, wrong: list[str], hosts: str) -> None:
+    """What is skipped without a gateway counts as all the rest with one."""
+    server = Server({**RIGHT, "protocols": protocols}, RIGHT_ATTRIBUTES)
+    server.distances |= {(SOURCE, disk) for disk in DISKS}
+    catalogue = summarise_catalogue(
+        [make_item(assets={"a": make_asset("s3://usgs-landsat/a.tif")})]
+    )
+    options = {"allowed_hosts": "data.example.org"}
+    found = examine(server, SOURCE, destinations="disk=yes", catalogue=catalogue, options=options)
+    given = [each for each in found if each.level is not Level.OK and each.code != "scope-missing"]
+    assert [each.code for each in given] == wrong
+    assert f"does not allow usgs-{hosts}" in given[0].what or not hosts
+
+
 def test_another_fts_server() -> None:
     """The FTS server that is asked for is set, whatever the destinations have."""
     server = Server(RIGHT, RIGHT_ATTRIBUTES)
