@@ -500,7 +500,9 @@ def answer(session: requests.Session, method: str, url: str, **options: Any) -> 
         raise PassingError(f"no answer within {timeout_s:g} s") from None
     # requests lets some of urllib3's errors pass.
     except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-        said = cause(error)
+        # Of a request that nobody reads, requests makes no Timeout.
+        is_stuck = any(isinstance(each, socket.timeout) for each in behind(error))
+        said = "it takes nothing of the request" if is_stuck else cause(error)
         raise PassingError(f"no answer ({said})" if said else "no answer") from None
 
 

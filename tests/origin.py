@@ -207,6 +207,9 @@ def whole_or_part(handler: Any, content: Any, etag: Any) -> None:
         return
     first, _, last = wanted.removeprefix("bytes=").partition("-")
     start, end = int(first), int(last) + 1 if last else len(content)
+    if start >= len(content):
+        handler.answer(416, Content_Range=f"bytes */{len(content)}")
+        return
     covered = f"bytes {start}-{end - 1}/{len(content)}"
     handler.answer(206, content[start:end], Content_Range=covered, ETag=etag)
 

@@ -55,6 +55,18 @@ class _UnavailableError(Exception):
 class _MissingError(Exception):
     """The origin said, to a signed request, that it has no such file."""
 
+    status = HTTPStatus.NOT_FOUND
+
+    def __init__(self, reason: str, **headers: str) -> None:
+        super().__init__(reason)
+        self.headers = headers
+
+
+class _RangeError(_MissingError):
+    """It said that its file has no byte of a range."""
+
+    status = HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE
+
 
 class _Files:
     """Answers requests for files, each vouched for by a submitter.
@@ -84,7 +96,7 @@ class _Files:
         # What the origin gave, and the turn, end with the request, however that ends.
         with ExitStack() as held:
             if method in self._methods:
-                claim, response = await self._respond(request, held)
+                claim, response, problem = await self._respond(request, held)
             else:
                 allowed = {"Allow": ", ".join(self._methods)}
                 claim, response = None, Response(status_code=405, headers=allowed)
@@ -113,28 +125,31 @@ class _Files:
                 problem,
             )
 
-    async def _respond(self, request: Request, held: ExitStack) -> tuple[Claim | None, Response]:
-        claim = None
+    async def _respond(
+        self, request: Request, held: ExitStack
+    ) -> tuple[Claim | None, Response, str]:
+        """Return also why there is no file, which FTS tells nobody of most answers."""
+        claim, headers = None, {}
         try:
             claim = self._claim(request)
-            return claim, await self._answer(request, claim.url, held)
+            return claim, await self._answer(request, claim.url, held), ""
         except ForbiddenError as error:
-            return None, PlainTextResponse(f"{error}\n", HTTPStatus.FORBIDDEN)
+            status, said = HTTPStatus.FORBIDDEN, str(error)
         except _MissingError as error:
-            return claim, PlainTextResponse(f"{error}\n", HTTPStatus.NOT_FOUND)
-        except RefusedError as error:  # of which FTS shows the status alone
-            LOG.info("refused: %s", error)
-            return claim, PlainTextResponse(f"{error}\n", HTTPStatus.BAD_REQUEST)
+            status, said, headers = error.status, str(error), error.headers
+        except RefusedError as error:
+            status, said = HTTPStatus.BAD_REQUEST, str(error)
         # Nothing else may look like a lost file to FTS: whatever it is, it may pass.
         except Exception as error:  # noqa: BLE001 - a message of a library may hold a credential
             known = isinstance(error, (_UnavailableError, http.FetchError))
-            reason = str(error) if known else f"the gateway failed: {type(error).__name__}"
-            shown = f"{redact(claim.url)}: {reason}\n" if claim else f"{reason}\n"
-            if request.method == "COPY":  # with another status FTS tells nobody the reason
-                return claim, PlainTextResponse(f"failure: {shown}", HTTPStatus.ACCEPTED)
+            said = str(error) if known else f"the gateway failed: {type(error).__name__}"
             wait_s = getattr(error, "retry_after_s", 0) or _RETRY_AFTER_S
-            headers = {"Retry-After": str(int(wait_s))}
-            return claim, PlainTextResponse(shown, HTTPStatus.SERVICE_UNAVAILABLE, headers=headers)
+            status, headers = HTTPStatus.SERVICE_UNAVAILABLE, {"Retry-After": str(int(wait_s))}
+        shown = f"{redact(claim.url)}: {said}" if claim else said
+        if request.method == "COPY" and status == HTTPStatus.SERVICE_UNAVAILABLE:
+            # Of a COPY that begins, FTS tells the reason.
+            status, headers, shown = HTTPStatus.ACCEPTED, {}, f"failure: {shown}"
+        return claim, PlainTextResponse(f"{shown}\n", status, headers), f": {said}"
 
     def _claim(self, request: Request) -> Claim:
         clients = self._gateway.clients
@@ -231,10 +246,12 @@ def _hand_over(origin: Origin, url: str, span: str) -> Response:
 
 def _head(held: ExitStack, origin: Origin, url: str) -> Response:
     answer, _ = _ask(held, origin, "HEAD", url)
-    length = http.content_length(answer)
-    if answer.status_code != HTTPStatus.OK or length is None:
-        answer, _ = _ask(held, origin, "GET", url, "bytes=0-0")
-        _require_file(answer, "bytes=0-0")
+    length = http.content_length(answer) if answer.status_code == HTTPStatus.OK else None
+    if not length:  # some say of each file that it has no bytes
+        try:
+            answer = _file(held, origin, url, "bytes=0-0")
+        except _RangeError:
+            answer = _file(held, origin, url)
         length = http.content_length(answer)
         if answer.status_code == HTTPStatus.PARTIAL_CONTENT:
             total = answer.headers.get("Content-Range", "").rpartition("/")[2]
@@ -249,12 +266,17 @@ def _open(
     held: ExitStack, origin: Origin, url: str, span: str
 ) -> tuple[requests.Response, dict[str, str]]:
     """Return the answer of an origin whose body is to be passed on, and headers to go with it."""
-    answer, _ = _ask(held, origin, "GET", url, span)
-    _require_file(answer, span)
+    answer = _file(held, origin, url, span)
     headers = _kept(answer, *(["Content-Range"] if answer.status_code != HTTPStatus.OK else []))
     if (length := http.content_length(answer)) is not None:
         headers["Content-Length"] = str(length)
     return answer, headers
+
+
+def _file(held: ExitStack, origin: Origin, url: str, span: str = "") -> requests.Response:
+    answer, _ = _ask(held, origin, "GET", url, span)
+    _require_file(answer, span)
+    return answer
 
 
 def _ask(
@@ -296,7 +318,11 @@ def _ask(
 def _require_file(answer: requests.Response, span: str = "") -> None:
     """Require the answer of an origin to be that of a file, or of a range of it."""
     if answer.status_code in {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}:
-        raise _MissingError(f"{redact(answer.url)}: HTTP {answer.status_code}")
+        raise _MissingError(f"HTTP {answer.status_code}")
+    if span and answer.status_code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+        size = re.fullmatch(r"bytes \*/[0-9]{1,19}", answer.headers.get("Content-Range", ""))
+        headers = {"Content-Range": size[0]} if size else {}
+        raise _RangeError("the file has no byte of this range", **headers)
     start = span[len("bytes=") :].partition("-")[0]
     covered = f"bytes {start}-" if start else "bytes "
     is_part = (

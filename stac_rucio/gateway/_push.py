@@ -36,7 +36,9 @@ LOG = logging.getLogger("stac_rucio.gateway")
 SIGNED_PUT_BYTES = 5 << 30
 """What S3 takes by one presigned PUT."""
 _MARKER_S = 5.0
-_TIMEOUT_S = (60.0, 300.0)  # for a connection and for each piece; for the answer to the last
+_PIECE_S = 60.0  # for a connection, and for each piece
+_ANSWER_S = 30.0  # for the answer to the last, and as long as a storage may take to look at it all:
+_DIGESTED_BYTES = 1 << 26  # a second
 _ERROR_BYTES = 1 << 14
 _SCHEMES = {"davs": "https", "dav": "http"}
 _DONE = {HTTPStatus.OK, HTTPStatus.CREATED, HTTPStatus.NO_CONTENT}
@@ -197,10 +199,12 @@ class Push(Response):
     def _put(self) -> str:
         """Send the file, and return why that failed, or nothing."""
         try:
-            with self._ask("PUT", self._sending if self._sending.begin() else b"") as answer:
+            body = self._sending if self._sending.begin() else b""
+            answer_s = _ANSWER_S + len(self._sending) // _DIGESTED_BYTES
+            with self._ask("PUT", answer_s, body) as answer:
                 if answer.status_code in _DONE:
                     return ""
-                until_s = time.monotonic() + _TIMEOUT_S[1]
+                until_s = time.monotonic() + _ANSWER_S
                 with suppress(http.FetchError):
                     said = _S3_ERROR.search(bodies.read_body(answer, _ERROR_BYTES, until_s))
                     return f"HTTP {answer.status_code}" + (f" {said[1].decode()}" if said else "")
@@ -210,13 +214,15 @@ class Push(Response):
             may_stay = not self._order.is_signed and "If-None-Match" not in self._order.headers
             if may_stay and self._sending.sent_bytes:
                 with suppress(http.FetchError):
-                    self._ask("DELETE").close()
+                    self._ask("DELETE", _ANSWER_S).close()
             known = isinstance(error, http.FetchError)
             return str(error) if known else f"the gateway failed: {type(error).__name__}"
 
-    def _ask(self, method: str, body: _Body | bytes | None = None) -> requests.Response:
+    def _ask(
+        self, method: str, answer_s: float, body: _Body | bytes | None = None
+    ) -> requests.Response:
         order, session = self._order, self._order.to.session
-        options = {"headers": order.headers, "timeout": _TIMEOUT_S}
+        options = {"headers": order.headers, "timeout": (_PIECE_S, answer_s)}
         return http.answer(session, method, order.url, data=body, **options)
 
 

@@ -58,15 +58,26 @@ class Secret:
         ((self._kind, self._name),) = said.items()
         if not isinstance(self._name, str):
             raise ConfigurationError(f"{where}: {self._kind} has to be {_TYPES[str]}")
+        try:
+            is_there = self._read()
+        except (OSError, ValueError, KeyError) as error:
+            reason = f" ({error.strerror})" if isinstance(error, OSError) else ""
+            what = f"{where}: {self._kind} {self._name} cannot be read{reason}"
+            raise ConfigurationError(what) from None
+        if not is_there:
+            raise ConfigurationError(f"{where}: {self._kind} {self._name} is empty")
 
     def text(self) -> str:
         """Return what there is, in as many lines as it has; nothing if it cannot be read."""
         try:
-            if self._kind == "file":
-                return Path(self._name).read_text("utf-8").strip()
-            return os.environ[self._name]
+            return self._read()
         except (OSError, ValueError, KeyError):
             return ""
+
+    def _read(self) -> str:
+        if self._kind == "file":
+            return Path(self._name).read_text("utf-8").strip()
+        return os.environ[self._name]
 
     def __call__(self) -> str:
         """Return the value.

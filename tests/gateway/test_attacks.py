@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from stac_client.errors import ConfigurationError
 from stac_policy import http
 from stac_policy.urls import refusal
+from stac_rucio import listening
 from stac_rucio.gateway import load
 from stac_rucio.gateway._origins import Origin as Entry
 from stac_testbed.processes import free_ports
@@ -53,9 +54,10 @@ def bearer(folder: Path, **more: Any) -> dict[str, Any]:
     return {"sign": "bearer", "token": {"file": str(folder / "token")}, "mode": "stream", **more}
 
 
-def test_head_takes_one_turn(origin: Origin, tmp_path: Path) -> None:
-    """A HEAD that the origin refuses is asked as a GET in the same turn."""
-    url = origin.add("/data/a", answers.part(0, '"1"', CONTENT), head=answers.status(405))
+@pytest.mark.parametrize("head", [answers.status(405), answers.status(200, b"")])
+def test_head_takes_one_turn(origin: Origin, tmp_path: Path, head: Any) -> None:
+    """A HEAD that the origin refuses, or answers with no bytes, is asked as a GET in its turn."""
+    url = origin.add("/data/a", answers.part(0, '"1"', CONTENT), head=head)
     with running(tmp_path, {f"{origin.url}/data/": {"at_a_time": 1}}) as gateway:
         began_s = time.monotonic()
         head = gateway.get(url, "HEAD")
@@ -96,6 +98,38 @@ def test_no_origin_takes_the_turns_of_others(origin: Origin, tmp_path: Path) -> 
         origin.gate.set()
         for each in waiting:
             each.result().close()
+
+
+def test_clients_that_do_not_ask(
+    origin: Origin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever never gets to the end of its headers is left, and a long answer is not."""
+    monkeypatch.setattr(listening, "_HEADERS_S", 0.5)
+
+    def late(handler: Any, content: bytes, _: Any) -> None:
+        assert origin.gate.wait(60)
+        handler.answer(200, content)
+
+    url = origin.add("/data/a", CONTENT, late)
+    with running(tmp_path, {f"{origin.url}/data/": bearer(tmp_path)}) as gateway:
+        parts = urlsplit(gateway.url_of(url))
+        asked = f"GET {parts.path} HTTP/1.1\r\nHost: x\r\n"
+        answered = socket.create_connection((parts.hostname, parts.port), 30)
+        answered.sendall(f"{asked}\r\n".encode())
+        for before in ("", "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"):
+            with socket.create_connection((parts.hostname, parts.port), 30) as client:
+                client.sendall(f"{before}{asked}".encode())
+                received = b""
+                with suppress(ConnectionResetError):
+                    while piece := client.recv(1 << 16):
+                        received += piece
+            assert received.count(b"HTTP/1.1 ") == bool(before)
+        origin.gate.set()
+        with answered:
+            received = b""
+            while piece := answered.recv(1 << 16):
+                received += piece
+        assert received.endswith(CONTENT)
 
 
 def test_it_ends(origin: Origin, tmp_path: Path) -> None:
@@ -236,6 +270,17 @@ def test_ranges_that_are_none(origin: Origin, tmp_path: Path, headers: dict[str,
         answer = gateway.get(url, headers=headers)
     assert (answer.status_code, answer.content) == (200, CONTENT)
     assert "Range" not in origin.seen[-1].headers
+
+
+def test_ranges_beyond_the_end(origin: Origin, tmp_path: Path) -> None:
+    """What the origin says of a range that its file does not have is passed on."""
+    url, empty = origin.add("/data/a", CONTENT), origin.add("/data/empty", b"")
+    with running(tmp_path, {f"{origin.url}/data/": bearer(tmp_path)}) as gateway:
+        beyond = gateway.get(url, headers={"Range": f"bytes={len(CONTENT)}-"})
+        assert (beyond.status_code, beyond.headers["Content-Range"]) == (416, "bytes */16384")
+        for method in ("HEAD", "GET"):
+            answer = gateway.get(empty, method)
+            assert (answer.status_code, answer.headers["Content-Length"]) == (200, "0")
 
 
 def test_broken_off(origin: Origin, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -411,11 +456,18 @@ HOST = "https://h.example.org/"
         (HOST, {"sign": "bearer"}, "token"),
         (HOST, {"sign": "bearer", "token": "t0k3n"}, "token"),
         (HOST, {"sign": "bearer", "token": {"env": 5}}, "token"),
+        (HOST, {"sign": "bearer", "token": {"env": "NONE"}}, "token: env NONE cannot be read"),
+        (HOST, {"sign": "bearer", "token": {"file": "/dev/null"}}, "/dev/null is empty"),
+        (HOST, {"sign": "bearer", "token": {"file": "/no/such"}}, "(No such file or directory)"),
         (HOST, {"sign": "bearer", "grant_url": "login.example.org"}, "grant_url"),
-        (HOST, {"sign": "header", "value": {"env": "X"}}, "name"),
-        (HOST, {"sign": "query", "name": "a", "value": {"env": "X"}}, "would get the key itself"),
-        (HOST, {"sign": "header", "name": "a:b", "value": {"env": "X"}}, "name"),
-        (HOST, {"sign": "s3", "access_key": {"env": "X"}}, "secret_key"),
+        (HOST, {"sign": "header", "value": {"env": "PATH"}}, "name"),
+        (
+            HOST,
+            {"sign": "query", "name": "a", "value": {"env": "PATH"}},
+            "would get the key itself",
+        ),
+        (HOST, {"sign": "header", "name": "a:b", "value": {"env": "PATH"}}, "name"),
+        (HOST, {"sign": "s3", "access_key": {"env": "PATH"}}, "secret_key"),
         (HOST, {"sign": "sas", "token_url": "https://t.example.org/"}, "container"),
         (HOST, {"leads_to": ["https://cdn.example.org/"]}, "leads_to"),
         (HOST, {"leads_to": ["*"]}, "leads_to"),
@@ -450,6 +502,8 @@ def test_configuration_that_is_wrong(prefix: str, entry: dict[str, Any], said: s
 )
 def test_keys_for_any_bucket(tmp_path: Path, prefix: str, *, is_wrong: bool) -> None:
     """Keys meant for one bucket are not for all that a provider has, which they might read."""
+    for name in ("id", "secret"):
+        (tmp_path / name).write_text("x" * 20)
     Entry(prefix, {})
     wrong = pytest.raises(ConfigurationError, match="begin with it")
     with wrong if is_wrong else nullcontext():

@@ -93,14 +93,21 @@ def test_bucket_that_wants_headers(fronts: tuple[Front, Front], tmp_path: Path) 
         assert missing.status_code == 404
 
 
-def test_wrong_keys(fronts: tuple[Front, Front], tmp_path: Path) -> None:
-    """Keys that the origin refuses are the gateway's fault: FTS takes no file for lost."""
+def test_wrong_keys(
+    fronts: tuple[Front, Front], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Keys that the origin refuses are the gateway's fault: FTS takes no file for lost.
+
+    Why, FTS tells nobody, so the log does.
+    """
+    caplog.set_level(logging.INFO)
     _, bucket = fronts
     with running(tmp_path, {f"{bucket.url}/": s3(tmp_path, mode="stream")}) as gateway:
         (tmp_path / "secret").write_text("wrong")  # read again for each request
         answer = gateway.get(f"{bucket.url}/bucket/{ODD_PATH}")
     assert answer.status_code == 503
     assert "the origin answers 403" in answer.text
+    assert " s: the origin answers 403" in caplog.text
     assert int(answer.headers["Retry-After"]) > 0
 
 

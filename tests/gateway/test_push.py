@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from starlette.datastructures import Headers
 
 from stac_client.errors import ConfigurationError
+from stac_rucio.gateway import _push
 from stac_rucio.gateway._origins import Destination
 from stac_rucio.gateway._push import SIGNED_PUT_BYTES, RefusedError, read_order
 from tests import origin as answers
@@ -272,6 +273,32 @@ def test_destinations_that_fail(
         assert said.endswith("HTTP 302\n")
         assert "failure" in copy(gateway, url, f"{storage.url}/dav/broken").text
     assert storage.methods == ["PUT", "PUT", "DELETE"]
+
+
+def test_destinations_that_never_answer(
+    origin: Origin, storage: Origin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are waited for as long as a storage may need, and then give their turns back."""
+    for name in ("_ANSWER_S", "_PIECE_S"):
+        monkeypatch.setattr(_push, name, 0.5)
+    url, large = origin.add("/data/a", CONTENT), origin.add("/data/large", bytes(1 << 25))
+    storage.add("/dav/silent", lambda *_: storage.gate.wait(60))
+    storage.add("/dav/a", answers.status(201))
+    deaf = socket.create_server(("127.0.0.1", 0))
+    to = f"http://127.0.0.1:{deaf.getsockname()[1]}/a"
+    entries = {f"{storage.url}/dav/": {"at_a_time": 1}, to.removesuffix("a"): {}}
+    with (
+        deaf,
+        running(
+            tmp_path, {f"{origin.url}/data/": {"at_a_time": 1}}, destinations=entries
+        ) as gateway,
+    ):
+        said = copy(gateway, large, to).text
+        assert said.endswith(f"failure: {to}: no answer (it takes nothing of the request)\n")
+        said = copy(gateway, url, f"{storage.url}/dav/silent").text
+        assert said.endswith(f"failure: {storage.url}/dav/silent: no answer within 0.5 s\n")
+        assert copy(gateway, url, f"{storage.url}/dav/a").text.endswith("success: Created\n")
+    assert storage.methods == ["PUT", "DELETE", "PUT"]
 
 
 def test_requests_behind_a_body(origin: Origin, storage: Origin, tmp_path: Path) -> None:
