@@ -20,7 +20,7 @@ from stac_policy import bodies, http
 from stac_policy.gateway import Claim, ForbiddenError, read_path
 from stac_policy.urls import redact, refusal
 from stac_rucio.gateway._meters import Meters
-from stac_rucio.gateway._push import Push, RefusedError, read_order
+from stac_rucio.gateway._push import Push, RefusedError, read_order, status_of
 from stac_rucio.meters import metrics_route
 
 if TYPE_CHECKING:
@@ -318,7 +318,7 @@ def _ask(
 def _require_file(answer: requests.Response, span: str = "") -> None:
     """Require the answer of an origin to be that of a file, or of a range of it."""
     if answer.status_code in {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}:
-        raise _MissingError(f"HTTP {answer.status_code}")
+        raise _MissingError(f"the origin answers {status_of(answer)}")
     if span and answer.status_code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
         size = re.fullmatch(r"bytes \*/[0-9]{1,19}", answer.headers.get("Content-Range", ""))
         headers = {"Content-Range": size[0]} if size else {}
@@ -331,7 +331,7 @@ def _require_file(answer: requests.Response, span: str = "") -> None:
         and answer.headers.get("Content-Range", "").startswith(covered)
     )
     if answer.status_code != HTTPStatus.OK and not is_part:
-        raise _UnavailableError(f"the origin answers {answer.status_code}")
+        raise _UnavailableError(f"the origin answers {status_of(answer)}")
     http.require_plain(answer)
 
 

@@ -43,7 +43,7 @@ _ERROR_BYTES = 1 << 14
 _SCHEMES = {"davs": "https", "dav": "http"}
 _DONE = {HTTPStatus.OK, HTTPStatus.CREATED, HTTPStatus.NO_CONTENT}
 _SIGNATURE = re.compile("[?&](?:X-Amz-)?Signature=")
-_S3_ERROR = re.compile(rb"<Code>(\w{1,60})</Code>")
+_STORES_ERROR = re.compile(rb"<Code>(\w{1,60})</Code>")
 
 
 class RefusedError(Exception):
@@ -202,13 +202,7 @@ class Push(Response):
             body = self._sending if self._sending.begin() else b""
             answer_s = _ANSWER_S + len(self._sending) // _DIGESTED_BYTES
             with self._ask("PUT", answer_s, body) as answer:
-                if answer.status_code in _DONE:
-                    return ""
-                until_s = time.monotonic() + _ANSWER_S
-                with suppress(http.FetchError):
-                    said = _S3_ERROR.search(bodies.read_body(answer, _ERROR_BYTES, until_s))
-                    return f"HTTP {answer.status_code}" + (f" {said[1].decode()}" if said else "")
-                return f"HTTP {answer.status_code}"
+                return "" if answer.status_code in _DONE else status_of(answer)
         except Exception as error:  # noqa: BLE001 - a message of a library may hold a signature
             # S3 keeps no part of a file; other servers may, unless what is there is not of here.
             may_stay = not self._order.is_signed and "If-None-Match" not in self._order.headers
@@ -224,6 +218,15 @@ class Push(Response):
         order, session = self._order, self._order.to.session
         options = {"headers": order.headers, "timeout": (_PIECE_S, answer_s)}
         return http.answer(session, method, order.url, data=body, **options)
+
+
+def status_of(answer: requests.Response) -> str:
+    """Return the status of an answer, with the code of the error that a store gives."""
+    found = None
+    with suppress(http.FetchError):
+        until_s = time.monotonic() + _ANSWER_S
+        found = _STORES_ERROR.search(bodies.read_body(answer, _ERROR_BYTES, until_s))
+    return f"HTTP {answer.status_code}" + (f" {found[1].decode()}" if found else "")
 
 
 def _marker(sent_bytes: int) -> bytes:

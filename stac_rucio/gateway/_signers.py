@@ -62,10 +62,10 @@ class Secret:
             is_there = self._read()
         except (OSError, ValueError, KeyError) as error:
             reason = f" ({error.strerror})" if isinstance(error, OSError) else ""
-            what = f"{where}: {self._kind} {self._name} cannot be read{reason}"
+            what = f"{where} cannot be read from {self._kind} {self._name}{reason}"
             raise ConfigurationError(what) from None
         if not is_there:
-            raise ConfigurationError(f"{where}: {self._kind} {self._name} is empty")
+            raise ConfigurationError(f"{where}: there is nothing in {self._kind} {self._name}")
 
     def text(self) -> str:
         """Return what there is, in as many lines as it has; nothing if it cannot be read."""

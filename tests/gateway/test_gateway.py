@@ -106,8 +106,9 @@ def test_wrong_keys(
         (tmp_path / "secret").write_text("wrong")  # read again for each request
         answer = gateway.get(f"{bucket.url}/bucket/{ODD_PATH}")
     assert answer.status_code == 503
-    assert "the origin answers 403" in answer.text
-    assert " s: the origin answers 403" in caplog.text
+    reason = "the origin answers HTTP 403 SignatureDoesNotMatch"
+    assert reason in answer.text
+    assert f" s: {reason}" in caplog.text
     assert int(answer.headers["Retry-After"]) > 0
 
 

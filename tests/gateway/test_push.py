@@ -208,8 +208,8 @@ WRONG = answers.status(200, CONTENT, Content_MD5=base64.b64encode(OTHER).decode(
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        (answers.status(404), "404 {url}: HTTP 404"),
-        (answers.status(403), "202 failure: {url}: the origin answers 403"),
+        (answers.status(404), "404 {url}: the origin answers HTTP 404"),
+        (answers.status(403), "202 failure: {url}: the origin answers HTTP 403"),
         (answers.chunked, "202 the origin does not say how long the file is"),
         (answers.cut(512_000, CONTENT), "202 it ended after 512,000 of 1,024,000 bytes"),
         (WRONG, "202 the origin gave bytes with another md5"),
