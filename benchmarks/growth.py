@@ -20,7 +20,7 @@ from stac_client import StacClient
 
 from .harness import Goal, Row, counted, seconds
 from .items import make_items
-from .setting import SOURCE_RSE, busy_s, peak_mb
+from .setting import SOURCE_RSE, peak_mb
 from .yardstick import Yardstick
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from .setting import Setting
 
-_SERVERS = ("rucio-server", "postgresql")
 _MOST_MB = 50
 _WARM = 4800  # assets: some for each thread and process of the server
 
@@ -91,20 +90,16 @@ def _measure(setting: Setting, way: str, count: int) -> _Run:
     collection = setting.new_collection(setting.lake.client())
     journal = setting.folder / f"{collection}.journal"
     arguments = (way, collection, str(count // assets), str(assets), str(journal))
-    before_s = _busy_s(setting)
+    before_s = setting.servers_busy_s
     with Yardstick() as yardstick:
         content = json.loads(setting.run_module("growth", *arguments))
-    busy_s = _busy_s(setting) - before_s + content["busy_s"]
+    busy_s = setting.servers_busy_s - before_s + content["busy_s"]
     return _Run(
         busy_us=busy_s / count * 1e6,
         waited_us=content["seconds"] / count * 1e6,
         peak_mb=content["peak_mb"],
         work_s=yardstick.work_s,
     )
-
-
-def _busy_s(setting: Setting) -> float:
-    return sum(busy_s(setting.lake, service) for service in _SERVERS)
 
 
 def _main(way: str, collection: str, items: int, assets: int, journal: str) -> None:

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 from psutil import NoSuchProcess
+from requests import Session
 
 from stac_testbed import STORAGE_RSES
 from tests.items import ADLER32
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from psutil import Process
+    from requests import PreparedRequest, Response
     from rucio.client import Client
 
     from stac_policy.naming import DID
@@ -61,6 +64,11 @@ class Setting:
     def batch(self) -> int:
         """How many DIDs the bare sides put in one request: as many as the database takes."""
         return 500 if self.database == "SQLite" else 1000
+
+    @property
+    def servers_busy_s(self) -> float:
+        """The processor time so far of the lake's Rucio server and database, in seconds."""
+        return sum(busy_s(self.lake, service) for service in ("rucio-server", "postgresql"))
 
     def new_collection(self, client: Client) -> str:
         """The id of a new collection, with its scope."""
@@ -109,15 +117,17 @@ def cut(values: list[Any], size: int) -> list[list[Any]]:
 
 @contextmanager
 def requests_of(client: Client) -> Iterator[list[str]]:
-    """Write down the requests that a Rucio client sends."""
+    """Write down the requests to the server of a Rucio client, whichever copy of it sends them."""
     sent: list[str] = []
+    send = Session.send
 
-    def write_down(response: Any, **_: Any) -> None:
-        sent.append(f"{response.request.method} {response.request.path_url}")
+    def write_down(session: Session, request: PreparedRequest, **options: Any) -> Response:
+        if str(request.url).startswith(client.host):
+            sent.append(f"{request.method} {request.path_url}")
+        return send(session, request, **options)
 
-    client.session.hooks["response"].append(write_down)
-    yield sent
-    client.session.hooks["response"].remove(write_down)
+    with patch.object(Session, "send", write_down):
+        yield sent
 
 
 def add_copies(client: Client, dids: Sequence[DID], rses: Sequence[str], batch: int) -> None:

@@ -34,7 +34,7 @@ _TITLES = {
     "id": "rule",
     "key": "asset",
     "locks_stuck": "stuck",
-    "rse_expression": "RSE expression",
+    "rse_expression": "at",
 }
 
 

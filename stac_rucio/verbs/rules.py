@@ -38,6 +38,7 @@ _PLANNED = {
 _LIFETIME = duration("--lifetime lifetime_s", "Time until the rule ends.")
 _RULE = ("id", "state", "rse_expression", "copies")
 _RULES = (*_RULE, "locks_ok", "locks_replicating", "locks_stuck", "did", "error", "expires_at")
+_MOST_BARS = 10  # for a rule each; of more rules there is one for all
 _AVAILABILITY = ("collection", "item", "rse", "available", "coming", "assets")
 _STATUS = (
     *("rule_id", "rule_state", "collection", "item", "rse"),
@@ -425,6 +426,10 @@ def wait(*, ids: Sequence[str], rucio: Connection, output: Output, **options: An
     with progress() as show:
 
         def on_update(now: ReplicationRules) -> None:
+            if len(now) > _MOST_BARS:
+                done, total = sum(rule.locks_ok for rule in now), sum(rule.locks for rule in now)
+                show("rules", done, total or None, str(now))
+                return
             for rule in now:
                 said = f"{rule.locks_ok:,} of {rule.locks:,} files {rule.state}"
                 show(f"rule {rule.id[:8]}", rule.locks_ok, rule.locks or None, said)
