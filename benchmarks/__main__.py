@@ -37,7 +37,7 @@ WITH_LAKE = (
     "database",
     "growth",
 )
-WITHOUT_LAKE = ("names", "startup", "gateway")
+WITHOUT_LAKE = ("names", "startup", "streams", "gateway")
 
 
 @click.command()

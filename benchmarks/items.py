@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from tests.items import make_asset, make_item
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 SIZE_BYTES = 10_000_000
+_ASSETS = 20
+_BAND = {
+    "name": "B04",
+    "common_name": "red",
+    "description": "Band 4 - Red",
+    "center_wavelength": 0.665,
+    "full_width_half_max": 0.038,
+}
 
 
 def make_items(
@@ -56,3 +66,21 @@ def _asset(base: str, band: int) -> dict[str, Any]:
         "proj:transform": [10, 0, 600000, 0, -10, 5200020],
         "raster:bands": [{"data_type": "uint16", "nodata": 0, "scale": 0.0001, "offset": -0.1}],
     }
+
+
+def write_ndjson(path: Path, items: int) -> None:
+    """Write items as public catalogues have them: 13 kB, no sizes, two assets of five no data."""
+    with path.open("w", encoding="utf-8") as file:
+        for item in make_items("bench", items, _ASSETS):
+            for number, asset in enumerate(item["assets"].values()):
+                del asset["file:size"], asset["rucio:adler32"]
+                asset |= {
+                    "roles": ["data", "reflectance"],
+                    "gsd": 10.0,
+                    "proj:bbox": [600000.0, 5090220.0, 709800.0, 5200020.0],
+                    "eo:bands": [_BAND],
+                }
+                if number % 5 in {1, 3}:
+                    about = asset["href"].replace(".tif", ".xml")
+                    asset |= {"href": about, "roles": ["metadata"], "type": "application/xml"}
+            file.write(json.dumps(item) + "\n")

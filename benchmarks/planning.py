@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from stac_client import StacClient
 
 from .harness import Goal, Row, counted, seconds, side_by_side
-from .items import make_items
+from .items import write_ndjson
 from .quick import InstantRucio
 from .setting import SOURCE_RSE, peak_mb
 
@@ -20,14 +20,6 @@ if TYPE_CHECKING:
 
     from .setting import Setting
 
-_ASSETS = 20
-_BAND = {
-    "name": "B04",
-    "common_name": "red",
-    "description": "Band 4 - Red",
-    "center_wavelength": 0.665,
-    "full_width_half_max": 0.038,
-}
 _PART = 20
 """The ratio is measured on so many times fewer items, in several rounds."""
 
@@ -36,8 +28,8 @@ def run(setting: Setting) -> Iterator[Row]:
     """Plan by the lake's Rucio, and by one that answers at once."""
     planned = setting.size.planned
     large, small = setting.folder / "large.ndjson", setting.folder / "small.ndjson"
-    _write(large, planned)
-    _write(small, planned // _PART)
+    write_ndjson(large, planned)
+    write_ndjson(small, planned // _PART)
     instant = StacClient(InstantRucio())
     rounds = side_by_side(
         lambda _: instant.plan(small, SOURCE_RSE),
@@ -64,24 +56,6 @@ def run(setting: Setting) -> Iterator[Row]:
     )  # fmt: skip
     large.unlink()
     small.unlink()
-
-
-def _write(path: Path, items: int) -> None:
-    """Write items as public catalogues have them: 13 kB, no sizes, two assets of five no data."""
-    with path.open("w", encoding="utf-8") as file:
-        for item in make_items("bench", items, _ASSETS):
-            for number, asset in enumerate(item["assets"].values()):
-                del asset["file:size"], asset["rucio:adler32"]
-                asset |= {
-                    "roles": ["data", "reflectance"],
-                    "gsd": 10.0,
-                    "proj:bbox": [600000.0, 5090220.0, 709800.0, 5200020.0],
-                    "eo:bands": [_BAND],
-                }
-                if number % 5 in {1, 3}:
-                    about = asset["href"].replace(".tif", ".xml")
-                    asset |= {"href": about, "roles": ["metadata"], "type": "application/xml"}
-            file.write(json.dumps(item) + "\n")
 
 
 def _loads(path: Path) -> None:

@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from stac_client._alternates import ALTERNATE_ASSETS, write_back
     from stac_client._history import History, to_geodataframe
     from stac_client._in_rucio import LostFileWarning
-    from stac_client._items import ItemsWarning
     from stac_client._lookup import Probe
     from stac_client._modifier import (
         AlternatesWarning,
@@ -64,6 +63,7 @@ if TYPE_CHECKING:
     )
     from stac_client._rules import ReplicationRules, Rule
     from stac_client._selection import AssetsWarning, by_media_type, by_role
+    from stac_client._stac_api import ItemsWarning
     from stac_client._status import (
         Availability,
         ItemStatus,
@@ -131,7 +131,6 @@ _NAMES = {
     "_alternates": "ALTERNATE_ASSETS write_back",
     "_history": "History to_geodataframe",
     "_in_rucio": "LostFileWarning",
-    "_items": "ItemsWarning",
     "_lookup": "Probe",
     "_modifier": "AlternatesWarning Candidate Explanation Modifier ModifierOptions",
     "_new_rules": "RuleWarning",
@@ -140,6 +139,7 @@ _NAMES = {
     "_results": "DownloadOutcome Downloads Outcome Progress Registration State",
     "_rules": "ReplicationRules Rule",
     "_selection": "AssetsWarning by_media_type by_role",
+    "_stac_api": "ItemsWarning",
     "_status": "Availability ItemStatus ReplicationAvailability RuleStatus StuckFile",
     "admin": "plan_setup summarise_catalogue",
     "client": "StacClient",

@@ -2,41 +2,36 @@
 
 from __future__ import annotations
 
-import copy
-import io
-import json
-import tempfile
-import time
-import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from functools import partial
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
 import pystac
-import requests
 from pystac.stac_io import DefaultStacIO
 from pystac.utils import str_to_datetime
 from pystac_client import Client, ItemSearch
-from pystac_client.errors import ClientTypeError
-from pystac_client.exceptions import APIError
-from pystac_client.stac_api_io import StacApiIO
 
 from stac_client._item_completion import Completion, PlacedItem
+from stac_client._item_files import Value, opened, read_values
+from stac_client._stac_api import (
+    MOST_EMPTY,
+    ApiIO,
+    named,
+    read_pages,
+    searched,
+    stac_errors,
+    with_guards,
+)
 from stac_client.errors import (
-    AccessError,
     ConfigurationError,
     RequestError,
-    UnreachableError,
-    near,
+    said_by,
 )
-from stac_policy.bodies import parse_json, read_body
-from stac_policy.http import MAY_PASS, FetchError, GuardedAdapter, cause, dismiss, origin
-from stac_policy.urls import absolute, is_url, link_href, mask, redact
+from stac_policy.urls import absolute, is_url, link_href, redact
 
 ItemDict = dict[str, Any]
 ItemsLike = (
@@ -50,13 +45,9 @@ ItemsLike = (
     | IO[bytes]
     | Iterable[Any]
 )
-"""A search, an item collection, a catalogue or collection with its items, a page, the path of
-a file of items (or the URL of a catalogue), a binary stream of them, items as objects or dicts,
-or any iterable of these."""
-
-
-class ItemsWarning(UserWarning):
-    """A STAC API gave fewer items than it says it has found."""
+"""A search, an item collection, a catalogue or collection with its items, a page, the path or URL
+of a file of items or of a catalogue, a stream of them, items as objects or dicts, or any iterable
+of these."""
 
 
 _CATALOGUES = ("Catalog", "Collection")
@@ -116,7 +107,7 @@ def _from_object(holder: Any) -> Iterator[ItemDict]:  # noqa: PLR0911 - one retu
     if isinstance(holder, (str, Path)):
         return _from_place(holder)
     if isinstance(holder, ItemSearch):
-        return _from_json(searched(_with_guards(holder)), "")
+        return _from_json(searched(with_guards(holder)), "")
     if isinstance(holder, pystac.Catalog):
         return _from_catalogue(holder)
     if isinstance(holder, Mapping) and holder.get("type") in _CATALOGUES:
@@ -124,8 +115,7 @@ def _from_object(holder: Any) -> Iterator[ItemDict]:  # noqa: PLR0911 - one retu
     if isinstance(holder, (pystac.Item, Mapping)):
         return _from_json(holder, "")
     if hasattr(holder, "readline"):
-        lines = map(str.encode, holder) if isinstance(holder, io.TextIOBase) else holder
-        return read_stream(lines, str(getattr(holder, "name", "the stream"))).items
+        return read_stream(holder, str(getattr(holder, "name", "the stream"))).items
     if isinstance(holder, Iterable) and not isinstance(holder, (bytes, bytearray)):
         return _from_iterable(holder)
     raise _not_items(f"a value of type {type(holder).__name__}")
@@ -142,11 +132,8 @@ def _from_iterable(holders: Iterable[Any]) -> Iterator[ItemDict]:
 
 
 def _from_place(place: str | Path) -> Iterator[ItemDict]:
-    if isinstance(place, str) and is_url(place):
-        yield from _walk(place, "", ApiIO())
-    else:
-        with open_items(place) as stream:
-            yield from stream.items
+    with open_items(place) as stream:
+        yield from stream.items
 
 
 def _from_json(value: object, name: str) -> Iterator[ItemDict]:
@@ -195,11 +182,7 @@ def _not_items(name: str) -> ConfigurationError:
     )
 
 
-# Files and streams: what they hold is told by their content, not by their names.
-
-
-_BUFFER_BYTES = 2**20  # lines are often longer than the 8 KiB that would be read at a time
-_PARQUET = b"PAR1"
+# Files, streams and URLs.
 
 
 @dataclass(frozen=True)
@@ -212,158 +195,68 @@ class ItemStream:
 
 
 @contextmanager
-def open_items(path: str | Path) -> Iterator[ItemStream]:
-    """Open a file of items; see `read_stream`.
+def open_items(place: str | Path) -> Iterator[ItemStream]:
+    """Open a file or URL of items; see `read_stream`.
 
     Raises:
         ConfigurationError: It cannot be read, or holds no items.
+        StacRucioError: Its server does not give it.
     """
+    name = redact(place) if isinstance(place, str) and is_url(place) else str(place)
     try:
-        with Path(path).open("rb", buffering=_BUFFER_BYTES) as file:
-            yield read_stream(file, str(path), str(path))
+        with opened(place) as stream:
+            yield read_stream(stream, name, str(place))
     except BrokenPipeError:
         raise  # of who writes what is read here
     except OSError as error:
-        raise ConfigurationError(f"{path}: {error.strerror or error}") from error
+        raise ConfigurationError(f"{name}: {error.strerror or said_by(error)}") from error
 
 
-def read_stream(lines: Iterable[bytes], name: str, path: str = "") -> ItemStream:
-    """Return the items of a stream, of which NDJSON is read line by line and never held.
+def read_stream(stream: Iterable[Any], name: str, place: str = "") -> ItemStream:
+    """Return the items of a stream, of which no more than one is held, or a small document.
 
     Args:
-        lines: Of JSON (an item, an item collection, an array of these, a catalogue), of NDJSON
-            (an item, item collection or array a line), or of stac-geoparquet.
+        stream: As `read_values` takes it: JSON (an item, an item collection, an array of these, a
+            catalogue), NDJSON (an item, item collection or array a line), or stac-geoparquet.
         name: What to call it in errors.
-        path: Its path, if it is a file: a catalogue may then name other files.
+        place: Its path or URL, if it has one: a catalogue may then name other files.
 
     Raises:
         ConfigurationError: It is none of these.
     """
-    numbered: Iterator[tuple[int, bytes]]
-    numbered = ((number, line) for number, line in enumerate(lines, start=1) if line.strip())
-    _, first = next(numbered, (0, b""))
-    if not first:
+    values = _values(stream, name)
+    first = next(values, None)
+    if first is None:
         return ItemStream(iter(()), as_lines=True)
-    if first.startswith(_PARQUET):
-        return ItemStream(_geoparquet(first, lines, name), as_lines=False)
-    try:
-        value = _parse(first, name)
-    except ConfigurationError:  # JSON that spans several lines
-        whole = b"".join([first, *lines])
-        return ItemStream(_from_document(_parse(whole, name), name, path), as_lines=False)
-    as_lines = isinstance(value, dict) and not (
+    value = first.value
+    is_item = isinstance(value, dict) and not (
         "features" in value or value.get("type") in _CATALOGUES
     )
-    alone = bool(as_lines and path and value.get("type") == "Feature")
-    if alone:
-        alone = (second := next(numbered, None)) is None
-        numbered = chain([second] if second else (), numbered)
-    begin = _from_json(value, name) if as_lines and not alone else _from_document(value, name, path)
-    rest = (
-        _from_json(_parse(line, f"{name}, line {number}"), f"{name}, line {number}")
-        for number, line in numbered
-    )
-    return ItemStream(chain(begin, chain.from_iterable(rest)), as_lines)
+    as_lines = is_item and not first.is_member and first.line == first.last_line
+    if as_lines and place and value.get("type") == "Feature":
+        second = next(values, None)
+        values = values if second is None else chain([second], values)
+        is_alone = second is None
+    else:
+        is_alone = not (as_lines or first.is_member)
+    rest = chain([] if is_alone else [first], values)
+    items: Iterator[ItemDict] = chain.from_iterable(_of_value(each, name) for each in rest)
+    if is_url(place):
+        items = (PlacedItem(item, place) for item in items)
+    begin = _from_document(value, name, place) if is_alone else iter(())
+    return ItemStream(chain(begin, items), as_lines)
 
 
-def _parse(text: bytes, name: str) -> Any:
-    try:
-        return json.loads(text)
-    except RecursionError as error:
-        raise ConfigurationError(f"{name}: nested too deeply") from error
-    except ValueError as error:
-        raise ConfigurationError(f"{name}: neither JSON nor stac-geoparquet ({error})") from error
+def _values(stream: Iterable[Any], name: str) -> Iterator[Value]:
+    with stac_errors(name, unreadable=()):
+        yield from read_values(stream, name)
 
 
-def _geoparquet(first: bytes, lines: Iterable[bytes], name: str) -> Iterator[ItemDict]:
-    try:
-        import pyarrow.parquet
-        from stac_geoparquet.arrow import stac_table_to_items
-    except ModuleNotFoundError as error:
-        raise ConfigurationError(
-            f"{name}: reading stac-geoparquet needs pip install 'stac-rucio[geoparquet]'"
-        ) from error
-    with tempfile.TemporaryFile(prefix="stac-rucio-") as copied:
-        if isinstance(lines, io.IOBase) and lines.seekable():
-            source: Any = lines
-        else:  # its table of contents is at its end
-            copied.writelines(chain([first], lines))
-            source = copied
-        try:
-            with pyarrow.parquet.ParquetFile(source) as file:
-                for batch in file.iter_batches():
-                    for item in stac_table_to_items(pyarrow.Table.from_batches([batch])):
-                        yield dict(item)
-        except (pyarrow.ArrowException, KeyError, TypeError, ValueError) as error:
-            raise ConfigurationError(f"{name}: not stac-geoparquet") from error
+def _of_value(found: Value, name: str) -> Iterator[ItemDict]:
+    return _from_json(found.value, f"{name}, line {found.line}" if found.line > 1 else name)
 
 
-# Catalogues and STAC APIs, which may say anything: each document and page is read once.
-
-
-_MOST_EMPTY = 1000
-"""Documents or pages in a row without an item, which no catalogue needs."""
-_MOST_COLLECTIONS = 1000
-"""Among which those are looked for that come near an unknown one."""
-_HINT = "is the URL right?"
-_UNREADABLE = (AttributeError, FetchError, KeyError, OSError, TypeError, ValueError)
-
-
-def open_api(url: str, headers: Mapping[str, str] | None = None) -> Client:
-    """Open a STAC API, with limits on what it may answer.
-
-    Args:
-        url: Its URL.
-        headers: For the API alone; they may hold credentials.
-
-    Raises:
-        ConfigurationError: It is no URL.
-        StacRucioError: It does not answer, or not as a STAC API.
-    """
-    if not is_url(url):
-        raise ConfigurationError(
-            f"{redact(url)} is no URL of a STAC API, which begins with https:// or http://"
-        )
-    with stac_errors(url):
-        return Client.open(url, stac_io=ApiIO(url, headers))
-
-
-def searched(search: ItemSearch) -> Iterator[dict[str, Any]]:
-    """Yield the pages of a search, and ask for the collections that no item is of.
-
-    Raises:
-        ConfigurationError: The STAC API has no such collection.
-    """
-    named = search._parameters.get("collections") or ()  # noqa: SLF001 - a text in those of GET
-    unseen = dict.fromkeys(named)
-    for page in search.pages_as_dicts():
-        for item in page["features"] if unseen else ():
-            unseen.pop(item.get("collection") if isinstance(item, dict) else None, None)
-        yield page
-    api = search.client
-    if api is None or not api.conforms_to("COLLECTIONS"):
-        return
-    for name in unseen:
-        if not _has_collection(api, name):
-            known = [each.id for each in islice(api.get_collections(), _MOST_COLLECTIONS)]
-            text = f"{_named(api.get_self_href() or '')} has no collection {name!r}"
-            raise ConfigurationError(text, hint=near(name, known))
-
-
-def _has_collection(api: Client, name: str) -> bool:
-    try:
-        return api.get_collection(name) is not None
-    except APIError as error:
-        return error.status_code != int(requests.codes.not_found)
-
-
-def _with_guards(search: ItemSearch) -> ItemSearch:
-    """A search that asks as another does, and looks at the pages as ours do."""
-    reader = search._stac_io  # noqa: SLF001 - there is no other way to it
-    guarded = copy.copy(search)
-    guarded._stac_io = copy.copy(reader)  # noqa: SLF001
-    guarded._stac_io.get_pages = partial(read_pages, reader)  # type: ignore[method-assign]  # noqa: SLF001
-    return guarded
+# Catalogues, which may say anything: each document is read once.
 
 
 def _from_catalogue(catalogue: pystac.Catalog) -> Iterator[ItemDict]:
@@ -406,8 +299,8 @@ def _walk(start: object, base: str, reader: pystac.StacIO) -> Iterator[ItemDict]
             empty = 0
             read = _from_json(found, base)
             yield from read if found is target else (PlacedItem(each, base, begin) for each in read)
-        elif empty > _MOST_EMPTY:
-            raise RequestError(f"{_named(base)}: {_MOST_EMPTY:,} catalogues without an item")
+        elif empty > MOST_EMPTY:
+            raise RequestError(f"{named(base)}: {MOST_EMPTY:,} catalogues without an item")
 
 
 def _links_below(found: Any, base: str) -> list[tuple[str, Any]] | None:
@@ -430,177 +323,3 @@ def _links_below(found: Any, base: str) -> list[tuple[str, Any]] | None:
     items = [link for link in links if link[0] == "items"][:1]
     items = items or [link for link in links if link[0] == "item"]
     return items + [link for link in links if link[0] == "child"]
-
-
-def read_pages(
-    reader: pystac.StacIO,
-    url: str,
-    method: str | None = None,
-    parameters: dict[str, Any] | None = None,
-) -> Iterator[dict[str, Any]]:
-    """Yield the pages of an API that have anything on them, to the last.
-
-    An `ItemsWarning` says if fewer came than the API has found by its own count.
-
-    Raises:
-        StacRucioError: A page is none, leads to one that there was already, or does not come.
-    """
-    seen: set[int] = set()
-    empty = came = of_all = 0
-    source: Any = url
-    while source is not None:
-        with stac_errors(url):
-            page = reader.read_json(source, method=method, parameters=parameters)
-            found = page.get("features") or page.get("collections") or []
-            links = [link for link in page.get("links", []) if link["rel"] == "next"][:1]
-            source = pystac.Link.from_dict(links[0]) if links else None
-            following = hash(json.dumps(links, sort_keys=True))
-            if not isinstance(found, list):
-                raise pystac.STACError("a page whose features are no list")
-            if links and following in seen:
-                raise pystac.STACError("pages that lead in circles")
-            seen.add(following)
-            empty = 0 if found else empty + 1
-            came, of_all = came + len(found), matched(page) or of_all
-            if empty > _MOST_EMPTY:
-                raise pystac.STACError(f"more than {_MOST_EMPTY:,} empty pages")
-        if found:
-            yield page
-    if came < of_all:
-        said = f"{_named(url)} gave {came:,} of the {of_all:,} items that it says it has found"
-        warnings.warn(f"{said}; ask again, or in parts", ItemsWarning, stacklevel=2)
-
-
-def matched(page: Mapping[str, Any]) -> int | None:
-    """Return how many items a search has found in all, as far as a page of it says so."""
-    context = page.get("context")
-    count = page.get("numberMatched") or (
-        context.get("matched") if isinstance(context, dict) else None
-    )
-    return count if isinstance(count, int) and not isinstance(count, bool) else None
-
-
-@contextmanager
-def stac_errors(
-    place: str, unreadable: tuple[type[Exception], ...] = _UNREADABLE
-) -> Iterator[None]:
-    """Turn errors of pystac and pystac-client into those of this package.
-
-    Args:
-        place: What is read, by its URL or in words, for the beginning of the message.
-        unreadable: Further errors that mean that it is no STAC.
-
-    Raises:
-        UnreachableError: It does not answer.
-        AccessError: It wants credentials, or others.
-        RequestError: It answers with an error, or with what is no STAC.
-    """
-    name = _named(place)
-    try:
-        yield
-    except (APIError, requests.RequestException) as error:
-        status = getattr(error, "status_code", None)
-        if status is None:
-            said = f"{name} does not answer: {_cause(error)}"
-            raise UnreachableError(said, transient=True) from error
-        if status in {401, 403}:
-            hint = "it wants credentials, which headers can give"
-            raise AccessError(f"{name} answers {status}", hint=hint) from error
-        if status == requests.codes.not_found:
-            raise RequestError(f"{name} answers {status}", hint=_HINT) from error
-        said = f"{name} answers {status}: {_cause(error)}"
-        raise RequestError(said, transient=status in MAY_PASS) from error
-    except RecursionError as error:
-        raise RequestError(f"{name} gives no STAC: nested too deeply") from error
-    except (pystac.STACError, ClientTypeError, json.JSONDecodeError, *unreadable) as error:  # type: ignore[misc]
-        raise RequestError(f"{name} gives no STAC: {_cause(error)}", hint=_HINT) from error
-
-
-def _named(url: str) -> str:
-    return f"the STAC API {redact(url)}" if is_url(url) else url or "the STAC catalogue"
-
-
-def _cause(error: Exception) -> str:
-    """What the system says behind an error, or else the library, in one line without secrets."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return cause(error) or mask(lines[0][:300])
-
-
-# How a STAC API is read with limits, whatever its pages and links say.
-
-
-_PAGE_BYTES = 64 << 20
-_PAGE_S = 600.0
-_CONNECT_RETRIES = 5  # as pystac-client has it
-_TIMEOUT_S = 60.0
-
-
-class ApiIO(StacApiIO):
-    """pystac-client's way to a STAC API, for one that nobody trusts.
-
-    It connects to no forbidden address, sends the user's headers to the API's origin alone, reads
-    neither endless nor enormous answers, only asks (GET and POST), and goes in no circles.
-
-    Args:
-        api: URL of the STAC API, if it has headers.
-        headers: For the API alone; they may hold credentials.
-    """
-
-    def __init__(self, api: str = "", headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(timeout=_TIMEOUT_S)
-        self.session = _Session(api, headers or {})
-
-    def request(self, href: str, method: str | None = None, *args: Any, **options: Any) -> str:
-        """Ask, by a method that changes nothing.
-
-        Raises:
-            ValueError: A link has another method.
-        """
-        if method is not None and str(method).upper() not in {"GET", "POST"}:
-            raise ValueError("a link to a page with a method that is neither GET nor POST")
-        return str(super().request(href, method, *args, **options))
-
-    def json_loads(self, txt: str, *_: Any, **__: Any) -> Any:
-        """Parse JSON within the bounds of a page."""
-        return parse_json(txt.encode(), _PAGE_BYTES)
-
-    def get_pages(self, url: str, *args: Any, **options: Any) -> Iterator[dict[str, Any]]:
-        """Yield pages, as `read_pages` does."""
-        return read_pages(self, url, *args, **options)
-
-
-class _Session(requests.Session):
-    """Keeps the user's headers for one origin, and reads no more than a page may have."""
-
-    def __init__(self, api: str, headers: Mapping[str, str]) -> None:
-        super().__init__()
-        self._origin = origin(api)
-        self._own = {*headers}
-        self.headers.update({"Accept-Encoding": "gzip", **headers})
-        self.auth = lambda request: request  # netrc's credentials are not for a catalogue's hosts
-        self.hooks["response"].append(_read)
-        self.stream = True
-        for scheme in ("http://", "https://"):
-            self.mount(scheme, GuardedAdapter(max_retries=_CONNECT_RETRIES))
-
-    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
-        """Send a request, which may come from a redirect."""
-        if origin(request.url or "") != self._origin:
-            for name in self._own:
-                request.headers.pop(name, None)
-        return super().send(request, **options)
-
-    def rebuild_auth(self, *_: object) -> None:
-        """Leave netrc's credentials out after a redirect, too."""
-
-
-def _read(response: requests.Response, **_: Any) -> None:
-    """Read an answer, unpacked, as far as a page may go; of a redirect nothing."""
-    if response.is_redirect:
-        dismiss(response.raw)
-        content = b""
-    else:
-        content = read_body(response, _PAGE_BYTES, time.monotonic() + _PAGE_S)
-    # So that requests does not read it, which has no limit.
-    response._content = content  # noqa: SLF001
-    response._content_consumed = True  # type: ignore[attr-defined]  # noqa: SLF001

@@ -5,8 +5,9 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
+from stac_policy.http import cause
 from stac_policy.settings import unreadable
-from stac_policy.urls import printable
+from stac_policy.urls import mask, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -56,6 +57,12 @@ def near(name: str, known: Iterable[str]) -> str:
     close = get_close_matches(name[:_LONGEST].casefold(), names, 3)
     shown = [printable(names[each]) for each in close] or [*map(printable, names.values())][:_SHOWN]
     return f"{'near it' if close else 'known'}: {', '.join(shown) or 'none'}"
+
+
+def said_by(error: Exception) -> str:
+    """Return what the system says behind an error, or else its library, in a line, no secrets."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return cause(error) or mask(lines[0][:300])
 
 
 def unusable_configuration(error: Exception) -> ConfigurationError:

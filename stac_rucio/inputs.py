@@ -101,6 +101,10 @@ def is_rule_id(text: str) -> bool:
     return bool(re.fullmatch(r"[0-9a-f]{32}", text.lower()))
 
 
+def _is_url(file: str) -> bool:
+    return "://" in file
+
+
 @dataclass
 class ItemSource:
     """Items that a command line names; iterating reads them, from the start each time."""
@@ -112,7 +116,7 @@ class ItemSource:
     headers: Mapping[str, str] = field(repr=False)
     """For the STAC API; they may hold credentials."""
     files: Sequence[str]
-    """Files; `-` is standard input."""
+    """Files and URLs of files; `-` is standard input."""
     collection: str | None = None
     """Of items that name none."""
     base_url: str | None = None
@@ -133,7 +137,7 @@ class ItemSource:
                 "no items: give --api URL, files of items, or - for standard input"
             )
         for file in self.files:
-            if file != _STDIN and not is_rule_id(file) and not Path(file).exists():
+            if not (file == _STDIN or is_rule_id(file) or _is_url(file) or Path(file).exists()):
                 short = re.fullmatch(r"[0-9a-f]{8,31}", file)  # as tables and progress show it
                 whole = ", nor the whole id of a rule, 32 digits" if short else ""
                 raise click.UsageError(f"{file}: no such file{whole}")
@@ -152,8 +156,11 @@ class ItemSource:
     @property
     def name(self) -> str:
         """A name for it, without what is searched."""
+        from stac_policy.urls import redact
+
         return self.api or " ".join(
-            file if file == _STDIN else str(Path(file).resolve()) for file in self.files
+            redact(file) if _is_url(file) else file if file == _STDIN else str(Path(file).resolve())
+            for file in self.files
         )
 
     @cached_property
@@ -178,7 +185,7 @@ class ItemSource:
             yield ItemStream(self.told(read_items(self._pages())), as_lines=False)
             return
         file, *rest = self.files
-        others = [sys.stdin.buffer if file == _STDIN else Path(file) for file in rest]
+        others = [sys.stdin.buffer if file == _STDIN else file for file in rest]
         stdin = file == _STDIN and nullcontext(read_stream(sys.stdin.buffer, "standard input"))
         with stdin or open_items(file) as first:
             yield ItemStream(self.told(chain(first.items, read_items(others))), first.as_lines)
@@ -196,7 +203,7 @@ class ItemSource:
     def _pages(self) -> Iterator[dict[str, Any]]:
         from pystac import STACError
 
-        from stac_client._items import matched, open_api, searched, stac_errors
+        from stac_client._stac_api import matched, open_api, searched, stac_errors
         from stac_policy.urls import redact
 
         api = str(self.api)

@@ -227,7 +227,7 @@ def scope(
 
 
 def _collections(api: str) -> list[str]:
-    from stac_client._items import open_api, stac_errors
+    from stac_client._stac_api import open_api, stac_errors
 
     with stac_errors(api):
         return [collection.id for collection in open_api(api).get_collections()]

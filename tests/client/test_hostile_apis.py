@@ -10,9 +10,10 @@ from pystac_client import Client, CollectionClient
 from pystac_client.stac_api_io import StacApiIO
 
 from stac_client import StacRucioError, State
-from stac_client import _items as module
+from stac_client import _stac_api as module
 from stac_client._assets import select_assets
-from stac_client._items import iter_items, open_api
+from stac_client._items import iter_items
+from stac_client._stac_api import open_api
 from tests.serving.upstream import running_upstream
 
 from .hostile_apis import HEADERS, ITEMS, LINKS, PAGES, SECRET, behind, link, page, serve

@@ -24,8 +24,9 @@ from stac_client import (
     UnreachableError,
 )
 from stac_client._assets import select_assets
-from stac_client._items import ApiIO, iter_items
+from stac_client._items import iter_items
 from stac_client._results import Outcome, State
+from stac_client._stac_api import ApiIO
 from stac_policy.urls import link_href
 from tests.items import HREF, make_item
 from tests.origin import Answer
@@ -345,7 +346,7 @@ def test_catalogues_in_circles(tmp_path: Path) -> None:
 
 def test_catalogues_without_end(origin: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
     """A catalogue that has always another one below it, and no item, is given up."""
-    monkeypatch.setattr("stac_client._items._MOST_EMPTY", 5)
+    monkeypatch.setattr("stac_client._items.MOST_EMPTY", 5)
     for number in range(10):
         child = {"rel": "child", "href": f"./{number + 1}"}
         origin.add(f"/{number}", as_json({"type": "Catalog", "links": [child]}))
@@ -548,7 +549,7 @@ def test_pages_without_end(
     origin: Origin, search: Callable[..., ItemSearch], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An API that has always another page without items is given up."""
-    monkeypatch.setattr("stac_client._items._MOST_EMPTY", 5)
+    monkeypatch.setattr("stac_client._stac_api.MOST_EMPTY", 5)
     for number in range(10):
         path = f"/{number}" if number else "/search"
         origin.add(path, page(following=f"{origin.url}/{number + 1}"))
