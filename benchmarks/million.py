@@ -13,13 +13,12 @@ from __future__ import annotations
 import json
 import os
 import random
-import signal
 import sqlite3
 import subprocess
 import sys
 import time
 from collections import Counter
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from copy import deepcopy
 from functools import partial
 from pathlib import Path
@@ -58,7 +57,8 @@ _PAGES = 10
 _WARM = 4  # pages; each thread of the server composes a statement once
 _RULE_TIMEOUT_S = 3000
 _SERVICES = {"server_s": "rucio-server", "postgresql_s": "postgresql", "daemons_s": "rucio-daemons"}
-_LOOK_S = 0.5
+_LOOK_S = 0.2
+_ADDS = "POST /replicas"
 _STOPPED = "stopped"  # as the time of a stage was over
 _NAMES = {"name", "child_name", "path"}
 _NUMBER = "substring({0} from '_32TPS_(\\d{{7}})_')::int"
@@ -138,12 +138,14 @@ class _Million:
 
         self._folder, self._lake = folder, lake
         self._step, self._registered = sizes
-        self._rule_items = min(rule_files, self._registered) // _PER_ITEM
+        self._rule_items = min(rule_files, self._step) // _PER_ITEM
         self._client = lake.client()
         self._stac = StacClient(self._client)
         self._engine: Engine = create_engine(lake.layout.database_url, isolation_level="AUTOCOMMIT")
         self._file = folder / "figures.json"
         self._journal = folder / "journal"
+        self._access_log = lake.layout.access_log("rucio-server")
+        self._read_from = 0
         self.figures: Figures = (
             json.loads(self._file.read_text(encoding="utf-8"))
             if self._file.exists()
@@ -163,11 +165,11 @@ class _Million:
             figures = self.figures["steps"][number - 1]
             if "tables" not in figures:
                 self._register(number, figures, kill=number == kill_at)
-            if number in {1, steps}:
+            if number in {1, steps} and number == len(self.figures["steps"]):
                 self._ask(number, self.figures["questions"].setdefault(str(number), {}))
 
     def run_parquet(self) -> None:
-        """Register as many as a step from stac-geoparquet, in a collection of their own."""
+        """Register as many as of a step from stac-geoparquet, in a collection of their own."""
         self._once(self.figures, "parquet", self._parquet)
 
     def _register(self, number: int, figures: Figures, *, kill: bool) -> None:
@@ -176,10 +178,10 @@ class _Million:
         self._once(figures, "copied in the database", lambda: self._copy(number))
         killing = kill and not any("killed" in run["ended"] for run in runs)
         while not any(run["ended"] == "whole" for run in runs):
-            half = _in_journal(self._journal) + self._registered / _PER_ITEM / 2
+            half = self._registered / _BATCH / 2
             runs.append({"ended": "without figures"})
             self._save()
-            runs[-1] = self._sync([file], until_items=half if killing else None)
+            runs[-1] = self._sync([file], kill_after=half if killing else None)
             killing = killing and "killed" not in runs[-1]["ended"]
             self._save()
             if runs[-1]["ended"] == _STOPPED:
@@ -213,17 +215,17 @@ class _Million:
         self._once(figures, "counts without them", self._count)
         self._once(figures, "registered again", lambda: self._measured(register))
         self._once(figures, "counts", self._count)
-        self._once(figures, "copies declared", lambda: self._measured(self._copies(number)))
-        self._once(figures, "rule made", partial(self._rule, number))
-        rules = figures["rule made"]["ids"]
-        wait = partial(self._stac.wait, rules, timeout_s=_RULE_TIMEOUT_S, poll_s=2)
-        self._once(figures, "rule until OK", lambda: self._measured(wait))
+        rule = f"rule over {self._rule_items * _PER_ITEM:,} files"
         self._once(
-            figures,
-            "rule status",
-            lambda: self._measured(lambda: self._stac.rule_status(rules), times=5),
+            figures, f"{rule}: copies declared", lambda: self._measured(self._copies(number))
         )
-        self._once(figures, "rule", lambda: [str(rule) for rule in self._stac.rule_status(rules)])
+        self._once(figures, f"{rule}: made", partial(self._rule, number))
+        rules = figures[f"{rule}: made"]["ids"]
+        wait = partial(self._stac.wait, rules, timeout_s=_RULE_TIMEOUT_S, poll_s=2)
+        self._once(figures, f"{rule}: until OK", lambda: self._measured(wait))
+        status = partial(self._stac.rule_status, rules)
+        self._once(figures, f"{rule}: status", lambda: self._measured(status, times=5))
+        self._once(figures, f"{rule}: said", lambda: [str(each) for each in status()])
         self._once(figures, "statements", self._statements)
 
     def _once(self, figures: Figures, name: str, measure: Callable[[], Any]) -> None:
@@ -242,8 +244,8 @@ class _Million:
             raise _TimeOverError
         return figures
 
-    def _sync(self, files: list[Path], until_items: float | None = None) -> Figures:
-        """Run `stac-rucio sync` as users do, and perhaps kill it half-way."""
+    def _sync(self, files: list[Path], kill_after: float | None = None) -> Figures:
+        """Run `stac-rucio sync` as users do, and perhaps kill it after so many batches."""
         journal, log = self._journal, self._folder / "sync.log"
         command = (
             *(sys.executable, "-m", "stac_rucio", "sync", *map(str, files)),
@@ -255,12 +257,11 @@ class _Million:
             process = subprocess.Popen(command, env=environment, stdout=out)
             while not (waited := os.wait4(process.pid, os.WNOHANG))[0]:
                 peak = max(peak, _peak_mb(process.pid))
-                if until_items is not None and _in_journal(journal) > until_items:
-                    process.send_signal(signal.SIGKILL)
-                    ended = f"killed with {_in_journal(journal):,} items in the journal"
-                    until_items = None
+                if kill_after is not None and self._requests()[_ADDS] >= kill_after:
+                    process.kill()
+                    ended, kill_after = f"killed with {_in_journal(journal):,} items done", None
                 elif time.monotonic() > self.deadline_s and ended == "whole":
-                    process.send_signal(signal.SIGINT)
+                    process.terminate()
                     ended = _STOPPED
                 time.sleep(_LOOK_S)
             process.returncode = os.waitstatus_to_exitcode(waited[1])
@@ -291,14 +292,14 @@ class _Million:
         import stac_geoparquet.arrow
 
         file = self._folder / f"{_PARQUET}.parquet"
-        items = make_items(_PARQUET, self._step // _PER_ITEM, _PER_ITEM)
+        items = make_items(_PARQUET, self._registered // _PER_ITEM, _PER_ITEM)
         table = stac_geoparquet.arrow.parse_stac_items_to_arrow(items)
         stac_geoparquet.arrow.to_parquet(table, file)
         return {**self._whole([file]), "counts": self._count(_PARQUET)}
 
     def _copies(self, number: int) -> Callable[[], None]:
         """What says that the files of a step have a copy."""
-        items = self._items(self._first_registered(number), self._rule_items)
+        items = self._items(self._first(number), self._rule_items)
         dids = [
             DID(item["collection"], asset_name(item["collection"], item["id"], key, asset["href"]))
             for item in items
@@ -307,7 +308,7 @@ class _Million:
         return lambda: add_copies(self._client, dids, COPY_RSES[:1], _BATCH)
 
     def _rule(self, number: int) -> Figures:
-        first, ids = self._first_registered(number), list[str]()
+        first, ids = self._first(number), list[str]()
 
         def make() -> None:
             made = self._stac.create_replication_rules(
@@ -332,22 +333,24 @@ class _Million:
     def _measuring(self) -> Iterator[Figures]:
         """Measure what servers do while the block runs, which adds what the client does."""
         figures: Figures = {}
-        log = self._lake.layout.access_log("rucio-server")
-        read_from = log.stat().st_size
+        self._read_from = self._access_log.stat().st_size
         before = {name: busy_s(self._lake, service) for name, service in _SERVICES.items()}
         begun_s = time.perf_counter()
         yield figures
         figures["seconds"] = time.perf_counter() - begun_s
         for name, service in _SERVICES.items():
             figures[name] = busy_s(self._lake, service) - before[name]
-        with log.open(encoding="utf-8") as lines:
-            lines.seek(read_from)
-            requests = Counter(_request(line) for line in lines)
-        figures["requests"] = dict(requests.most_common())
+        figures["requests"] = dict(self._requests().most_common())
         figures["server_mb"] = _held_mb(self._lake, "rucio-server")
         figures["postgresql_mb"] = _held_mb(self._lake, "postgresql")
         figures["load"] = os.getloadavg()[0]
         self.figures["machine"] = machine.describe()
+
+    def _requests(self) -> Counter[str]:
+        """The requests since what is measured has begun."""
+        with self._access_log.open(encoding="utf-8") as lines:
+            lines.seek(self._read_from)
+            return Counter(_request(line) for line in lines)
 
     def _count(self, scope: str = COLLECTION) -> Figures:
         """Count in the database what is registered: nothing may be lost or twice."""
@@ -405,6 +408,7 @@ class _Million:
                     values,
                 )
             connection.exec_driver_sql("VACUUM ANALYZE")
+        self._statements()  # what follows is told without these
         return time.perf_counter() - begun_s
 
     def _items(self, first: int, count: int) -> Iterator[Figures]:
@@ -448,9 +452,8 @@ def _prepare(lake: Lake) -> None:
 
 
 def _in_journal(journal: Path) -> int:
-    with sqlite3.connect(journal) as database, suppress(sqlite3.OperationalError):  # just begun
+    with sqlite3.connect(journal) as database:
         return int(database.execute("SELECT count(*) FROM items").fetchone()[0])
-    return 0
 
 
 def _states(log: Path) -> dict[str, int]:
