@@ -335,6 +335,20 @@ class GlobalAdapter(GuardedAdapter):
 class _Session(requests.Session):
     signer: Signer | None = None
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._settings: dict[object, Any] = {}
+
+    def merge_environment_settings(self, url: Any, *given: Any) -> Any:
+        """Look for proxies and certificates in the environment once for each origin.
+
+        requests reads all of the environment, several times, for each request.
+        """
+        what = origin(url), str(given)
+        if what not in self._settings:
+            self._settings[what] = super().merge_environment_settings(url, *given)
+        return self._settings[what]
+
     def resolve_redirects(self, *_args: Any, **_options: Any) -> Iterator[Any]:
         """Look at no redirect, for which requests would read all that comes with it."""
         return iter(())
@@ -416,10 +430,11 @@ def open_url(
     """
     base, timeout_s = url, timeout_s or TIMEOUT_S
     signer: Signer | None = getattr(session, "signer", None)
-    home = origin(requested(base, url, allowed_hosts)) if signer else None
+    home = None
     ours = Request(url)
-    for _ in range(_REDIRECTS + 1):
+    for hop in range(_REDIRECTS + 1):
         url = requested(base, url, allowed_hosts)
+        home = home if hop else origin(url)
         asked = Request(url)
         if signer is not None and origin(url) == home:
             asked = ours = signer.request(method, url)
@@ -468,7 +483,9 @@ def requested(base: str, url: str, allowed_hosts: Iterable[str]) -> str:
     """
     # What is checked must be what is requested: parsers disagree about backslashes in a host.
     try:
-        found = requests.Request("GET", absolute(url, base)).prepare().url or ""
+        prepared = requests.PreparedRequest()
+        prepared.prepare_url(absolute(url, base), {})
+        found = prepared.url or ""
         parts = urlsplit(found)
         allowed = parts.scheme in {"http", "https"} and is_allowed(parts, allowed_hosts)
     except ValueError:
