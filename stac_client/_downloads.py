@@ -8,45 +8,42 @@ into the same folder. Rucio is asked once for each 1,000 assets, and once for ea
 
 from __future__ import annotations
 
-import fcntl
-import json
 import logging
-import os
 import shutil
-from collections import Counter
-from concurrent.futures import CancelledError
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import chain
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from stac_client._alternates import all_hrefs, is_http
 from stac_client._assets import Asset, select_assets
-from stac_client._checksums import Checksums, Digester, multihash_of_md5
+from stac_client._checksums import multihash_of_md5
 from stac_client._items import iter_items
 from stac_client._local_catalogue import LocalCatalogue, Places
 from stac_client._lookup import threads
 from stac_client._modifier import Modifier, ModifierOptions
+from stac_client._parts import MismatchError, Part, digested, locked, pieces_of
 from stac_client._registration import item_batches
-from stac_client._replica_source import difference, is_source_rse, rank
+from stac_client._replica_source import difference
 from stac_client._results import DownloadOutcome, Downloads, State, Tally
 from stac_client._rucio_errors import details
 from stac_client._selection import Wanted
-from stac_client.errors import ConfigurationError, StacRucioError
+from stac_client._sources import Sources
+from stac_client.errors import StacRucioError
 from stac_policy.bodies import Incoming
 from stac_policy.http import Attempts, FetchError, make_session, strong_etag
 from stac_policy.settings import known_origins
-from stac_policy.urls import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
     from concurrent.futures import ThreadPoolExecutor
     from threading import Event
 
     import requests
 
+    from stac_client._checksums import Checksums, Digester
     from stac_client._items import ItemDict, ItemsLike
     from stac_client._replicas import Prefer, Prefixes, Replica
     from stac_client._results import FileTally, Outcome, Progress
@@ -55,7 +52,11 @@ if TYPE_CHECKING:
     from stac_policy.credentials import Credentials
     from stac_policy.naming import DID
 
-T = TypeVar("T")
+_DONE = frozenset({"DONE", "ALREADY_DONE"})
+_LEAST_TIMEOUT_S = 360  # Rucio's own
+_SLOWEST_BYTES_S = 500_000  # Rucio's own; above it a transfer has time to end
+
+_LOGGER = logging.getLogger(__name__)
 
 
 def download(
@@ -107,204 +108,6 @@ def download(
     return Downloads(outcomes, catalogue.path, catalogue.problems)
 
 
-# Files of a download in their folder.
-
-
-# No part of a name starts with a dot: names of our own that do are never those of assets.
-_LOCK = ".stac-rucio.lock"
-_CHUNK_BYTES = 1 << 20
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Create a folder and keep other downloads out of it: two would mix up their bytes.
-
-    Raises:
-        ConfigurationError: Another download runs there, or nothing can be written there.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
-    except OSError as error:
-        raise ConfigurationError(f"cannot write into {folder}: {error.strerror}") from error
-    with os.fdopen(lock, "w"):
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ConfigurationError(
-                f"another download into {folder} is running; wait for it or choose another folder"
-            ) from None
-        except OSError:
-            pass  # a file system without locks
-        yield
-
-
-class MismatchError(FetchError):
-    """A file is not the one that Rucio and the item speak of; the message says why."""
-
-
-class Part:
-    """The bytes of a file so far, hidden beside its place, and the replica that they are of."""
-
-    def __init__(self, target: Path) -> None:
-        self.target = target
-        self.path = target.with_name(f".{target.name}.part")
-        self._note = target.with_name(f".{target.name}.from")
-        self._file: IO[bytes] | None = None
-
-    @property
-    def size_bytes(self) -> int:
-        """How much there is."""
-        return self.path.lstat().st_size if os.path.lexists(self.path) else 0
-
-    def source(self) -> tuple[str, str] | None:
-        """URL and ETag of the replica that the bytes are of, if they can be continued."""
-        try:
-            if self.path.is_symlink():
-                return None
-            note = json.loads(self._note.read_text("utf-8"))
-            return str(note["url"]), str(note["etag"])
-        except (OSError, ValueError, TypeError, KeyError):
-            return None
-
-    def begun(self, url: str) -> tuple[int, str | None]:
-        """Return how many bytes there are of the replica at a URL, and its ETag."""
-        source = self.source()
-        return (self.size_bytes, source[1]) if source and source[0] == url else (0, None)
-
-    def restart(self, url: str, etag: str | None) -> None:
-        """Begin with no bytes; without the strong ETag of the replica it cannot be continued."""
-        self.remove()
-        self.target.parent.mkdir(parents=True, exist_ok=True)
-        if etag is not None:
-            with self._note.open("x", encoding="utf-8") as file:
-                json.dump({"url": url, "etag": etag}, file)
-        # Exclusively: never through a link, or into a file that has another name.
-        self._file = self.path.open("xb")
-
-    def write(self, piece: bytes) -> None:
-        """Add bytes; `close` has to follow, once."""
-        self._file = self._file or self.path.open("ab")
-        self._file.write(piece)
-
-    def close(self) -> None:
-        """Write out what is not in the file yet."""
-        file, self._file = self._file, None
-        if file is not None:
-            file.close()
-
-    def take(self, path: Path) -> None:
-        """Let a file be the part."""
-        self.remove()
-        path.replace(self.path)
-
-    def finish(self) -> None:
-        """Put the file in its place, at once."""
-        self.path.replace(self.target)
-        self._note.unlink(missing_ok=True)
-
-    def remove(self) -> None:
-        """Remove what there is."""
-        self.close()
-        self.path.unlink(missing_ok=True)
-        self._note.unlink(missing_ok=True)
-
-
-# The replicas of a file: the best first; at a mount, over HTTP, or by Rucio's own client.
-
-
-_PATIENCE = 3  # failures in a row
-_DONE = frozenset({"DONE", "ALREADY_DONE"})
-_LEAST_TIMEOUT_S = 360  # Rucio's own
-_SLOWEST_BYTES_S = 500_000  # Rucio's own; above it a transfer has time to end
-
-_LOGGER = logging.getLogger(__name__)
-
-
-class Sources:
-    """Knows the replicas that are wanted, and which of them are the best.
-
-    An RSE that failed several times in a row comes after all others; else a modifier says, as
-    `Selector.best` does.
-    """
-
-    def __init__(self, modifier: Modifier, rse: str | None = None) -> None:
-        """Take replicas from one RSE or from all, as a modifier prefers them.
-
-        Raises:
-            ConfigurationError: The modifier prefers what is no RSE.
-            StacRucioError: Rucio cannot be reached.
-        """
-        self._modifier = modifier
-        self._only = rse
-        self._resolved = modifier.resolved()
-        self._settings: dict[str, Mapping[str, Any]] = {}
-        self.failures: Counter[str] = Counter()
-        """How often in a row an RSE did not answer."""
-
-    def learn(self, rses: Iterable[str]) -> None:
-        """Ask Rucio for the RSEs that are not known yet, in one request for each."""
-        for rse in sorted(set(rses) - set(self._settings)):
-            self._settings[rse] = {}
-            with suppress(StacRucioError):  # only the order depends on it
-                self._settings |= self._modifier.settings([rse])
-
-    def source_rses(self, rses: Iterable[str]) -> set[str]:
-        """Return those of some RSEs that are source RSEs."""
-        return {rse for rse in rses if is_source_rse(self._settings.get(rse, {}))}
-
-    def of(self, file: RucioFile, url: str) -> list[Replica]:
-        """Return the available replicas of a file whose item has this URL, the best first."""
-        available = {
-            rse: pfns
-            for rse, pfns in file.pfns.items()
-            if self._only in (None, rse) and file.states.get(rse, "AVAILABLE") == "AVAILABLE"
-        }
-        selector = self._modifier.options.selector
-        ranks = {rse: rank(settings) for rse, settings in self._settings.items()}
-        best = selector.best(selector.every(available), self._resolved, ranks, url)
-        return sorted(best, key=lambda replica: self.failures[replica.rse] >= _PATIENCE)
-
-    def first(
-        self, sources: list[Replica], fetch: Callable[[Replica], T], attempts: Attempts
-    ) -> tuple[Replica, T]:
-        """Return the first of some replicas that gives what is wanted of it, and what it gives.
-
-        Those whose failure may pass are tried again and again.
-
-        Raises:
-            FetchError: None gives it; says why, of each.
-        """
-        reasons: dict[Replica, FetchError] = {}
-        while sources:
-            for source in sources:
-                try:
-                    found = fetch(source)
-                except FetchError as error:
-                    reasons[source] = error
-                    self.failures[source.rse] += error.may_pass
-                    continue
-                self.failures[source.rse] = 0
-                return source, found
-            sources = [source for source in sources if reasons[source].may_pass]
-            busy = sorted(
-                (reasons[source] for source in sources), key=lambda error: error.retry_after_s
-            )
-            if busy and not attempts.again(busy[-1]):
-                break
-        said = (f"{each.rse} {redact(each.pfn)}: {why}" for each, why in reasons.items())
-        raise FetchError("; ".join(said))
-
-    def absence(self, file: RucioFile) -> str:
-        """Describe why there is no replica to download."""
-        if self._only is None:
-            return "no replica is available"
-        state = file.states.get(self._only)
-        if state is None:
-            return f"no replica at {self._only}"
-        return f"its replica at {self._only} is {state}"
-
-
 # A download under way.
 
 
@@ -322,16 +125,20 @@ class _Wanted:
     file: RucioFile
     tally: FileTally
 
-    @property
+    @cached_property
     def expected(self) -> Checksums:
         """What Rucio and the item say of the file."""
         return self.file.checksums | self.asset.checksums
 
-    def verify(self, path: Path, stop: Event) -> Checksums:
+    def verify(self, path: Path, digest: Callable[[], Digester]) -> Checksums:
         """Compare a file with what is known of it: its size first, as that costs nothing.
 
+        Args:
+            path: The file.
+            digest: Returns what has taken all its bytes.
+
         Returns:
-            Its checksums: adler32, and a multihash or md5.
+            Its checksums: adler32, and those that are known.
 
         Raises:
             MismatchError: It is another file.
@@ -340,13 +147,7 @@ class _Wanted:
         found_bytes = path.stat().st_size
         if found_bytes != self.file.size_bytes:
             raise MismatchError(f"it has {found_bytes} bytes instead of {self.file.size_bytes}")
-        expected = self.expected
-        digester = Digester(expected, md5=expected.multihash is None)
-        with path.open("rb") as file:
-            while chunk := file.read(_CHUNK_BYTES):
-                if stop.is_set():
-                    raise CancelledError
-                digester.update(chunk)
+        digester = digest()
         if wrong := digester.contradiction():
             raise MismatchError(f"its {wrong} is not the known one")
         return digester.checksums()
@@ -359,7 +160,9 @@ class _Wanted:
             _outcome(self.asset, state, reason),
             path=path,
             size_bytes=self.file.size_bytes,
-            checksum=found.multihash or multihash_of_md5(str(found.md5)),
+            adler32=found.adler32,
+            md5=found.md5,
+            checksum=found.multihash or (found.md5 and multihash_of_md5(found.md5)),
         )
 
 
@@ -439,7 +242,7 @@ class _Run:
         """Download an asset, unless it is there; whatever happens, it has an outcome."""
         part = None
         try:
-            part = Part(self.places(wanted.asset.did))
+            part = Part(self.places(wanted.asset.did), wanted.expected)
             found = self._download(wanted, part)
         except Exception as error:  # noqa: BLE001 - one asset must not stop the others
             reason = f"unexpected {type(error).__name__}: {error}"
@@ -463,7 +266,7 @@ class _Run:
         if not target.is_file():
             return self._replace(wanted, part)
         try:
-            found = wanted.verify(target, self.stop)
+            found = wanted.verify(target, partial(digested, target, wanted.expected, self.stop))
         except MismatchError as error:
             self.wrong.add(asset.did)
             # Until its replacement is there, and verified, it stays.
@@ -503,28 +306,30 @@ class _Run:
 
     def _fetch(self, wanted: _Wanted, part: Part, source: Replica) -> Checksums:
         """Download a replica into the part, and return its checksums."""
-        went_on = part.begun(source.url)[0] > 0
+        begun_bytes, _ = begun = part.begun(source.url)
         if source.is_mounted:
             self._copy(wanted, Path(source.url), part)
         elif is_http(source.url):
-            self._fetch_url(wanted, source.url, part)
+            self._fetch_url(wanted, source.url, part, begun)
         else:
             self._fetch_by_rucio(wanted, source, part)
         try:
-            return wanted.verify(part.path, self.stop)
+            return wanted.verify(part.path, partial(part.digested, self.stop))
         except MismatchError:
             part.remove()
-            if not went_on:
+            if not begun_bytes:
                 raise
         return self._fetch(wanted, part, source)  # what an earlier run left may have been wrong
 
-    def _fetch_url(self, wanted: _Wanted, url: str, part: Part) -> None:
+    def _fetch_url(
+        self, wanted: _Wanted, url: str, part: Part, begun: tuple[int, str | None]
+    ) -> None:
         incoming = Incoming(
             self.session,
             url,
             lambda response: part.restart(url, strong_etag(response)),
             wanted.file.size_bytes,
-            *part.begun(url),
+            *begun,
             attempts=Attempts(1, stop=self.stop),  # before another replica
         )
         wanted.tally.reached(incoming.received_bytes)
@@ -533,7 +338,8 @@ class _Run:
                 part.write(piece)
                 wanted.tally.reached(incoming.received_bytes)
         except BaseException:
-            if incoming.etag is None and (part.source() or (url,))[0] == url:
+            source = part.source()
+            if source is None or (source[0] == url and incoming.etag is None):
                 part.remove()  # it cannot be continued
             raise
         finally:
@@ -541,7 +347,7 @@ class _Run:
 
     def _copy(self, wanted: _Wanted, path: Path, part: Part) -> None:
         """Copy a replica from where its RSE is mounted; no more of it than the file has."""
-        pieces = _pieces_of(path)
+        pieces = _given(path, self.stop)
         first = next(pieces, b"")  # if it is not there, what another source gave is kept
         part.restart(str(path), None)
         seen_bytes = 0
@@ -550,8 +356,6 @@ class _Run:
                 part.write(piece)
                 seen_bytes += len(piece)
                 wanted.tally.reached(seen_bytes)
-                if self.stop.is_set():
-                    raise CancelledError
                 if seen_bytes > wanted.file.size_bytes:
                     break
         finally:
@@ -601,10 +405,8 @@ class _Run:
         return DownloadClient(client=self.rucio.client, logger=_LOGGER.log)
 
 
-def _pieces_of(path: Path) -> Iterator[bytes]:
+def _given(path: Path, stop: Event) -> Iterator[bytes]:
     try:
-        with path.open("rb") as file:
-            while piece := file.read(_CHUNK_BYTES):
-                yield piece
+        yield from pieces_of(path, stop)
     except OSError as error:
         raise FetchError(f"{path} cannot be read ({error.strerror})") from error

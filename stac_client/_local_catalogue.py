@@ -289,10 +289,12 @@ def _local_asset(
         replicas[LOCAL] = (href if href.startswith("../") else f"./{href}",)
     if source_rse is not None:
         replicas[source_rse] = (fields["href"],)
+    verified = {"file:checksum": there.checksum} if there.checksum else {}
     return {
         **with_replicas(fields, replicas, prefer=[LOCAL]),
         "file:size": there.size_bytes,
-        "file:checksum": there.checksum,
+        "rucio:adler32": there.adler32,
+        **verified,
     }
 
 
@@ -421,7 +423,7 @@ def _write(path: Path, value: Mapping[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with new.open("x", encoding="utf-8") as file:
-            json.dump(value, file, indent=2)
+            file.write(json.dumps(value))  # in lines it takes ten times as long
         new.replace(path)
     finally:
         new.unlink(missing_ok=True)

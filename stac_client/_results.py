@@ -185,7 +185,7 @@ class DownloadOutcome(Outcome):
     path: Path | None = None
     """Where its bytes are, verified; absolute."""
     checksum: str | None = None
-    """Multihash (hex digits) of the file that is there, for `file:checksum`."""
+    """Multihash (hex digits) of the file that is there, for `file:checksum`, if one was known."""
     rse: str | None = None
     """The RSE that it was downloaded from."""
     url: str | None = None

@@ -20,9 +20,9 @@ from fsspec.spec import AbstractBufferedFile, AbstractFileSystem
 from rucio.common.exception import DataIdentifierNotFound
 
 from stac_client._alternates import is_http
-from stac_client._downloads import Sources
 from stac_client._modifier import Modifier, ModifierOptions
 from stac_client._rucio import Rucio, did_of, make_client, number_of, text_of
+from stac_client._sources import Sources
 from stac_client.errors import RequestError
 from stac_policy.bodies import pieces
 from stac_policy.credentials import Credentials

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import zlib
 from typing import TYPE_CHECKING, Any
 
 from stac_client import _downloads
@@ -63,6 +64,11 @@ def files_in(folder: Path) -> list[Any]:
         for path in folder.rglob("*")
         if path.is_file() and path.suffix not in {".json", ".lock"}
     )
+
+
+def adler32(body: bytes) -> str:
+    """The adler32 of a body, as items and Rucio have it."""
+    return f"{zlib.adler32(body):08x}"
 
 
 def md5_multihash(body: bytes) -> str:

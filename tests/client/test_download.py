@@ -18,6 +18,7 @@ from .downloading import (
     FAILED,
     OTHER,
     SKIPPED,
+    adler32,
     download,
     files_in,
     md5_multihash,
@@ -46,7 +47,7 @@ def test_a_file(rucio: FakeRucio, storage: Origin, tmp_path: Path) -> None:
     assert outcome.path == tmp_path / RED
     assert outcome.path.read_bytes() == BODY
     assert (outcome.state, outcome.size_bytes, outcome.reason) == (DOWNLOADED, len(BODY), "")
-    assert (outcome.rse, outcome.url, outcome.checksum) == ("DISK", url, md5_multihash(BODY))
+    assert (outcome.rse, outcome.url, outcome.adler32) == ("DISK", url, adler32(BODY))
     assert str(outcome) == "alps/i asset red: downloaded"
     assert files_in(tmp_path) == [RED]
     assert downloads.counts == {DOWNLOADED: 1}
@@ -154,11 +155,14 @@ def test_md5_of_rucio_and_multihash_of_the_item(
         scene("j", **{"file:checksum": md5_multihash(OTHER)}),
         scene("k", **{"file:checksum": md5_multihash(BODY)}),
     ]
+    rucio.add(BODY, {"A": url}, "l", md5=md5_multihash(BODY)[6:])
+    items.append(scene("l"))
     by_item = {outcome.item: outcome for outcome in download(rucio, tmp_path, *items)}
-    assert [by_item[item].state for item in "ijk"] == [FAILED, FAILED, DOWNLOADED]
+    assert [by_item[item].state for item in "ijkl"] == [FAILED, FAILED, DOWNLOADED, DOWNLOADED]
     assert "md5" in by_item["i"].reason
     assert "md5" in by_item["j"].reason
     assert by_item["k"].reason == ""
+    assert {by_item[item].checksum for item in "kl"} == {md5_multihash(BODY)}
 
 
 def test_no_checksum_is_known(rucio: FakeRucio, storage: Origin, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from rucio.common.exception import ServerConnectionException
 
 from stac_client import ConfigurationError, StacClient
-from stac_client._downloads import Part
+from stac_client._parts import Part
 from tests.origin import stall
 
 from .downloading import BODY, DOWNLOADED, FAILED, LARGE, Crowd, download, scene

@@ -26,8 +26,8 @@ from .downloading import (
     FAILED,
     OTHER,
     SKIPPED,
+    adler32,
     download,
-    md5_multihash,
     scene,
 )
 
@@ -91,7 +91,7 @@ def test_items_point_to_their_files(rucio: FakeRucio, tmp_path: Path) -> None:
         "alternate": {"original": {"href": RED_HREF, "alternate:name": "original"}},
         "alternate:name": "local",
         "file:size": len(BODY),
-        "file:checksum": md5_multihash(BODY),
+        "rucio:adler32": adler32(BODY),
     }
     assert document["stac_extensions"].count(ALTERNATE_ASSETS) == 1
     assert any("/file/" in extension for extension in document["stac_extensions"])

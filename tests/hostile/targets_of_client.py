@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from stac_client._alternates import item_views, restore_original_href, with_replicas
 from stac_client._assets import Asset, select_assets
 from stac_client._checksums import checksums_of, digests_of
-from stac_client._downloads import Part
 from stac_client._item_completion import Completion
 from stac_client._items import iter_items
 from stac_client._journal import Journal, entry_of
 from stac_client._local_catalogue import Places
+from stac_client._parts import Part
 from stac_client._replicas import Mounts
 from stac_client.errors import ConfigurationError, RequestError
 from stac_policy.naming import DID, asset_name
