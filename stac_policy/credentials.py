@@ -13,6 +13,7 @@ import os
 import threading
 from base64 import b64encode
 from contextlib import suppress
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -170,7 +171,9 @@ class Credentials:
             return signing.ask_sas(endpoint, {_SUBSCRIPTION: key} if key else {})
 
         token = self._once(("sas", endpoint), lambda: Token(ask))
-        return Request(with_query(url, token()), {}, f"a SAS of {redact(endpoint)}")
+        sas = token()
+        called = f"a SAS of {redact(endpoint)}"
+        return Request(with_query(url, sas), {}, called, forget=partial(token.forget, sas))
 
     def _token(self, url: str, known: Origin) -> Request:
         header, variable, endpoint = _ways(known)
@@ -190,7 +193,9 @@ class Credentials:
             return signing.ask_grant(endpoint, {}, basic)
 
         token = self._once(("token", endpoint), lambda: Token(ask))
-        return Request(url, signing.bearer(url, token()).headers, f"a token of {host}")
+        value = token()
+        headers = signing.bearer(url, value).headers
+        return Request(url, headers, f"a token of {host}", forget=partial(token.forget, value))
 
     def _once(self, what: object, make: Callable[[], Any]) -> Any:
         with self._lock:

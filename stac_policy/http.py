@@ -118,6 +118,8 @@ class Request:
     """What the credential is called, which is no secret."""
     lacks: str = ""
     """What has to be set for one that it wants."""
+    forget: Callable[[], bool] = field(default=bool, repr=False, compare=False)
+    """Called where the credential is refused; returns whether there is another one to ask with."""
 
     def said(self, error: object) -> str:
         """Return an error with what it may be due to."""
@@ -445,7 +447,8 @@ def open_url(
                 raise CredentialError(ours.said(login))
         sent = {**(headers or {}), **asked.headers}
         with answer(session, method, asked.url, headers=sent, timeout=timeout_s) as response:
-            location = _location(session, response)
+            is_over = response.status_code in DENIED and asked.forget()
+            location = url if is_over else _location(session, response)
             if location is not None or method == "HEAD":
                 dismiss(response.raw)
             if location is None:

@@ -92,12 +92,23 @@ class Token:
         self._end_s = self._got_s + good_s
         self._renew_s = self._end_s - min(_RENEWED_S, good_s / 2)
 
-    def forget(self) -> None:
-        """Have the next one ask for another, as the origin refuses this one, if it is not new."""
+    def forget(self, refused: str = "") -> bool:
+        """Have the next one ask for another, as the origin refuses this one, if it is not new.
+
+        Args:
+            refused: What was refused, if that is known.
+
+        Returns:
+            Whether asking again gives another one.
+        """
         with self._lock:
-            if time.monotonic() > self._got_s + _RENEWED_S:
+            if refused and refused != self._value:  # others have asked since
+                return True
+            is_old = time.monotonic() > self._got_s + _RENEWED_S
+            if is_old:
                 self._renew_s = self._end_s = 0.0
                 self._problem = http.PassingError("the origin refuses its token")
+            return is_old
 
 
 def with_query(url: str, query: str) -> str:

@@ -228,6 +228,29 @@ def test_sas_that_is_over(origin: Origin) -> None:
     assert len(origin.requests_of("/blobs/a?sig=S4S")) == 1
 
 
+@pytest.mark.usefixtures("table")
+def test_sas_refused_in_the_middle(origin: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is refused is asked for anew, once for all who have it, and not for ever."""
+    monkeypatch.setattr("stac_policy.signing._RENEWED_S", -1)  # none is new
+    ends = {"msft:expiry": "2096-10-02T07:06:40Z"}
+    for number in (1, 2):
+        origin.add(f"/blobs/{number}", b"ok", status(403))
+    url = origin.url
+    tokens = [status(200, json.dumps({"token": f"sig={n}", **ends}).encode()) for n in range(9)]
+    origin.add("/token/127/blobs", b"", *tokens)
+    credentials = Credentials()
+    late = credentials.request("GET", f"{url}/blobs/2")
+    assert read(f"{url}/blobs/1", credentials) == b"ok"
+    asked = [each.path for each in origin.seen if each.path.startswith("/blobs")]
+    assert asked == ["/blobs/1?sig=0", "/blobs/1?sig=1"]
+    assert late.forget()  # as another has asked for one since, that one is not forgotten
+    assert read(f"{url}/blobs/2", credentials) == b"ok"
+    assert len(origin.requests_of("/token/127/blobs")) == 3
+    origin.add("/blobs/3", b"", *[status(403)] * 99)
+    with pytest.raises(http.FetchError):
+        read(f"{url}/blobs/3", credentials)
+
+
 @pytest.mark.parametrize("container", ["..", "%2e%2e", "a", "A" * 4, "x" * 64])
 def test_containers_that_are_none(origin: Origin, table: Path, container: str) -> None:
     """What no container of Azure is called reaches no token endpoint."""
