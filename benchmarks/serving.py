@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import requests
 
 from stac_client import StacClient
-from stac_testbed.services import stac_api_command
+from stac_testbed.services import rustac_command
 
 from .harness import Goal, Row, side_by_side
 from .items import make_items
@@ -88,7 +88,7 @@ def _api(setting: Setting, collection: str, items: Sequence[object]) -> Iterator
         )
     )
     port = free_port()
-    with _process(setting, stac_api_command(file, [description], port), port) as url:
+    with _process(setting, rustac_command(file, [description], port), port) as url:
         yield url
 
 

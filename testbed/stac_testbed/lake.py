@@ -202,7 +202,7 @@ def start(
                 catalogue = make_catalogue(layout.catalogue, origins)
                 report(f"catalogue of {len(catalogue.items)} items made")
             database_ready.result()
-        starting.start(services.rucio_server(layout), services.stac(layout))
+        starting.start(services.rucio_server(layout), *services.stac(layout))
         starting.start(*services.gateway(layout))
         starting.wait()
         report("Rucio server, STAC API, origins, storages and transfer service answer")
@@ -231,10 +231,11 @@ def running(
     *,
     database: str | None = None,
     storage: str | None = None,
+    gateway: bool = False,
     report: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Lake]:
     """Start a lake as `start` does, and stop it in the end."""
-    lake = start(folder, database=database, storage=storage, report=report)
+    lake = start(folder, database=database, storage=storage, gateway=gateway, report=report)
     try:
         yield lake
     finally:

@@ -82,7 +82,7 @@ class Layout:
                 f"{folder} is not empty; choose another folder, or stop its lake with "
                 f"`stac-rucio testbed down --folder {folder}` and remove it"
             )
-        named = (*SERVICES, GATEWAY, PRIVATE_STORE, SIGNED_STORE)
+        named = (*SERVICES, "rustac", GATEWAY, PRIVATE_STORE, SIGNED_STORE)
         database_port, *others = free_ports(1 + len(named))
         ports = dict(zip(named, others, strict=True))
         passwords = {account: secrets.token_urlsafe(16) for account in ACCOUNTS}

@@ -89,24 +89,31 @@ def lifecycle(layout: Layout, daemons: Sequence[str]) -> Service:
     return Service("lifecycle", (*_RUCIO_PROGRAM, *daemons), None, _rucio_environment(layout))
 
 
-def stac(layout: Layout) -> Service:
-    """Return the STAC API, which needs the catalogue's files."""
-    command = stac_api_command(layout.items_file, layout.collection_files, layout.ports["stac-api"])
-    return Service("stac-api", tuple(command), url=layout.url("stac-api"))
+def stac(layout: Layout) -> list[Service]:
+    """Return the STAC API, which needs the catalogue's files, and what answers its GETs."""
+    port, behind = layout.ports["stac-api"], layout.ports["rustac"]
+    command = rustac_command(layout.items_file, layout.collection_files, port, bind=behind)
+    front = (sys.executable, "-m", "stac_testbed._stac_api", str(port), str(behind))
+    return [
+        Service("rustac", tuple(command), url=layout.url("rustac")),
+        Service("stac-api", front, url=layout.url("stac-api")),
+    ]
 
 
-def stac_api_command(items: Path, collections: Sequence[Path], port: int) -> list[str]:
+def rustac_command(
+    items: Path, collections: Sequence[Path], port: int, *, bind: int | None = None
+) -> list[str]:
     """Return the command line of a STAC API at ``127.0.0.1:port``: `rustac serve`.
 
     It searches by collections, ids, bbox, intersects and datetime, in pages. It has
     no filter, query, sortby or fields, and does not claim them: it answers a filter
-    or query with no items, and ignores the other two. A GET search by a list (as of
-    collections) that has a next page fails with 500; POST, pystac-client's default, works.
+    or query with no items, and ignores the other two.
 
     Args:
         items: file of one STAC item collection; every item's collection is given too.
         collections: a file of STAC JSON for each collection.
-        port: TCP port to listen on.
+        port: TCP port that is in its links.
+        bind: TCP port to listen on, if that is another one.
 
     Raises:
         FileNotFoundError: rustac is not installed.
@@ -115,7 +122,8 @@ def stac_api_command(items: Path, collections: Sequence[Path], port: int) -> lis
     executable = shutil.which("rustac", path=Path(sys.executable).parent) or shutil.which("rustac")
     if executable is None:
         raise FileNotFoundError("no rustac executable: pip install rustac")
-    return [executable, "serve", "--addr", f"127.0.0.1:{port}", *map(str, (*collections, items))]
+    listen = ("--addr", f"127.0.0.1:{port}", "--bind", f"127.0.0.1:{bind or port}")
+    return [executable, "serve", *listen, *map(str, (*collections, items))]
 
 
 def database(layout: Layout) -> Service:
