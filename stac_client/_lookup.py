@@ -53,6 +53,14 @@ class Probe(str, Enum):
     """And what one download of the file tells, where both before left something open."""
 
 
+def sized(asset: Asset, probe: Probe) -> Asset | Outcome:
+    """An asset whose size is known, once a look-up went as far as it may."""
+    if asset.size_bytes is None:
+        reason = f"its size is not known; probe={probe.value!r} did not tell"
+        return asset.outcome(State.SKIPPED, reason)
+    return asset
+
+
 @dataclass(frozen=True)
 class Lookups:
     """Finds out sizes and checksums; for several threads, which share what may be at a time."""
@@ -109,10 +117,7 @@ class Lookups:
             reason = f"{error}; {_ADVICE}" if error.may_pass else str(error)
             return asset.outcome(State.FAILED, f"{redact(asset.url)}: {reason}")
         tally.done(there=True)
-        if found.size_bytes is None:
-            reason = f"probe={self.probe.value!r} did not tell"
-            return asset.outcome(State.SKIPPED, f"its size is not known; {reason}")
-        return found
+        return sized(found, self.probe)
 
     def look_up(self, asset: Asset, tally: FileTally) -> Asset:
         """Return an asset with what was found; size or checksums may still be missing.

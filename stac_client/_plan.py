@@ -11,6 +11,7 @@ from rich.filesize import decimal
 from stac_client._buckets import Buckets
 from stac_client._in_rucio import compare, held, is_outdated, kept, look
 from stac_client._items import iter_items
+from stac_client._lookup import Probe, sized
 from stac_client._registration import selector
 from stac_client._rucio import batched
 from stac_client._selection import Wanted
@@ -43,6 +44,8 @@ class Plan(Shown):
     """Their size, as far as the items say."""
     files_without_size: int = 0
     files_without_checksum: int = 0
+    looked_up: bool = True
+    """Whether registration will look for what is missing of these."""
     files_without_md5: int = 0
     """Files that nobody will read to learn it."""
     verified_by_md5: list[str] = field(default_factory=list)
@@ -69,10 +72,11 @@ class Plan(Shown):
             f" Not verified at {', '.join(self.verified_by_md5)}: {self.files_without_md5:,} files"
         )
         of_md5 += " without md5."
+        missing = "To be looked up" if self.looked_up else "Not known, nor looked up"
         updated = f", {self.files_outdated:,} updated since" if self.files_outdated else ""
         return (
             f"{self.items:,} items, {self.files:,} files, {decimal(self.size_bytes)}",
-            f"Already there: {self.already_there:,} files{updated}. To be looked up: {unknown}."
+            f"Already there: {self.already_there:,} files{updated}. {missing}: {unknown}."
             + (of_md5 if self.verified_by_md5 and self.files_without_md5 else ""),
             *self._payment(),
             [{"host": host, "files": count} for host, count in self.hosts.most_common()],
@@ -132,6 +136,7 @@ def make_plan(
     assets: AssetSelection,
     scope: str | None,
     *,
+    probe: Probe,
     alternate_assets: Sequence[str] = (),
     check: bool = False,
 ) -> Plan:
@@ -145,16 +150,18 @@ def make_plan(
         alternate_assets=alternate_assets,
         buckets=Buckets() if check else None,
     )
-    plan = Plan()
+    plan = Plan(looked_up=probe is not Probe.ITEM)
     keys = Wanted(assets)
     for batch in batched(_registrable(keys.of(iter_items(items)), plan, select)):
         files = look(rucio, batch, rse).files
         there = held(files, rse)
         same = [*kept(compare(batch, files, rse), plan.reject)]
-        new = permits.require(asset for asset in same if asset.did not in there)
+        new = kept(permits.require(asset for asset in same if asset.did not in there), plan.reject)
+        if not plan.looked_up:
+            new = kept((sized(asset, probe) for asset in new), plan.reject)
         known = [asset for asset in same if asset.did in there]
         plan.files_outdated += sum(is_outdated(asset, files[asset.did]) for asset in known)
-        plan.add([*known, *kept(new, plan.reject)], there)
+        plan.add([*known, *new], there)
     for missing in keys.missing():
         plan.reject(missing)
     if plan.files_without_md5:

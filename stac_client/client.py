@@ -128,7 +128,7 @@ class StacClient:
 
         It shows replicas as alternate assets, and remembers for some seconds what
         Rucio has said. `modifier.with_options(prefer=["RSE"])` puts the replica at an
-        RSE into the `href`; `ModifierOptions` has all options.
+        RSE into the `href`; its tooltip has all options.
         """
         return Modifier(self._rucio, scope=self._scope, completion=self._completion)
 
@@ -140,7 +140,7 @@ class StacClient:
 
         Args:
             items: The items, in what can be gone through again, as a list can.
-            prefer: The preferred replicas, as in `ModifierOptions`.
+            prefer: The preferred replicas, as in `Modifier.with_options`.
 
         Returns:
             The function, which can be pickled; a URL that is of none of the items
@@ -157,6 +157,7 @@ class StacClient:
         rse: str,
         *,
         assets: AssetSelection = None,
+        probe: Probe | str = Probe.DOWNLOAD,
         alternate_assets: Sequence[str] = (),
         check: bool = False,
     ) -> Plan:
@@ -166,6 +167,7 @@ class StacClient:
             items: The items.
             rse: The source RSE.
             assets: The assets, as in `create_replicas`.
+            probe: As there; with `item`, assets whose size is not known are rejected.
             alternate_assets: Alternates, as there.
             check: Look at an object of each bucket, as `create_replicas` does, to see
                 whether anybody may read it; by default the table of origins says so.
@@ -179,6 +181,7 @@ class StacClient:
         """
         return make_plan(
             *(self._rucio, self._read(items), rse, assets, self._scope),
+            probe=_probe(probe),
             alternate_assets=alternate_assets,
             check=check,
         )
@@ -570,7 +573,7 @@ class StacClient:
                 skipped, and has not failed.
             workers: How many files are downloaded at the same time.
             mounts: Where storages are mounted here, or a gateway serves them, as in
-                `ModifierOptions`; files are copied from there first.
+                `Modifier.with_options`; files are copied from there first.
             pays: Download also what the requester pays for, with your keys of AWS.
             on_progress: As in `create_replicas`.
 

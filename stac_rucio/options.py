@@ -282,16 +282,17 @@ _ALTERNATES = words(
 PAYS = flag("--pays", "Pay with your AWS account where the requester does.")
 _CHECK = flag("--check", "Ask buckets whether anybody may read them, once each.")
 
+_PROBE = choice(
+    "--probe",
+    "How far to go for sizes and checksums that items do not say.",
+    ["item", "head", "download"],
+    "download",
+)
 _REGISTRATION = Group(
     "registration",
     dict,
     [
-        choice(
-            "--probe",
-            "How far to go for sizes and checksums that items do not say.",
-            ["item", "head", "download"],
-            "download",
-        ),
+        _PROBE,
         flag("--containers", "Put the items' datasets into a container for each collection."),
         _ALTERNATES,
         flag("--metadata", "Give the datasets metadata from their items, for searches in Rucio."),
@@ -491,7 +492,7 @@ SHARED: Mapping[str, Group | click.Parameter] = {
     str(part.name): part
     for part in (
         *(items(), _SOURCE_RSE, _ASSETS, _REPLICAS, _REGISTRATION),
-        *(_ALTERNATES, _CHECK, _DRY_RUN, _CONSENT, _RUCIO, _OUTPUT),
+        *(_PROBE, _ALTERNATES, _CHECK, _DRY_RUN, _CONSENT, _RUCIO, _OUTPUT),
     )
 }
 """What verbs get by the names of their parameters."""

@@ -35,6 +35,7 @@ _PLAN = (
     *("files_without_size", "files_without_checksum", "files_without_md5"),
     *("size_bytes", "paid_bytes"),
 )
+_OF_PLANS = ("probe", "alternate_assets")
 _ASSETS = (
     *("collection", "item", "key", "selected", "access", "fetchable", "url", "needs", "reason"),
 )
@@ -47,6 +48,7 @@ def plan(
     items: ItemSource,
     rse: str,
     assets: AssetSelection,
+    probe: str,
     alternate_assets: Sequence[str],
     check: bool,
     rucio: Connection,
@@ -64,8 +66,8 @@ def plan(
         stac-rucio plan --rse STAC --assets red,nir items.ndjson
     """
     resumable("Nothing was written.")
-    planning = {"assets": assets, "alternate_assets": alternate_assets, "check": check}
-    _show_plan(items, rse, rucio, output, planning)
+    planning = {"probe": probe, "alternate_assets": alternate_assets, "check": check}
+    _show_plan(items, rse, rucio, output, {"assets": assets, **planning})
 
 
 @verb(
@@ -139,8 +141,7 @@ def register(
         stac-rucio register items.ndjson --rse STAC --dry-run
     """
     if dry_run:
-        planning = {"assets": assets, "alternate_assets": registration["alternate_assets"]}
-        _show_plan(items, rse, rucio, output, planning)
+        _show_plan(items, rse, rucio, output, _planning(assets, registration))
         return
     resumable("Run it again with the same items: what is registered already is recognised.")
     # Not `create_replicas`: that holds the outcomes of all assets.
@@ -189,7 +190,7 @@ def sync(
 
         meant = Registrar(rucio.session, rse, assets, rucio.scope, **registration)
         new = partial(_not_done, journal=path, registrar=meant)
-        planning = {"assets": assets, "alternate_assets": registration["alternate_assets"]}
+        planning = _planning(assets, registration)
         _show_plan(items, rse, rucio, output, planning, new if path.exists() else None)
         return
     try:
@@ -299,6 +300,11 @@ def _not_done(items: Iterable[ItemDict], journal: Path, registrar: Registrar) ->
     purpose = registration_purpose(registrar.rse, registrar.rucio.host)
     with Journal(journal, purpose) as opened:
         yield from registrar.new(items, opened)
+
+
+def _planning(assets: AssetSelection, registration: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the options of a plan of a registration."""
+    return {"assets": assets, **{name: registration[name] for name in _OF_PLANS}}
 
 
 def _show_plan(  # noqa: PLR0917 - as many things make a plan

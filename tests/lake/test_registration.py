@@ -144,6 +144,8 @@ def test_what_can_not_be_registered_is_skipped_with_a_reason(
     assert "is public is not known" in reasons["s3"]
     assert "signed" in reasons["signed"]
     assert "size is not known" in reasons["size"]
+    plan = client.plan([item], "STAC", probe="item")
+    assert (plan.files, set(plan.rejected)) == (0, set(reasons.values()))
 
 
 def test_a_key_that_no_item_has_is_reported(client: StacClient, collection: str) -> None:
