@@ -105,7 +105,8 @@ WARNINGS = {
     "limit-missing": "that stands for a limit of 0, unless the account has the attribute admin",
     "limit-reached": "Rucio refuses its rules there",
     "settings": "the option has its default",
-    "access": "what needs credentials or is not to be had is skipped at registration",
+    "access": "what needs a credential, where no gateway has it, or is not to be had is skipped "
+    "at registration",
     "fts-unreachable": "daemons hand it all transfers; they may run where it can be reached",
     "file-not-good": "no transfer reads it, and rules over it are stuck",
     "resolution-differs": "transfers read the URL that was registered; a DID never gets another",

@@ -27,6 +27,7 @@ from stac_policy.settings import (
     Settings,
     configured_options,
     known_origins,
+    options_of,
     parse,
 )
 from stac_policy.urls import DEFAULT_PORTS, is_allowed, redact
@@ -57,11 +58,14 @@ def server_version(rucio: Rucio) -> str:
     return rucio.ask(ping, lambda client: str(client.ping()["version"]))
 
 
-def connection(reason: Exception) -> Check:
-    """Describe why Rucio cannot be asked."""
-    what, client = str(reason), "[client]\naccount = ACCOUNT\nauth_type = userpass\n"
+def connection(reason: Exception, account: str | None = None) -> Check:
+    """Describe why Rucio cannot be asked, as an account or as that of rucio.cfg."""
+    what = str(reason)
     if isinstance(reason, AccessError):
-        return wrong("login-refused", what, f"{client}username = USER\npassword = PASSWORD")
+        with suppress(exception.ConfigNotFound):
+            account = account or options_of("client").get("account")
+        client = f"[client]\naccount = {account or 'ACCOUNT'}\nauth_type = userpass"
+        return wrong("login-refused", what, f"{client}\nusername = USER\npassword = PASSWORD")
     if isinstance(reason, ConfigurationError):
         return wrong("no-configuration", what, "export RUCIO_CONFIG=/path/to/rucio.cfg")
     if not isinstance(reason, StacRucioError):  # Rucio's client takes any answer for one of Rucio

@@ -167,6 +167,7 @@ def examine(
     destinations: str | Sequence[str] = (),
     catalogue: CatalogueSummary | None = None,
     options: Mapping[str, str] | None = None,
+    account: str | None = None,
 ) -> Iterator[Check]:
     """Look for what keeps STAC assets from being registered, replicated or found.
 
@@ -178,6 +179,7 @@ def examine(
         catalogue: What the catalogue needs; without it, scopes, hosts and URLs are not
             looked at.
         options: The options of `[stac]`; by default those of this machine's rucio.cfg.
+        account: The account that `rucio` makes a client for; by default that of rucio.cfg.
 
     Yields:
         The results of the checks, each as soon as it is known. Where an error makes
@@ -192,7 +194,7 @@ def examine(
         asked = Rucio.connect(connect, retry_s=0)
         version = server_checks.server_version(asked)
     except (StacRucioError, KeyError, TypeError, ValueError) as reason:
-        yield server_checks.connection(reason)
+        yield server_checks.connection(reason, account)
         return
     yield server_checks.server(version, asked.host)
     yield server_checks.account(asked)

@@ -156,9 +156,14 @@ def doctor(
     from stac_client._tables import counted
     from stac_client.admin import examine
 
-    found = _summarise(items, sample, assets, rucio)
+    found = examine(
+        *(rucio.connect, rse),
+        destinations=destinations,
+        catalogue=_summarise(items, sample, assets, rucio),
+        account=rucio.account,
+    )
     errors = 0
-    for check in examine(rucio.connect, rse, destinations=destinations, catalogue=found):
+    for check in found:
         level = check.level.value
         command = check.command.replace(DESTINATIONS, shlex.quote(destinations or DESTINATIONS))
         errors += level == "error"

@@ -66,8 +66,9 @@ def test_credentials_that_are_refused(stac_lake: Lake) -> None:
     (finding,) = findings(partial(rucio_client, stac_lake, creds=creds))
     assert finding.code == "login-refused"
     assert "WRONG" not in f"{finding}"
-    (finding,) = findings(partial(rucio_client, stac_lake, account="nobody"))
+    (finding,) = findings(partial(rucio_client, stac_lake, account="nobody"), account="nobody")
     assert finding.code == "login-refused"
+    assert "account = nobody" in finding.command
 
 
 @pytest.mark.parametrize(
