@@ -159,40 +159,21 @@ def _text(preference: Preference) -> str:
 
 @dataclass(frozen=True)
 class ModifierOptions:
-    """The options of a modifier.
+    """The options of a modifier; `Modifier.with_options` says what they do.
 
     Raises:
         ConfigurationError: An option does not fit.
     """
 
     prefer: Prefer = ()
-    """What is wanted, the most wanted first: RSEs, RSE expressions, URL schemes
-    (`davs`; `file` is what is mounted), or functions that get the URLs of an asset's
-    replicas by RSE and return the RSE they choose, or None. The first replica that
-    meets one becomes the asset's `href`, so that tools which know nothing of
-    alternates read it; the original goes to `alternate`."""
     only: RSEs = ()
-    """RSEs and RSE expressions; replicas elsewhere are left out."""
     exclude: RSEs = ()
-    """RSEs and RSE expressions whose replicas are left out."""
     mounts: Prefixes | None = None
-    """Where storages are mounted here, or a gateway serves them, by the beginning of their PFNs:
-    `{"davs://host:443/rucio/": "/eos/rucio/", "root://host//": "https://host/"}`. The paths
-    become further alternates, and come first where their RSE is preferred."""
     protocols: bool = False
-    """Whether to ask for every protocol of each RSE, not for the best one only; the
-    further ones get further keys (`DISK-A-root`). Rucio takes longer then. It is so in
-    any case where `prefer` names a scheme, or with `mounts`."""
     storage: bool = False
-    """Whether to write what Rucio knows of the RSEs, too, by the Storage extension; costs
-    two requests for each RSE, once in ten minutes."""
     strict: bool = False
-    """Whether to raise an error where otherwise an `AlternatesWarning` says, once, that
-    items stay as they are."""
     timeout_s: float | None = 30.0
-    """How long to wait for Rucio at a page, in seconds; None for any time."""
     cache_s: float = 30.0
-    """How old what Rucio said of a replica may be, in seconds; 0 to ask at every call."""
 
     def __post_init__(self) -> None:
         if self.timeout_s is not None and not self.timeout_s > 0:
@@ -279,8 +260,30 @@ class Modifier:
     ) -> Modifier:
         """Return a modifier with other options, which shares what this one remembers of Rucio.
 
-        The options are those of `ModifierOptions`; those that are not given stay as
-        they are.
+        Options that are not given stay as they are: at first as in brackets.
+
+        Args:
+            prefer: What is wanted, the most wanted first: RSEs, RSE expressions, URL schemes
+                (`davs`; `file` is what is mounted), or functions that get the URLs of an asset's
+                replicas by RSE and return the RSE they choose, or None. The first replica that
+                meets one becomes the asset's `href`, so that tools which know nothing of
+                alternates read it; the original goes to `alternate`. [nothing]
+            only: RSEs and RSE expressions; replicas elsewhere are left out. [all]
+            exclude: RSEs and RSE expressions whose replicas are left out. [none]
+            mounts: Where storages are mounted here, or a gateway serves them, by the beginning of
+                their PFNs: `{"davs://host:443/rucio/": "/eos/rucio/", "root://host//":
+                "https://host/"}`. The paths become further alternates, and come first where
+                their RSE is preferred. [nowhere]
+            protocols: Whether to ask for every protocol of each RSE, not for the best one only;
+                the further ones get further keys (`DISK-A-root`). Rucio takes longer then. It is
+                so in any case where `prefer` names a scheme, or with `mounts`. [False]
+            storage: Whether to write what Rucio knows of the RSEs, too, by the Storage extension;
+                costs two requests for each RSE, once in ten minutes. [False]
+            strict: Whether to raise an error where otherwise an `AlternatesWarning` says, once,
+                that items stay as they are. [False]
+            timeout_s: How long to wait for Rucio at a page, in seconds; None for any time. [30]
+            cache_s: How old what Rucio said of a replica may be, in seconds; 0 to ask at every
+                call. [30]
 
         Raises:
             ConfigurationError: An option does not fit.
