@@ -16,7 +16,14 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fsspec.spec import AbstractBufferedFile, AbstractFileSystem
+try:
+    from fsspec.spec import AbstractBufferedFile, AbstractFileSystem
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        f"stac_client.filesystem needs {error.name}; install it with: "
+        "pip install 'stac-rucio[fsspec]'",
+        name=error.name,
+    ) from error
 from rucio.common.exception import DataIdentifierNotFound
 
 from stac_client._alternates import is_http
@@ -96,12 +103,12 @@ class RucioFileSystem(AbstractFileSystem):  # type: ignore[misc] # fsspec has no
         Args:
             account: Another account than that of rucio.cfg.
             config: A rucio.cfg other than the usual one.
-            prefer: The preferred replicas, as in `ModifierOptions`; where there is none of
+            prefer: The preferred replicas, as in `Modifier.with_options`; where there is none of
                 them, a file is read from where `StacClient.download` would take it: the
                 original comes after the copies on disks.
             only: RSEs and RSE expressions; nothing is read elsewhere.
             exclude: RSEs and RSE expressions from which nothing is read.
-            mounts: Where storages are mounted here, as in `ModifierOptions`.
+            mounts: Where storages are mounted here, as in `Modifier.with_options`.
             pays: Read also what the requester pays for, with your keys of AWS.
             options: Those of every file system of fsspec.
 

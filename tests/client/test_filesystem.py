@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -27,6 +29,14 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.usefixtures("_no_pauses")
 
 SCOPES = st.from_regex(r"[A-Za-z0-9._-]{1,25}", fullmatch=True)
+
+
+def test_without_fsspec(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who imports it without fsspec is told what to install."""
+    monkeypatch.setitem(sys.modules, "fsspec.spec", None)
+    monkeypatch.delitem(sys.modules, "stac_client.filesystem")
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'stac-rucio\[fsspec\]'"):
+        import_module("stac_client.filesystem")
 
 
 @given(SCOPES, names)
