@@ -41,6 +41,10 @@ _UNBROKEN = frozenset({"files OK", "rule", "RSE", "state"})
 """Titles of columns that are never broken into lines."""
 
 
+# JupyterLab gives what is preformatted the font of its texts, and breaks its lines.
+_AS_PRINTED = ' style="font-family: monospace; white-space: pre; overflow-x: auto; margin: 1em 0"'
+
+
 class Bar(NamedTuple):
     """How far something is; a bar in HTML, words in text."""
 
@@ -147,9 +151,9 @@ def to_html(*parts: Part) -> str:
             shown.append(
                 f'<progress max="{max(part.total, 1):d}" value="{part.done:d}"></progress>'
             )
-        tag = "p" if isinstance(part, (str, Bar)) else "pre"
+        tag, style = ("p", "") if isinstance(part, (str, Bar)) else ("pre", _AS_PRINTED)
         if text := to_text(part):
-            shown.append(f"<{tag}>{html.escape(text)}</{tag}>")
+            shown.append(f"<{tag}{style}>{html.escape(text)}</{tag}>")
     return f"<div>{''.join(shown)}</div>"
 
 

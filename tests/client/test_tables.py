@@ -181,7 +181,7 @@ def test_nothing(table: Any) -> None:
     assert not table
     assert table == []
     assert str(table)
-    assert "<pre>" not in table._repr_html_()
+    assert "<pre" not in table._repr_html_()
     assert table.to_dicts() == []
 
 
@@ -259,7 +259,7 @@ def test_cells_and_columns() -> None:
     assert second[0].endswith("x      5")
     assert "".join(second).replace(" ", "") == f"{'x' * (width - 8)}5{'x' * (98 - width)}"
     assert not to_text([])
-    assert to_html(rows) == f"<div><pre>{to_text(rows)}</pre></div>"
+    assert to_html(rows).endswith(f">{to_text(rows)}</pre></div>")
     assert to_html([]) == "<div></div>"
 
 
