@@ -1,17 +1,21 @@
-"""Every code block of the README and of the documentation runs, on a lake of its own."""
+"""Every code block of the README and of the documentation runs, each page's in a plain lake."""
 
 from __future__ import annotations
 
 import os
 import re
+import shutil
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from stac_testbed.lake import running
+from stac_testbed.layout import STORAGES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,21 +30,42 @@ COMMAND = re.compile(
     r"\n *(\$|(apt|curl|docker|eval|git|kubectl|make|openssl|pip|python3?|rucio|stac-\w+|uvicorn) )"
 )
 NOT_RUN = re.compile(r"^<!-- not run: (.+) -->\n(.*)$", re.MULTILINE)
+RUN = re.compile(r"(?<! -->\n)^ *```(?:python|sh)$", re.MULTILINE)
+RUNNING = [page for page in PAGES if RUN.search(page.read_text())]
 INDENTED = re.compile(r"\n\n {4}(?! *([-*]|\d+\.)).*")
 
 
 @pytest.fixture(scope="module")
-def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
-    """A lake that no other test has put anything into."""
-    with running(tmp_path_factory.mktemp("docs") / "lake") as started:
+def new_lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lake]:
+    """A lake as it is when it is new, with a copy of its database."""
+    with running(tmp_path_factory.mktemp("docs") / "lake", gateway=True) as started:
+        database = started.layout.folder / "rucio.db"
+        _copy(database, database.with_name("new.db"))
         yield started
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.fixture
+def lake(new_lake: Lake) -> Lake:
+    """The lake, without what another page has put into it."""
+    database = new_lake.layout.folder / "rucio.db"
+    _copy(database.with_name("new.db"), database)
+    for storage in STORAGES:
+        shutil.rmtree(new_lake.layout.data(storage) / "rucio", ignore_errors=True)
+    return new_lake
+
+
+def _copy(database: Path, to: Path) -> None:
+    """Copy a database of SQLite, in one transaction of those that are in use."""
+    with closing(sqlite3.connect(database)) as source, closing(sqlite3.connect(to)) as target:
+        source.backup(target)
+
+
+@pytest.mark.parametrize("page", RUNNING, ids=lambda page: page.name)
 def test_page(page: Path, lake: Lake, tmp_path: Path) -> None:
     """All blocks of a page run one after the other, as its reader would run them."""
     folder = tmp_path / "reader"
     folder.mkdir()
+    (folder / ".lake").symlink_to(lake.layout.folder)  # where `testbed up` makes one
     programs = Path(sys.executable).parent
     # What others wrote may be deprecated; Rucio's own code is when it is compiled.
     others = ("default::DeprecationWarning", "default::PendingDeprecationWarning")
