@@ -6,7 +6,6 @@ import math
 import warnings
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from functools import partial
 from operator import methodcaller
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from rucio.common.exception import (
     DataIdentifierNotFound,
     DuplicateRule,
     InsufficientAccountLimit,
+    RucioException,
     RuleNotFound,
     ScopeNotFound,
 )
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 _ASYNCHRONOUS_FROM = 1000  # files; above it Rucio may take longer than a request may
 _ATTACHMENTS = 20  # of up to 1,000 files each, in one request
+_RUNNING = "SOURCES_REQ_ID_FK"  # by which databases refuse that what is submitted is taken back
 _EQUAL_PART = 0.01  # of a lifetime: by so much an equal rule may end earlier or later
 _EQUAL_S = 60.0  # the same for short ones
 
@@ -125,16 +126,15 @@ def make_rules(rucio: Rucio, dids: Collection[DID], options: Options) -> list[Ru
 
 def _brought(client: Client, doing: str, did: DID, options: Options) -> Rule:
     """Return the rule that Rucio calls a duplicate of the one that is wanted, made equal to it."""
-    passing = partial(RequestError, hint="try again in a few minutes", transient=True)
     same = {name: options[name] for name in ("rse_expression", "copies")}
     same["account"] = client.account
     entries = list(client.list_did_rules(did.scope, did.name))  # read to its end, to be closed
     entry = next((entry for entry in entries if entry.items() >= same.items()), None)
     if entry is None:
-        raise passing(f"{doing}: the one that was there has just gone")
+        raise _passing(f"{doing}: the one that was there has just gone")
     rule, now = judged(client, entry), datetime.now(timezone.utc)
     if rule.expires_at is not None and rule.expires_at <= now:
-        raise passing(f"{doing}: rule {rule.id} has ended, and Rucio has not removed it yet")
+        raise _passing(f"{doing}: rule {rule.id} has ended, and Rucio has not removed it yet")
     there = f"{doing}: rule {rule.id} is there already"
     if rule.state == "SUSPENDED":
         hint = "have it deleted, and ask again"
@@ -146,19 +146,33 @@ def _brought(client: Client, doing: str, did: DID, options: Options) -> Rule:
         raise RequestError(f"{there}, but {said}", hint=hint)
     mended = {key: value for each in found for key, value in (each.mend or {}).items()}
     if mended:
-        try:
-            client.update_replication_rule(rule.id, mended)
-            rule = judged(client, client.get_replication_rule(rule.id))
-        except RuleNotFound:
-            raise passing(f"{doing}: rule {rule.id} has just gone") from None
-        except AccessDenied as error:
-            hint = "ask an administrator of this Rucio to change it"
-            text = f"{there}, but {said}, and account {client.account} may not change it"
-            raise AccessError(text, hint=hint) from error
+        rule = _mended(client, rule, mended, f"{there}, but {said}")
     for difference in found:
         if difference.bearable:
             warnings.warn(f"{there}: {difference.said}", RuleWarning, stacklevel=2)
     return rule
+
+
+def _mended(client: Client, rule: Rule, options: Options, but: str) -> Rule:
+    """Change a rule that is there, and return it."""
+    try:
+        client.update_replication_rule(rule.id, options)
+        return judged(client, client.get_replication_rule(rule.id))
+    except RuleNotFound:
+        raise _passing(f"{but}, and it has just gone") from None
+    except AccessDenied as error:
+        hint = "ask an administrator of this Rucio to change it"
+        text = f"{but}, and account {client.account} may not change it"
+        raise AccessError(text, hint=hint) from error
+    except RucioException as error:
+        if _RUNNING not in str(error).upper():
+            raise
+        text = f"{but}, which Rucio cannot change while its transfers are on their way"
+        raise _passing(text) from error
+
+
+def _passing(text: str) -> RequestError:
+    return RequestError(text, hint="try again in a few minutes", transient=True)
 
 
 # What of a rule that is there differs from what is wanted.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import replace
+from datetime import timedelta
 from email.utils import format_datetime
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -25,6 +26,7 @@ from stac_policy.naming import DID
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from datetime import datetime
 
     from rucio.client import Client
 
@@ -138,10 +140,10 @@ class _Followed:
         count = len(left) - len(known) + len(own)
         if count < 2:  # noqa: PLR2004 - one rule is asked for by its id
             return
-        since = min(filter(None, (rule.created_at for rule in (like, *own))))
-        # As RFC 2822 has it, so that no locale changes the names of days and months.
-        after = format_datetime(since, usegmt=True).replace("GMT", "UTC")
-        filters = {"account": like.account, "created_after": after}
+        dates = [*filter(None, (rule.created_at for rule in (like, *own)))]
+        filters = {"account": like.account, "created_after": _as_rucio(min(dates))}
+        if len(known) == len(left):
+            filters["created_before"] = _as_rucio(max(dates) + timedelta(seconds=1))
 
         def request(client: Client) -> list[Rule]:
             entries = islice(client.list_replication_rules(filters), _LONGER * count + 1)
@@ -156,6 +158,11 @@ class _Followed:
             if rule.id in left:
                 self.latest[rule.id] = confirm(self._rucio, rule, within_s=self.remaining_s)
                 del left[rule.id]
+
+
+def _as_rucio(moment: datetime) -> str:
+    """A time as Rucio's filters want it, whose locale changes no names of days and months."""
+    return format_datetime(moment, usegmt=True).replace("GMT", "UTC")
 
 
 def _gone(rule_id: str, known: Rule | None) -> Rule:

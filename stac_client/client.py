@@ -479,8 +479,8 @@ class StacClient:
         A rule is OK if Rucio has just said so, and each of its files is where it shall be. It
         will not change if it is OK, STUCK, SUSPENDED, INCOMPLETE or GONE (`Rule` says what that
         is); one that ends does not end the wait for the others. While Rucio does not answer,
-        waiting goes on. Rucio is asked once for all rules of an account, unless it has made more
-        than ten times as many since.
+        waiting goes on. Rucio is asked once for all rules of an account, unless it made more than
+        ten times as many in the same time.
 
         Args:
             rules: The rules, or their ids.
