@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from rucio.common.exception import UnsupportedOperation
 
 from stac_client._checksums import in_common
-from stac_client._items import moment
 from stac_client._replica_source import other_bytes, other_url
 from stac_client._results import Outcome, State
+from stac_client._stac_api import moment
 from stac_client.errors import AccessError, ConfigurationError, RequestError
 from stac_policy.settings import known_origins
 from stac_policy.urls import redact

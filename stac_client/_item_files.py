@@ -26,6 +26,8 @@ from stac_policy.urls import is_url, redact
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from stac_client._partition import Partition
+
 _PIECE_BYTES = 1 << 20
 _WINDOW = 1 << 20
 """Characters of a document that is looked at as a whole; of a longer one, the items come singly."""
@@ -51,6 +53,8 @@ class Value(NamedTuple):
     """The one that it ends in."""
     is_member: bool = False
     """Whether it is one of the items of a document that was too long to be held."""
+    is_taken: bool = False
+    """Whether the values are those of the wanted part alone."""
 
 
 @contextmanager
@@ -111,7 +115,7 @@ def _by_fsspec(url: str) -> Any:
         raise RequestError(f"{name} cannot be opened: {said_by(error)}") from error
 
 
-def read_values(stream: Iterable[Any], name: str) -> Iterator[Value]:
+def read_values(stream: Iterable[Any], name: str, part: Partition) -> Iterator[Value]:
     """Yield the values of a stream, none of which is held once the next one is asked for.
 
     Of a long document that holds items, as `features` or as a list, each of these is a value.
@@ -119,6 +123,7 @@ def read_values(stream: Iterable[Any], name: str) -> Iterator[Value]:
     Args:
         stream: A binary file or stream, one of text, or pieces of bytes of any length.
         name: What to call it in errors.
+        part: Of stac-geoparquet with as many row groups as parts, or more, others are not read.
 
     Raises:
         ConfigurationError: It holds neither JSON nor stac-geoparquet.
@@ -130,9 +135,9 @@ def read_values(stream: Iterable[Any], name: str) -> Iterator[Value]:
         head += piece
     whole = chain([head], pieces)
     if head.startswith((_GZIP, _ZSTD)):
-        yield from read_values(_unpacked(whole, name, head), name)
+        yield from read_values(_unpacked(whole, name, head), name, part)
     elif head.startswith(_PARQUET):
-        yield from (Value(item, 0, 0, is_member=True) for item in _geoparquet(stream, whole, name))
+        yield from _geoparquet(stream, whole, name, part)
     else:
         yield from _Text(whole, name)
 
@@ -391,7 +396,9 @@ class _Text:
         return ConfigurationError(f"{self._where()}: neither JSON nor stac-geoparquet ({problem})")
 
 
-def _geoparquet(stream: Any, pieces: Iterator[bytes], name: str) -> Iterator[dict[str, Any]]:
+def _geoparquet(
+    stream: Any, pieces: Iterator[bytes], name: str, part: Partition
+) -> Iterator[Value]:
     try:
         import pyarrow.parquet
         from stac_geoparquet.arrow import stac_table_to_items
@@ -407,8 +414,10 @@ def _geoparquet(stream: Any, pieces: Iterator[bytes], name: str) -> Iterator[dic
             source = copied
         try:
             with pyarrow.parquet.ParquetFile(source) as file:
-                for batch in file.iter_batches():
+                groups = part.numbers(file.num_row_groups) if part else None
+                taken = groups is not None
+                for batch in file.iter_batches(row_groups=groups):
                     for item in stac_table_to_items(pyarrow.Table.from_batches([batch])):
-                        yield dict(item)
+                        yield Value(dict(item), 0, 0, is_member=True, is_taken=taken)
         except (pyarrow.ArrowException, KeyError, TypeError, ValueError) as error:
             raise ConfigurationError(f"{name}: not stac-geoparquet") from error

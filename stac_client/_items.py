@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
 import pystac
 from pystac.stac_io import DefaultStacIO
-from pystac.utils import str_to_datetime
 from pystac_client import Client, ItemSearch
 
 from stac_client._item_completion import Completion, PlacedItem
 from stac_client._item_files import Value, opened, read_values
+from stac_client._partition import Partition
 from stac_client._stac_api import (
     MOST_EMPTY,
     ApiIO,
+    cut,
     named,
     read_pages,
     searched,
@@ -51,9 +51,12 @@ of these."""
 
 
 _CATALOGUES = ("Catalog", "Collection")
+_WHOLE = Partition()
 
 
-def iter_items(items: ItemsLike, completion: Completion | None = None) -> Iterator[ItemDict]:
+def iter_items(
+    items: ItemsLike, completion: Completion | None = None, part: Partition = _WHOLE
+) -> Iterator[ItemDict]:
     """Yield items one by one as dicts, which the caller must not change.
 
     Those that do not say of which collection they are, or where they lie, are completed.
@@ -68,32 +71,22 @@ def iter_items(items: ItemsLike, completion: Completion | None = None) -> Iterat
     """
     completion = completion or Completion()
     completion.forgive()
-    yield from map(completion.complete, read_items(items))
+    yield from map(completion.complete, read_items(items, part))
 
 
-def read_items(items: ItemsLike) -> Iterator[ItemDict]:
+def read_items(items: ItemsLike, part: Partition = _WHOLE) -> Iterator[ItemDict]:
     """Yield items as `iter_items` does, as they are."""
     with stac_errors("the STAC API", unreadable=()):
         if isinstance(items, Mapping):
             name = f"a value of type {type(items).__name__}"
-            yield from _from_document(items, name, _own_url(items))
+            yield from part.take(_from_document(items, name, _own_url(items)))
         else:
-            yield from _from_object(items)
+            yield from _from_object(items, part)
 
 
 def id_text(found: object) -> str:
     """Return the id of an item or collection for people, or nothing where it is no id."""
     return str(found) if found and isinstance(found, (str, int, float)) else ""
-
-
-def moment(value: object) -> datetime | None:
-    """Return the time that a date in an item stands for, in UTC, or None where it is none."""
-    try:
-        found = str_to_datetime(value)  # type: ignore[arg-type] # raises a TypeError
-        # Some leave the zone out, though STAC has UTC only.
-        return found.replace(tzinfo=found.tzinfo or timezone.utc).astimezone(timezone.utc)
-    except (TypeError, ValueError, OverflowError):
-        return None
 
 
 def updated_of(item: Mapping[str, Any]) -> object:
@@ -102,37 +95,39 @@ def updated_of(item: Mapping[str, Any]) -> object:
     return properties.get("updated") if isinstance(properties, dict) else None
 
 
-def _from_object(holder: Any) -> Iterator[ItemDict]:  # noqa: PLR0911 - one return a kind
+def _from_object(holder: Any, part: Partition) -> Iterator[ItemDict]:  # noqa: PLR0911 - one a kind
     """The items of what a program, and never a document, holds: text in it is a path."""
     if isinstance(holder, (str, Path)):
-        return _from_place(holder)
+        return _from_place(holder, part)
     if isinstance(holder, ItemSearch):
-        return _from_json(searched(with_guards(holder)), "")
+        search, take = cut(with_guards(holder), part)
+        return take(_from_json(searched(search), ""))
     if isinstance(holder, pystac.Catalog):
-        return _from_catalogue(holder)
+        return _from_catalogue(holder, part)
     if isinstance(holder, Mapping) and holder.get("type") in _CATALOGUES:
-        return _walk(holder, _own_url(holder), ApiIO())
+        return part.take(_walk(holder, _own_url(holder), ApiIO()))
     if isinstance(holder, (pystac.Item, Mapping)):
-        return _from_json(holder, "")
+        return part.take(_from_json(holder, ""))
     if hasattr(holder, "readline"):
-        return read_stream(holder, str(getattr(holder, "name", "the stream"))).items
+        name = str(getattr(holder, "name", "the stream"))
+        return read_stream(holder, name, part=part).items
     if isinstance(holder, Iterable) and not isinstance(holder, (bytes, bytearray)):
-        return _from_iterable(holder)
+        return _from_iterable(holder, part)
     raise _not_items(f"a value of type {type(holder).__name__}")
 
 
-def _from_iterable(holders: Iterable[Any]) -> Iterator[ItemDict]:
+def _from_iterable(holders: Iterable[Any], part: Partition) -> Iterator[ItemDict]:
     for holder in holders:
         if isinstance(holder, dict) and holder.get("type") == "Feature":
-            yield holder  # as most are
+            yield from part.take([holder]) if part else (holder,)  # as most are
         elif holder is None:
-            yield {}
+            yield from part.take([{}])
         else:
-            yield from _from_object(holder)
+            yield from _from_object(holder, part)
 
 
-def _from_place(place: str | Path) -> Iterator[ItemDict]:
-    with open_items(place) as stream:
+def _from_place(place: str | Path, part: Partition) -> Iterator[ItemDict]:
+    with open_items(place, part) as stream:
         yield from stream.items
 
 
@@ -195,7 +190,7 @@ class ItemStream:
 
 
 @contextmanager
-def open_items(place: str | Path) -> Iterator[ItemStream]:
+def open_items(place: str | Path, part: Partition = _WHOLE) -> Iterator[ItemStream]:
     """Open a file or URL of items; see `read_stream`.
 
     Raises:
@@ -205,14 +200,16 @@ def open_items(place: str | Path) -> Iterator[ItemStream]:
     name = redact(place) if isinstance(place, str) and is_url(place) else str(place)
     try:
         with opened(place) as stream:
-            yield read_stream(stream, name, str(place))
+            yield read_stream(stream, name, str(place), part)
     except BrokenPipeError:
         raise  # of who writes what is read here
     except OSError as error:
         raise ConfigurationError(f"{name}: {error.strerror or said_by(error)}") from error
 
 
-def read_stream(stream: Iterable[Any], name: str, place: str = "") -> ItemStream:
+def read_stream(
+    stream: Iterable[Any], name: str, place: str = "", part: Partition = _WHOLE
+) -> ItemStream:
     """Return the items of a stream, of which no more than one is held, or a small document.
 
     Args:
@@ -220,11 +217,12 @@ def read_stream(stream: Iterable[Any], name: str, place: str = "") -> ItemStream
             catalogue), NDJSON (an item, item collection or array a line), or stac-geoparquet.
         name: What to call it in errors.
         place: Its path or URL, if it has one: a catalogue may then name other files.
+        part: Which of its items to return.
 
     Raises:
         ConfigurationError: It is none of these.
     """
-    values = _values(stream, name)
+    values = _values(stream, name, part)
     first = next(values, None)
     if first is None:
         return ItemStream(iter(()), as_lines=True)
@@ -244,12 +242,14 @@ def read_stream(stream: Iterable[Any], name: str, place: str = "") -> ItemStream
     if is_url(place):
         items = (PlacedItem(item, place) for item in items)
     begin = _from_document(value, name, place) if is_alone else iter(())
-    return ItemStream(chain(begin, items), as_lines)
+    # Those of row groups that are this part are not looked at once more.
+    is_taken = first.is_taken
+    return ItemStream(chain(begin, items) if is_taken else part.take(chain(begin, items)), as_lines)
 
 
-def _values(stream: Iterable[Any], name: str) -> Iterator[Value]:
+def _values(stream: Iterable[Any], name: str, part: Partition) -> Iterator[Value]:
     with stac_errors(name, unreadable=()):
-        yield from read_values(stream, name)
+        yield from read_values(stream, name, part)
 
 
 def _of_value(found: Value, name: str) -> Iterator[ItemDict]:
@@ -259,18 +259,18 @@ def _of_value(found: Value, name: str) -> Iterator[ItemDict]:
 # Catalogues, which may say anything: each document is read once.
 
 
-def _from_catalogue(catalogue: pystac.Catalog) -> Iterator[ItemDict]:
+def _from_catalogue(catalogue: pystac.Catalog, part: Partition) -> Iterator[ItemDict]:
     root = catalogue.get_root() or catalogue
     if isinstance(root, Client) and root.conforms_to("ITEM_SEARCH"):
         ids = [catalogue.id] if isinstance(catalogue, pystac.Collection) else None
         methods = [link.extra_fields.get("method") for link in root.get_links("search")]
         return _from_object(
-            root.search(collections=ids, method="POST" if "POST" in methods else "GET")
+            root.search(collections=ids, method="POST" if "POST" in methods else "GET"), part
         )
     # What was opened in a way of the user's own, with credentials perhaps, is read in that way.
     own = root._stac_io  # noqa: SLF001 - as pystac's links do
     reader = ApiIO() if own is None or type(own) is DefaultStacIO else own
-    return _walk(catalogue, catalogue.get_self_href() or "", reader)
+    return part.take(_walk(catalogue, catalogue.get_self_href() or "", reader))
 
 
 def _walk(start: object, base: str, reader: pystac.StacIO) -> Iterator[ItemDict]:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from stac_client._partition import Partition
+
 _FORMAT = 2
 _TABLES = """
 CREATE TABLE IF NOT EXISTS purpose (format INTEGER, text TEXT PRIMARY KEY);
@@ -38,9 +40,9 @@ class Entry(NamedTuple):
     version: bytes
 
 
-def registration_purpose(rse: str, host: str) -> str:
+def registration_purpose(rse: str, host: str, part: Partition) -> str:
     """Return the purpose of the journal of a registration at an RSE of the Rucio at a host."""
-    return f"registration at {rse} of {host}"
+    return f"registration at {rse} of {host}" + (f", partition {part}" if part else "")
 
 
 def entry_of(item: Mapping[str, Any], ids: tuple[str, str] = ("", ""), *wanted: object) -> Entry:

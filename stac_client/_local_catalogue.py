@@ -36,8 +36,8 @@ from stac_client._alternates import (
     with_replicas,
 )
 from stac_client._checksums import Description, is_same
-from stac_client._items import moment
 from stac_client._results import State
+from stac_client._stac_api import moment
 from stac_client.errors import ConfigurationError
 from stac_policy.naming import DID
 from stac_policy.urls import absolute, link_href

@@ -139,6 +139,7 @@ def make_plan(
     probe: Probe,
     alternate_assets: Sequence[str] = (),
     check: bool = False,
+    is_part: bool = False,
 ) -> Plan:
     """Look at all items, and ask Rucio what it has of them, once for each 1,000 assets.
 
@@ -151,7 +152,7 @@ def make_plan(
         buckets=Buckets() if check else None,
     )
     plan = Plan(looked_up=probe is not Probe.ITEM)
-    keys = Wanted(assets)
+    keys = Wanted(assets, is_part=is_part)
     for batch in batched(_registrable(keys.of(iter_items(items)), plan, select)):
         files = look(rucio, batch, rse).files
         there = held(files, rse)

@@ -172,6 +172,8 @@ class Registrar:
     """Whether the user pays for look-ups where the requester does."""
     headers: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
     """The user's headers for look-ups, by the origin that they are for."""
+    is_part: bool = False
+    """Whether the items are a part of those that are meant."""
 
     def __post_init__(self) -> None:
         self._buckets = Buckets()
@@ -225,7 +227,7 @@ class Registrar:
             warnings.warn(f"no metadata: {self._writer.problem}", MetadataWarning, stacklevel=2)
 
     def _batches(self, items: Iterable[ItemDict], journal: Journal | None) -> Iterator[_Batch]:
-        keys = Wanted(self.assets)
+        keys = Wanted(self.assets, is_part=self.is_part)
         for group in item_batches(keys.of(items), self._selector("registering")):
             entries, new = self._new(group, journal) if journal else ([], group)
             if new:

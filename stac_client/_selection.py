@@ -52,8 +52,12 @@ class AssetsWarning(UserWarning):
 class Wanted:
     """What a selection names, and whether items have it."""
 
-    def __init__(self, selection: AssetSelection) -> None:
+    def __init__(self, selection: AssetSelection, *, is_part: bool = False) -> None:
         """Look for what a selection names.
+
+        Args:
+            selection: The selection.
+            is_part: Whether other items, which are not looked at, may have it.
 
         Raises:
             ConfigurationError: It is neither keys nor a predicate.
@@ -62,7 +66,7 @@ class Wanted:
         names = getattr(selection, "wanted", [("key", key) for key in sorted(keys)])
         self._unseen = {name: _WANTED[name[0]](name[1]) for name in names}
         self._is_meant = selection if callable(selection) else lambda key, _: key in keys
-        self._found, self._came = selection is None, False
+        self._found, self._came, self._is_part = selection is None, False, is_part
         self._others: dict[str, dict[str, None]] = {}
 
     def of(self, items: Iterable[ItemDict]) -> Iterator[ItemDict]:
@@ -91,7 +95,7 @@ class Wanted:
         Raises:
             ConfigurationError: There were items, and no asset of them is selected.
         """
-        if not self._came:
+        if not self._came or self._is_part:
             return []
         if not self._found:
             said = [f"{name}: {self._reason(kind, name)}" for kind, name in self._unseen]

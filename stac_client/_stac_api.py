@@ -7,12 +7,14 @@ import json
 import time
 import warnings
 from contextlib import contextmanager
+from datetime import datetime, timezone
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import pystac
 import requests
+from pystac.utils import str_to_datetime
 from pystac_client import Client
 from pystac_client.errors import ClientTypeError
 from pystac_client.exceptions import APIError
@@ -31,9 +33,13 @@ from stac_policy.http import MAY_PASS, FetchError, GuardedAdapter, dismiss, orig
 from stac_policy.urls import is_url, redact
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from pystac_client import ItemSearch
+
+    from stac_client._partition import Partition
+
+    Take = Callable[[Iterable[dict[str, Any]]], Iterator[dict[str, Any]]]
 
 
 class ItemsWarning(UserWarning):
@@ -44,6 +50,7 @@ MOST_EMPTY = 1000
 """Documents or pages in a row without an item, which no catalogue needs."""
 _MOST_COLLECTIONS = 1000
 """Among which those are looked for that come near an unknown one."""
+_BOUNDS = 2
 _HINT = "is the URL right?"
 _UNREADABLE = (AttributeError, FetchError, KeyError, OSError, TypeError, ValueError)
 
@@ -87,6 +94,58 @@ def searched(search: ItemSearch) -> Iterator[dict[str, Any]]:
             known = [each.id for each in islice(api.get_collections(), _MOST_COLLECTIONS)]
             text = f"{named(api.get_self_href() or '')} has no collection {name!r}"
             raise ConfigurationError(text, hint=near(name, known))
+
+
+def cut(search: ItemSearch, part: Partition) -> tuple[ItemSearch, Take]:
+    """Return a search for a part of the items, and what takes these from what it finds.
+
+    Of a search within an interval of time that is a part of the interval, so that each part asks
+    for its own pages alone; else all ask for all pages.
+    """
+    parameters = search._parameters  # noqa: SLF001 - there is no other way to them
+    bounds = [*map(moment, str(parameters.get("datetime")).split("/"))]
+    # The most items are those of all parts.
+    if not part or part.is_taken or len(bounds) != _BOUNDS or search._max_items is not None:  # noqa: SLF001
+        return search, part.take
+    begin, end = bounds
+    if begin is None or end is None:  # open
+        return search, part.take
+    begin, end = part.interval(begin, end)
+    narrower = copy.copy(search)
+    narrower._parameters = {**parameters, "datetime": f"{_text(begin)}/{_text(end)}"}  # noqa: SLF001
+    if part.number == 1:
+        return narrower, iter
+
+    def take(items: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        return (item for item in items if not _began_by(item, begin))
+
+    return narrower, take
+
+
+def _began_by(item: Mapping[str, Any], time: datetime) -> bool:
+    """Whether an item, which an interval from a time on finds, is found up to that time as well.
+
+    APIs compare either its `datetime` or the interval from its `start_datetime`.
+    """
+    properties = item.get("properties")
+    said = properties if isinstance(properties, dict) else {}
+    begins = [moment(said.get(name)) for name in ("datetime", "start_datetime")]
+    known = [begin for begin in begins if begin is not None]
+    return bool(known) and max(known) <= time
+
+
+def _text(time: datetime) -> str:
+    return f"{time:%Y-%m-%dT%H:%M:%S.%f}Z"
+
+
+def moment(value: object) -> datetime | None:
+    """Return the time that a date in an item stands for, in UTC, or None where it is none."""
+    try:
+        found = str_to_datetime(value)  # type: ignore[arg-type] # raises a TypeError
+        # Some leave the zone out, though STAC has UTC only.
+        return found.replace(tzinfo=found.tzinfo or timezone.utc).astimezone(timezone.utc)
+    except (TypeError, ValueError, OverflowError):
+        return None
 
 
 def _has_collection(api: Client, name: str) -> bool:

@@ -13,6 +13,7 @@ from stac_client._journal import Journal, registration_purpose
 from stac_client._lookup import Probe
 from stac_client._modifier import Modifier, patch_url
 from stac_client._new_rules import make_rule_over_files, make_rules
+from stac_client._partition import Partition
 from stac_client._plan import Plan, make_plan
 from stac_client._registration import Registrar, sync
 from stac_client._results import Registration
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from stac_policy.naming import DID
 
 DAY_S = 86_400.0
+_WHOLE = Partition()
 
 
 class StacClient:
@@ -160,6 +162,7 @@ class StacClient:
         probe: Probe | str = Probe.DOWNLOAD,
         alternate_assets: Sequence[str] = (),
         check: bool = False,
+        partition: str | Partition | None = None,
     ) -> Plan:
         """Describe what `create_replicas` would do, without writing or downloading anything.
 
@@ -171,6 +174,7 @@ class StacClient:
             alternate_assets: Alternates, as there.
             check: Look at an object of each bucket, as `create_replicas` does, to see
                 whether anybody may read it; by default the table of origins says so.
+            partition: As in `create_replicas`.
 
         Returns:
             Files, bytes and hosts, and what cannot be registered, and why.
@@ -179,11 +183,13 @@ class StacClient:
             StacRucioError: The RSE does not exist, or Rucio or the STAC API does
                 not answer.
         """
+        part = Partition.of(partition)
         return make_plan(
-            *(self._rucio, self._read(items), rse, assets, self._scope),
+            *(self._rucio, self._read(items, part), rse, assets, self._scope),
             probe=_probe(probe),
             alternate_assets=alternate_assets,
             check=check,
+            is_part=bool(part),
         )
 
     def create_replicas(
@@ -197,6 +203,7 @@ class StacClient:
         metadata: bool = False,
         alternate_assets: Sequence[str] = (),
         pays: bool = False,
+        partition: str | None = None,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> Registration:
         """Register assets in Rucio, as replicas at their original URLs; no bytes move.
@@ -220,6 +227,8 @@ class StacClient:
             alternate_assets: Keys of alternates (`["s3"]`), the most wanted first, that are
                 registered where an asset has one; by default the easiest to fetch.
             pays: Look up also what the requester pays for, with your keys of AWS.
+            partition: The part of the items to take, as `3/16`, the third of sixteen, of
+                which each item is in one; nothing is said of keys that no item in it has.
             on_progress: Called in this thread, a few times a second; by default how far it is is
                 shown in terminals and notebooks. A file is done
                 when nothing more has to be found out about it.
@@ -231,6 +240,7 @@ class StacClient:
             StacRucioError: The RSE does not exist, or Rucio or the STAC API does
                 not answer.
         """
+        part = Partition.of(partition)
         with watching(on_progress) as shown:
             registrar = Registrar(
                 *(self._rucio, rse, assets, self._scope, _probe(probe), containers, metadata),
@@ -238,8 +248,9 @@ class StacClient:
                 alternate_assets=alternate_assets,
                 pays=pays,
                 headers=self._headers,
+                is_part=bool(part),
             )
-            found = registrar.register(self._read(items))
+            found = registrar.register(self._read(items, part))
             return Registration(outcome for _, outcomes in found for outcome in outcomes)
 
     def sync(
@@ -254,6 +265,7 @@ class StacClient:
         metadata: bool = False,
         alternate_assets: Sequence[str] = (),
         pays: bool = False,
+        partition: str | Partition | None = None,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> Iterator[Outcome]:
         """Register a whole collection or search, and later what is new or has changed.
@@ -272,6 +284,7 @@ class StacClient:
             metadata: As in `create_replicas`.
             alternate_assets: As in `create_replicas`.
             pays: As in `create_replicas`.
+            partition: As in `create_replicas`; each part has a journal of its own.
             on_progress: As in `create_replicas`; called while outcomes are asked for.
 
         Yields:
@@ -282,6 +295,7 @@ class StacClient:
             StacRucioError: As in `create_replicas`, or the journal is not one of a
                 registration at this RSE.
         """
+        part = Partition.of(partition)
         with watching(on_progress) as shown:
             registrar = Registrar(
                 *(self._rucio, rse, assets, self._scope, _probe(probe), containers, metadata),
@@ -289,9 +303,11 @@ class StacClient:
                 alternate_assets=alternate_assets,
                 pays=pays,
                 headers=self._headers,
+                is_part=bool(part),
             )
-            with Journal(journal, registration_purpose(rse, self._rucio.host)) as opened:
-                yield from sync(self._read(items), opened, registrar)
+            purpose = registration_purpose(rse, self._rucio.host, part)
+            with Journal(journal, purpose) as opened:
+                yield from sync(self._read(items, part), opened, registrar)
 
     def delete_replicas(
         self,
@@ -602,8 +618,8 @@ class StacClient:
                 on_progress=shown,
             )
 
-    def _read(self, items: ItemsLike) -> Iterator[ItemDict]:
-        return iter_items(items, self._completion)
+    def _read(self, items: ItemsLike, part: Partition = _WHOLE) -> Iterator[ItemDict]:
+        return iter_items(items, self._completion, part)
 
     def _dids(
         self, items: ItemsLike | Registration, selection: AssetSelection

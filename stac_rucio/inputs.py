@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from stac_client import Modifier, StacClient
     from stac_client._item_completion import Completion
     from stac_client._items import ItemDict, ItemStream
+    from stac_client._partition import Partition
     from stac_client._rucio import Rucio
 
 _LOGGER = logging.getLogger(__name__)
@@ -121,6 +122,8 @@ class ItemSource:
     """Of items that name none."""
     base_url: str | None = None
     """What relative hrefs start at, where items have no URL."""
+    part: str | None = None
+    """The part of them that is wanted, as 3/16."""
     offline: bool = False
     """Whether no server is asked what items do not say."""
     total: int | None = field(default=None, init=False)
@@ -164,6 +167,17 @@ class ItemSource:
         )
 
     @cached_property
+    def partition(self) -> Partition:
+        """The part of them that is wanted.
+
+        Raises:
+            ConfigurationError: There is no such part.
+        """
+        from stac_client._partition import Partition
+
+        return Partition.of(self.part)
+
+    @cached_property
     def completion(self) -> Completion:
         """What tells the collections and places of items that do not say them."""
         from stac_client._item_completion import Completion
@@ -182,13 +196,19 @@ class ItemSource:
         from stac_client._items import ItemStream, open_items, read_items, read_stream
 
         if self.api:
-            yield ItemStream(self.told(read_items(self._pages())), as_lines=False)
+            yield ItemStream(self.told(self._searched()), as_lines=False)
             return
         file, *rest = self.files
         others = [sys.stdin.buffer if file == _STDIN else file for file in rest]
-        stdin = file == _STDIN and nullcontext(read_stream(sys.stdin.buffer, "standard input"))
-        with stdin or open_items(file) as first:
-            yield ItemStream(self.told(chain(first.items, read_items(others))), first.as_lines)
+        part = self.partition
+        with (
+            nullcontext(read_stream(sys.stdin.buffer, "standard input", part=part))
+            if file == _STDIN
+            else open_items(file, part)
+        ) as first:
+            yield ItemStream(
+                self.told(chain(first.items, read_items(others, part))), first.as_lines
+            )
 
     def told(self, items: Iterable[ItemDict]) -> Iterator[ItemDict]:
         """Pass items on, and say so if there are none."""
@@ -198,24 +218,32 @@ class ItemSource:
             yield item
         if not came:
             where = "the search finds none" if self.api else f"there are none in {self.name}"
+            where += f" of partition {self.partition}" if self.partition else ""
             say(f"No items: {where}", err=True)
 
-    def _pages(self) -> Iterator[dict[str, Any]]:
+    def _searched(self) -> Iterator[ItemDict]:
         from pystac import STACError
 
-        from stac_client._stac_api import matched, open_api, searched, stac_errors
+        from stac_client._items import read_items
+        from stac_client._stac_api import cut, open_api, searched, stac_errors
         from stac_policy.urls import redact
 
         api = str(self.api)
         _LOGGER.info("searching the STAC API %s", redact(api))
         catalogue = open_api(api, self.headers)
         try:
-            pages = searched(catalogue.search(**self.search))
+            search, take = cut(catalogue.search(**self.search), self.partition)
+            pages = searched(search)
         except STACError as error:  # it asks for the API's root once more
             with stac_errors(api):
                 raise error.__cause__ or error from None
         except Exception as error:  # pystac-client raises all kinds, down to Exception itself
             raise click.UsageError(f"pystac-client cannot search for this: {error}") from error
+        yield from take(read_items(self._counted(pages)))
+
+    def _counted(self, pages: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        from stac_client._stac_api import matched
+
         for page in pages:
             self.total = found = matched(page)
             if found and (most := self.search.get("max_items")):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from inspect import cleandoc, signature
 from math import isfinite
 from pathlib import Path
@@ -455,6 +455,7 @@ def _item_source(
     files: Sequence[str],
     collection: str | None,
     base_url: str | None,
+    partition: str | None = None,
     **options: Any,
 ) -> ItemSource:
     search = {name: value for name, value in options.items() if value not in (None, (), [])}
@@ -468,7 +469,20 @@ def _item_source(
                 search["filter"] = json.loads(search["filter"])
             except ValueError as error:
                 raise click.UsageError(f"--filter is not JSON: {error}") from error
-    return ItemSource(api, search, headers, files, collection, base_url)
+    return ItemSource(api, search, headers, files, collection, base_url, partition)
+
+
+_PARTITION = option(
+    "--partition",
+    "Only the items of one part, for one of several clients: 1/16 to 16/16.",
+    "K/N",
+)
+
+
+def part_of_items() -> Group:
+    """Return the group of `items`, of which a part can be taken."""
+    whole = items()
+    return replace(whole, parameters=[*whole.parameters, _PARTITION])
 
 
 def items(metavar: str = "ITEMS", *, required: bool = True) -> Group:

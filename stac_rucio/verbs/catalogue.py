@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import tempfile
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from urllib.parse import urlsplit
 import click
 
 from stac_rucio.errors import ExitCode, Failure, resumable
-from stac_rucio.options import option, verb
+from stac_rucio.options import option, part_of_items, verb
 from stac_rucio.output import follow, reading, show, write_json
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from stac_client import Outcome
     from stac_client._assets import Asset
     from stac_client._items import ItemDict
+    from stac_client._partition import Partition
     from stac_client._registration import Registrar
     from stac_client._rucio import RucioFile
     from stac_client._selection import AssetSelection
@@ -42,7 +44,7 @@ _ASSETS = (
 _REGISTERED = {"files": "files of the items", "registered": "of these registered there"}
 
 
-@verb("plan")
+@verb("plan", part_of_items())
 def plan(
     *,
     items: ItemSource,
@@ -114,7 +116,7 @@ def assets(
     keys.warn()
 
 
-@verb("register")
+@verb("register", part_of_items())
 def register(
     *,
     items: ItemSource,
@@ -152,10 +154,11 @@ def register(
 
 @verb(
     "sync",
+    part_of_items(),
     option(
         "--journal",
-        "File that remembers what has been done. By default one for each source RSE, "
-        "source of items and selection of assets, in ~/.local/state/stac-rucio.",
+        "File that remembers what has been done. By default one for each source RSE, source of "
+        "items, selection of assets and partition, in ~/.local/state/stac-rucio.",
         type=click.Path(dir_okay=False),
     ),
 )
@@ -182,14 +185,14 @@ def sync(
         stac-rucio sync --api https://stac.example.org/v1 -c alps --rse STAC
         stac-rucio sync --api https://stac.example.org/v1 -c alps --rse STAC \
             --assets red,nir --journal alps.journal
-        zcat alps.ndjson.gz | stac-rucio sync - --rse STAC --journal alps.journal
+        stac-rucio sync alps.ndjson.gz --rse STAC --partition 3/16
     """
     path = Path(journal) if journal else default_journal(items, rse, assets, rucio)
     if dry_run:
         from stac_client._registration import Registrar
 
         meant = Registrar(rucio.session, rse, assets, rucio.scope, **registration)
-        new = partial(_not_done, journal=path, registrar=meant)
+        new = partial(_not_done, journal=path, registrar=meant, part=items.partition)
         planning = _planning(assets, registration)
         _show_plan(items, rse, rucio, output, planning, new if path.exists() else None)
         return
@@ -276,11 +279,13 @@ def default_journal(items: ItemSource, rse: str, assets: AssetSelection, rucio: 
     """Name a journal from all that it depends on, in the user's folder for such things."""
     state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     depends_on = (rucio.session.host, rse, items.name, assets, rucio.scope)
+    part = items.partition
     digest = hashlib.sha256(repr(depends_on).encode()).hexdigest()[:8]
     named = "stdin" if "-" in items.files else Path(items.name).name
     place = urlsplit(items.api or "").hostname or named
     readable = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{rse}-{place}").strip("-")[:100]
-    return Path(state, "stac-rucio", f"{readable}-{digest}.journal")
+    of_part = f"-{part.number}-of-{part.count}" if part else ""
+    return Path(state, "stac-rucio", f"{readable}-{digest}{of_part}.journal")
 
 
 def _register(
@@ -289,15 +294,20 @@ def _register(
     rucio.headers = items.origin_headers
 
     def work(found: Reading) -> Iterator[Outcome]:
-        return rucio.stac.sync(found, rse, journal, on_progress=found.on_progress, **options)
+        taken = replace(items.partition, is_taken=True)
+        return rucio.stac.sync(
+            found, rse, journal, partition=taken, on_progress=found.on_progress, **options
+        )
 
     follow("registering", items, work, output)
 
 
-def _not_done(items: Iterable[ItemDict], journal: Path, registrar: Registrar) -> Iterator[ItemDict]:
+def _not_done(
+    items: Iterable[ItemDict], journal: Path, registrar: Registrar, part: Partition
+) -> Iterator[ItemDict]:
     from stac_client._journal import Journal, registration_purpose
 
-    purpose = registration_purpose(registrar.rse, registrar.rucio.host)
+    purpose = registration_purpose(registrar.rse, registrar.rucio.host, part)
     with Journal(journal, purpose) as opened:
         yield from registrar.new(items, opened)
 
@@ -316,7 +326,8 @@ def _show_plan(  # noqa: PLR0917 - as many things make a plan
     new: Callable[[Reading], Iterable[ItemDict]] | None = None,
 ) -> None:
     with reading("planning", items) as found:
-        plan = rucio.stac.plan(new(found) if new else found, rse, **planning)
+        taken = replace(items.partition, is_taken=True)
+        plan = rucio.stac.plan(new(found) if new else found, rse, partition=taken, **planning)
     if output.for_people:
         show(plan)
         return

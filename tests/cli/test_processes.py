@@ -136,6 +136,31 @@ class Slow:
         handler.answer(200, b"x" * 1000, Content_Type="image/tiff")
 
 
+@pytest.mark.parametrize("count", [2])
+def test_several_clients(
+    start: Callable[..., subprocess.Popen[bytes]], collection: str, tmp_path: Path, count: int
+) -> None:
+    """Processes that take a partition each register everything once, with a journal each."""
+    items = tmp_path / "items.ndjson"
+    items.write_bytes(lines(many_items(collection, 120, 9)))
+    parts = [f"{number}/{count}" for number in range(1, count + 1)]
+    options = [("sync", items, "--rse", "STAC", "--json", "--partition", part) for part in parts]
+    for expected in (120 * 9, 0):  # and again, when their journals have all
+        outcomes = []
+        running = [start(*each) for each in options]
+        for process in running:
+            written, said = process.communicate()
+            assert process.returncode == 0, said
+            outcomes += [json.loads(line) for line in written.splitlines()]
+        assert {each["state"] for each in outcomes} <= {"registered"}
+        assert len({each["did"] for each in outcomes}) == len(outcomes) == expected
+    journals = {path.name for path in (tmp_path / "state" / "stac-rucio").glob("*.journal")}
+    assert len(journals) == count
+    planning = [start("plan", *each[1:]) for each in options]
+    plans = [json.loads(process.communicate()[0]) for process in planning]
+    assert sum(plan["already_there"] for plan in plans) == 120 * 9
+
+
 def items_of(slow: Slow, collection: str) -> list[dict[str, Any]]:
     """An item for each file, that says neither size nor checksum."""
     return [

@@ -24,6 +24,7 @@ from stac_client import (
 )
 from stac_client._item_files import read_values
 from stac_client._items import _from_json, iter_items, read_stream
+from stac_client._partition import Partition
 from stac_policy.urls import link_href
 from tests import origin as answers
 from tests.items import many_items
@@ -235,7 +236,7 @@ def test_numbers_at_the_end_of_a_piece() -> None:
     content = b'{"x": 12.5, "features": [{"a": 123}, 4567, 1e-05, -0.5]}'
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("stac_client._item_files._WINDOW", 1)
-        members = [value.value for value in read_values(cut(content, 1), "x")]
+        members = [value.value for value in read_values(cut(content, 1), "x", Partition())]
     assert members == [{"a": 123}, 4567, 1e-05, -0.5]
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import configparser
 import json
+import os
 import re
 import shlex
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +131,37 @@ def test_unit(verb: str) -> None:
     understood([Path(program).name, *arguments])
     assert int(service["TimeoutStopSec"]) > 10
     assert parser["Install"]["WantedBy"] == "multi-user.target"
+
+
+def test_several_clients(tmp_path: Path) -> None:
+    """Each task of a Kubernetes or Slurm job takes a partition of its own, and all take all."""
+    program = tmp_path / "stac-rucio"
+    program.write_text('#!/bin/sh\nprintf "%s\\n" stac-rucio "$@"\n')
+    program.chmod(0o755)
+    job = yaml.safe_load((ETC / "kubernetes-job.yaml").read_text())["spec"]
+    (container,) = job["template"]["spec"]["containers"]
+    script = (ETC / "slurm-array.sh").read_text()
+    (count,) = re.findall("^#SBATCH --array=1-([0-9]+)%", script, re.MULTILINE)
+    pods = [
+        ([*container["command"], *container["args"]], {"JOB_COMPLETION_INDEX": str(index)})
+        for index in range(job["completions"])
+    ]
+    submitted = ["sh", str(ETC / "slurm-array.sh"), "--api", "https://x.org", "--rse", "STAC"]
+    tasks = [
+        (submitted, {"SLURM_ARRAY_TASK_ID": str(task), "SLURM_ARRAY_TASK_COUNT": count})
+        for task in range(1, int(count) + 1)
+    ]
+    for each in (pods, tasks):
+        partitions = []
+        for command, variables in each:
+            path = {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+            run = subprocess.run(  # noqa: S603 - our own files
+                command, env=path | variables, stdout=subprocess.PIPE, check=True
+            )
+            ran = run.stdout.decode().splitlines()
+            understood(ran)
+            partitions.append(ran[ran.index("--partition") + 1])
+        assert partitions == [f"{number}/{len(each)}" for number in range(1, len(each) + 1)]
 
 
 def understood(command: list[str]) -> None:
