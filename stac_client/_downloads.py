@@ -66,6 +66,7 @@ def download(
     *,
     rse: str | None = None,
     prefer: Prefer = (),
+    site: str | None = None,
     assets: AssetSelection = None,
     scope: str | None = None,
     only_available: bool = False,
@@ -82,7 +83,7 @@ def download(
     """
     if rse is not None:
         rucio.rse(rse, f"downloading from RSE {rse}")
-    options = ModifierOptions(prefer, mounts=mounts, strict=True, timeout_s=None)
+    options = ModifierOptions(prefer, mounts=mounts, strict=True, timeout_s=None, site=site)
     modifier = Modifier(rucio, options)
     modifier.require_known()
     sources = Sources(modifier, rse)
@@ -200,7 +201,7 @@ class _Run:
         files: dict[DID, RucioFile] = {}
         unknown = self.absent, "not in Rucio; register it with create_replicas"
         try:
-            files = self.rucio.files(new)
+            files = self.rucio.files(new, local=self.sources.local())
         except StacRucioError as error:
             unknown = State.FAILED, str(error)
         self.sources.learn(rse for file in files.values() for rse in file.pfns)
@@ -279,7 +280,7 @@ class _Run:
 
     def _replace(self, wanted: _Wanted, part: Part) -> DownloadOutcome:
         """Download an asset, and put it in the place of what may be there."""
-        sources = self.sources.of(wanted.file, wanted.asset.url)
+        sources = self.sources.of(wanted.file, wanted.urls)
         if not sources:
             return _outcome(wanted.asset, self.absent, self.sources.absence(wanted.file))
         missing_bytes = wanted.file.size_bytes - part.size_bytes

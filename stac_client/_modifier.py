@@ -28,13 +28,15 @@ from stac_client._item_completion import Completion
 from stac_client._items import iter_items
 from stac_client._public_urls import is_public, location
 from stac_client._replica_source import (
+    SITE,
     ReplicaSource,
     difference,
     is_source_rse,
     rank,
+    site_expression,
     storage_scheme,
 )
-from stac_client._replicas import Selector, is_expression
+from stac_client._replicas import NEAREST, Selector, is_expression
 from stac_client._rucio import Rucio
 from stac_client.errors import ConfigurationError, StacRucioError, near
 from stac_policy.urls import absolute, link_href, redact
@@ -144,6 +146,8 @@ def _because(choice: Choice) -> str:
         return f"{text} chose it"
     if is_expression(text):
         return f"its RSE is the first by name that {text} gives"
+    if text == NEAREST:
+        return "it is the nearest"
     whose = "" if text == choice.replica.rse else "its scheme "
     return f"{whose}{text} is preferred"
 
@@ -172,6 +176,7 @@ class ModifierOptions:
     protocols: bool = False
     storage: bool = False
     strict: bool = False
+    site: str | None = None
     timeout_s: float | None = 30.0
     cache_s: float = 30.0
 
@@ -180,7 +185,8 @@ class ModifierOptions:
             raise ConfigurationError(f"timeout_s is {self.timeout_s!r}, neither seconds nor None")
         if not self.cache_s >= 0:
             raise ConfigurationError(f"cache_s is {self.cache_s!r}, but must be seconds, or 0")
-        _ = self.selector  # checks the others
+        if self.selector.needs_site:  # which also checks the others
+            site_expression(self.site)
 
     @cached_property
     def selector(self) -> Selector:
@@ -255,6 +261,7 @@ class Modifier:
         protocols: bool = _KEPT,
         storage: bool = _KEPT,
         strict: bool = _KEPT,
+        site: str | None = _KEPT,
         timeout_s: float | None = _KEPT,
         cache_s: float = _KEPT,
     ) -> Modifier:
@@ -264,10 +271,12 @@ class Modifier:
 
         Args:
             prefer: What is wanted, the most wanted first: RSEs, RSE expressions, URL schemes
-                (`davs`; `file` is what is mounted), or functions that get the URLs of an asset's
-                replicas by RSE and return the RSE they choose, or None. The first replica that
-                meets one becomes the asset's `href`, so that tools which know nothing of
-                alternates read it; the original goes to `alternate`. [nothing]
+                (`davs`; `file` is what is mounted), `nearest` (RSEs at the `site`, by their
+                protocols of the local network, then by RSE distance from these), or functions
+                that get the URLs of an asset's replicas by RSE and return the RSE they choose,
+                or None. The first replica that meets one becomes the asset's `href`, so that
+                tools which know nothing of alternates read it; the original goes to `alternate`.
+                [nothing]
             only: RSEs and RSE expressions; replicas elsewhere are left out. [all]
             exclude: RSEs and RSE expressions whose replicas are left out. [none]
             mounts: Where storages are mounted here, or a gateway serves them, by the beginning of
@@ -281,6 +290,8 @@ class Modifier:
                 costs two requests for each RSE, once in ten minutes. [False]
             strict: Whether to raise an error where otherwise an `AlternatesWarning` says, once,
                 that items stay as they are. [False]
+            site: The site that `nearest` means, as the RSEs' attribute `site` names it; by default
+                that of `SITE_NAME` in the environment, as for Rucio's own clients.
             timeout_s: How long to wait for Rucio at a page, in seconds; None for any time. [30]
             cache_s: How old what Rucio said of a replica may be, in seconds; 0 to ask at every
                 call. [30]
@@ -364,17 +375,29 @@ class Modifier:
             StacRucioError: Rucio cannot be asked.
         """
         selector, source = self.options.selector, self._source
-        resolved = self.resolved()
+        if selector.needs_site and not self.local():
+            self._require_site()
+        resolved = self.resolved(())
         if not selector.unmet({*seen}, resolved):
             return
         rses = source.look_up(source.resolved, ["*"], self.options.timeout_s)["*"]
         for name in selector.unmet(rses, resolved):
-            text = f"{name!r} is no RSE, and stands for none; {near(name, sorted(rses))}"
-            if self.options.strict:
-                raise ConfigurationError(text)
-            if name not in source.unknown:
-                source.unknown.add(name)
-                warnings.warn(text, AlternatesWarning, stacklevel=3)
+            known = [*sorted(rses), *([NEAREST] if name in selector.prefer else ())]
+            self._complain(name, f"{name!r} is no RSE, and stands for none; {near(name, known)}")
+
+    def _require_site(self) -> None:
+        rses = self._source.look_up(self._source.resolved, ["*"], self.options.timeout_s)["*"]
+        sites = {str(each[SITE]) for each in self._attributes(rses).values() if SITE in each}
+        name = site_expression(self.options.site).partition("=")[2]
+        text = f"no RSE has the attribute site={name}; {near(name, sorted(sites))}"
+        self._complain(f"{SITE}={name}", text)
+
+    def _complain(self, name: str, text: str) -> None:
+        if self.options.strict:
+            raise ConfigurationError(text)
+        if name not in self._source.unknown:
+            self._source.unknown.add(name)
+            warnings.warn(text, AlternatesWarning, stacklevel=4)
 
     def clear(self) -> None:
         """Forget what Rucio has said, so that it is asked again."""
@@ -398,7 +421,7 @@ class Modifier:
             if other := difference(did, urls, said, file, self._source_rses):
                 found.append(AssetReplicas(asset, did, {}, (), None, other))
                 continue
-            found.append(AssetReplicas(asset, did, *self._select(file, resolved)))
+            found.append(AssetReplicas(asset, did, *self._select(file, resolved, urls)))
         return found
 
     def public_copy(self, item: MutableMapping[str, Any], key: str) -> str | None:
@@ -433,7 +456,8 @@ class Modifier:
             if is_public(each, settings[each.rse], attributes[each.rse], item, fields)
         ]
         ranks = {rse: rank(each) for rse, each in settings.items()}
-        best = self.options.selector.best(public, self.resolved(), ranks, fields.get("href"))
+        resolved = self.resolved(rses)
+        best = self.options.selector.best(public, resolved, ranks, all_hrefs(fields))
         return location(best[0].url) if best else None
 
     def find(self, did: DID) -> tuple[RucioFile | None, Sequence[str]]:
@@ -450,31 +474,49 @@ class Modifier:
         """Files, and the RSEs of the RSE expressions in the options."""
         options, source = self.options, self._source
         selector, answered = options.selector, source.answered
-        resolved = self.resolved() if dids else {}
-        memory = source.replicas[options.protocols or selector.needs_protocols]
+        protocols = options.protocols or selector.needs_protocols
+        memory = source.replicas(self.local() if dids else frozenset(), protocols=protocols)
         known = source.look_up(memory, dids, options.timeout_s, options.cache_s)
+        files = known.values() if selector.needs_site else ()
+        rses = {rse for file in files if file for rse in file.pfns}
+        resolved = self.resolved(rses) if dids else {}
         if source.answered != answered:
             self._failures = count()
         return known, resolved
 
-    def resolved(self) -> Resolved:
-        """Return the RSEs of each RSE expression in the options.
+    def resolved(self, rses: Iterable[str]) -> Resolved:
+        """Return the RSEs of each RSE expression in the options, and which of some are near.
 
         Raises:
             StacRucioError: Rucio cannot be asked, or there is no such RSE expression.
         """
         source, options = self._source, self.options
-        return source.look_up(source.resolved, options.selector.expressions, options.timeout_s)
+        found = source.look_up(source.resolved, options.selector.expressions, options.timeout_s)
+        if options.selector.needs_site:
+            found[NEAREST] = source.nearness(self.local(), rses, options.timeout_s)
+        return found
+
+    def local(self) -> frozenset[str]:
+        """Return the RSEs at the site here, if the options need them.
+
+        Raises:
+            StacRucioError: Rucio cannot be asked.
+        """
+        if not self.options.selector.needs_site:
+            return frozenset()
+        expression, source = site_expression(self.options.site), self._source
+        found = source.look_up(source.resolved, [expression], self.options.timeout_s)
+        return frozenset(found[expression])
 
     def _select(
-        self, file: RucioFile, resolved: Resolved
+        self, file: RucioFile, resolved: Resolved, urls: Sequence[str]
     ) -> tuple[dict[str, Replica], list[str], Choice | None]:
         """The replicas of a file, the RSEs that are shown, and the choice among them."""
         selector = self.options.selector
         replicas = selector.replicas(file.pfns)
         shown = selector.shown(file.pfns, resolved)
         wanted = (each for each in replicas.values() if each.rse in shown)
-        return replicas, shown, selector.choose(wanted, resolved)
+        return replicas, shown, selector.choose(wanted, resolved, urls)
 
     def _source_rses(self, rses: Iterable[str]) -> list[str]:
         """Return those of some RSEs that are source RSEs."""

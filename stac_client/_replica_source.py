@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -18,7 +20,7 @@ from stac_client._replicas import SCHEMES
 from stac_client._rucio import REQUEST_DIDS, Rucio, batched
 from stac_client.errors import ConfigurationError, RequestError, StacRucioError, UnreachableError
 from stac_policy.settings import SOURCE_PROTOCOL, known_origins
-from stac_policy.urls import redact
+from stac_policy.urls import printable, redact
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -175,6 +177,42 @@ def _is_of(scheme: object, rse: str) -> bool:
     return isinstance(scheme, dict) and scheme.get("type") == _TYPE and scheme.get("rse") == rse
 
 
+# Where this is, in terms of Rucio.
+
+
+SITE = "site"
+"""The attribute with the site of an RSE."""
+_SITES = ("SITE_NAME", "ATLAS_SITE_NAME", "OSG_SITE_NAME")
+_NO_SITE = "ROAMING"
+_SITE = re.compile("[A-Za-z0-9_-]+")
+
+
+def site_here() -> str | None:
+    """Return the site of this machine, as Rucio's own clients find it, or None.
+
+    Those (`detect_client_location`) also ask for the name of the host, which may take long.
+    """
+    name = next((os.environ[each] for each in _SITES if each in os.environ), _NO_SITE)
+    return None if name in ("", _NO_SITE) else name
+
+
+def site_expression(site: str | None) -> str:
+    """Return the RSE expression of the RSEs at a site, by default at the one of this machine.
+
+    Raises:
+        ConfigurationError: It is not known, or none can be made.
+    """
+    name = site or site_here()
+    if name is None:
+        raise ConfigurationError(
+            "nothing says what the nearest copies are near to",
+            hint="give site= (--site), or set SITE_NAME in the environment",
+        )
+    if not _SITE.fullmatch(name):
+        raise ConfigurationError(f"site {printable(name)!r} cannot stand in an RSE expression")
+    return f"{SITE}={name}"
+
+
 # Look-ups.
 
 
@@ -249,13 +287,11 @@ class ReplicaSource:
 
     def __init__(self, rucio: Rucio) -> None:
         self.rucio = rucio
-        self.replicas = {
-            False: Memory(_REPLICAS_KEPT, Rucio.readable, REQUEST_DIDS),
-            True: Memory(_REPLICAS_KEPT, partial(Rucio.readable, schemes=SCHEMES), REQUEST_DIDS),
-        }
-        """Files, by whether the PFNs of all protocols are listed or of the best only."""
+        self._replicas: dict[tuple[bool, frozenset[str]], Memory] = {}
         self.resolved = Memory(_RSES_KEPT, _resolve)
         """The RSEs of RSE expressions."""
+        self.distances = Memory(_REPLICAS_KEPT, _distances)
+        """The distances from an RSE to another one."""
         self.settings = Memory(_RSES_KEPT, partial(_each, Rucio.rse))
         """The settings of RSEs."""
         self.attributes = Memory(_RSES_KEPT, partial(_each, Rucio.rse_attributes))
@@ -270,9 +306,40 @@ class ReplicaSource:
         self._limited = cache(rucio.limited)
         self._failures = Memory(_FAILURES_KEPT)
 
+    def replicas(self, local: frozenset[str], *, protocols: bool) -> Memory:
+        """Return what is known of files.
+
+        Args:
+            local: RSEs of which the PFNs of the local network come first.
+            protocols: Whether the PFNs of all protocols are listed, or of the best only.
+        """
+        key = protocols, local
+        if key not in self._replicas:
+            schemes = SCHEMES if protocols else ()
+            ask = partial(Rucio.readable, schemes=schemes, local=local)
+            self._replicas[key] = Memory(_REPLICAS_KEPT, ask, REQUEST_DIDS)
+        return self._replicas[key]
+
+    def nearness(
+        self, local: Collection[str], rses: Iterable[str], timeout_s: float | None
+    ) -> dict[str, float]:
+        """Return the distances of RSEs from those of a site; of these themselves it is 0.
+
+        Those that are at no known distance are left out.
+        """
+        there = [rse for rse in rses if rse not in local]
+        pairs = [(here, rse) for rse in there for here in sorted(local)]
+        found = self.look_up(self.distances, pairs, timeout_s)
+        near: dict[str, float] = dict.fromkeys(local, 0)
+        for (_, rse), distance in found.items():
+            if distance is not None:
+                near[rse] = min(distance, near.get(rse, distance))
+        return near
+
     def clear(self) -> None:
         """Forget what Rucio has said, and that it has failed."""
-        for memory in (*self.replicas.values(), self.resolved, self.settings, self.attributes):
+        known = (self.resolved, self.distances, self.settings, self.attributes)
+        for memory in (*self._replicas.values(), *known):
             memory.clear()
         self.forgive()
 
@@ -376,6 +443,10 @@ def _resolve(rucio: Rucio, expressions: list[str]) -> dict[str, frozenset[str]]:
         if error.transient:
             raise
         raise ConfigurationError(f"{error}; is {expression!r} an RSE expression?") from error
+
+
+def _distances(rucio: Rucio, pairs: list[tuple[str, str]]) -> dict[tuple[str, str], float | None]:
+    return {pair: rucio.distance(*pair) for pair in pairs}
 
 
 def _each(ask: Callable[[Rucio, str], Any], rucio: Rucio, keys: list[str]) -> dict[str, Any]:

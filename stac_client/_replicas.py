@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, unquote
@@ -201,14 +202,18 @@ def _free_key(taken: Container[str], wanted: str) -> str:
 # Which of them are shown, and which one is preferred.
 
 
+NEAREST = "nearest"
+"""The preference for copies at a site, and then for those at the least distance from it."""
+
 Chooser = Callable[[Mapping[str, Sequence[str]]], str | None]
 """Given the URLs of an asset's replicas by RSE, returns the RSE of the wanted one, or None."""
 Preference = str | Chooser
-"""An RSE, an RSE expression, a URL scheme (`davs`; `file` is what is mounted), or a chooser."""
+"""An RSE, an RSE expression, a URL scheme (`davs`; `file` is what is mounted), `nearest`, or a
+chooser."""
 Prefer = Preference | Sequence[Preference]
 RSEs = str | Sequence[str]
 Resolved = Mapping[str, "Collection[str]"]
-"""The RSEs of each RSE expression."""
+"""The RSEs of each RSE expression; those that are near with their distances (of `nearest`)."""
 
 _WORD = re.compile(r"[A-Za-z0-9_.+-]+")
 
@@ -241,6 +246,8 @@ class Selector:
         """All that is wanted or not by name."""
         self.expressions = [each for each in self.named if is_expression(each)]
         """The RSE expressions, which Rucio must resolve."""
+        self.needs_site = NEAREST in texts
+        """Whether it matters where this is."""
         self.needs_protocols = bool(mounts) or not {*SCHEMES}.isdisjoint(texts)
         """Whether the best PFN of each RSE does not suffice."""
 
@@ -262,24 +269,31 @@ class Selector:
 
     def unmet(self, rses: Collection[str], resolved: Resolved) -> list[str]:
         """Return what is named and is none of some RSEs, no scheme, and stands for no RSE."""
-        schemes = [each for each in self.prefer if each in SCHEMES]
-        known = {*schemes, *rses, *(each for each, found in resolved.items() if found)}
+        words = [each for each in self.prefer if each in {*SCHEMES, NEAREST}]
+        known = {*words, *rses, *(each for each, found in resolved.items() if found)}
         return [each for each in self.named if each not in known]
 
-    def choose(self, replicas: Iterable[Replica], resolved: Resolved) -> Choice | None:
+    def choose(
+        self, replicas: Iterable[Replica], resolved: Resolved, urls: Sequence[str] = ()
+    ) -> Choice | None:
         """Choose one of the replicas that are shown: the most wanted, if any is wanted.
+
+        Args:
+            replicas: The replicas.
+            resolved: The RSEs of each RSE expression.
+            urls: The URLs that the item gives, in the catalogue's order.
 
         Raises:
             ConfigurationError: A chooser names an RSE without a replica.
         """
-        return next(self._choices(replicas, resolved), None)
+        return next(self._choices(replicas, resolved, urls), None)
 
     def best(
         self,
         replicas: Iterable[Replica],
         resolved: Resolved,
         ranks: Mapping[str, int],
-        url: str | None,
+        urls: Sequence[str],
     ) -> list[Replica]:
         """Return replicas, the best first: the preferred ones, then the others by their RSEs.
 
@@ -290,7 +304,7 @@ class Selector:
             replicas: The replicas.
             resolved: The RSEs of each RSE expression.
             ranks: The ranks of the RSEs, as `rank` returns them.
-            url: The URL that the item gives.
+            urls: The URLs that the item gives, in the catalogue's order.
 
         Raises:
             ConfigurationError: A chooser names an RSE without a replica.
@@ -299,20 +313,23 @@ class Selector:
         def key(replica: Replica) -> tuple[Any, ...]:
             return (
                 ranks.get(replica.rse, 0),
-                replica.url != url,
+                replica.url not in urls[:1],
                 not (replica.is_mounted or is_url(replica.url)),
                 not replica.is_mounted,
             )
 
         usual = sorted(replicas, key=key)
-        wanted = [choice.replica for choice in self._choices(usual, resolved)]
+        wanted = [choice.replica for choice in self._choices(usual, resolved, urls)]
         return [*wanted, *(each for each in usual if each not in wanted)]
 
-    def _choices(self, replicas: Iterable[Replica], resolved: Resolved) -> Iterator[Choice]:
+    def _choices(
+        self, replicas: Iterable[Replica], resolved: Resolved, urls: Sequence[str]
+    ) -> Iterator[Choice]:
         """Yield the replicas that meet a preference, in the order of the preferences, each once.
 
         Where several meet one, a mounted RSE comes first, then the RSEs come by name, and the
-        URLs of one of them in Rucio's order, so that the choice is always the same.
+        URLs of one of them in Rucio's order, so that the choice is always the same. Those that
+        are near come by their distance, and at the same one in the order of the catalogue.
         """
         if not self.prefer:
             return
@@ -320,6 +337,8 @@ class Selector:
         for preference in self.prefer:
             if isinstance(preference, str):
                 found = [each for each in left if _meets(each, preference, resolved)]
+                if found and preference == NEAREST:
+                    found.sort(key=partial(_distance, resolved[NEAREST], urls))
             else:
                 found = _chosen(left, preference)
             if found:
@@ -330,6 +349,16 @@ class Selector:
 def is_expression(text: str) -> bool:
     """Return whether a text is an RSE expression, and neither an RSE's name nor a scheme."""
     return not _WORD.fullmatch(text)
+
+
+def _distance(
+    distances: Collection[str], urls: Sequence[str], replica: Replica
+) -> tuple[float, bool, int]:
+    """What sorts replicas that are near."""
+    known = {url: number for number, url in enumerate(reversed(urls))}
+    place = max(known.get(replica.url, -1), known.get(replica.pfn, -1))
+    far = distances[replica.rse] if isinstance(distances, Mapping) else 0
+    return far, replica.scheme != MOUNTED, -place
 
 
 def _meets(replica: Replica, preference: str, resolved: Resolved) -> bool:

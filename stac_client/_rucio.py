@@ -42,7 +42,7 @@ from stac_policy.naming import DID
 from stac_policy.urls import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterator
+    from collections.abc import Callable, Collection, Hashable, Iterator
 
 T = TypeVar("T")
 K = TypeVar("K", bound="Hashable")
@@ -308,16 +308,19 @@ class Rucio:
                 refused += [(value, error) for value in part]
         return refused
 
-    def files(self, dids: Iterable[DID], rse: str | None = None) -> dict[DID, RucioFile]:
+    def files(
+        self, dids: Iterable[DID], rse: str | None = None, local: Collection[str] = ()
+    ) -> dict[DID, RucioFile]:
         """Ask for files and their replicas, also those on their way, in requests for 1,000 each.
 
         Args:
             dids: The files; those that Rucio does not know cost nothing.
             rse: An RSE whose PFNs are wanted, though another one has the same.
+            local: RSEs of which the PFNs of the local network come first.
         """
         files: dict[DID, RucioFile] = {}
         for batch in batched(dict.fromkeys(dids)):
-            files.update(self._list(batch, all_states=True))
+            files.update(self._list(batch, local, all_states=True))
             hidden = [
                 did
                 for did in batch
@@ -361,7 +364,9 @@ class Rucio:
         answers = self._batches("asking whether files are available", dids, read)
         return {did: said for answer in answers for did, said in answer.items()}
 
-    def readable(self, dids: Iterable[DID], schemes: Iterable[str] = ()) -> dict[DID, RucioFile]:
+    def readable(
+        self, dids: Iterable[DID], schemes: Iterable[str] = (), local: Collection[str] = ()
+    ) -> dict[DID, RucioFile]:
         """Ask, in one request, for files and those of their replicas that can be read now.
 
         That leaves out RSEs whose operators have closed them for reading.
@@ -370,8 +375,9 @@ class Rucio:
             dids: The files, 1,000 at most; those that Rucio does not know cost nothing.
             schemes: The schemes of the protocols; by default that of the best protocol
                 of each RSE.
+            local: As in `files`.
         """
-        return self._list(dids, ignore_availability=False, schemes=list(schemes))
+        return self._list(dids, local, ignore_availability=False, schemes=list(schemes))
 
     def rse(self, rse: str, doing: str | None = None) -> dict[str, Any]:
         """Ask for the settings and protocols of an RSE.
@@ -451,11 +457,34 @@ class Rucio:
             asked = [did._asdict() for did in batch]
             yield self.ask(doing, partial(read, asked))
 
-    def _list(self, dids: Iterable[DID], **options: object) -> dict[DID, RucioFile]:
+    def distance(self, source: str, destination: str) -> float | None:
+        """Ask for the distance from an RSE to another one; None where there is none."""
+        doing = f"asking for the distance from RSE {source} to {destination}"
+
+        def request(client: Client) -> float | None:
+            found = client.get_distance(source, destination)
+            return number_of(found[0]["distance"]) if found else None
+
+        return self.ask(doing, request)
+
+    def _list(
+        self, dids: Iterable[DID], local: Collection[str] = (), **options: object
+    ) -> dict[DID, RucioFile]:
+        files = self._list_once(dids, **options)
+        at_site = [did for did, file in files.items() if not file.states.keys().isdisjoint(local)]
+        if at_site:
+            # Not by `client_location`, with which Rucio leaves out RSEs without any such protocol.
+            expression = "|".join(sorted(local))
+            near = self._list_once(at_site, domain="lan", rse_expression=expression, **options)
+            for did, file in near.items():
+                files[did] = replace(files[did], pfns=_joined(file.pfns, files[did].pfns))
+        return files
+
+    def _list_once(self, dids: Iterable[DID], **options: object) -> dict[DID, RucioFile]:
         asked = [{"scope": scope, "name": name} for scope, name in dids]
 
         def request(client: Client) -> dict[DID, RucioFile]:
-            entries = client.list_replicas(asked, **_QUICKLY, **options)
+            entries = client.list_replicas(asked, **{**_QUICKLY, **options})
             return {did_of(entry): file_of(entry) for entry in entries}
 
         return self.ask("listing replicas", request)
@@ -486,6 +515,12 @@ class Rucio:
         if self._timeout_s is not None:
             client.timeout = self._timeout_s
         return client
+
+
+def _joined(near: PFNs, far: PFNs) -> PFNs:
+    """PFNs by RSE; of two kinds, the near ones first."""
+    both = {rse: (*some, *far.get(rse, ())) for rse, some in near.items()}
+    return {**far, **{rse: tuple(dict.fromkeys(some)) for rse, some in both.items()}}
 
 
 def _listed(expression: str, client: Client) -> list[str]:

@@ -12,7 +12,7 @@ from stac_policy.http import FetchError
 from stac_policy.urls import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from stac_client._modifier import Modifier
     from stac_client._replicas import Replica
@@ -40,24 +40,32 @@ class Sources:
         """
         self._modifier = modifier
         self._only = rse
-        self._resolved = modifier.resolved()
+        self._resolved = modifier.resolved(())
         self._settings: dict[str, Mapping[str, Any]] = {}
         self.failures: Counter[str] = Counter()
         """How often in a row an RSE did not answer."""
 
     def learn(self, rses: Iterable[str]) -> None:
         """Ask Rucio for the RSEs that are not known yet, in one request for each."""
-        for rse in sorted(set(rses) - set(self._settings)):
+        new = sorted(set(rses) - set(self._settings))
+        for rse in new:
             self._settings[rse] = {}
             with suppress(StacRucioError):  # only the order depends on it
                 self._settings |= self._modifier.settings([rse])
+        if new:
+            with suppress(StacRucioError):
+                self._resolved = self._modifier.resolved(self._settings)
+
+    def local(self) -> frozenset[str]:
+        """Return the RSEs at the site here, if that matters."""
+        return self._modifier.local()
 
     def source_rses(self, rses: Iterable[str]) -> set[str]:
         """Return those of some RSEs that are source RSEs."""
         return {rse for rse in rses if is_source_rse(self._settings.get(rse, {}))}
 
-    def of(self, file: RucioFile, url: str) -> list[Replica]:
-        """Return the available replicas of a file whose item has this URL, the best first."""
+    def of(self, file: RucioFile, urls: Sequence[str] = ()) -> list[Replica]:
+        """Return the available replicas of a file whose item has these URLs, the best first."""
         available = {
             rse: pfns
             for rse, pfns in file.pfns.items()
@@ -65,7 +73,7 @@ class Sources:
         }
         selector = self._modifier.options.selector
         ranks = {rse: rank(settings) for rse, settings in self._settings.items()}
-        best = selector.best(selector.every(available), self._resolved, ranks, url)
+        best = selector.best(selector.every(available), self._resolved, ranks, urls)
         return sorted(best, key=lambda replica: self.failures[replica.rse] >= _PATIENCE)
 
     def first(

@@ -11,7 +11,7 @@ from stac_client._item_completion import Completion
 from stac_client._items import iter_items
 from stac_client._journal import Journal, registration_purpose
 from stac_client._lookup import Probe
-from stac_client._modifier import Modifier, patch_url
+from stac_client._modifier import Modifier, ModifierOptions, patch_url
 from stac_client._new_rules import make_rule_over_files, make_rules
 from stac_client._partition import Partition
 from stac_client._plan import Plan, make_plan
@@ -78,6 +78,7 @@ class StacClient:
         collection: str | None = None,
         base_url: str | None = None,
         headers: Mapping[str, Mapping[str, str]] | None = None,
+        site: str | None = None,
         retry_s: float | None = None,
     ) -> None:
         """Connect to Rucio.
@@ -96,6 +97,8 @@ class StacClient:
             headers: Headers for look-ups and downloads at an origin, by its URL:
                 `{"https://stac.example.org": {"X-API-Key": key}}`. They may hold
                 credentials, and go to no other origin.
+            site: The site that `prefer="nearest"` means, as the RSEs' attribute `site` names it;
+                by default that of `SITE_NAME` in the environment.
             retry_s: How long to ask a server again that is away or too busy, in
                 seconds; by default 90, or what `STAC_RUCIO_RETRY_S` says in
                 the environment.
@@ -115,6 +118,7 @@ class StacClient:
             raise ConfigurationError("account and config are for a client that is made here")
         self._scope = scope
         self._completion = completion
+        self._site = site
         self._headers = headers or {}
         try:
             Credentials(headers=self._headers)
@@ -132,7 +136,8 @@ class StacClient:
         Rucio has said. `modifier.with_options(prefer=["RSE"])` puts the replica at an
         RSE into the `href`; its tooltip has all options.
         """
-        return Modifier(self._rucio, scope=self._scope, completion=self._completion)
+        options = ModifierOptions(site=self._site)
+        return Modifier(self._rucio, options, self._scope, self._completion)
 
     def patch_url(self, items: ItemsLike, *, prefer: Prefer) -> Callable[[str], str]:
         """Return a function from the URL of an asset to that of its preferred replica.
@@ -583,7 +588,8 @@ class StacClient:
             folder: Where to; made if it is missing.
             rse: The only RSE to download from. By default the best replica is
                 taken, and the others in turn when one fails.
-            prefer: The preferred replicas, as in `ModifierOptions`; the others come after them.
+            prefer: The preferred replicas, as in `Modifier.with_options`; the others come
+                after them.
             assets: The assets, as in `create_replicas`.
             only_available: Take what is there: an asset without a replica is
                 skipped, and has not failed.
@@ -609,6 +615,7 @@ class StacClient:
                 folder,
                 rse=rse,
                 prefer=prefer,
+                site=self._site,
                 assets=assets,
                 scope=self._scope,
                 only_available=only_available,

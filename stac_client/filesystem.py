@@ -95,6 +95,7 @@ class RucioFileSystem(AbstractFileSystem):  # type: ignore[misc] # fsspec has no
         only: RSEs = (),
         exclude: RSEs = (),
         mounts: Prefixes | None = None,
+        site: str | None = None,
         pays: bool = False,
         **options: Any,
     ) -> None:
@@ -109,6 +110,7 @@ class RucioFileSystem(AbstractFileSystem):  # type: ignore[misc] # fsspec has no
             only: RSEs and RSE expressions; nothing is read elsewhere.
             exclude: RSEs and RSE expressions from which nothing is read.
             mounts: Where storages are mounted here, as in `Modifier.with_options`.
+            site: The site that `prefer="nearest"` means, as there.
             pays: Read also what the requester pays for, with your keys of AWS.
             options: Those of every file system of fsspec.
 
@@ -116,7 +118,7 @@ class RucioFileSystem(AbstractFileSystem):  # type: ignore[misc] # fsspec has no
             StacRucioError: An option does not fit, or Rucio cannot be reached.
         """
         super().__init__(**options)  # fsspec itself keeps the others, for pickles
-        wanted = ModifierOptions(prefer, only, exclude, mounts, protocols=True)
+        wanted = ModifierOptions(prefer, only, exclude, mounts, protocols=True, site=site)
         self._rucio = Rucio.connect(partial(make_client, account, config))
         self._modifier = Modifier(self._rucio, wanted)
         self._pays = pays
@@ -147,7 +149,7 @@ class RucioFileSystem(AbstractFileSystem):  # type: ignore[misc] # fsspec has no
         found: list[Replica] = []
         if file is not None:
             sources.learn(shown)
-            found = [each for each in sources.of(file, "") if each.rse in shown]
+            found = [each for each in sources.of(file) if each.rse in shown]
         readable = [each for each in found if each.is_mounted or is_http(each.url)]
         if file is None or not readable:
             where = ", ".join(sorted(each.key for each in found))

@@ -49,6 +49,8 @@ class Connection:
     """A fixed scope for all assets."""
     headers: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
     """Headers for origins of assets, by their URLs."""
+    site: str | None = None
+    """What `nearest` means, by default the site of this machine."""
 
     @cached_property
     def session(self) -> Rucio:
@@ -79,7 +81,9 @@ class Connection:
         """A StacClient."""
         from stac_client import StacClient
 
-        return StacClient(self.session.client, scope=self.scope, headers=self.headers)
+        return StacClient(
+            self.session.client, scope=self.scope, headers=self.headers, site=self.site
+        )
 
     def modifier(self, replicas: Mapping[str, Any], completion: Completion) -> Modifier:
         """Return what adds the replicas to items, or raises the reason why it cannot."""

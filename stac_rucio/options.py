@@ -258,18 +258,22 @@ MOUNTS = option(
     callback=_pairs,
 )
 
+SITE = option("--site", "The site that nearest means; by default that of SITE_NAME.", "SITE")
+
 _REPLICAS = Group(
     "replicas",
     dict,
     [
         words(
             "--prefer",
-            "RSEs, the most wanted first: the copy at the first that has one becomes the href.",
+            "RSEs, the most wanted first, or nearest: the copy at the first that has one "
+            "becomes the href.",
             "RSES",
         ),
         words("--only", "Only the copies at these RSEs.", "RSES"),
         words("--exclude", "No copies at these RSEs.", "RSES"),
         MOUNTS,
+        SITE,
     ],
 )
 """`replicas`, options of `StacClient.modifier`."""

@@ -42,6 +42,8 @@ class FakeRucio:
         """Settings of RSEs that are not those of any disk; those named NO-… do not exist."""
         self.attributes: dict[str, dict[str, Any]] = {}
         """Attributes of RSEs."""
+        self.distance_of: dict[tuple[str, str], int] = {}
+        """Distances from an RSE to another one."""
         self.told: dict[str, Any] = {}
         """By the name of a method: an error to raise, or what to answer instead."""
         self.goes_on = threading.Event()
@@ -102,6 +104,11 @@ class FakeRucio:
     def list_rse_attributes(self, rse: str) -> dict[str, Any]:
         """Return the attributes of an RSE."""
         return {rse: True, **self.attributes.get(rse, {})}
+
+    def get_distance(self, source: str, destination: str) -> list[dict[str, int]]:
+        """Return the distance, if there is one."""
+        found = self.distance_of.get((source, destination))
+        return [] if found is None else [{"distance": found}]
 
     def list_rses(self, expression: str) -> Iterator[dict[str, str]]:
         """List the RSEs with an attribute."""

@@ -23,7 +23,7 @@ from starlette.exceptions import HTTPException
 from stac_client._public_urls import original_url
 from stac_client.errors import AccessError, ConfigurationError, StacRucioError, UnreachableError
 from stac_policy.bodies import BYTES_A_VALUE, values_in
-from stac_policy.urls import DEFAULT_PORTS
+from stac_policy.urls import DEFAULT_PORTS, mask
 from stac_rucio.serve._meters import Meters
 
 if TYPE_CHECKING:
@@ -342,7 +342,7 @@ class PageRewriter:
             reason = cause = "Rucio does not answer in time"
         except Exception as error:
             if wanted and isinstance(error, ConfigurationError):
-                raise HTTPException(400, "Rucio does not know what `prefer` names") from error
+                raise HTTPException(400, f"prefer: {mask(str(error))}") from error
             cause = str(error) if isinstance(error, StacRucioError) else type(error).__name__
             reason = _REASONS.get(type(error), "Rucio cannot be asked")
         else:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stac_rucio.errors import ExitCode, Failure, audit, resumable
-from stac_rucio.options import MOUNTS, PAYS, VERBOSE, flag, number, option, verb, words
+from stac_rucio.options import MOUNTS, PAYS, SITE, VERBOSE, flag, number, option, verb, words
 from stac_rucio.output import DOWNLOADED, progress, report, write_line
 
 if TYPE_CHECKING:
@@ -75,7 +75,8 @@ def completion(*, shell: str) -> None:
         default=".",
     ),
     option("--rse", "The only RSE to download from; by default the best has it.", "RSE"),
-    words("--prefer", "RSEs, the most wanted first; the others come after them.", "RSES"),
+    words("--prefer", "RSEs, the most wanted first, or nearest; the others come after.", "RSES"),
+    SITE,
     flag("--only-available", "An asset without a replica is skipped, not failed."),
     number("--workers", "Files that are downloaded at the same time.", default=8),
     MOUNTS,
@@ -88,6 +89,7 @@ def download(
     assets: AssetSelection,
     rucio: Connection,
     output: Output,
+    site: str | None,
     **options: Any,
 ) -> None:
     """Download assets, verified, as a STAC catalogue of their own.
@@ -102,7 +104,7 @@ def download(
         stac-rucio download items.json --assets red,nir --rse DISK-A --workers 4
     """
     resumable("The same command goes on where it stopped.")
-    rucio.headers = items.origin_headers
+    rucio.headers, rucio.site = items.origin_headers, site
     with progress() as show:
 
         def on_progress(now: Progress) -> None:

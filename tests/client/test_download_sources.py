@@ -94,6 +94,22 @@ def test_a_preferred_rse(
     assert (outcome.state, outcome.rse) == (DOWNLOADED, "B")
 
 
+@pytest.mark.parametrize(("off", "best"), [("", "B"), ("B", "C"), ("B C", "A")])
+def test_the_nearest_rse(
+    rucio: FakeRucio, storage: Origin, tmp_path: Path, off: str, best: str
+) -> None:
+    """RSEs at the site come first, then the nearest, then the others as ever."""
+    rucio.attributes = {"B": {"site": "ALPS"}, "C": {"site": "CERN"}}
+    rucio.distance_of = {("B", "C"): 2, ("B", "D"): 3, ("C", "A"): 1}
+    rses = [rse for rse in "ABCD" if rse not in off.split()]
+    rucio.add(BODY, {rse: storage.add(f"/{rse}.tif", BODY) for rse in rses})
+    wanted: Any = {"prefer": "nearest", "site": "ALPS"}
+    (outcome,) = download(rucio, tmp_path, **wanted, rse="A" if best == "A" else None)
+    assert (outcome.state, outcome.rse) == (DOWNLOADED, best)
+    with pytest.raises(ConfigurationError, match=r"site=ALP; near it: ALPS$"):
+        download(rucio, tmp_path, prefer="nearest", site="ALP")
+
+
 def test_a_chosen_rse(rucio: FakeRucio, storage: Origin, tmp_path: Path) -> None:
     """With `rse`, only that RSE is asked; what it lacks has failed, with the reason."""
     a, b = storage.add("/a", BODY), storage.add("/b", BODY)

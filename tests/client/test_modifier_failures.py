@@ -241,8 +241,8 @@ def test_expressions(server: FakeRucio, clock: Clock) -> None:
     ("name", "known"),
     [
         ("disk", "near it: DISK$"),
-        ("tier=dsk", "known: DISK, STAC, TAPE$"),
-        ("davss", "known: DISK, STAC, TAPE$"),
+        ("tier=dsk", "known: DISK, STAC, TAPE(, nearest)?$"),
+        ("davss", "known: DISK, STAC, TAPE(, nearest)?$"),
     ],
 )
 def test_names_that_are_of_no_rse(server: FakeRucio, option: str, name: str, known: str) -> None:

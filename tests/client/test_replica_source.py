@@ -8,15 +8,49 @@ import warnings
 from typing import TYPE_CHECKING
 
 import pytest
+from rucio.client.downloadclient import detect_client_location
 
-from stac_client import Modifier, StacClient, UnreachableError
-from stac_client._replica_source import Memory, run_together
+from stac_client import (
+    ConfigurationError,
+    Modifier,
+    ModifierOptions,
+    StacClient,
+    UnreachableError,
+)
+from stac_client._replica_source import Memory, run_together, site_expression, site_here
 
 from .modifying import COPY, is_modified, modifier_of, page
 
 if TYPE_CHECKING:
     from tests.client.modifying import Clock
     from tests.fake_rucio import FakeRucio
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {},
+        {"SITE_NAME": "CERN", "OSG_SITE_NAME": "x"},
+        {"ATLAS_SITE_NAME": "CERN"},
+        {"OSG_SITE_NAME": "a b"},
+        {"SITE_NAME": "ROAMING", "ATLAS_SITE_NAME": "x"},
+    ],
+    ids=str,
+)
+def test_the_site_here(monkeypatch: pytest.MonkeyPatch, environment: dict[str, str]) -> None:
+    """It is the one that Rucio's own clients find."""
+    for name in ("SITE_NAME", "ATLAS_SITE_NAME", "OSG_SITE_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    found = detect_client_location()["site"]
+    assert (site_here() or "ROAMING") == found
+    assert site_expression("ALPS") == "site=ALPS"
+    if found == "CERN":
+        assert site_expression(None) == "site=CERN"
+    else:
+        with pytest.raises(ConfigurationError, match=r"near to; give site=|cannot stand in"):
+            ModifierOptions(prefer=["DISK", "nearest"])
 
 
 def test_jobs_run_together() -> None:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stac_client import ConfigurationError, Modifier
-from stac_client._replicas import Mounts, Selector, is_expression, replicas_by_key
+from stac_client._replicas import NEAREST, Mounts, Selector, is_expression, replicas_by_key
 from stac_policy.naming import DID
 from tests.fake_rucio import FakeRucio
 from tests.items import HREF, make_item
@@ -70,6 +70,51 @@ def test_choice(prefer: list[Any], chosen: str | None) -> None:
     """The first preference that a copy meets decides; of several copies the first by name."""
     choice = chosen_of(prefer)
     assert (choice and choice.replica.key) == chosen
+
+
+NEAR = {"DISK-B": 0.0, "DISK-A": 2.0, "TAPE": 2.0}
+
+
+@pytest.mark.parametrize(
+    ("pfns", "urls", "chosen"),
+    [
+        ({}, [], "DISK-B"),
+        ({"DISK-B": []}, [], "DISK-A"),
+        ({"DISK-B": []}, [HREF, *PFNS["TAPE"]], "TAPE"),
+        ({"DISK-B": []}, [*PFNS["DISK-A"][1:], *PFNS["TAPE"]], "DISK-A-davs"),
+        ({"DISK-B": [], "DISK-A": [], "TAPE": []}, [HREF], None),
+    ],
+)
+def test_nearest(pfns: Any, urls: list[str], chosen: str | None) -> None:
+    """The least distance decides, then the order of the catalogue; what is at none is not near."""
+    replicas = replicas_by_key({**PFNS, **pfns}).values()
+    selector = Selector("nearest", (), ())
+    choice = selector.choose(replicas, {NEAREST: NEAR}, urls)
+    assert (choice and choice.replica.key) == chosen
+    assert selector.choose(replicas, {NEAREST: {}}, urls) is None
+
+
+@given(
+    st.dictionaries(st.sampled_from([*PFNS]), st.integers(0, 3)),
+    st.lists(st.sampled_from(["DISK-A", "nearest", "tier=disk", "davs"]), max_size=4),
+    st.dictionaries(st.sampled_from([*PFNS]), st.integers(0, 2)),
+)
+def test_the_best(near: Any, prefer: list[Any], ranks: Any) -> None:
+    """All replicas are there, each once; first the chosen one, and the nearer before the others."""
+    replicas = replicas_by_key(PFNS).values()
+    resolved = {**RESOLVED, NEAREST: near}
+    selector = Selector(prefer, (), ())
+    best = selector.best(replicas, resolved, ranks, [HREF])
+    assert sorted(best) == sorted(replicas)
+    choice = selector.choose(replicas, resolved, [HREF])
+    assert choice is None or best[0].rse == choice.replica.rse
+    if prefer == ["nearest"]:
+        far = [near.get(each.rse, 9) for each in best]
+        assert far == sorted(far)
+    if not prefer:
+        assert [ranks.get(each.rse, 0) for each in best] == sorted(
+            ranks.get(each.rse, 0) for each in best
+        )
 
 
 def test_what_a_chooser_gets() -> None:

@@ -17,7 +17,7 @@ import pystac_client
 import pytest
 from rucio.client import Client as RucioClient
 
-from stac_client import AlternatesWarning, StacClient, UnreachableError
+from stac_client import AlternatesWarning, ConfigurationError, StacClient, UnreachableError
 from stac_client._replica_source import STORAGE_SCHEMES as SCHEMES
 from stac_policy.naming import DID, asset_name
 from tests.items import many_items
@@ -36,6 +36,7 @@ LIST = "POST /replicas/list"
 
 
 COLLECTION = "modifier"
+SITE = "VALLEY"
 
 
 @pytest.fixture(scope="module")
@@ -47,17 +48,20 @@ def _two_ways(stac_lake: Lake) -> None:
         [("davs", 443, "/rucio/"), ("root", 1094, "//rucio/")], start=1
     ):
         operations = {"read": priority, "write": priority, "delete": priority}
+        local = {"read": 3 - priority, "write": priority, "delete": priority}
         protocol = {
             "scheme": scheme,
             "hostname": "two-ways.example.org",
             "port": port,
             "prefix": prefix,
             "impl": "rucio.rse.protocols.gfal.Default",
-            "domains": {"wan": operations, "lan": operations},
+            "domains": {"wan": operations, "lan": local},
         }
         rucio.add_protocol(TWO_WAYS, protocol)
     for key, value in {"lfn2pfn_algorithm": "stac", "region": "alps", "kind": "test"}.items():
         rucio.add_rse_attribute(TWO_WAYS, key, value)
+    rucio.add_rse_attribute(TWO_WAYS, "site", SITE)
+    rucio.add_distance(TWO_WAYS, "DISK-A", {"distance": 3})
 
 
 @pytest.fixture(scope="module")
@@ -149,6 +153,64 @@ def test_prefer(
     (explanation, *_) = modifier.explain(page)
     assert explanation.chosen
     assert explanation.chosen.key == key
+
+
+@pytest.mark.parametrize(
+    ("options", "key"),
+    [
+        ({}, TWO_WAYS),
+        ({"protocols": True}, TWO_WAYS),
+        ({"mounts": {ROOT: "/eos/rucio"}}, f"{TWO_WAYS}-file"),
+        ({"exclude": TWO_WAYS}, "DISK-A"),
+        ({"prefer": ["DISK-Z", "STAC", "nearest"]}, "STAC"),
+        ({"prefer": ["davs", "nearest"]}, f"{TWO_WAYS}-davs"),
+    ],
+    ids=str,
+)
+def test_nearest(
+    items: list[dict[str, Any]],
+    client: StacClient,
+    options: dict[str, Any],
+    key: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The copy at the site comes first, by its protocol of the local network; then the distance."""
+    monkeypatch.setenv("SITE_NAME", SITE)
+    options = {"prefer": "nearest", **options}
+    modifier = client.modifier.with_options(**options)
+    page = page_of(items)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "'DISK-Z' is no RSE", AlternatesWarning)
+        modifier(page)
+        once = copy.deepcopy(page)
+        modifier(page)
+    assert page == once
+    (did, *_) = dids_of(items)
+    assert next(iter(ways(page))) == key
+    assert ways(page)["STAC"] == items[0]["assets"]["band-0"]["href"]
+    if TWO_WAYS not in str(options):
+        assert ways(page)[TWO_WAYS] == f"{ROOT}{did.name}"
+        assert ways(page)[f"{TWO_WAYS}-davs"] == f"{DAVS}{did.name}".replace("davs:", "https:")
+
+
+def test_the_site(items: list[dict[str, Any]], rucio: RucioClient, requests_sent: Requests) -> None:
+    """A client has its site; one that no RSE is at is told with those that come near."""
+    near = StacClient(rucio, site=SITE).modifier.with_options(prefer="nearest", strict=True)
+    for _ in range(2):
+        near(page_of(items))
+    assert sorted(requests_sent.sent) == [
+        f"GET /rses/?expression=site%3D{SITE}",
+        f"GET /rses/{TWO_WAYS}/distances/DISK-A",
+        f"GET /rses/{TWO_WAYS}/distances/STAC",
+        *[LIST] * 2,
+    ]
+    wrong = near.with_options(site="VALEY")
+    with pytest.raises(ConfigurationError, match=f"site=VALEY; near it: {SITE}"):
+        wrong(page_of(items))
+    page = page_of(items)
+    with pytest.warns(AlternatesWarning, match="site=VALEY"):
+        wrong.with_options(strict=False)(page)
+    assert next(iter(ways(page))) == "STAC"
 
 
 def test_requests(items: list[dict[str, Any]], client: StacClient, requests_sent: Requests) -> None:

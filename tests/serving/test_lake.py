@@ -94,6 +94,23 @@ def test_redirects(stac_lake: Lake, public: str) -> None:
         command = [sys.executable, "-c", code, f"/vsicurl/{proxy.url}{RED}"]
         read = subprocess.run(command, capture_output=True, timeout=60, check=True)  # noqa: S603 - this
         assert read.stdout == b"True\n"
+    rucio = stac_lake.client()
+    rucio.add_rse_attribute(DISK_A, "site", "ALPS")
+    copies.clear()
+    try:
+        with running_proxy(stac_lake.stac_url, copies.with_options(site="ALPS")) as proxy:
+            found = requests.get(
+                f"{proxy.url}{RED.partition('/assets')[0]}?prefer=nearest", timeout=10
+            ).json()
+            assert found["assets"]["red"]["href"] == by_rse[DISK_A]
+            got = requests.head(f"{proxy.url}{RED}?prefer=nearest", timeout=10)
+            assert got.headers["location"] == by_rse[public]
+        with running_proxy(stac_lake.stac_url, copies.with_options(site="ALP")) as proxy:
+            got = requests.get(f"{proxy.url}{RED}?prefer=nearest", timeout=10)
+            assert got.status_code == 400
+            assert "near it: ALPS" in got.json()["description"]
+    finally:
+        rucio.delete_rse_attribute(DISK_A, "site")
     gateway = {by_rse[DISK_A].rpartition("/")[0]: "https://gateway.example.org/disk"}
     with running_proxy(stac_lake.stac_url, copies.with_options(mounts=gateway)) as proxy:
         got = requests.head(f"{proxy.url}{RED}?prefer={DISK_A}", timeout=10)
