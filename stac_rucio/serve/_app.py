@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import re
+import secrets
 import time
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from hashlib import blake2b
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
@@ -24,7 +26,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from stac_policy.urls import DEFAULT_PORTS, redact
+from stac_client._replica_source import Memory
+from stac_policy.urls import DEFAULT_PORTS, is_secret, redact
 from stac_rucio.meters import METHODS, metrics_route
 from stac_rucio.serve._meters import Meters
 from stac_rucio.serve._pages import Links, PageRewriter, split_query
@@ -43,7 +46,7 @@ if TYPE_CHECKING:
     from starlette.datastructures import MutableHeaders
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from stac_rucio.serve._pages import Modify
+    from stac_rucio.serve._pages import AssetURL, Modify
 
 LOG = logging.getLogger("stac_rucio.serve")
 
@@ -53,6 +56,7 @@ _READS = ("GET", "HEAD", "OPTIONS")
 _WRITES = ("PUT", "PATCH", "DELETE")
 _STATUSES = range(200, 600)  # of whole answers; servers refuse to send others
 _REDIRECTIONS = frozenset({301, 302, 303, 307, 308})
+_CODINGS = frozenset({"", "identity", "gzip"})  # that are unpacked
 _WITHOUT_PAGE = frozenset({204, 205, 206, 304})
 # The media types of documents with links or items.
 _PAGE = re.compile(r"(?i)application/(?!vnd\.oai\.openapi)(?:json|[a-z0-9.+-]*\+json)\s*(?:;|$)")
@@ -60,6 +64,8 @@ _PAGE = re.compile(r"(?i)application/(?!vnd\.oai\.openapi)(?:json|[a-z0-9.+-]*\+
 _LARGE_PAGES = 16
 _SMALL_BYTES = 1024**2
 _PACKED_TIMES = 8  # as large is a page when it is unpacked
+_CORS = "access-control-"
+_WAYS = 20_000  # to assets, that are remembered
 _PIECE_BYTES = 64 * 1024
 
 # The bytes of an asset, by its item. Keys may have slashes, which some proxies unescape.
@@ -94,6 +100,7 @@ def make_app(
     rucio_timeout_s: float = 20.0,
     send_timeout_s: float = 5.0,
     max_page_bytes: int = 16 * 1024**2,
+    cache_s: float = 30.0,
 ) -> Starlette:
     """Return a STAC API that is another one with the replicas in its items.
 
@@ -117,6 +124,8 @@ def make_app(
             then its connection is closed.
         max_page_bytes: The largest page that is modified, unpacked; a larger one
             goes out as it is.
+        cache_s: How long the way to an asset is remembered, for the very same request, in
+            seconds; 0 for not at all.
 
     Raises:
         ConfigurationError: A URL is none of an API.
@@ -141,6 +150,8 @@ def make_app(
     gateway = Gateway(
         upstream=upstream,
         api=api,
+        ways=Ways(cache_s),
+        meters=meters,
         pages=pages,
         own_url=partial(own_url, configured=root_url, trust_forwarded=trust_forwarded),
         timeout_s=timeout_s,
@@ -209,6 +220,34 @@ def _forwarded(headers: Headers, scheme: str) -> str | None:
     return f"{scheme}://{host}{prefix.rstrip('/')}"
 
 
+class Ways:
+    """Where assets were within the last seconds, so that each range of one is not looked up anew.
+
+    It is by the whole request to the upstream API, which has the credentials of who asks: with
+    others, or none, it is another one, and the API says again who may see the item. Neither these
+    nor signed URLs are kept, but digests with a key of this process.
+    """
+
+    def __init__(self, cache_s: float) -> None:
+        self._cache_s = cache_s
+        self._key = secrets.token_bytes(32)
+        self._memory = Memory(_WAYS)
+
+    def of(self, *request: object) -> bytes:
+        """Return what stands for a request."""
+        return blake2b(repr(request).encode(), key=self._key).digest()
+
+    def known(self, way: bytes) -> tuple[AssetURL, MutableHeaders] | None:
+        """Return where an asset was, with the headers of its item, if that is known."""
+        found, _ = self._memory.recall([way], self._cache_s)
+        return found.get(way)
+
+    def keep(self, way: bytes, found: AssetURL, headers: MutableHeaders) -> None:
+        """Remember where an asset is, unless that is a secret."""
+        if not is_secret(found.url):
+            self._memory.keep({way: (found, headers)})
+
+
 @dataclass(frozen=True)
 class Gateway:
     """The only endpoint of the application."""
@@ -220,6 +259,8 @@ class Gateway:
     allow_writes: bool
     api: str
     """URL of the upstream API."""
+    ways: Ways
+    meters: Meters
     own_cors: bool
     """Whether this server, not the upstream API, lets web pages read answers."""
     places: CapacityLimiter = field(default_factory=partial(CapacityLimiter, _LARGE_PAGES))
@@ -234,56 +275,95 @@ class Gateway:
     async def _response(self, request: Request, held: AsyncExitStack) -> Response:
         path = _path(request.scope)
         self._require_allowed(request.method, path)
+        asset = _ASSET.fullmatch(path)
+        if asset and request.method in {"GET", "HEAD"}:
+            return await self._asset(request, asset, held)
+        if asset and request.method == "OPTIONS":  # of a web page, before it asks
+            path = asset[1]
         root = self.own_url(request.scope)
         query, wanted = split_query(request.scope["query_string"])
-        asset = _ASSET.fullmatch(path) if request.method in _READS else None
         has_body = {"content-length", "transfer-encoding"} & set(request.headers)
-        body = request.stream() if has_body and not asset else None
-        sent = request_headers(request.headers, for_item=asset is not None)
-        method = "GET" if asset and request.method == "HEAD" else request.method
+        body = request.stream() if has_body else None
+        sent = request_headers(request.headers)
         with anyio.fail_after(self.timeout_s):
-            answer = await self.upstream.send(
-                method, asset[1] if asset else path, query, sent, body
-            )
+            answer = await self.upstream.send(request.method, path, query, sent, body)
             held.push_async_callback(answer.aclose)
-            if answer.status_code not in _STATUSES:
-                raise HTTPException(502, "the upstream STAC API answers with no status of HTTP")
+            _require_status(answer)
             headers = self._headers(answer, root, wanted)
-            coding = headers.get("content-encoding", "").strip().lower()
-            is_page = _PAGE.match(headers.get("content-type", ""))
-            wants_item = asset and method == "GET" and answer.status_code < HTTPStatus.BAD_REQUEST
-            if asset and wants_item:
-                _require_item(headers, answer.status_code, root, asset[2], is_page=bool(is_page))
-            if not is_page or answer.status_code in _WITHOUT_PAGE:
+            if not _is_page(headers) or answer.status_code in _WITHOUT_PAGE:
                 return _streamed(answer, headers, answer.aiter_raw())
-            if request.method == "HEAD" and not wants_item:
+            if request.method == "HEAD":
                 # Whether items would come is not known; what holds for them holds for all.
                 rewrite_headers(headers, holds_items=True)
                 return _streamed(answer, headers)
-            if coding not in {"", "identity", "gzip"}:
+            coding = _coding(headers)
+            if coding not in _CODINGS:
                 _warn(headers, "unmodified: packed otherwise")
                 return _streamed(answer, headers, answer.aiter_raw())
-            content, rest = bytearray(), answer.aiter_raw()
-            small_bytes = _SMALL_BYTES // (_PACKED_TIMES if coding == "gzip" else 1)
-            await _read(rest, content, small_bytes)
-            if len(content) > small_bytes:
-                if self.places.statistics().tasks_waiting >= _LARGE_PAGES:
-                    raise HTTPException(503, "too many large pages at a time; ask again later")
-                await held.enter_async_context(self.places)
-                await _read(rest, content, self.pages.max_bytes)
-        gzipped = coding == "gzip"
-        if asset and wants_item:
-            place = f"{self.api}{asset[1].decode('latin-1')}"
-            key = unquote(asset[2].decode("latin-1"))
-            found = await self.pages.asset_url(content, place, key, wanted, gzipped=gzipped)
-            return _redirection(headers, *found)
-        page = await self.pages.rewrite(content, root, wanted, gzipped=gzipped)
+            rest = answer.aiter_raw()
+            content = await self._content(rest, coding, held)
+        page = await self.pages.rewrite(content, root, wanted, gzipped=coding == "gzip")
         _warn(headers, page.warning)
         if page.content is None:
             return _streamed(answer, headers, content, rest)
         rewrite_headers(headers, holds_items=page.holds_items)
         headers["content-length"] = str(len(page.content))
         return _streamed(answer, headers, page.content)
+
+    async def _asset(
+        self, request: Request, asset: re.Match[bytes], held: AsyncExitStack
+    ) -> Response:
+        """Return the way to an asset, by its item."""
+        path, raw_key = asset.groups()
+        root = self.own_url(request.scope)
+        query, wanted = split_query(request.scope["query_string"])
+        sent = request_headers(request.headers, for_item=True)
+        way = self.ways.of(path, raw_key, query, wanted, sent)
+        if known := self.ways.known(way):
+            return self._redirection(*known)
+        with anyio.fail_after(self.timeout_s):
+            answer = await self.upstream.send("GET", path, query, sent, None)
+            held.push_async_callback(answer.aclose)
+            _require_status(answer)
+            headers = self._headers(answer, root, wanted)
+            if answer.status_code != HTTPStatus.OK:
+                _require_no_item(headers, answer.status_code, root, raw_key)
+                return _streamed(answer, headers, answer.aiter_raw())
+            coding = _coding(headers)
+            if not _is_page(headers) or coding not in _CODINGS:
+                raise HTTPException(502, "the upstream STAC API gives no item that can be read")
+            content = await self._content(answer.aiter_raw(), coding, held)
+        key = unquote(raw_key.decode("latin-1"))
+        place = f"{self.api}{path.decode('latin-1')}"
+        found = await self.pages.asset_url(content, place, key, wanted, gzipped=coding == "gzip")
+        if not found.warning and "no-store" not in headers.get("cache-control", "").lower():
+            self.ways.keep(way, found, headers)
+        return self._redirection(found, headers)
+
+    async def _content(
+        self, rest: AsyncIterator[bytes], coding: str, held: AsyncExitStack
+    ) -> bytearray:
+        """Read a body that is not larger than may be rewritten; else what was read to see that."""
+        content = bytearray()
+        small_bytes = _SMALL_BYTES // (_PACKED_TIMES if coding == "gzip" else 1)
+        await _read(rest, content, small_bytes)
+        if len(content) > small_bytes:
+            if self.places.statistics().tasks_waiting >= _LARGE_PAGES:
+                raise HTTPException(503, "too many large pages at a time; ask again later")
+            await held.enter_async_context(self.places)
+            await _read(rest, content, self.pages.max_bytes)
+        return content
+
+    def _redirection(self, found: AssetURL, headers: MutableHeaders) -> Response:
+        """Return the way to an asset, which web pages may go if they may read its item."""
+        self.meters.redirects["copy" if found.is_copy else "original",] += 1
+        kept = {name: value for name, value in headers.items() if name.startswith(_CORS)}
+        response = Response(status_code=HTTPStatus.TEMPORARY_REDIRECT, headers=kept)
+        # Copies come and go, and the URL may be signed.
+        response.headers["cache-control"] = "no-store"
+        response.headers["location"] = found.url
+        _warn(response.headers, found.warning)
+        return response
 
     def _require_allowed(self, method: str, path: bytes) -> None:
         is_search = method == "POST" and path.rstrip(b"/").endswith((b"/search", b"/aggregate"))
@@ -297,20 +377,23 @@ class Gateway:
         rewriting = {b"location": href, b"content-location": href, b"link": link}
         headers = response_headers(answer.headers.raw, rewriting)
         for name in headers.keys() if self.own_cors else ():
-            if name.startswith("access-control-"):
+            if name.startswith(_CORS):
                 del headers[name]
         return headers
 
 
-def _require_item(
-    headers: MutableHeaders, status: int, root: str, key: bytes, *, is_page: bool
-) -> None:
-    """Require the answer to a request for an item, of an asset of it, to be one, or to lead to it.
+def _require_status(answer: httpx2.Response) -> None:
+    if answer.status_code not in _STATUSES:
+        raise HTTPException(502, "the upstream STAC API answers with no status of HTTP")
+
+
+def _require_no_item(headers: MutableHeaders, status: int, root: str, key: bytes) -> None:
+    """Let a redirection of the API lead on to an asset; errors pass.
 
     Raises:
-        HTTPException: It is none.
+        HTTPException: It is neither.
     """
-    if status == HTTPStatus.OK and is_page:
+    if status >= HTTPStatus.BAD_REQUEST:
         return
     path, question, query = headers.get("location", "").partition("?")
     if status not in _REDIRECTIONS or not path.startswith(f"{root}/"):
@@ -318,15 +401,12 @@ def _require_item(
     headers["location"] = f"{path}/assets/{key.decode('latin-1')}{question}{query}"
 
 
-def _redirection(headers: MutableHeaders, url: str, warning: str | None) -> Response:
-    """Return the way to an asset, which web pages may go if they may read its item."""
-    kept = {name: value for name, value in headers.items() if name.startswith("access-control-")}
-    response = Response(status_code=HTTPStatus.TEMPORARY_REDIRECT, headers=kept)
-    # Copies come and go, and the URL may be signed.
-    response.headers["cache-control"] = "no-store"
-    response.headers["location"] = url
-    _warn(response.headers, warning)
-    return response
+def _is_page(headers: MutableHeaders) -> bool:
+    return bool(_PAGE.match(headers.get("content-type", "")))
+
+
+def _coding(headers: MutableHeaders) -> str:
+    return headers.get("content-encoding", "").strip().lower()
 
 
 async def _read(chunks: AsyncIterator[bytes], content: bytearray, max_bytes: int) -> None:

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 from urllib.parse import quote, unquote_plus, urlsplit
 
 from anyio import CapacityLimiter, fail_after
@@ -200,6 +200,16 @@ class Page:
     """What the client has to be told is missing."""
 
 
+class AssetURL(NamedTuple):
+    """Where an asset is."""
+
+    url: str
+    is_copy: bool
+    """Whether anybody may read a copy there, and it is not just the original."""
+    warning: str | None
+    """What the client has to be told is missing."""
+
+
 @dataclass(frozen=True)
 class PageRewriter:
     """Adds alternates to pages, and turns their links to this server."""
@@ -268,7 +278,7 @@ class PageRewriter:
         wanted: Sequence[str],
         *,
         gzipped: bool,
-    ) -> tuple[str, str | None]:
+    ) -> AssetURL:
         """Return the URL of an asset: of the best copy that anybody can read, or its own.
 
         Args:
@@ -277,9 +287,6 @@ class PageRewriter:
             key: The key of the asset.
             wanted: What the request prefers.
             gzipped: Whether the item is packed.
-
-        Returns:
-            The URL, and what the client has to be told is missing, if anything is.
 
         Raises:
             HTTPException: There is no such asset, or Rucio does not know what the request prefers.
@@ -295,8 +302,7 @@ class PageRewriter:
             ) from error
         except ConfigurationError as error:
             raise HTTPException(404, str(error)) from None
-        self.meters.redirects["copy" if copy else "original",] += 1
-        return copy or original, reason and f"the original: {reason}"
+        return AssetURL(copy or original, bool(copy), reason and f"the original: {reason}")
 
     async def _run(self, work: Callable[..., T], *args: object) -> T:
         return await get_running_loop().run_in_executor(self._threads, partial(work, *args))

@@ -27,7 +27,7 @@ def _upstream() -> Iterator[Upstream]:
 
 @pytest.fixture(scope="session")
 def _proxy(_upstream: Upstream) -> Iterator[Proxy]:
-    with running_proxy(_upstream.url, Marking()) as running:
+    with running_proxy(_upstream.url, Marking(), cache_s=0) as running:
         yield running
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -14,7 +15,7 @@ from stac_client import ConfigurationError, UnreachableError
 from stac_client._public_urls import location, original_url
 from tests.items import make_item
 
-from .proxy import Marking
+from .proxy import Marking, Untouched
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -213,6 +214,51 @@ def test_web_pages(upstream: Upstream, proxy: Proxy, make_proxy: Callable[..., A
     with make_proxy(allow_origins=["https://viewer.example.org"]) as own:
         got = own.ask(f"{ITEM}/assets/red", headers={"Origin": "https://viewer.example.org"})
     assert got.header("access-control-allow-origin") == "https://viewer.example.org"
+
+
+def test_what_is_remembered(upstream: Upstream, make_proxy: Callable[..., Any]) -> None:
+    """The same request is not looked up twice, and nobody gets what another one may see.
+
+    Neither is what is signed kept, nor what the API wants nobody to.
+    """
+    path = f"{ITEM}/assets/red"
+
+    def protected(handler: Any) -> None:
+        user = handler.headers.get("Authorization") or handler.headers.get("X-API-Key")
+        item = make_item("c", "i", {"red": {"href": f"https://data.example.org/{user}.tif"}})
+        body = json.dumps(item).encode()
+        headers = [("Content-Type", "application/json"), ("Cache-Control", handler.directives)]
+        handler.give(body, headers) if user else handler.give(b"", (), 401)
+
+    with make_proxy(Untouched()) as proxy:
+
+        def led_to(method: str = "GET", **headers: str) -> str:
+            got = proxy.ask(path, method, headers)
+            return str(got.header("location")) if got.status == 307 else str(got.status)
+
+        for directives, times in (("private", 1), ("no-store", 3)):
+            upstream.seen.clear()
+            upstream.add(ITEM, act=protected)
+            upstream.RequestHandlerClass.directives = directives  # type: ignore[attr-defined]
+            for _ in range(3):
+                for user in ("alice", "bob"):
+                    to = f"https://data.example.org/{directives}-{user}.tif"
+                    assert led_to(Authorization=f"{directives}-{user}") == to
+                    assert (
+                        led_to("HEAD", Authorization=f"{directives}-{user}", Range="bytes=1-2")
+                        == to
+                    )
+                assert led_to(**{"X-API-Key": f"{directives}-carol"}).endswith("carol.tif")
+                assert led_to() == "401"
+                assert led_to(Authorization="") == "401"
+            assert len([seen for seen in upstream.seen if "alice" in str(seen)]) == times * (
+                1 if times == 1 else 2
+            )
+        upstream.seen.clear()
+        add_item(upstream, red=f"{HREF}?sig={SECRET}")
+        for _ in range(2):
+            assert led_to(Authorization="dave") == f"{HREF}?sig={SECRET}"
+        assert len(upstream.seen) == 2
 
 
 def test_what_is_counted(upstream: Upstream, make_proxy: Callable[..., Any]) -> None:
