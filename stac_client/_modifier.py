@@ -383,21 +383,21 @@ class Modifier:
         rses = source.look_up(source.resolved, ["*"], self.options.timeout_s)["*"]
         for name in selector.unmet(rses, resolved):
             known = [*sorted(rses), *([NEAREST] if name in selector.prefer else ())]
-            self._complain(name, f"{name!r} is no RSE, and stands for none; {near(name, known)}")
+            self._complain(f"{name!r} is no RSE, and stands for none", near(name, known))
 
     def _require_site(self) -> None:
         rses = self._source.look_up(self._source.resolved, ["*"], self.options.timeout_s)["*"]
         sites = {str(each[SITE]) for each in self._attributes(rses).values() if SITE in each}
         name = site_expression(self.options.site).partition("=")[2]
-        text = f"no RSE has the attribute site={name}; {near(name, sorted(sites))}"
-        self._complain(f"{SITE}={name}", text)
+        text = f"no RSE has the attribute {SITE}={name}"
+        self._complain(text, near(name, sorted(sites)))
 
-    def _complain(self, name: str, text: str) -> None:
+    def _complain(self, text: str, hint: str) -> None:
         if self.options.strict:
-            raise ConfigurationError(text)
-        if name not in self._source.unknown:
-            self._source.unknown.add(name)
-            warnings.warn(text, AlternatesWarning, stacklevel=4)
+            raise ConfigurationError(text, hint=hint)
+        if text not in self._source.unknown:
+            self._source.unknown.add(text)
+            warnings.warn(f"{text}; {hint}", AlternatesWarning, stacklevel=4)
 
     def clear(self) -> None:
         """Forget what Rucio has said, so that it is asked again."""

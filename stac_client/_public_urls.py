@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from stac_client._alternates import is_http, restore_original_href
+from stac_client._alternates import restore_original_href
 from stac_client._replica_source import is_source_rse
 from stac_client.errors import ConfigurationError, near
 from stac_policy.access import found_access
@@ -42,7 +42,9 @@ def is_public(
         item: The item, which may say who may read it.
         fields: The fields of the asset.
     """
-    if not is_http(replica.url):
+    try:
+        location(replica.url)
+    except ValueError:
         return False
     if attributes.get(PUBLIC) is True or replica.is_at_gateway:
         return True

@@ -23,7 +23,7 @@ from starlette.exceptions import HTTPException
 from stac_client._public_urls import original_url
 from stac_client.errors import AccessError, ConfigurationError, StacRucioError, UnreachableError
 from stac_policy.bodies import BYTES_A_VALUE, values_in
-from stac_policy.urls import DEFAULT_PORTS, mask
+from stac_policy.urls import DEFAULT_PORTS
 from stac_rucio.serve._meters import Meters
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ _LINK = re.compile(r'<([^<>]*)>([^<"]*(?:"[^"]*"[^<"]*)*)')
 _REL = re.compile(r';\s*rel\s*=\s*(?:"([^"]*)"|([^";,\s]+))', re.IGNORECASE)
 
 _PREFER = "prefer"
+_UNKNOWN = "Rucio does not know what `prefer` names"
 _MOST_PREFERRED = 16
 _LONGEST_PREFERRED = 256  # characters; an RSE expression may be long
 
@@ -348,7 +349,9 @@ class PageRewriter:
             reason = cause = "Rucio does not answer in time"
         except Exception as error:
             if wanted and isinstance(error, ConfigurationError):
-                raise HTTPException(400, f"prefer: {mask(str(error))}") from error
+                # Of Rucio's own words no secret is known to be absent.
+                said = "; ".join(filter(None, [_UNKNOWN, error.hint]))
+                raise HTTPException(400, said) from error
             cause = str(error) if isinstance(error, StacRucioError) else type(error).__name__
             reason = _REASONS.get(type(error), "Rucio cannot be asked")
         else:

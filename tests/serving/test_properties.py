@@ -208,10 +208,12 @@ def requests(draw: st.DrawFn, targets: Any) -> bytes:
     return b"\r\n".join([*lines, b"", body])
 
 
-good_targets = st.sampled_from([b"/search", b"/search?prefer=A", b"/collections/c/items/i"])
+good_targets = st.sampled_from(
+    [b"/search", b"/search?prefer=A", b"/collections/c/items/i", b"/collections/c/items/i/assets/a"]
+)
 any_targets = st.builds(
     lambda start, path, end: start.encode() + path + end,
-    st.sampled_from(["/", "", "/a/", "*", "http://evil.example/"]),
+    st.sampled_from(["/", "", "/a/", "*", "http://evil.example/", "/collections/c/items/"]),
     urls.map(lambda url: url.replace(SECRET, "x").encode()) | st.binary(max_size=20),
     st.sampled_from([b"", "?prefer=A,é%zz".encode(), b"?prefer=%00", b"#", b"?#"]),
 )
@@ -246,6 +248,7 @@ def served(_upstream: Upstream) -> Iterator[Callable[..., Any]]:
         return got
 
     limits = {"timeout_s": 0.5, "rucio_timeout_s": 0.5, "max_page_bytes": MAX_PAGE_BYTES}
+    limits["cache_s"] = 0
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(anyio, "connect_tcp", watched)
         with running_proxy(_upstream.url, Marking(), **limits) as proxy:
