@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from stac_client import StacClient
+from stac_client import StacClient, State
 from stac_policy.naming import asset_name, item_name
 
 from .harness import Goal, Rounds, Row, counted, one_by_one, seconds, side_by_side
 from .items import make_items
-from .setting import SOURCE_RSE, cut, requests_of
+from .setting import COPY_RSES, SOURCE_RSE, cut, requests_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -54,16 +55,10 @@ def run(setting: Setting) -> Iterator[Row]:
     with requests_of(client) as sent:
         _register(stac, make_items(collection, size.items, size.assets))
     per_batch = len(sent) / max(count / 1000, 1)
-    note = "a first request asks for the RSE; SQLite takes fewer DIDs in one"
+    note = "a first request asks for the RSE"
     yield counted("requests for 1,000 assets", per_batch, "requests", Goal(most=6), note)
 
-    _register(stac, make_items(collection, size.items, size.assets))
-    again = side_by_side(
-        lambda _: _register(stac, make_items(collection, size.items, size.assets)),
-        lambda _: None,
-        1,
-    )
-    yield counted(f"register these {count:,} again", again.ours_s[0] * 1e6 / count, "µs an asset")
+    yield from _again(setting, client)
 
     scope = setting.new_collection(client)
     files = _files(make_items(scope, size.singles, 1))
@@ -76,6 +71,43 @@ def run(setting: Setting) -> Iterator[Row]:
         single_s=single_s,
         scale=count / len(files),
     )
+
+
+def _again(setting: Setting, client: Client) -> Iterator[Row]:
+    """Register what is there, by the processor time of client, server and database."""
+    size, stac = setting.size, StacClient(client)
+    collection = setting.new_collection(client)
+    items = [*make_items(collection, size.items, size.assets)]
+    datasets = [{"scope": collection, "name": item_name(collection, item["id"])} for item in items]
+    options = {"rse_expression": SOURCE_RSE, "all_states": True, "sort": "random", "domain": "wan"}
+
+    def clock() -> float:
+        return time.process_time() + setting.servers_busy_s
+
+    def bare(_: int) -> None:
+        of_request = max(1000 // size.assets, 1)
+        for part in cut(datasets, of_request):
+            list(client.list_replicas(part, resolve_archives=False, **options))
+
+    def again(_: int) -> None:
+        assert stac.create_replicas(items, SOURCE_RSE).counts == {State.ALREADY_THERE: count}  # noqa: S101
+
+    count = size.items * size.assets
+    first_s = seconds(lambda: _register(stac, items), clock)
+    for where in ("at the source RSE alone", f"at {len(COPY_RSES)} other RSEs, too"):
+        rounds = side_by_side(again, bare, max(size.rounds, 3), clock)
+        what = f"register {count:,} assets again, replicas {where}: processor time"
+        note = f"{median(rounds.ours_s) / first_s:.2f} of the first time"
+        against = "bare list_replicas of the items' datasets at the source RSE"
+        yield rounds.slower(what, against, Goal(most=1.25), note)
+        if where.startswith("at the source"):
+            setting.add_copies(client, stac.create_replicas(items, SOURCE_RSE).dids)
+    with requests_of(client) as sent:
+        again(0)
+    batches = -(-size.items // max(1000 // size.assets, 1))
+    note = "whole items; a first request asks for the RSE"
+    yield counted("requests for a batch of 1,000 again", (len(sent) - 1) / batches, "requests",
+                  Goal(most=2), note)  # fmt: skip
 
 
 def _register(stac: StacClient, items: Any) -> None:

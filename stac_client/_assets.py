@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _OPEN = Access(Kind.OPEN)
 
 
-@dataclass  # frozen, each of millions would take twice as long to make
+@dataclass(slots=True)  # frozen, each of millions would take twice as long to make
 class Asset:
     """An asset that can be registered, with what its item says about it; nobody changes it."""
 
@@ -50,6 +50,8 @@ class Asset:
     """How its bytes are got."""
     updated: object = None
     """When its bytes or its item changed, as these say."""
+    of_item: int = 1
+    """How many assets its item has."""
 
     @property
     def is_complete(self) -> bool:
@@ -251,6 +253,7 @@ class _Item:
             checksums_of(fields),
             access,
             fields.get("updated") or self._updated,
+            len(self._assets),
         )
 
 

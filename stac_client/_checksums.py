@@ -17,7 +17,7 @@ except ImportError:
     from zlib import adler32
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 _HEX = re.compile("[0-9a-f]+")
 
@@ -82,9 +82,9 @@ def multihash_of_md5(md5: str) -> str:
 # What items say.
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)  # frozen, each of millions would take twice as long to make
 class Checksums:
-    """What is known of a file's checksums."""
+    """What is known of a file's checksums; nobody changes it."""
 
     adler32: str | None = None
     """Eight lower-case hex digits."""
@@ -130,17 +130,19 @@ def checksums_of(asset: Mapping[str, Any]) -> Checksums:
     if multihash and not _function(multihash):
         multihash = ""
     md5 = multihash[len(_MD5) :] if multihash.startswith(_MD5) else None
+    config = asset.get("rucio:config")
+    places = (asset, config) if isinstance(config, dict) else (asset,)
     return Checksums(
-        adler32=_first_hex(asset, "rucio:adler32", 8),
-        md5=md5 or _first_hex(asset, "rucio:md5", 32),
-        multihash=multihash or None,
+        _first_hex(places, "rucio:adler32", 8),
+        md5 or _first_hex(places, "rucio:md5", 32),
+        multihash or None,
     )
 
 
-def _first_hex(asset: Mapping[str, Any], field: str, digits: int) -> str | None:
+def _first_hex(places: Iterable[Mapping[str, Any]], field: str, digits: int) -> str | None:
     """The first value of a field that is so many hex digits."""
-    for place in (asset, asset.get("rucio:config")):
-        text = place.get(field) if isinstance(place, dict) else None
+    for place in places:
+        text = place.get(field)
         if isinstance(text, str) and len(text) == digits and _HEX.fullmatch(text.lower()):
             return text.lower()
     return None

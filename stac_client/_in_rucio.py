@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from rucio.common.exception import UnsupportedOperation
@@ -14,6 +16,7 @@ from rucio.common.exception import UnsupportedOperation
 from stac_client._checksums import in_common
 from stac_client._replica_source import other_bytes, other_url
 from stac_client._results import Outcome, State
+from stac_client._rucio import grouped
 from stac_client._stac_api import moment
 from stac_client.errors import AccessError, ConfigurationError, RequestError
 from stac_policy.settings import known_origins
@@ -30,6 +33,10 @@ if TYPE_CHECKING:
 
 AVAILABLE = "AVAILABLE"
 """Of replicas and of DIDs."""
+_MOST_IN_DATASETS = 4
+"""Files for each asset; a listing of all copies of each asset may take as long."""
+_AT_MOST_LATER = timedelta(hours=1)
+"""How much later than its first files a dataset is made."""
 _THERE = frozenset({AVAILABLE, "COPYING"})
 _AGAIN = "if the file at its URL is the right one, deregister it there and register it again"
 _AILMENTS = {
@@ -48,24 +55,113 @@ class Known:
     files: Mapping[DID, RucioFile]
     attached: Collection[tuple[DID, DID]]
     """The datasets of these files and all that is in them, as pairs."""
+    at_rse: set[DID]
+    """The files that the RSE holds."""
 
 
-def look(rucio: Rucio, assets: Collection[Asset], rse: str) -> Known:
-    """Ask what Rucio has of assets, with two requests for each 1,000 of those that it knows."""
-    files = rucio.files((asset.did for asset in assets), rse)
-    known = [asset for asset in assets if asset.did in files]
-    attached = rucio.content({asset.dataset for asset in known})
-    # Rucio takes what it calls lost out of its datasets, and lets it into none.
-    doubtful = [
-        asset.did
-        for asset in known
-        if (asset.dataset, asset.did) not in attached or _is_silent(asset)
-    ]
-    asked = rucio.facts(doubtful)
-    facts = {did: asked[did] for did in doubtful if did in asked}
-    return Known(
-        {**files, **{did: replace(files[did], facts=facts[did]) for did in facts}}, attached
-    )
+class Look:
+    """Asks what Rucio has of assets at an RSE, by whichever question is likely the smaller one.
+
+    What is there is told by a listing of its items' datasets, for the replicas at that RSE: copies
+    elsewhere cost nothing, and what is listed is attached. It hides files that have no replica
+    there, shows an empty dataset as one that is missing, and does not say which of the datasets a
+    file is in. So it is asked for every other dataset, and then for the rest: a file that comes
+    with none but other items' datasets does not count. Whatever this leaves open is asked for by
+    its own DID.
+
+    Where nothing is there, or the datasets have many other files, the files are asked for at once.
+    """
+
+    def __init__(self, rucio: Rucio, rse: str) -> None:
+        self._rucio = rucio
+        self._rse = rse
+        self._in_datasets: float | None = None
+        """How many files the datasets had for each asset, when they were last asked for."""
+
+    def known(self, assets: Collection[Asset]) -> Known:
+        """Ask what Rucio has of assets: whether it has the file, and where, and in its dataset.
+
+        For each 1,000 that are there and good, it takes one request for every other dataset and
+        one for the rest; another one where items say of their assets nothing but `updated`.
+        """
+        is_empty = self._in_datasets == 0  # as of what is registered for the first time
+        listed = {} if is_empty or self._has_large_datasets(assets) else self._listed(assets)
+        good = {
+            asset.did: file
+            for asset in assets
+            if (file := listed.get(asset.did)) and not problem(asset, file, self._rse)
+        }
+        left = [asset for asset in assets if asset.did not in good]
+        files = self._rucio.files((asset.did for asset in left), self._rse)
+        known = [asset for asset in left if asset.did in files]
+        attached = self._rucio.content({asset.dataset for asset in known})
+        if not good:
+            self._in_datasets = len(attached) / max(len(left), 1)
+        # Rucio takes what it calls lost out of its datasets, and lets it into none.
+        doubtful = [
+            asset.did
+            for asset in known
+            if (asset.dataset, asset.did) not in attached or _is_silent(asset)
+        ]
+        doubtful += self._updated_since([asset for asset in assets if asset.did in good])
+        facts = self._rucio.facts(doubtful)
+        files.update(good)
+        files.update(
+            (did, replace(files[did], facts=facts[did])) for did in doubtful if did in facts
+        )
+        attached.update((asset.dataset, asset.did) for asset in assets if asset.did in good)
+        return Known(files, attached, held(files, self._rse))
+
+    def there(self, assets: Collection[Asset]) -> set[DID]:
+        """Ask which assets that were registered the RSE still holds; nothing is compared."""
+        if not assets:
+            return set()
+        if self._has_large_datasets(assets):
+            return held(self._rucio.files(asset.did for asset in assets), self._rse)
+        return held(self._listed(assets), self._rse)
+
+    def _listed(self, assets: Collection[Asset]) -> dict[DID, RucioFile]:
+        """The files of the assets that the RSE has in their own datasets."""
+        of_datasets = grouped(assets, attrgetter("dataset"))
+        found: dict[DID, RucioFile] = {}
+        count = 0
+        for part in (0, 1):
+            datasets = [*of_datasets][part::2]
+            files = self._rucio.files_of_datasets(datasets, self._rse)
+            if not files:
+                break  # then there is hardly anything, and all is asked for by its own DID
+            count += len(files)
+            found |= {
+                asset.did: files[asset.did]
+                for dataset in datasets
+                for asset in of_datasets[dataset]
+                if asset.did in files
+            }
+        self._in_datasets = count / len(assets)
+        return found
+
+    def _has_large_datasets(self, assets: Collection[Asset]) -> bool:
+        """Whether to expect that the datasets have far more files than are asked for."""
+        if self._in_datasets:
+            return self._in_datasets > _MOST_IN_DATASETS
+        of_items = {asset.dataset: asset.of_item for asset in assets}
+        return sum(of_items.values()) > _MOST_IN_DATASETS * len(assets)
+
+    def _updated_since(self, assets: Collection[Asset]) -> list[DID]:
+        """The assets that may have changed since their items' datasets were made.
+
+        A file is made right before its dataset, or after it. There are fewer datasets to ask for.
+        """
+        silent = [asset for asset in assets if _is_silent(asset)]
+        facts = self._rucio.facts({asset.dataset for asset in silent})
+        return [
+            asset.did
+            for asset in silent
+            if (updated := moment(asset.updated))
+            and not (
+                (made := facts.get(asset.dataset)) and updated < made.created_at - _AT_MOST_LATER
+            )
+        ]
 
 
 def is_outdated(asset: Asset, file: RucioFile) -> bool:

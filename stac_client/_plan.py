@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.filesize import decimal
 
 from stac_client._buckets import Buckets
-from stac_client._in_rucio import compare, held, is_outdated, kept, look
+from stac_client._in_rucio import Look, compare, is_outdated, kept
 from stac_client._items import iter_items
 from stac_client._lookup import Probe, sized
 from stac_client._registration import selector
@@ -153,9 +153,10 @@ def make_plan(
     )
     plan = Plan(looked_up=probe is not Probe.ITEM)
     keys = Wanted(assets, is_part=is_part)
+    look = Look(rucio, rse)
     for batch in batched(_registrable(keys.of(iter_items(items)), plan, select)):
-        files = look(rucio, batch, rse).files
-        there = held(files, rse)
+        found = look.known(batch)
+        files, there = found.files, found.at_rse
         same = [*kept(compare(batch, files, rse), plan.reject)]
         new = kept(permits.require(asset for asset in same if asset.did not in there), plan.reject)
         if not plan.looked_up:

@@ -7,7 +7,7 @@ import sys
 import warnings
 from collections import Counter
 from concurrent.futures import FIRST_COMPLETED
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from itertools import chain, compress, islice
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from stac_client._assets import Asset, fetched, select_assets
 from stac_client._buckets import Buckets
 from stac_client._in_rucio import (
+    Look,
     Permits,
     compare,
-    held,
     is_outdated,
     kept,
-    look,
     problem,
     registered,
     rival,
@@ -28,12 +27,13 @@ from stac_client._in_rucio import (
 from stac_client._items import iter_items
 from stac_client._journal import entry_of
 from stac_client._lookup import Probe, lookups, threads
-from stac_client._results import Outcome, State, Tally
+from stac_client._results import FileTally, Outcome, State, Tally
 from stac_client._rucio import REQUEST_DIDS
 from stac_client._selection import Wanted
 from stac_client._source_rse import has_gateway, with_pfn
 from stac_client._writer import Writer, item_metadata
 from stac_client.errors import StacRucioError
+from stac_policy.access import Kind
 from stac_policy.credentials import Credentials
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from stac_client._items import ItemDict, ItemsLike
     from stac_client._journal import Entry, Journal
     from stac_client._lookup import Lookups
-    from stac_client._results import FileTally, Progress
+    from stac_client._results import Progress
     from stac_client._rucio import Rucio, RucioFile
     from stac_client._selection import AssetSelection
     from stac_policy.naming import DID
@@ -129,7 +129,7 @@ class _Batch:
     outcomes: list[Outcome] = field(default_factory=list)
     """Those of all other assets."""
     tallies: dict[DID, FileTally] = field(default_factory=dict)
-    """The share in the progress of each asset to register."""
+    """The share in the progress of each asset that is looked up."""
     metadata: dict[DID, dict[str, Any]] = field(default_factory=dict)
     """That of the items' datasets, if it is wanted."""
     presumed: set[DID] = field(default_factory=set)
@@ -147,8 +147,8 @@ class _Batch:
 class Registrar:
     """Registers assets at one source RSE.
 
-    For each 1,000 assets it sends one request that asks what is there, and of what is
-    another one; one for each scope and scheme that registers what is not, and one that
+    For each 1,000 assets it sends one request that asks what is there, two where something
+    is; one for each scope and scheme that registers what is not, and one that
     asks what became of it; two for the datasets, and one for metadata if that is wanted.
     """
 
@@ -179,6 +179,7 @@ class Registrar:
         self._buckets = Buckets()
         self._wanted = (Probe(self.probe).value, self.containers, self.metadata)
         self._tally = Tally(self.on_progress or (lambda _: None))
+        self._look = Look(self.rucio, self.rse)
         self._under_way: dict[Future[list[Outcome]], _Batch] = {}
         self._writer = Writer(self.rucio, self.rse, self.containers, self.metadata)
 
@@ -260,14 +261,13 @@ class Registrar:
             metadata = item_metadata(item) if self._writer.metadata else None
             entries.append(entry_of(item, ids, self._wanted, metadata, *selected))
             known.append(journal.files_of(entries[-1]))
-        there = held(
-            self.rucio.files(
-                found.did
+        there = self._look.there(
+            [
+                found
                 for (_, selected), count in zip(group, known, strict=True)
                 for found in (selected if count else ())
-                if found.did is not None
-            ),
-            self.rse,
+                if isinstance(found, Asset)
+            ]
         )
         new = [
             count is None or count > len(there.intersection(found.did for found in selected))
@@ -282,9 +282,7 @@ class Registrar:
         for place, (item, selected) in enumerate(group):
             for asset in kept(selected, batch.outcomes.append):
                 first = batch.assets.get(asset.did)
-                if first is None:
-                    batch.tallies[asset.did] = self._tally.expect()
-                else:
+                if first is not None:
                     is_later, of_other = rival(first, asset)
                     batch.outcomes.append(of_other)
                     beaten.add(places[asset.did] if is_later else place)
@@ -293,6 +291,7 @@ class Registrar:
                 batch.assets[asset.did], places[asset.did] = asset, place
                 if self._writer.metadata:
                     batch.metadata[asset.dataset] = item_metadata(item)
+        self._tally.add(0, len(batch.assets), 0, 0)
         batch.entries = [entry for place, entry in enumerate(entries) if place not in beaten]
         return batch
 
@@ -327,6 +326,7 @@ class Registrar:
             told = {outcome.did for outcome in outcomes}
             left = [asset for did, asset in batch.assets.items() if did not in told]
             outcomes += [asset.outcome(State.FAILED, reason) for asset in left]
+        self._tally.add(len(batch.assets) - len(batch.tallies), 0, 0, 0)
         for tally in batch.tallies.values():
             tally.done(there=True)
         return [*batch.outcomes, *outcomes]
@@ -334,23 +334,26 @@ class Registrar:
     def _register(self, batch: _Batch, looking_up: Lookups) -> Iterator[Outcome]:
         if not batch.assets:
             return
-        known = look(self.rucio, batch.assets.values(), self.rse)
+        known = self._look.known(batch.assets.values())
         # The dataset of a file that Rucio has is most often there, others most often are not.
         batch.presumed |= {each.dataset for did, each in batch.assets.items() if did in known.files}
         failed: list[Outcome] = []
         same = [*kept(compare(batch.assets.values(), known.files, self.rse), failed.append)]
-        at_rse = held(known.files, self.rse)
         ready: list[Asset] = []
         unknown: list[Asset] = []
         outdated: dict[DID, Asset] = {}
         for each in same:
-            if each.did in at_rse and is_outdated(each, known.files[each.did]):
+            if each.did not in known.at_rse:
+                (ready if each.is_complete else unknown).append(each)
+            elif is_outdated(each, known.files[each.did]):
                 outdated[each.did] = each
             else:
-                (ready if each.is_complete or each.did in at_rse else unknown).append(each)
+                ready.append(each)
         batch.uncompared.update(outdated)
         permitted = [*kept(self._permits.require(unknown), failed.append)]
         yield from failed
+        looked_up = (*permitted, *outdated.values())
+        batch.tallies |= {each.did: FileTally(self._tally, 0) for each in looked_up}
         pending = looking_up.begin(permitted, batch.tallies)
         pending |= looking_up.no_further(Probe.HEAD).begin(outdated.values(), batch.tallies)
         yield from self._enter(ready, batch, known)
@@ -372,31 +375,31 @@ class Registrar:
         Yields:
             What became of each, with what Rucio has of it then.
         """
-        at_rse = held(known.files, self.rse)
-        failed = self._writer.add([asset for asset in assets if asset.did not in at_rse])
-        added = [each.did for each in assets if not (each.did in at_rse or each.did in failed)]
+        new = [asset for asset in assets if asset.did not in known.at_rse]
+        failed = self._writer.add(new)
+        added = [asset for asset in new if asset.did not in failed]
         # Where another registrar was faster, Rucio keeps what that one said, without a word.
-        files = {**known.files, **self.rucio.files(added, self.rse)}
-        in_rucio = []
-        for asset in assets:
-            if asset.did in failed:
-                continue
-            file = files.get(asset.did)
-            wrong: str | None
-            if file is None or not registered(file, self.rse):
-                wrong = f"it was registered at {self.rse}, and is gone already; try again"
-            else:
-                wrong = problem(asset, file, self.rse)
-                in_rucio += [] if wrong else [_as_in(asset, file)]
-            if wrong:
+        files = self.rucio.files((asset.did for asset in added), self.rse)
+        for asset in added:
+            if wrong := self._wrong(asset, files.get(asset.did)):
                 failed[asset.did] = asset.outcome(State.FAILED, wrong)
+        in_rucio = [asset for asset in assets if asset.did not in failed]
         failed |= self._writer.attach(in_rucio, known, batch.presumed)
         attached = [asset for asset in in_rucio if asset.did not in failed]
         self._writer.write_metadata(attached, batch.metadata)
         yield from failed.values()
         for asset in attached:
-            state = State.ALREADY_THERE if asset.did in at_rse else State.REGISTERED
-            yield _in_rucio(asset, state, _UNCOMPARED if asset.did in batch.uncompared else "")
+            reason = _UNCOMPARED if asset.did in batch.uncompared else ""
+            if (file := files.get(asset.did)) is not None:
+                yield _in_rucio(asset, file, State.REGISTERED, reason)
+            else:
+                yield _in_rucio(asset, known.files[asset.did], State.ALREADY_THERE, reason)
+
+    def _wrong(self, asset: Asset, file: RucioFile | None) -> str | None:
+        """Return what is wrong with an asset that was added, by what Rucio then has of it."""
+        if file is None or not registered(file, self.rse):
+            return f"it was registered at {self.rse}, and is gone already; try again"
+        return problem(asset, file, self.rse)
 
 
 def selector(
@@ -424,31 +427,30 @@ def selector(
         return [ready(each) if isinstance(each, Asset) else each for each in found]
 
     def ready(asset: Asset) -> Asset | Outcome:
+        if asset.access.kind is Kind.OPEN:
+            return with_pfn(asset, protocols)
         checked = buckets.checked(asset) if buckets else asset
         return with_pfn(fetched(checked, gateway=gateway), protocols)
 
     return select, Permits(rucio, rse)
 
 
-def _as_in(asset: Asset, file: RucioFile) -> Asset:
-    """An asset with the size and the checksums that Rucio has of it."""
-    checksums = replace(file.checksums, multihash=asset.checksums.multihash)
-    return replace(asset, size_bytes=file.size_bytes, checksums=checksums)
-
-
-def _in_rucio(asset: Asset, state: State, reason: str) -> Outcome:
-    checksums = asset.checksums
-    unverified = "" if checksums else "no checksum is known: its transfers are not verified"
+def _in_rucio(asset: Asset, file: RucioFile, state: State, reason: str) -> Outcome:
+    """The outcome of an asset, with the size and the checksums that Rucio has of it."""
+    checksums = file.checksums
+    if not checksums:
+        unverified = "no checksum is known: its transfers are not verified"
+        reason = f"{reason}; {unverified}" if reason else unverified
     return Outcome(
-        collection=asset.collection,
-        item=asset.item,
+        asset.collection,
+        asset.item,
         # Items hold the same keys; outcomes, of which there may be millions, share them.
-        key=sys.intern(asset.key),
-        state=state,
-        reason="; ".join(filter(None, [reason, unverified])),
-        did=asset.did,
-        dataset=asset.dataset,
-        size_bytes=asset.size_bytes,
-        adler32=checksums.adler32,
-        md5=checksums.md5,
+        sys.intern(asset.key),
+        state,
+        reason,
+        asset.did,
+        asset.dataset,
+        file.size_bytes,
+        checksums.adler32,
+        checksums.md5,
     )

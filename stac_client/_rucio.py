@@ -134,9 +134,9 @@ class DIDFacts(NamedTuple):
     created_at: datetime
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)  # frozen, it would take twice as long to make
 class RucioFile:
-    """A file in Rucio and its replicas."""
+    """A file in Rucio and its replicas; nobody changes it."""
 
     size_bytes: int
     checksums: Checksums
@@ -324,12 +324,27 @@ class Rucio:
             hidden = [
                 did
                 for did in batch
-                if did in files and rse in files[did].states.keys() - files[did].pfns
+                if did in files and rse in files[did].states and rse not in files[did].pfns
             ]
             if hidden:
                 alone = self._list(hidden, all_states=True, rse_expression=rse)
                 for did, file in alone.items():
                     files[did] = replace(files[did], pfns={**file.pfns, **files[did].pfns})
+        return files
+
+    def files_of_datasets(self, datasets: Iterable[DID], rse: str) -> dict[DID, RucioFile]:
+        """Ask for the files of datasets that have a replica at an RSE, with that one alone.
+
+        Their sizes and checksums are those of that replica.
+
+        Args:
+            datasets: The datasets, in requests for 1,000 each; those that Rucio does not know
+                cost nothing.
+            rse: The RSE.
+        """
+        files: dict[DID, RucioFile] = {}
+        for batch in batched(datasets):
+            files.update(self._list(batch, all_states=True, rse_expression=rse))
         return files
 
     def content(self, datasets: Iterable[DID]) -> set[tuple[DID, DID]]:
@@ -584,14 +599,14 @@ def file_of(entry: Mapping[str, Any]) -> RucioFile:
     """Return a file as `Client.list_replicas` describes it."""
     adler32, md5 = entry["adler32"], entry["md5"]
     return RucioFile(
-        size_bytes=number_of(entry["bytes"]),
-        checksums=Checksums(
+        number_of(entry["bytes"]),
+        Checksums(
             # As text, whatever they are: a wrong one then fails its own file alone.
             str(adler32).lower().zfill(8) if adler32 else None,
             str(md5).lower() if md5 else None,
         ),
-        pfns={rse: tuple(map(text_of, pfns)) for rse, pfns in entry["rses"].items()},
-        states={rse: text_of(state) for rse, state in entry.get("states", {}).items()},
+        {rse: tuple(map(text_of, pfns)) for rse, pfns in entry["rses"].items()},
+        {rse: text_of(state) for rse, state in entry.get("states", {}).items()},
     )
 
 

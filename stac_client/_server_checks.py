@@ -14,7 +14,7 @@ from packaging.specifiers import SpecifierSet
 from rucio.common import exception
 
 from stac_client._checks import Change, ok, rucio_admin, wrong
-from stac_client._in_rucio import ailment, look
+from stac_client._in_rucio import Look, ailment
 from stac_client._results import Outcome
 from stac_client._rucio import account_attributes
 from stac_client._source_rse import with_pfn
@@ -299,7 +299,7 @@ def resolution(rucio: Rucio, source: RSE, assets: Sequence[Asset]) -> Iterator[C
     if not assets:
         return
     assets = assets[:_LOOKED_UP]
-    files = look(rucio, assets, source.name).files
+    files = Look(rucio, source.name).known(assets).files
     ailing = [
         ails for did, file in files.items() if (ails := ailment(did, file, source.name)) is not None
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import partial
-from operator import methodcaller
+from operator import attrgetter, methodcaller
 from typing import TYPE_CHECKING, Any
 
 from rucio.common.exception import (
@@ -85,16 +85,17 @@ class Writer:
             The outcomes of those that could not be attached.
         """
         failed = {}
-        loose = (
-            asset
-            for asset in assets
-            if self.containers or (asset.dataset, asset.did) not in known.attached
+        of_dataset = attrgetter("dataset")
+        loose = grouped(
+            (each for each in assets if (each.dataset, each.did) not in known.attached), of_dataset
         )
-        attach = partial(self._attach_items, presumed=presumed)
-        items = grouped(loose, lambda asset: asset.dataset).values()
+        attach = partial(self._attach_items, loose=loose, presumed=presumed)
+        items = (grouped(assets, of_dataset) if self.containers else loose).values()
         for scope, same in grouped(items, lambda members: members[0].dataset.scope).items():
             doing = f"attaching to datasets in scope {scope}"
             for members, error in self.rucio.send(doing, same, attach):
+                if members[0].dataset not in loose and self._is_contained(members[0]):
+                    continue  # who may attach nothing finds it there all the same
                 reason = f"registered, but not attached to {members[0].dataset}: {error}"
                 for asset in members:
                     failed[asset.did] = asset.outcome(State.FAILED, reason)
@@ -102,16 +103,22 @@ class Writer:
         return failed
 
     def _attach_items(
-        self, items: list[list[Asset]], client: Client, presumed: Container[DID]
+        self,
+        items: list[list[Asset]],
+        client: Client,
+        loose: Mapping[DID, list[Asset]],
+        presumed: Container[DID],
     ) -> None:
-        """Attach the assets of items that have the same scope."""
-        content = {members[0].dataset: [asset.did for asset in members] for members in items}
-        types = dict.fromkeys(content, "DATASET")
+        """Attach the loose assets of items that have the same scope."""
+        types = {members[0].dataset: "DATASET" for members in items}
+        content = {
+            dataset: [asset.did for asset in loose[dataset]]
+            for dataset in types
+            if dataset in loose
+        }
         containers: dict[DID, list[DID]] = {}
         for members in items if self.containers else ():
-            dataset = members[0].dataset
-            container = DID(dataset.scope, collection_name(members[0].collection))
-            containers.setdefault(container, []).append(dataset)
+            containers.setdefault(_container(members[0]), []).append(members[0].dataset)
         content |= containers
         types |= dict.fromkeys(containers, "CONTAINER")
         new = [did for did in types if not (did in presumed or did in self._filled)]
@@ -122,6 +129,15 @@ class Writer:
             _add_missing(client, types)
             _fill(client, content)
         self._filled |= containers.keys()
+
+    def _is_contained(self, asset: Asset) -> bool:
+        """Ask whether the dataset of an asset is in the container of its collection."""
+        dataset = asset.dataset
+
+        def read(client: Client) -> set[DID]:
+            return {*map(did_of, client.list_parent_dids(dataset.scope, dataset.name))}
+
+        return _container(asset) in self.rucio.ask(f"asking what {dataset} is in", read)
 
     def write_metadata(
         self, assets: Iterable[Asset], of_datasets: Mapping[DID, dict[str, Any]]
@@ -157,15 +173,19 @@ class Writer:
             self.problem = self.problem or str(error)
 
 
+def _container(asset: Asset) -> DID:
+    """The container of the asset's collection."""
+    return DID(asset.dataset.scope, collection_name(asset.collection))
+
+
 def _replica(asset: Asset) -> dict[str, Any]:
-    checksums = {"adler32": asset.checksums.adler32, "md5": asset.checksums.md5}
-    return {
-        "scope": asset.did.scope,
-        "name": asset.did.name,
-        "bytes": asset.size_bytes,
-        "pfn": asset.url,
-        **{name: value for name, value in checksums.items() if value},
-    }
+    checksums = asset.checksums
+    replica = {**_as_dict(asset.did), "bytes": asset.size_bytes, "pfn": asset.url}
+    if checksums.adler32:
+        replica["adler32"] = checksums.adler32
+    if checksums.md5:
+        replica["md5"] = checksums.md5
+    return replica
 
 
 def _add_missing(client: Client, types: Mapping[DID, str]) -> None:

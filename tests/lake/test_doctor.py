@@ -300,7 +300,7 @@ def _run(lake: Any, commands: list[str]) -> None:
 
 
 def test_an_examination_reads(healthy: Healthy) -> None:
-    """The doctor changes nothing: it reads, and asks for replicas, datasets and metadata."""
+    """The doctor changes nothing: it reads, and asks for replicas, or datasets and metadata."""
     sent = []
     client = healthy.connect()
     client.session.hooks["response"].append(
@@ -309,4 +309,5 @@ def test_an_examination_reads(healthy: Healthy) -> None:
     findings = [*examine(lambda: client, SOURCE, destinations=[DISK], catalogue=healthy.catalogue)]
     assert {finding.level for finding in findings} == {Level.OK}
     posted = {path for method, path in sent if method != "GET"}
-    assert posted == {"/replicas/list", "/dids/bulkfiles", "/dids/bulkmeta"}
+    assert "/replicas/list" in posted
+    assert posted <= {"/replicas/list", "/dids/bulkfiles", "/dids/bulkmeta"}
