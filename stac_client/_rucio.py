@@ -62,6 +62,8 @@ _LOGGER = logging.getLogger(__name__)
 _PROTOCOL: dict[str, Any] = dict.fromkeys(("scheme", "impl", "hostname", "prefix"), "")
 _PROTOCOL |= {"port": 0, "domains": {}}
 _LEAST = 50
+_LARGEST: dict[str, int] = {}
+"""The most DIDs that servers have taken in a request, by their URLs, where that is not all."""
 _FIRST_PAUSE_S = 0.25
 _LONGEST_PAUSE_S = 8.0
 
@@ -153,7 +155,7 @@ class Rucio:
     """Asks a Rucio server, and asks again for a while where the request may succeed later.
 
     For any number of threads and for processes that fork: each request has a client, and so
-    connections, for itself. It remembers how large a request the server takes. Where Rucio
+    connections, for itself. How large a request a server takes is remembered. Where Rucio
     cannot be reached, refuses, or answers with what is wrong, a `StacRucioError` says so: of
     each method here, and of whatever calls one.
     """
@@ -172,7 +174,6 @@ class Rucio:
         self._client = client
         self._retry_s = _default_retry_s() if retry_s is None else retry_s
         self._timeout_s = timeout_s
-        self._largest = REQUEST_DIDS
         self._pid = os.getpid()
         self._free: list[Client] = []
 
@@ -271,7 +272,7 @@ class Rucio:
         """Send values in bulk requests, in halves where the server refuses one.
 
         The size that the server's database takes (SQLite refuses statements well below 1,000
-        DIDs), and what a proxy in front of it leaves the time for, is remembered.
+        DIDs), and what a proxy in front of it leaves the time for, is remembered in this process.
 
         Args:
             doing: What is being done, for the beginning of the messages.
@@ -285,7 +286,7 @@ class Rucio:
             the others are refused as well, without being sent.
         """
         refused: list[tuple[T, StacRucioError]] = []
-        pending = list(batched(values, self._largest))
+        pending = list(batched(values, _LARGEST.get(self.host, REQUEST_DIDS)))
         while pending:
             part = pending.pop()
             try:
@@ -302,7 +303,8 @@ class Rucio:
                     continue
                 half = max((len(part) + 1) // 2, _LEAST if slow else 1)
                 if slow or isinstance(error.__cause__, exception.DatabaseException):
-                    self._largest = min(self._largest, max(half, _LEAST))
+                    most = _LARGEST.get(self.host, REQUEST_DIDS)
+                    _LARGEST[self.host] = min(most, max(half, _LEAST))
                 pending += [part[:half], part[half:]]
             except StacRucioError as error:
                 refused += [(value, error) for value in part]

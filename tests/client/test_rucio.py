@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import os
 import pickle
 import threading
@@ -34,6 +35,9 @@ TOO_LONG = RucioException("no error information passed (http status code: 504)")
 AWAY = requests.ConnectionError("[Errno 111] Connection refused")
 
 
+_numbers = itertools.count()
+
+
 class FakeClient:
     """A client that has nothing to ask."""
 
@@ -49,8 +53,10 @@ class FakeClient:
 class Sender(Rucio):
     """Sends what does not look at its client."""
 
-    def __init__(self) -> None:
-        super().__init__(FakeClient())
+    def __init__(self, host: str | None = None) -> None:
+        client = FakeClient()
+        client.host = host or f"https://rucio-{next(_numbers)}.example.org"
+        super().__init__(client)
 
     def send(self, values: Any, request: Any) -> list[tuple[Any, StacRucioError]]:  # type: ignore[override]  # it says itself what it does
         """Send all values."""
@@ -459,6 +465,11 @@ def test_it_remembers_what_the_database_took() -> None:
     assert server.sizes.count(500) <= 2
     assert all(size <= 250 for size in server.sizes[-4:])
     assert len(server.taken) == 3000
+    server.sizes.clear()
+    Sender(sender.host).send(list(range(1000)), server.request)  # as another client knows
+    assert server.sizes == [250] * 4
+    Sender().send([*range(1000)], server.request)  # of another server nothing is known
+    assert server.sizes[4] == 1000
 
 
 def test_it_remembers_nothing_else() -> None:
