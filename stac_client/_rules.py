@@ -297,6 +297,7 @@ class ReplicationRules(Table[Rule]):
         return f"{counted(len(self), 'rule')}: {states}" if states else "no rules"
 
     def _shown(self) -> list[dict[str, object]]:
+        several = len({rule.account for rule in self}) > 1
         return [
             {
                 "rule": f"{rule.id[:_ID_SHOWN]}…",
@@ -305,6 +306,7 @@ class ReplicationRules(Table[Rule]):
                 "stuck": rule.locks_stuck or None,
                 "at": rule.rse_expression,
                 "of": rule.did,
+                "account": rule.account if several else None,
                 "ends (UTC)": rule.expires_at,
                 "because": rule.error,
             }

@@ -469,6 +469,8 @@ class StacClient:
     def rule_status(self, rules: RulesLike, *, by_item: bool = False) -> RuleStatus:
         """Return how far rules have come, and which files are stuck and why.
 
+        It costs what is not done: two requests for a rule, whatever the number of its files.
+
         Args:
             rules: The rules, or their ids.
             by_item: Say it of each item at each RSE, for which Rucio lists every copy.

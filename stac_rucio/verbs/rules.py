@@ -337,7 +337,8 @@ def status(
     """Show how far rules are, or where the assets of items are.
 
     Of rules, given by their ids, the lines are: rule, its state, collection and item (empty
-    without --items), RSE, files OK, replicating and stuck there, and why they are stuck; it ends
+    without --items), RSE, files OK, replicating and stuck there, and why they are stuck; with
+    --json the names of those that are stuck, and with --items of all that are missing. It ends
     with exit code 6 if one is SUSPENDED or INCOMPLETE. Of items the lines are: collection, item,
     RSE, assets available there, assets on their way, all assets.
 
