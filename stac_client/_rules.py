@@ -117,7 +117,8 @@ def rules_over(rucio: Rucio, files: Iterable[DID]) -> list[str]:
         def request(client: Client, did: DID = did) -> list[str]:
             return [text_of(each["id"]) for each in client.list_associated_rules_for_file(*did)]
 
-        found |= dict.fromkeys(rucio.ask(f"listing the rules over {did}", request))
+        doing = f"listing the rules over {did}"
+        found |= dict.fromkeys(rucio.ask_unless(doing, request, DataIdentifierNotFound) or ())
     return [*found]
 
 

@@ -388,7 +388,7 @@ class StacClient:
         options = {
             "rse_expression": rse_expression,
             "copies": copies,
-            "lifetime": lifetime_s,
+            "lifetime": _lifetime(lifetime_s),
             "activity": activity,
             "comment": comment,
             "grouping": grouping,
@@ -464,7 +464,7 @@ class StacClient:
             ConfigurationError: There is no rule with one of these ids.
         """
         for rule_id in rule_ids(rules):
-            extend_rule(self._rucio, rule_id, lifetime_s)
+            extend_rule(self._rucio, rule_id, _lifetime(lifetime_s))
 
     def rule_status(self, rules: RulesLike, *, by_item: bool = False) -> RuleStatus:
         """Return how far rules have come, and which files are stuck and why.
@@ -643,6 +643,12 @@ class StacClient:
 def _require(selected: Collection[DID]) -> None:
     if not selected:
         raise ConfigurationError("no assets are selected, so there is nothing to replicate")
+
+
+def _lifetime(value: int | None) -> int | None:
+    if value is not None and not value > 0:
+        raise ConfigurationError(f"lifetime_s is {value!r}, neither seconds nor None")
+    return value
 
 
 def _probe(value: Probe | str) -> Probe:

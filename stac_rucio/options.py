@@ -7,7 +7,7 @@ import os
 import sys
 from dataclasses import dataclass, replace
 from inspect import cleandoc, signature
-from math import isfinite
+from math import isfinite, nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -149,9 +149,12 @@ class _Duration(click.FloatRange):
         """Return seconds."""
         text = str(value)
         unit = _UNITS.get(text[-1:], 1)
-        number = click.FLOAT(text[:-1] if text[-1:] in _UNITS else text, param, ctx)
+        try:
+            number = float(text[:-1] if text[-1:] in _UNITS else text)
+        except ValueError:
+            number = nan
         if not isfinite(number):
-            self.fail(f"{text!r} is no time", param, ctx)
+            self.fail(f"{text!r} is no time, as 45s, 90m, 12h, 30d, 2w are", param, ctx)
         seconds = super().convert(number * unit, param, ctx)
         return int(seconds) if seconds == seconds // 1 else seconds
 

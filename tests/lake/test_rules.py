@@ -249,6 +249,7 @@ def test_rules_are_listed_extended_and_followed(
         each.id for each in StacClient(stac_lake.client("alice")).replication_rules()
     )
     assert {each.id for each in client.replication_rules(over=scene.item)} == ids
+    assert not client.replication_rules(over={**scene.item, "id": "unregistered"})
     over_nir = client.replication_rules(rule, over=scene.item, assets="nir")
     assert [each.id for each in over_nir] == [rule.id, of_item.id]
     client.extend_replication_rules(rule.id, 10 * DAY_S)
@@ -257,6 +258,8 @@ def test_rules_are_listed_extended_and_followed(
     assert client.replication_rules(rule)[0].expires_at is None
     with pytest.raises(ConfigurationError, match="there is no rule 0000"):
         client.extend_replication_rules("0" * 32, 1)
+    with pytest.raises(ConfigurationError, match="lifetime_s is -1"):
+        client.create_replication_rules(scene.item, "DISK-A", lifetime_s=-1)
     told: list[ReplicationRules] = []
     client.wait([rule, of_item], timeout_s=120, poll_s=0.2, on_update=told.append)
     assert all(before != after for before, after in pairwise(told))
