@@ -134,7 +134,7 @@ class StacClient:
 
         It shows replicas as alternate assets, and remembers for some seconds what
         Rucio has said. `modifier.with_options(prefer=["RSE"])` puts the replica at an
-        RSE into the `href`; its tooltip has all options.
+        RSE into the `href`; `Modifier.with_options` has all options.
         """
         options = ModifierOptions(site=self._site)
         return Modifier(self._rucio, options, self._scope, self._completion)
