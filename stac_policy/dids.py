@@ -126,10 +126,10 @@ def is_claimed(did: DID) -> bool:
     """
     if settings().is_fixed(did.scope):
         return True
-    collection = split_name(did.name)[0]
+    collection = did.name.split("/", 2)[1]
     return (
-        not is_client()
-        and did.scope == _derived(collection)
+        did.scope == _derived(collection)
+        and not is_client()
         and _CONTAINERS.about(DID(did.scope, f"/{collection}"))
     )
 
