@@ -247,9 +247,10 @@ def _hand_over(origin: Origin, url: str, span: str) -> Response:
 def _head(held: ExitStack, origin: Origin, url: str) -> Response:
     answer, _ = _ask(held, origin, "HEAD", url)
     length = http.content_length(answer) if answer.status_code == HTTPStatus.OK else None
-    if not length:  # some say of each file that it has no bytes
+    if not length:
         try:
-            answer = _file(held, origin, url, "bytes=0-0")
+            # Some say of each file that it has no bytes, of which there is no range.
+            answer = _file(held, origin, url, "bytes=0-0" if length is None else "")
         except _RangeError:
             answer = _file(held, origin, url)
         length = http.content_length(answer)
