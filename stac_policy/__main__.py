@@ -10,18 +10,22 @@ package may ask ours. To be asked in a fresh process: Rucio remembers its answer
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import json
 import re
 import sys
+import time
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rucio.common.config import is_client
 
-from stac_policy import installed_rucios
+from stac_policy import access, bodies, http, installed_rucios
 from stac_policy.algorithms import named
+from stac_policy.gateway import read_keys
 from stac_policy.naming import DID, SAMPLES, item_name
 from stac_policy.settings import (
     PACKAGE,
@@ -38,6 +42,7 @@ if TYPE_CHECKING:
 
 _ITEM = DID("stac-rucio", item_name("stac-rucio", "doctor"))  # that nobody has
 _URL = "https://data.example.org/x.tif"
+_WAIT_S = 3.0
 _HOW = "see docs/algorithms.md, In a policy package of your own"
 
 
@@ -96,6 +101,8 @@ def findings() -> Iterator[Finding]:
         for vo in ours or packages:
             yield _look(f"paths back to DIDs{_of(vo)}", partial(_paths_back, vo, names))
     yield _look("settings", _settings)
+    if {"gateway", "gateway_keys"} & {*configured_options()}:
+        yield _look("gateway", _gateway)
 
 
 def _look(what: str, look: Callable[[], str]) -> Finding:
@@ -295,6 +302,30 @@ def _settings() -> str:
     if problems:
         raise _WrongError("; ".join(problems))
     return ", ".join(options) or "all have their defaults"
+
+
+def _gateway() -> str:
+    """Return by which keys and table files lead through the gateway, to compare hosts by.
+
+    A URL by a key that the gateway does not have gets 403, and FTS takes the file for lost.
+    """
+    ours, _ = parse(configured_options())
+    if not (ours.gateway and ours.gateway_keys):
+        raise _WrongError("[stac] has to name both, gateway and gateway_keys")
+    keys = [key.id for key in read_keys(ours.gateway_keys)]
+    tables = [Path(access.__file__).with_name("origins.tsv")]
+    tables += [Path(ours.origins)] if ours.origins else []
+    digest = hashlib.sha256(b"".join(table.read_bytes() for table in tables)).hexdigest()
+    found = f"{ours.gateway}: keys {', '.join(keys)}; table of origins {digest[:16]}"
+    url = f"{ours.gateway.replace('{origin}', 'healthz').rstrip('/')}/healthz"
+    try:
+        with http.make_session() as session, http.open_url(session, url, (), _WAIT_S) as answer:
+            there = bodies.read_json(answer, 1 << 16, time.monotonic() + _WAIT_S)["keys"]
+    except (http.FetchError, KeyError, TypeError) as error:
+        return f"{found}; not compared with the gateway's: {error}"
+    if keys[0] not in there:
+        raise _WrongError(f"{found}; the gateway does not have the first of the keys")
+    return f"{found}; the gateway has the first of the keys"
 
 
 @contextmanager

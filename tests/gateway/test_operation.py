@@ -16,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from starlette.requests import Request
 
 from stac_client.errors import ConfigurationError
+from stac_policy.__main__ import findings
 from stac_policy.gateway import Claim, Key, make_url
 from stac_rucio.gateway import _origins
 from stac_rucio.gateway._clients import Clients, networks
@@ -23,11 +24,13 @@ from tests import origin as answers
 from tests.gateway.fronts import object_store
 from tests.gateway.running import NOW_S, running, s3
 from tests.origin import running_origin
+from tests.policy.support import configured
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from stac_policy.__main__ import Finding
     from tests.origin import Origin
 
 CONTENT = bytes(range(256)) * 40
@@ -140,6 +143,31 @@ def asked(peer: str, *forwarded: str) -> Request:
     """A request from an address, with what it says of itself."""
     headers = [(b"x-forwarded-for", each.encode()) for each in forwarded]
     return Request({"type": "http", "client": (peer, 1), "headers": headers})
+
+
+def test_hosts_of_submitters(tmp_path: Path) -> None:
+    """Each is asked for its keys, and told wrong where the gateway would refuse its URLs."""
+    keys, other = tmp_path / "keys", tmp_path / "other"
+    other.write_text("o" * 40)
+    other.chmod(0o600)
+
+    def check(gateway: str, file: Path) -> Finding:
+        with configured(gateway=gateway, gateway_keys=str(file)):
+            (found,) = [each for each in findings() if each.what == "gateway"]
+        return found
+
+    with running(tmp_path, {}) as gateway:
+        found = check(gateway.url, keys)
+        assert found.ok
+        assert f"keys {gateway.keys[0].id}; table of origins " in found.found
+        assert found.found.endswith("the gateway has the first of the keys")
+        for file, said in ((other, "does not have the first"), (tmp_path / "none", "No such file")):
+            found = check(gateway.url, file)
+            assert not found.ok
+            assert said in found.found
+    found = check(gateway.url, keys)
+    assert found.ok
+    assert "not compared with the gateway's: no answer (Connection refused)" in found.found
 
 
 @pytest.mark.parametrize(
