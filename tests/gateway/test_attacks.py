@@ -24,7 +24,7 @@ from stac_client.errors import ConfigurationError
 from stac_policy import http
 from stac_policy.urls import refusal
 from stac_rucio import listening
-from stac_rucio.gateway import load
+from stac_rucio.gateway import _app, load
 from stac_rucio.gateway._origins import Origin as Entry
 from stac_testbed.processes import free_ports
 from tests import origin as answers
@@ -80,8 +80,14 @@ def test_clients_that_leave(origin: Origin, tmp_path: Path) -> None:
         assert len(gateway.get(url).content) == len(LARGE)
 
 
-def test_no_origin_takes_the_turns_of_others(origin: Origin, tmp_path: Path) -> None:
-    """However many wait for an origin that hangs, others and the health are answered."""
+def test_no_origin_takes_the_turns_of_others(
+    origin: Origin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many wait for an origin that hangs, others and the health are answered.
+
+    They do not wait for ever.
+    """
+    monkeypatch.setattr(_app, "_WAIT_S", 3)
     hanging = origin.add("/slow/a", answers.stall(10))
     url = origin.add("/data/a", CONTENT)
     origin.add("/slow/b", CONTENT)
@@ -95,6 +101,9 @@ def test_no_origin_takes_the_turns_of_others(origin: Origin, tmp_path: Path) -> 
         assert gateway.get(url).content == CONTENT
         assert requests.get(f"{gateway.url}/healthz", timeout=30).status_code == 200
         assert time.monotonic() - began_s < 5
+        refused = gateway.get(f"{origin.url}/slow/b")
+        assert refused.status_code == 503
+        assert f"all turns of {origin.url}/slow/ are taken" in refused.text
         origin.gate.set()
         for each in waiting:
             each.result().close()

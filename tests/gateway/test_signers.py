@@ -67,6 +67,7 @@ def test_plus_signs(tmp_path: Path) -> None:
     url = "https://b.s3.amazonaws.com/a+b%2Bc"
     signed = Entry("https://b.s3.amazonaws.com/", s3(tmp_path)).sign("GET", url).url
     assert signed.startswith("https://b.s3.amazonaws.com/a%20b%2Bc?")
+    assert query_of(signed)["X-Amz-Expires"] == "900"
     assert origins().place(url) == origins().place(signed.partition("?")[0])
 
 
