@@ -52,6 +52,8 @@ class Asset:
     """When its bytes or its item changed, as these say."""
     of_item: int = 1
     """How many assets its item has."""
+    no_length: str = field(default="", repr=False, compare=False)
+    """Why its origin tells FTS no length, which asks by HEAD; nothing if nobody has asked."""
 
     @property
     def is_complete(self) -> bool:

@@ -150,16 +150,18 @@ class Lookups:
             is_last = self.probe is Probe.HEAD
             if error.status is None or (is_last and error.status not in _NO_HEAD):
                 raise
-            return asset
+            return replace(asset, no_length=f"{error} to HEAD")
         if response.headers.get("x-goog-stored-content-encoding", "identity") != "identity":
             return asset  # it speaks of what is stored, which is not what is sent
         _require_type(asset, response)
         # 0 is also what some origins say that do not know.
-        size_bytes = http.content_length(response) or asset.size_bytes
+        length = http.content_length(response)
+        size_bytes = length or asset.size_bytes
         if asset.size_bytes not in {None, size_bytes}:
             raise FetchError(f"it has {size_bytes} bytes there instead of {asset.size_bytes}")
         checksums = asset.checksums | digests_of(response.headers)
-        return replace(asset, size_bytes=size_bytes, checksums=checksums)
+        no_length = "" if length else "no length in its answer to HEAD"
+        return replace(asset, size_bytes=size_bytes, checksums=checksums, no_length=no_length)
 
     def _download(self, asset: Asset, tally: FileTally) -> Asset:
         md5 = self.wants_md5()

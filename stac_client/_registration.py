@@ -438,16 +438,18 @@ def selector(
 def _in_rucio(asset: Asset, file: RucioFile, state: State, reason: str) -> Outcome:
     """The outcome of an asset, with the size and the checksums that Rucio has of it."""
     checksums = file.checksums
+    told = [reason] if reason else []
     if not checksums:
-        unverified = "no checksum is known: its transfers are not verified"
-        reason = f"{reason}; {unverified}" if reason else unverified
+        told.append("no checksum is known: its transfers are not verified")
+    if asset.no_length and file.size_bytes and asset.access.kind.is_anonymous:
+        told.append(f"FTS gets it through a gateway alone: {asset.no_length}")
     return Outcome(
         asset.collection,
         asset.item,
         # Items hold the same keys; outcomes, of which there may be millions, share them.
         sys.intern(asset.key),
         state,
-        reason,
+        "; ".join(told),
         asset.did,
         asset.dataset,
         file.size_bytes,

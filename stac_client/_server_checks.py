@@ -17,10 +17,10 @@ from stac_client._checks import Change, ok, rucio_admin, wrong
 from stac_client._in_rucio import Look, ailment
 from stac_client._results import Outcome
 from stac_client._rucio import account_attributes
-from stac_client._source_rse import with_pfn
+from stac_client._source_rse import has_gateway, with_pfn
 from stac_client.errors import AccessError, ConfigurationError, StacRucioError
 from stac_policy import SUPPORTED_VERSION, installed_rucios
-from stac_policy.http import FetchError, make_session, open_url
+from stac_policy.http import FetchError, content_length, make_session, open_url
 from stac_policy.naming import DID, SAMPLES
 from stac_policy.settings import (
     SOURCE_PROTOCOL,
@@ -311,11 +311,11 @@ def resolution(rucio: Rucio, source: RSE, assets: Sequence[Asset]) -> Iterator[C
         file = files.get(asset.did)
         if file is not None and source.name in file.pfns:
             yield _resolution(asset, file.pfns[source.name], source)
-            yield _origin(asset.url)
+            yield _origin(asset.url, source)
             return
     none = f"none of the {len(assets)} assets looked up is registered at {source.name} yet"
     yield ok("resolution", none)
-    yield _origin(assets[0].url)
+    yield _origin(assets[0].url, source)
 
 
 def _resolution(asset: Asset, pfns: Sequence[str], source: RSE) -> Check:
@@ -329,16 +329,21 @@ def _resolution(asset: Asset, pfns: Sequence[str], source: RSE) -> Check:
     return wrong("resolution-differs", what, fix)
 
 
-def _origin(url: str) -> Check:
-    """Check that the origin has the file, by HEAD."""
-    shown = redact(url)
+def _origin(url: str, source: RSE) -> Check:
+    """Check that the origin has the file, by HEAD, as FTS does."""
+    shown, length = redact(url), None
     with make_session() as session:
         try:
             with open_url(session, url, (), _ORIGIN_TIMEOUT_S, method="HEAD") as response:
                 reason, status = f"HTTP {response.status_code}", response.status_code
+                length = content_length(response)
         except FetchError as error:
             reason, status = str(error), 0
-    # Not every origin answers HEAD.
-    if status in {HTTPStatus.OK, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED}:
+    if status == HTTPStatus.OK and length:
         return ok("origin", f"{shown} answers")
+    if status in {HTTPStatus.OK, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED}:
+        reason = "no length in its answer" if status == HTTPStatus.OK else reason
+        reason += " to HEAD, without which FTS copies nothing but through a gateway"
+        if has_gateway(source.protocols):
+            return ok("origin", f"{shown}: {reason}")
     return wrong("origin-fails", f"{shown}: {reason}", shlex.join(["curl", "--head", shown]))

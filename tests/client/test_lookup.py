@@ -148,7 +148,9 @@ def test_head_adds_to_the_item(origin: Origin, session: Session) -> None:
 def test_head_refused(origin: Origin, session: Session, pauses: list[float], status: int) -> None:
     """An origin that refuses HEAD is asked for the file."""
     url = origin.add("/x.tif", WHOLE, head=Answer(status=status))
-    assert known(complete(asset_at(url), DOWNLOAD, session)) == (SIZE, ADLER32, None)
+    found = complete(asset_at(url), DOWNLOAD, session)
+    assert known(found) == (SIZE, ADLER32, None)
+    assert found.no_length == f"HTTP {status} to HEAD"
     assert bool(pauses) is (status == 503)
 
 
@@ -171,7 +173,8 @@ def test_head_says_zero(origin: Origin, session: Session, said: dict[Any, Any]) 
     """A length of zero in HEAD, as some origins give that do not know it, is not believed."""
     url = origin.add("/x.tif", WHOLE, head=Answer())
     assert complete(asset_at(url, **said), HEAD, session).size_bytes == said.get("file:size")
-    assert complete(asset_at(url, **said), DOWNLOAD, session).size_bytes == SIZE
+    found = complete(asset_at(url, **said), DOWNLOAD, session)
+    assert (found.size_bytes, found.no_length) == (SIZE, "no length in its answer to HEAD")
 
 
 def test_empty_file(origin: Origin, session: Session) -> None:

@@ -14,11 +14,14 @@ import pystac_client
 import pytest
 
 from stac_client import StacClient, plan_setup, summarise_catalogue
+from stac_client._results import State
 from stac_client._rse_checks import RSE
 from stac_client._source_rse import source_protocol
 from stac_client.admin import Level, examine
 from stac_testbed import STORAGE_RSES
+from tests import origin as answers
 from tests.items import make_asset, make_item
+from tests.origin import running_origin
 
 from .seeds import ALONE, COLLECTION, DISK, SOURCE, Healthy, Requests, attribute, changed
 
@@ -227,6 +230,19 @@ def test_resolution(healthy: Healthy) -> None:
     (finding,) = healthy.findings(catalogue=gone)
     assert finding.code == "origin-fails"
     assert "404" in finding.what
+
+
+def test_origins_that_answer_no_head(healthy: Healthy) -> None:
+    """FTS fails there: the doctor and the registration say it, which find the file by GET."""
+    with running_origin() as origin:
+        url = origin.add("/a.tif", b"content", head=answers.status(405))
+        item = make_item(COLLECTION, "no-head", {"red": {"href": url, "roles": ["data"]}})
+        (finding,) = healthy.findings(catalogue=summarise_catalogue([item]))
+        assert finding.code == "origin-fails"
+        (registered,) = StacClient(healthy.admin).create_replicas(item, SOURCE)
+    assert registered.state is State.REGISTERED
+    for said in (finding.what, registered.reason):
+        assert "HTTP 405 to HEAD" in said
 
 
 @pytest.mark.parametrize("impl", [STOCK, "stac_policy.protocol.Defalt"])
