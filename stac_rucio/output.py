@@ -84,7 +84,7 @@ class Output:
             return
         for name, title in titles.items():
             if self.for_people:
-                value = cell(row.get(name), SIZE if name == "size_bytes" else "")
+                value = cell(row.get(name), SIZE if name.endswith("_bytes") else "")
                 click.echo(f"{title}: {value}")
             else:
                 self.row([name], row, kind=name)

@@ -32,6 +32,7 @@ _PLANNED = {
     "rses": "at RSEs",
     "files": "files",
     "size_bytes": "size",
+    "paid_bytes": "of these paid for by the gateway's account",
     "not_registered": "not registered yet",
     "within_limits": "within the account's limits",
 }
@@ -112,12 +113,13 @@ def _show_replication(  # noqa: PLR0917 - as many things are shown
 ) -> None:
     """Show what rules would be made, over how many files."""
     from stac_client._new_rules import fits, left_of_limits
+    from stac_policy.access import Kind
 
     names = rucio.session.rses(rses)
     left = rucio.session.ask(
         "asking for the limits of the account", lambda client: left_of_limits(client, rses)
     )
-    files = size_bytes = missing = 0
+    files = size_bytes = paid_bytes = missing = 0
     datasets = set()
     for asset, file in in_rucio(items, assets, rucio):
         if file is None:
@@ -125,6 +127,7 @@ def _show_replication(  # noqa: PLR0917 - as many things are shown
             continue
         files += 1
         size_bytes += file.size_bytes
+        paid_bytes += file.size_bytes if asset.access.kind is Kind.REQUESTER_PAYS else 0
         datasets.add(asset.dataset)
     found = {
         "rules": len(datasets) if rule["per_item"] else min(files, 1),
@@ -132,6 +135,7 @@ def _show_replication(  # noqa: PLR0917 - as many things are shown
         "rses": names if output.as_json else ", ".join(names),
         "files": files,
         "size_bytes": size_bytes,
+        "paid_bytes": paid_bytes,
         "not_registered": missing,
         "within_limits": fits(
             size_bytes,

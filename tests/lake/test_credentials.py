@@ -210,6 +210,9 @@ def test_from_look_up_to_stock_rucio(world: World, rucio: Client) -> None:
     }
     assert all("x-amz-request-payer" not in headers for _, _, headers in world.buckets["pays"].seen)
     assert world.outcomes("sync", items, "--pays")["pays"] == (State.REGISTERED, "")
+    dry = ("replicate", items, "--rses", "tier=disk", "--dry-run", "--json")
+    asked = json.loads(world.run("stac-rucio", *dry).stdout)
+    assert (asked["size_bytes"], asked["paid_bytes"]) == (200_000, 50_000)
     dataset = {"scope": world.collection, "name": item_name(world.collection, "scene")}
     files = list(rucio.list_replicas([dataset]))
     urls = {Path(file["name"]).stem: file["rses"][RSE][0] for file in files}
