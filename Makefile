@@ -114,7 +114,7 @@ postgresql: $(VENV)/installed-test
 	$(BIN)/python -m stac_testbed demo --database postgresql
 	$(BIN)/python -m pytest tests/lake tests/production/postgresql.py --lake-database postgresql
 
-# XRootD listens on all interfaces: here the loopback is all there is.
+# XRootD listens on all interfaces: here the loopback is all there is. Needs what gfal2 needs, too.
 xrootd: $(VENV)/installed-test
 	unshare --net $(MAKE) xrootd-in-its-own-network
 

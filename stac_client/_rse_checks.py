@@ -387,6 +387,8 @@ def _destination(
     elif "https" in schemes and "davs" in writes:
         hosts = {each["hostname"] for each in rse.protocols if each["scheme"] == "davs"}
         lines = [f"[DAV:{host.upper()}]\nHEADERS=Credential:none" for host in sorted(hosts)]
+        through = f"{_setup_rse(source.name, '--gateway')}  # with gateway_open: docs/gateway.md"
+        lines += ["# or, where nobody may configure FTS, by a gateway without TLS", through]
         fix = "\n".join(["# /etc/gfal2.d/stac.conf of each FTS host", *lines])
         yield wrong("destination-credential", f"RSE {name} takes copies by davs", fix)
     yield from _checksums(rse, assets)

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from stac_client import plan_setup
 from stac_client.admin import examine
 from stac_testbed.configuration import configure_transfers
-from stac_testbed.layout import STORAGE_PREFIX
+from stac_testbed.layout import GATEWAY, STORAGE_PREFIX
+from tests.gateway.running import running
 from tests.items import make_item
 from tests.rses import add_rse
 
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from stac_testbed import Lake
 
 CONTENT = b"secure" * 1000
-OVER_DAVS = "OVER-DAVS"
+OVER_DAVS, THROUGH = "OVER-DAVS", "THROUGH-GATEWAY"
 PREFIX = f"{STORAGE_PREFIX}over-davs/"
 
 
@@ -51,9 +53,12 @@ def test_a_rule_brings_it_to_a_storage(
 
 
 def test_a_storage_that_refuses_the_credential(
-    client: StacClient, rucio: Client, original: Any, stac_lake: Lake
+    client: StacClient, rucio: Client, original: Any, stac_lake: Lake, tmp_path: Path
 ) -> None:
-    """For a source with TLS FTS says `gridsite`: the doctor warns of it, and a setting mends it."""
+    """For a source with TLS FTS says `gridsite`: the doctor warns of it, and a setting mends it.
+
+    Where nobody may set it, a gateway without TLS does as well.
+    """
     layout = stac_lake.layout
     port = layout.ports["storage-a"]
     impl = "rucio.rse.protocols.gfal.Default"
@@ -61,6 +66,8 @@ def test_a_storage_that_refuses_the_credential(
     fts = layout.url("transfers")
     add_rse(rucio, OVER_DAVS, protocol, third_party_copies=True, fts=fts, lfn2pfn_algorithm="stac")
     rucio.set_local_account_limit("root", OVER_DAVS, -1)
+    for change in plan_setup(rucio, THROUGH, destinations=OVER_DAVS, gateway=True).changes:
+        change.apply(rucio)
     rucio.add_distance("STAC", OVER_DAVS, {"distance": 1})
     found = examine(rucio, "STAC", destinations=OVER_DAVS)
     assert "destination-credential" in {check.code for check in found if check.why}
@@ -71,9 +78,22 @@ def test_a_storage_that_refuses_the_credential(
     (row,) = client.rule_status(rules)
     assert ": HTTP 400 " in row.stuck[0].reason
 
-    configure_transfers(layout, {f"https://127.0.0.1:{port}": {"credential": "none"}})
+    # By a gateway without TLS another file of the origin gets there all the same.
+    origin = layout.url("origin-b")
+    (layout.data("origin-b") / "through.tif").write_bytes(CONTENT)
+    assets = {"red": {"href": f"{origin}/through.tif", "roles": ["data"]}}
+    other = make_item(original["collection"], "through", assets)
+    keys, port = layout.gateway_keys, layout.ports[GATEWAY]
+    with running(tmp_path, {f"{origin}/": {}}, keys=keys, port=port):
+        client.create_replicas(other, THROUGH).raise_for_failed()
+        (rule,) = client.wait(client.create_replication_rules(other, OVER_DAVS), timeout_s=180)
+    assert rule.state == "OK", rule.error
+    folder = layout.data("storage-a") / PREFIX[1:] / original["collection"]
+    assert (folder / "through/red.tif").read_bytes() == CONTENT
+
+    davs = f"https://127.0.0.1:{protocol['port']}"
+    configure_transfers(layout, {davs: {"credential": "none"}})
     client.retry_replication_rules(rules)
     (rule,) = client.wait(rules, timeout_s=180, poll_s=0.5, through_stuck=True)
     assert rule.state == "OK", rule.error
-    name = f"{original['collection']}/scene/red.tif"
-    assert (layout.data("storage-a") / PREFIX[1:] / name).read_bytes() == CONTENT
+    assert (folder / "scene/red.tif").read_bytes() == CONTENT

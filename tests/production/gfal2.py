@@ -71,6 +71,16 @@ def gfal2(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def authorities_of(tls: Path, folder: Path) -> Path:
+    """A folder with the authority of certificates, as gfal2 looks for it."""
+    hashed = ("openssl", "x509", "-hash", "-noout", "-in", str(tls / AUTHORITY))
+    name = subprocess.run(hashed, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603 - of the machine
+    authorities = folder / "authorities"
+    authorities.mkdir()
+    shutil.copy(tls / AUTHORITY, authorities / f"{name}.0")
+    return authorities
+
+
 def push(folder: Path, source: str, to: str, *options: str) -> subprocess.CompletedProcess[str]:
     """Copy as FTS does where Rucio has appended what sends a file."""
     source = f"{source}?copy_mode=push"
@@ -124,15 +134,12 @@ def test_to_webdav_with_a_token(
     origin: Origin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The token that FTS has for the destination goes there with the file."""
-    tls, authorities = tmp_path / "tls", tmp_path / "authorities"
-    for folder in (tls, authorities, tmp_path / "logs"):
+    tls = tmp_path / "tls"
+    for folder in (tls, tmp_path / "logs"):
         folder.mkdir()
     make_certificates(tls, tmp_path / "logs", "storage")
-    hashed = ("openssl", "x509", "-hash", "-noout", "-in", str(tls / AUTHORITY))
-    name = subprocess.run(hashed, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603 - of the machine
-    shutil.copy(tls / AUTHORITY, authorities / f"{name}.0")
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tls / TRUSTED))
-    monkeypatch.setenv("X509_CERT_DIR", str(authorities))
+    monkeypatch.setenv("X509_CERT_DIR", str(authorities_of(tls, tmp_path)))
     monkeypatch.setenv("BEARER_TOKEN", "t0k3n-of-user")
     url = origin.add("/data/a", CONTENT)
 

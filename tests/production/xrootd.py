@@ -1,5 +1,7 @@
 """XRootD as the first storage of a lake, which needs Debian's package xrootd-server.
 
+One test needs those of gfal2, too.
+
 Not among the tests that are found by themselves, but run by its name:
 
     make xrootd
@@ -15,7 +17,9 @@ import pytest
 import requests
 
 from stac_testbed import STORAGE_RSES, load
+from tests.gateway.running import running
 from tests.lake.conftest import client, rucio, scenes  # noqa: F401 - fixtures
+from tests.production.gfal2 import authorities_of, gfal2
 from tests.testbed.support import wait_for
 from tests.testbed.test_lake import stac_testbed
 
@@ -65,6 +69,28 @@ def test_it_fetches_what_is_replicated(
         pulled = f"event=TRANSFER_SUCCESS, local=/rucio{file['name']}, remote={original},"
         assert wait_for(lambda text=pulled: text in log.read_text(), seconds=5), pulled
     client.delete_replication_rules(rules, at_once=True)
+
+
+def test_gfal2_and_an_origin_with_tls(
+    stac_lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of an origin with TLS XRootD refuses what gfal2 tells it; by a gateway without, it pulls."""
+    layout = stac_lake.layout
+    monkeypatch.setenv("X509_CERT_DIR", str(authorities_of(layout.tls, tmp_path)))
+    content = bytes(range(256)) * 1000
+    (layout.data("origin-b") / "gfal2.tif").write_bytes(content)
+    origin = layout.url("origin-b")
+    to = f"davs://127.0.0.1:{layout.ports[SERVICE]}/rucio/gfal2.tif"
+    checksum = f"ADLER32:{zlib.adler32(content):08x}"
+    how = ("--copy-mode", "pull", "--checksum-mode", "target", "-K", checksum)
+    refused = gfal2(tmp_path, "gfal-copy", *how, f"{origin}/gfal2.tif", to)
+    assert refused.returncode != 0
+    assert "400" in refused.stderr
+    with running(tmp_path, {f"{origin}/": {}}) as gateway:
+        url = gateway.url_of(f"{origin}/gfal2.tif")
+        pulled = gfal2(tmp_path, "gfal-copy", *how, url, to)
+    assert pulled.returncode == 0, pulled.stderr
+    assert requests.get(to.replace("davs", "http"), timeout=10).content == content
 
 
 def test_a_part_of_a_file(url: str) -> None:
