@@ -32,6 +32,7 @@ WITH_LAKE = (
     "rules",
     "planning",
     "lookups",
+    "downloads",
     "policy",
     "serving",
     "database",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import time
 import timeit
 from dataclasses import dataclass
@@ -147,6 +148,12 @@ def seconds(
     start_s = clock()
     function()
     return clock() - start_s
+
+
+def processor_s() -> float:
+    """The processor time of this process and of those that it has waited for."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
 
 
 def one_by_one(

@@ -9,10 +9,8 @@ from __future__ import annotations
 import json
 import math
 import os
-import resource
 import subprocess
 import sys
-import time
 from contextlib import suppress
 from copy import deepcopy
 from pathlib import Path
@@ -23,6 +21,7 @@ from rucio.common.exception import UnsupportedOperation
 
 from tests.fake_rucio import FakeRucio
 
+from .harness import processor_s
 from .items import SIZE_BYTES, make_items
 
 if TYPE_CHECKING:
@@ -219,17 +218,11 @@ def measure(prepared: Prepared) -> float:
     took_s = done = 0.0
     while took_s < _ROUND_S:
         before()
-        start_s = _clock_s()
+        start_s = processor_s()
         work()
-        took_s += _clock_s() - start_s
+        took_s += processor_s() - start_s
         done += units
     return took_s * 1e6 / done
-
-
-def _clock_s() -> float:
-    """The processor time of this process and of those that it has waited for."""
-    children = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return time.process_time() + children.ru_utime + children.ru_stime
 
 
 def _main() -> None:

@@ -88,7 +88,7 @@ def _api(setting: Setting, collection: str, items: Sequence[object]) -> Iterator
         )
     )
     port = free_port()
-    with _process(setting, rustac_command(file, [description], port), port) as url:
+    with process(setting, rustac_command(file, [description], port), port) as url:
         yield url
 
 
@@ -96,13 +96,14 @@ def _api(setting: Setting, collection: str, items: Sequence[object]) -> Iterator
 def _proxy(setting: Setting, upstream: str, cache_s: int) -> Iterator[str]:
     port = free_port()
     command = [sys.executable, "-m", "benchmarks.serving", upstream, str(port), str(cache_s)]
-    with _process(setting, command, port) as url:
+    with process(setting, command, port) as url:
         yield url
 
 
 @contextmanager
-def _process(setting: Setting, command: Sequence[str], port: int) -> Iterator[str]:
-    process = subprocess.Popen(
+def process(setting: Setting, command: Sequence[str], port: int) -> Iterator[str]:
+    """A server at a port of the loopback interface; gives its URL."""
+    started = subprocess.Popen(
         command,
         cwd=Path(__file__).parent.parent,
         env={**os.environ, **setting.environment()},
@@ -110,21 +111,21 @@ def _process(setting: Setting, command: Sequence[str], port: int) -> Iterator[st
         stderr=subprocess.DEVNULL,
     )
     try:
-        wait_for(port, process)
+        wait_for(port, started)
         yield f"http://127.0.0.1:{port}"
     finally:
-        process.terminate()
-        process.wait(timeout=30)
+        started.terminate()
+        started.wait(timeout=30)
 
 
-def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
+def wait_for(port: int, server: subprocess.Popen[bytes]) -> None:
     """Wait until a server listens."""
     deadline_s = time.monotonic() + _READY_S
     while True:
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()
         except OSError:
-            if process.poll() is not None or time.monotonic() > deadline_s:
+            if server.poll() is not None or time.monotonic() > deadline_s:
                 raise
             time.sleep(0.05)
         else:
