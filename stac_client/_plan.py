@@ -15,7 +15,7 @@ from stac_client._lookup import Probe, sized
 from stac_client._registration import selector
 from stac_client._rucio import batched
 from stac_client._selection import Wanted
-from stac_client._tables import Shown
+from stac_client._tables import Shown, counted
 from stac_policy.access import Kind
 
 if TYPE_CHECKING:
@@ -67,16 +67,18 @@ class Plan(Shown):
 
     def _parts(self) -> tuple[Part, ...]:
         """How much it is, the hosts, and the reasons for which assets are rejected."""
-        unknown = f"{self.files_without_size:,} sizes, {self.files_without_checksum:,} checksums"
+        unknown = counted(self.files_without_size, "size")
+        unknown += f", {counted(self.files_without_checksum, 'checksum')}"
         of_md5 = (
             f" Not verified at {', '.join(self.verified_by_md5)}: {self.files_without_md5:,} files"
         )
         of_md5 += " without md5."
         missing = "To be looked up" if self.looked_up else "Not known, nor looked up"
         updated = f", {self.files_outdated:,} updated since" if self.files_outdated else ""
+        files = counted(self.files, "file")
         return (
-            f"{self.items:,} items, {self.files:,} files, {decimal(self.size_bytes)}",
-            f"Already there: {self.already_there:,} files{updated}. {missing}: {unknown}."
+            f"{counted(self.items, 'item')}, {files}, {decimal(self.size_bytes)}",
+            f"Already there: {counted(self.already_there, 'file')}{updated}. {missing}: {unknown}."
             + (of_md5 if self.verified_by_md5 and self.files_without_md5 else ""),
             *self._payment(),
             [{"host": host, "files": count} for host, count in self.hosts.most_common()],

@@ -229,7 +229,8 @@ class Reading:
     def _update(self) -> None:
         total = self.items.total
         of_all = f" of {total:,}" if total else ""
-        said = f"{self._count:,}{of_all} items read{self._files}"
+        noun = "item" if (total or self._count) == 1 else "items"
+        said = f"{self._count:,}{of_all} {noun} read{self._files}"
         self.show(self.doing, self._count, total, said)
 
 

@@ -213,8 +213,8 @@ def test_a_plan() -> None:
     page = Page(plan("no href", "data.example.org")._repr_html_())
     for text in (
         "1,200 items, 3 files, 5.0 MB",
-        "Already there: 1 files",
-        "1 sizes, 2 checksums",
+        "Already there: 1 file",
+        "1 size, 2 checksums",
         "data.example.org",
         "no href",
         "alps/i asset no href",
