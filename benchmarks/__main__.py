@@ -38,7 +38,7 @@ WITH_LAKE = (
     "database",
     "growth",
 )
-WITHOUT_LAKE = ("names", "startup", "streams", "gateway")
+WITHOUT_LAKE = ("names", "startup", "streams", "clients", "gateway")
 
 
 @click.command()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.filesize import decimal
 
@@ -101,6 +101,21 @@ class Plan(Shown):
                 "time: your AWS account for look-ups and downloads (--pays, pays=True), that of "
                 "the gateway for transfers."
             )
+
+    def __add__(self, other: Plan) -> Plan:
+        """Return the plan of two parts of the items."""
+        merged: dict[str, Any] = {
+            name: value + getattr(other, name)
+            for name, value in vars(self).items()
+            if isinstance(value, (int, Counter)) and not isinstance(value, bool)
+        }
+        looked_up = self.looked_up and other.looked_up
+        examples = {
+            reason: [*self.examples.get(reason, ()), *other.examples.get(reason, ())][:_EXAMPLES]
+            for reason in {**self.examples, **other.examples}
+        }
+        by_md5 = sorted({*self.verified_by_md5, *other.verified_by_md5})
+        return Plan(**merged, looked_up=looked_up, examples=examples, verified_by_md5=by_md5)
 
     def reject(self, outcome: Outcome) -> None:
         """Count an asset that cannot be registered."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from stac_client._assets import Asset, fetched, select_assets
 from stac_client._buckets import Buckets
+from stac_client._in_flight import MOST
 from stac_client._in_rucio import (
     Look,
     Permits,
@@ -32,7 +33,7 @@ from stac_client._rucio import REQUEST_DIDS
 from stac_client._selection import Wanted
 from stac_client._source_rse import has_gateway, with_pfn
 from stac_client._writer import Writer, item_metadata
-from stac_client.errors import StacRucioError
+from stac_client.errors import ConfigurationError, StacRucioError
 from stac_policy.access import Kind
 from stac_policy.credentials import Credentials
 
@@ -62,8 +63,6 @@ _INTERRUPTED = (
 _UNCOMPARED = (
     "its item was updated after it was registered, and nothing tells whether its bytes changed"
 )
-_BATCHES = 4
-"""On their way to Rucio at a time; with one that is being read, all that is held in memory."""
 
 
 class MetadataWarning(UserWarning):
@@ -174,8 +173,13 @@ class Registrar:
     """The user's headers for look-ups, by the origin that they are for."""
     is_part: bool = False
     """Whether the items are a part of those that are meant."""
+    in_flight: int = MOST
+    """The most requests at a time; so many batches and one that is being read are in memory."""
 
     def __post_init__(self) -> None:
+        if self.in_flight < 1:
+            raise ConfigurationError(f"in_flight is {self.in_flight}, and not 1 or more")
+        self.rucio = self.rucio.paced(self.in_flight)
         self._buckets = Buckets()
         self._wanted = (Probe(self.probe).value, self.containers, self.metadata)
         self._tally = Tally(self.on_progress or (lambda _: None))
@@ -207,7 +211,7 @@ class Registrar:
         wants_md5 = cache(lambda: bool(self.rucio.verified_by_md5()))
         credentials = Credentials(pays=self.pays, headers=self.headers)
         looks = lookups(self.probe, wants_md5, credentials)
-        with threads(_BATCHES) as (executor, _), looks as looking_up:
+        with threads(self.in_flight) as (executor, _), looks as looking_up:
             try:
                 for batch in self._batches(chain(first, reading), journal):
                     yield from self._ended()
@@ -300,7 +304,7 @@ class Registrar:
 
         So what comes again is compared with what was registered of it before.
         """
-        return len(self._under_way) < _BATCHES and all(
+        return len(self._under_way) < self.in_flight and all(
             batch.datasets.isdisjoint(other.datasets) for other in self._under_way.values()
         )
 

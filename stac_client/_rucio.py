@@ -25,8 +25,10 @@ from rucio.common import exception
 from rucio.common.config import clean_cached_config
 
 from stac_client._checksums import Checksums
+from stac_client._in_flight import InFlight
 from stac_client._rucio_errors import (
     WrongAnswerError,
+    is_busy,
     too_slow,
     took_too_long,
     translating,
@@ -174,6 +176,7 @@ class Rucio:
         self._client = client
         self._retry_s = _default_retry_s() if retry_s is None else retry_s
         self._timeout_s = timeout_s
+        self._in_flight: InFlight | None = None
         self._pid = os.getpid()
         self._free: list[Client] = []
 
@@ -195,7 +198,7 @@ class Rucio:
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the copies of the client, whose connections are of this process."""
-        return {**self.__dict__, "_pid": 0, "_free": []}
+        return {**self.__dict__, "_pid": 0, "_free": [], "_in_flight": None}
 
     def __deepcopy__(self, memo: object) -> Rucio:
         """Return itself, which may be shared."""
@@ -219,6 +222,12 @@ class Rucio:
         """The client itself, for what takes one of Rucio's."""
         return self._client
 
+    def paced(self, in_flight: int) -> Rucio:
+        """Return one that sends so many requests at a time at the most, fewer to a busy server."""
+        paced = copy.copy(self)
+        paced._in_flight = InFlight(in_flight, is_busy)  # noqa: SLF001 - of its own
+        return paced
+
     def limited(self, timeout_s: float | None) -> Rucio:
         """Return one that does not ask again, nor wait for an answer for longer than a time.
 
@@ -234,6 +243,7 @@ class Rucio:
         *,
         may_halve: bool = False,
         within_s: float = math.inf,
+        size: int = 0,
     ) -> T:
         """Send a request, and again after a pause while the server is away or too busy for it.
 
@@ -243,7 +253,12 @@ class Rucio:
                 it does must bear doing twice.
             may_halve: Whether what takes the server too long is left to the caller.
             within_s: The longest time to go on asking, in seconds.
+            size: How many values it writes: what takes equally long each time if nothing else is
+                done. How long it takes to find some depends on what is there.
         """
+        if self._in_flight is not None:
+            kind = (doing.partition(" ")[0], size.bit_length()) if size else None
+            request = self._in_flight.wrapped(request, kind)
         retry_s = min(self._retry_s, within_s)
         return _retried(doing, partial(self._with_client, request), retry_s, may_halve=may_halve)
 
@@ -290,7 +305,7 @@ class Rucio:
         while pending:
             part = pending.pop()
             try:
-                self.ask(doing, partial(request, part), may_halve=True)
+                self.ask(doing, partial(request, part), may_halve=True, size=len(part))
             except RequestError as error:
                 slow = took_too_long(error)
                 if slow and len(part) <= _LEAST:

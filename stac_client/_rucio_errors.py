@@ -40,6 +40,8 @@ _TRANSIENT = re.compile(
 )
 # What takes too long may be too much for one request.
 _TOO_LONG = "Details: no error information passed (http status code: 504)"
+# It has too many requests.
+_BUSY = re.compile(r"\(http status code: (429|503)\)$")
 # Where asking again changes nothing: a name that leads nowhere, a certificate, a URL.
 _FINAL = (
     requests.exceptions.InvalidURL,
@@ -145,6 +147,13 @@ def took_too_long(error: StacRucioError) -> bool:
     """Return whether a proxy in front of Rucio has waited for its answer for too long."""
     cause = error.__cause__
     return type(cause) is exception.RucioException and str(cause).endswith(_TOO_LONG)
+
+
+def is_busy(error: Exception) -> bool:
+    """Return whether Rucio, or what stands in front of it, says that it has too many requests."""
+    if isinstance(error, exception.ResourceTemporaryUnavailable):
+        return True
+    return type(error) is exception.RucioException and bool(_BUSY.search(str(error)))
 
 
 def too_slow(error: RequestError, count: int) -> RequestError:

@@ -6,6 +6,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from stac_client._assets import registrable
+from stac_client._in_flight import MOST
 from stac_client._in_rucio import without_lost
 from stac_client._item_completion import Completion
 from stac_client._items import iter_items
@@ -65,7 +66,8 @@ class StacClient:
     dicts, or the path of a file of items. Every method that takes `rules` takes
     rules or their ids, one or many. Every method raises a `StacRucioError` that
     says what to do; a Rucio server that is away or too busy is asked again for a
-    while before.
+    while before. It can be pickled, and so can its methods: no token of Rucio goes along, only
+    the headers, unless the Rucio client was given; rucio.cfg has to be there as well.
     """
 
     def __init__(
@@ -108,6 +110,17 @@ class StacClient:
             AccessError: Rucio does not accept its account or credentials.
             UnreachableError: The Rucio server does not answer.
         """
+        self._made_anew = partial(
+            StacClient,
+            rucio,
+            account=account,
+            config=config,
+            scope=scope,
+            collection=collection,
+            base_url=base_url,
+            headers=headers,
+            retry_s=retry_s,
+        )
         completion = Completion(collection, base_url)
         if rucio is None:
             make = partial(make_client, account, config)
@@ -124,6 +137,10 @@ class StacClient:
             Credentials(headers=self._headers)
         except ValueError as error:
             raise ConfigurationError(str(error)) from None
+
+    def __reduce__(self) -> tuple[partial[StacClient], tuple[()]]:
+        """Be made anew where it is unpickled: as rucio.cfg there says, unless a client is given."""
+        return self._made_anew, ()
 
     def __repr__(self) -> str:
         return f"<StacClient: {self._rucio}>"
@@ -209,6 +226,7 @@ class StacClient:
         alternate_assets: Sequence[str] = (),
         pays: bool = False,
         partition: str | None = None,
+        in_flight: int = MOST,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> Registration:
         """Register assets in Rucio, as replicas at their original URLs; no bytes move.
@@ -234,6 +252,8 @@ class StacClient:
             pays: Look up also what the requester pays for, with your keys of AWS.
             partition: The part of the items to take, as `3/16`, the third of sixteen, of
                 which each item is in one; nothing is said of keys that no item in it has.
+            in_flight: The most requests to Rucio at a time. There are fewer while it says that
+                it is busy, or answers more slowly than before.
             on_progress: Called in this thread, a few times a second; by default how far it is is
                 shown in terminals and notebooks. A file is done
                 when nothing more has to be found out about it.
@@ -254,6 +274,7 @@ class StacClient:
                 pays=pays,
                 headers=self._headers,
                 is_part=bool(part),
+                in_flight=in_flight,
             )
             found = registrar.register(self._read(items, part))
             return Registration(outcome for _, outcomes in found for outcome in outcomes)
@@ -271,6 +292,7 @@ class StacClient:
         alternate_assets: Sequence[str] = (),
         pays: bool = False,
         partition: str | Partition | None = None,
+        in_flight: int = MOST,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> Iterator[Outcome]:
         """Register a whole collection or search, and later what is new or has changed.
@@ -290,6 +312,7 @@ class StacClient:
             alternate_assets: As in `create_replicas`.
             pays: As in `create_replicas`.
             partition: As in `create_replicas`; each part has a journal of its own.
+            in_flight: As in `create_replicas`.
             on_progress: As in `create_replicas`; called while outcomes are asked for.
 
         Yields:
@@ -309,6 +332,7 @@ class StacClient:
                 pays=pays,
                 headers=self._headers,
                 is_part=bool(part),
+                in_flight=in_flight,
             )
             purpose = registration_purpose(rse, self._rucio.host, part)
             with Journal(journal, purpose) as opened:

@@ -302,6 +302,12 @@ _REGISTRATION = Group(
         _PROBE,
         flag("--containers", "Put the items' datasets into a container for each collection."),
         _ALTERNATES,
+        number(
+            "--in-flight",
+            "The most requests to Rucio at a time; fewer while it is busy or slow.",
+            "N",
+            default=4,
+        ),
         flag("--metadata", "Give the datasets metadata from their items, for searches in Rucio."),
         PAYS,
     ],

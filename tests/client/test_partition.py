@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import pickle
 from collections import Counter
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
@@ -16,12 +17,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pystac_client import ItemSearch
 
-from stac_client import ConfigurationError
+from stac_client import ConfigurationError, Outcome, Plan, StacClient, State
 from stac_client._items import iter_items, read_items
 from stac_client._journal import Journal, registration_purpose
 from stac_client._partition import Partition
 from stac_client._selection import Wanted
 from stac_client._stac_api import cut
+from tests.fake_rucio import FakeRucio
 from tests.items import make_item, many_items
 
 if TYPE_CHECKING:
@@ -181,3 +183,39 @@ def test_keys_that_no_item_of_a_part_has() -> None:
         keys = Wanted(["b", "band-0"], is_part=is_part)
         assert len([*keys.of(ITEMS)]) == len(ITEMS)
         assert bool(keys.missing()) is not is_part
+
+
+def test_plans_add_up() -> None:
+    """The plans of two parts are that of both, whatever stands in them."""
+    one = Plan(items=2, files=3, size_bytes=10, hosts=Counter(a=3), verified_by_md5=["S3"])
+    two = Plan(items=1, files=1, hosts=Counter(a=1, b=2), verified_by_md5=["A", "S3"])
+    for plan, names in ((one, "ab"), (two, "cde")):
+        for name in names:
+            plan.reject(Outcome("c", name, "k", State.SKIPPED, "why"))
+    both = sum([one, two], Plan())
+    assert (both.items, both.files, both.size_bytes) == (3, 4, 10)
+    assert both.hosts == Counter(a=4, b=2)
+    assert both.verified_by_md5 == ["A", "S3"]
+    assert both.rejected == Counter(why=5)
+    assert both.examples == {"why": ["c/a asset k", "c/b asset k", "c/c asset k"]}
+    assert both.looked_up
+    assert not (both + Plan(looked_up=False)).looked_up
+
+
+def test_methods_are_pickled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A method that was pickled has a client made anew, and no token of Rucio went along."""
+    made, secret = [], "S3CRET"
+
+    def make(account: str | None, config: str | None) -> FakeRucio:
+        made.append((account, config))
+        client = FakeRucio()
+        vars(client)["auth_token"] = secret
+        return client
+
+    monkeypatch.setattr("stac_client.client.make_client", make)
+    stac = StacClient(account="alice", scope="user.alice")
+    packed = pickle.dumps(stac.plan)
+    assert b"S3CRET" not in packed
+    plan = pickle.loads(packed)  # noqa: S301 - our own
+    assert made == [("alice", None)] * 2
+    assert plan.__self__._scope == "user.alice"

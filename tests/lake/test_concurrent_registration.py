@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pystac
 import pytest
-from rucio.common.exception import DatabaseException
+from rucio.common.exception import DatabaseException, RucioException
 
 from stac_client import RequestError, StacClient, State
 from tests.items import make_asset, make_item, many_items
@@ -71,6 +71,36 @@ def test_several_batches_at_a_time(client: StacClient, rucio: Client, collection
     for number in range(0, 60, 6):
         content = rucio.list_content(collection, f"/{collection}/item-{number}")
         assert len(list(content)) == 10
+
+
+def test_fewer_requests_to_a_busy_server(
+    client: StacClient, rucio: Client, collection: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After answers that it is too busy, fewer requests are on their way; all is registered."""
+    monkeypatch.setattr("stac_client._rucio._FIRST_PAUSE_S", 0.01)
+    add_replicas = rucio.add_replicas
+    refused: list[int] = []
+    now: list[int] = []
+    seen: list[int] = []
+
+    def add(*args: Any, **kwargs: Any) -> Any:
+        if len(refused) < 8:
+            refused.append(1)
+            said = "no error information passed (http status code: 429)"
+            raise RucioException(said)
+        now.append(1)
+        seen.append(len(now))
+        try:
+            return add_replicas(*args, **kwargs)
+        finally:
+            now.pop()
+
+    rucio.add_replicas = add
+    monkeypatch.setattr("stac_client._in_flight._QUICK_S", 0.0)  # and it is slow to recover
+    monkeypatch.setattr("stac_client._in_flight._FEW", 0)
+    registration = client.create_replicas(many_items(collection, 60, 10), "STAC", in_flight=4)
+    assert registration.counts == {State.REGISTERED: 600}
+    assert max(seen) < 4
 
 
 def test_outcomes_stream_and_items_are_read_as_needed(
