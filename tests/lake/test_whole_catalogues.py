@@ -164,7 +164,7 @@ def test_items_from_files(client: StacClient, collection: str, tmp_path: Path) -
     to_parquet(parse_stac_items_to_arrow(items), as_parquet)
     assert client.create_replicas(as_parquet, "STAC").counts == {State.ALREADY_THERE: 6}
     as_lines.write_text('{"type": "Feature"')
-    with pytest.raises(ConfigurationError, match=r"items.ndjson: neither JSON .* line 1 column"):
+    with pytest.raises(ConfigurationError, match=r"items.ndjson: neither JSON nor stac-geoparquet"):
         client.create_replicas(as_lines, "STAC")
 
 
