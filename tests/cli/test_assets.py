@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,8 @@ from tests.items import make_item
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.origin import Origin
 
 RED = "https://data.example.org/red.tif"
 ASSETS: dict[str, Any] = {
@@ -36,6 +39,20 @@ def lines(path: Path, *options: str, items: Any = None) -> list[dict[str, Any]]:
     ran = CliRunner().invoke(cli, ["assets", str(path), "--json", *options])
     assert ran.exit_code == 0, ran.output
     return [json.loads(line) for line in ran.stdout.splitlines()]
+
+
+def test_urls_of_files(origin: Origin) -> None:
+    """Items come from the URL of a file as from a file; what it lacks is told without its query."""
+    content = gzip.compress(json.dumps(make_item("alps", "scene", ASSETS)).encode())
+    url = origin.add("/items.json.gz", content)
+    ran = CliRunner().invoke(cli, ["assets", url, "--json"])
+    assert [json.loads(line)["key"] for line in ran.stdout.splitlines()] == [*ASSETS]
+    for path, code in (("none", 1), ("empty", 0)):
+        origin.add("/empty", b"")
+        ran = CliRunner().invoke(cli, ["assets", f"{origin.url}/{path}?sig=S3CRET"])
+        assert ran.exit_code == code
+        assert f"{origin.url}/{path}" in ran.stderr
+        assert "S3CRET" not in ran.output
 
 
 @pytest.fixture(autouse=True)
