@@ -57,8 +57,18 @@ class _Handler(BaseHTTPRequestHandler):
     do_HEAD = do_GET  # noqa: N815 - the name that http.server looks for
 
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers.get("content-length", 0)))
-        self._answer(*self._ask(self.path, body))
+        self._answer(*self._ask(self.path, self._body()))
+
+    def _body(self) -> bytes:
+        """Read the body of a request, which a proxy may send in chunks."""
+        if self.headers.get("transfer-encoding", "").lower() != "chunked":
+            return self.rfile.read(int(self.headers.get("content-length", 0)))
+        body = b""
+        while size := int(self.rfile.readline(), 16):
+            body += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        return body
 
     def _ask(self, path: str, body: bytes | None = None) -> tuple[int, Mapping[str, str], bytes]:
         connection = HTTPConnection("127.0.0.1", self.rustac, timeout=_TIMEOUT_S)
