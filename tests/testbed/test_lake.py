@@ -229,5 +229,6 @@ def test_the_demo_on_another_stac_api(folder: Path, tmp_path: Path) -> None:
 
 
 def _numbers(line: str) -> str:
-    """Return a line without what differs from demo to demo."""
-    return re.sub(r"\d[\d,]*", "N", re.sub(r"\b[0-9a-f]{8}(?:[0-9a-f]{24})?\b", "ID", line))
+    """Return a line without what differs from demo to demo, as whether there are two hosts."""
+    line = re.sub(r"\b[0-9a-f]{8}(?:[0-9a-f]{24})?\b", "ID", line)
+    return re.sub(r"\d[\d,]*", "N", re.sub(r" and 127\.0\.0\.1:\d+", "", line))
