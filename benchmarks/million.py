@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from copy import deepcopy
 from functools import partial
 from pathlib import Path
@@ -470,7 +470,11 @@ def _request(line: str) -> str:
 
 def _held_mb(lake: Lake, service: str) -> float:
     """The memory of a service; what its processes share is counted once."""
-    return sum(process.memory_full_info().pss for process in processes_of(lake, service)) / 2**20
+    held = 0
+    for process in processes_of(lake, service):
+        with suppress(NoSuchProcess):  # a connection may just have ended
+            held += process.memory_full_info().pss
+    return held / 2**20
 
 
 def _peak_mb(process: int) -> float:

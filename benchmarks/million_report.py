@@ -104,7 +104,8 @@ def _plot(steps: list[Figures], file: Path) -> None:
             axes.bar(places, heights, places[0] * 0.7, bottom=below, label=name)
             below = [sum(pair) for pair in zip(below, heights, strict=True)]
         axes.set(xlabel="thousand assets in Rucio", ylabel="processor time of an asset, µs")
-        axes.legend()
+        axes.margins(y=0.2)
+        axes.legend(loc="upper center", ncols=3)
         figure.tight_layout()
         figure.savefig(file, metadata={"Date": None})
         plt.close(figure)
