@@ -252,8 +252,8 @@ class StacClient:
             pays: Look up also what the requester pays for, with your keys of AWS.
             partition: The part of the items to take, as `3/16`, the third of sixteen, of
                 which each item is in one; nothing is said of keys that no item in it has.
-            in_flight: The most requests to Rucio at a time. There are fewer while it says that
-                it is busy, or answers more slowly than before.
+            in_flight: The most requests to Rucio at a time. There are fewer after it said that
+                it is busy, and while writing takes it longer than before.
             on_progress: Called in this thread, a few times a second; by default how far it is is
                 shown in terminals and notebooks. A file is done
                 when nothing more has to be found out about it.
