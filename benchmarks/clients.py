@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from .setting import Setting
 
-_ADD_S, _ATTACH_S, _LIST_S = 1.6, 0.8, 0.08
-"""What a quiet server takes for 1,000 assets: docs/scaling.md."""
+_ADD_S, _ATTACH_S, _LIST_S = 1.6e-3, 0.8e-3, 0.08e-3
+"""What a quiet server takes for an asset: docs/scaling.md."""
 _TIMES = 10
 """So many times the items of a registration, that each client has many requests to send."""
 
@@ -32,19 +32,19 @@ _TIMES = 10
 class WaitingRucio(InstantRucio):
     """Answers after the time that a server takes, whatever else it is asked."""
 
-    def add_replicas(self, *args: Any, **options: Any) -> bool:
+    def add_replicas(self, rse: str, files: Any, **options: Any) -> bool:
         """Add replicas."""
-        time.sleep(_ADD_S)
-        return super().add_replicas(*args, **options)
+        time.sleep(_ADD_S * len(files))
+        return super().add_replicas(rse, files, **options)
 
-    def list_replicas(self, *args: Any, **options: Any) -> Iterator[Any]:
+    def list_replicas(self, dids: Any, **options: Any) -> Iterator[Any]:
         """List the replicas of files."""
-        time.sleep(_LIST_S)
-        return super().list_replicas(*args, **options)
+        time.sleep(_LIST_S * len(dids))
+        return super().list_replicas(dids, **options)
 
-    def attach_dids_to_dids(self, *_: Any, **__: Any) -> bool:
+    def attach_dids_to_dids(self, attachments: Any, **_: Any) -> bool:
         """Attach files to datasets."""
-        time.sleep(_ATTACH_S)
+        time.sleep(_ATTACH_S * sum(len(each["dids"]) for each in attachments))
         return True
 
 
