@@ -421,9 +421,9 @@ def test_scopes_that_begin_with_a_hyphen(
 
 def test_scopes_of_long_collection_ids(client: StacClient, rucio: Client) -> None:
     """A collection id above 25 characters has a scope of its own, and its names are whole."""
-    collection = "noaa-cdr-sea-surface-temperature-optimum-interpolation"
+    collection = "sea-surface-temperature-optimum-interpolation"
     rucio.add_scope("root", collection_scope(collection))
     registration = client.create_replicas(many_items(collection, 1, 1), "STAC")
     registration.raise_for_failed()
     (did,) = registration.dids
-    assert did == DID("noaa-cdr-sea-sur-52aa844c", f"/{collection}/item-0/band-0.tif")
+    assert did == DID("sea-surface-temp-9bf4d866", f"/{collection}/item-0/band-0.tif")
