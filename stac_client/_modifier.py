@@ -399,6 +399,10 @@ class Modifier:
             self._source.unknown.add(text)
             warnings.warn(f"{text}; {hint}", AlternatesWarning, stacklevel=4)
 
+    def forgive(self) -> None:
+        """Ask Rucio again even if it has just failed."""
+        self._source.forgive()
+
     def clear(self) -> None:
         """Forget what Rucio has said, so that it is asked again."""
         self._source.clear()
@@ -407,9 +411,10 @@ class Modifier:
     def _assets(self, items: Modifiable | Collection[Modifiable]) -> Iterator[AssetView]:
         return find_assets(item_views(items), self._scope, self.completion)
 
-    def _find(self, assets: Sequence[AssetView]) -> list[AssetReplicas]:
+    def _find(self, assets: Sequence[AssetView], *, lan: bool = True) -> list[AssetReplicas]:
         """The replicas of those assets that Rucio knows, and the choice among them."""
-        known, resolved = self._look_up([did for asset in assets for did in asset.dids])
+        dids = [did for asset in assets for did in asset.dids]
+        known, resolved = self._look_up(dids, lan=lan)
         found = []
         for asset in assets:
             there = ((did, file) for did in asset.dids if (file := known[did]) is not None)
@@ -442,7 +447,7 @@ class Modifier:
         assets = [each for each in self._assets(item) if each.key == key and each.dids]
         replicas = [
             replica
-            for each in self._find(assets)
+            for each in self._find(assets, lan=False)
             for replica in each.replicas.values()
             if replica.rse in each.shown
         ]
@@ -470,12 +475,14 @@ class Modifier:
         file = known[did]
         return file, self.options.selector.shown(file.pfns, resolved) if file else ()
 
-    def _look_up(self, dids: Sequence[DID]) -> tuple[dict[DID, RucioFile | None], Resolved]:
-        """Files, and the RSEs of the RSE expressions in the options."""
+    def _look_up(
+        self, dids: Sequence[DID], *, lan: bool = True
+    ) -> tuple[dict[DID, RucioFile | None], Resolved]:
+        """Files, with or without PFNs of the local network, and the RSEs of RSE expressions."""
         options, source = self.options, self._source
         selector, answered = options.selector, source.answered
         protocols = options.protocols or selector.needs_protocols
-        memory = source.replicas(self.local() if dids else frozenset(), protocols=protocols)
+        memory = source.replicas(self.local() if dids and lan else frozenset(), protocols=protocols)
         known = source.look_up(memory, dids, options.timeout_s, options.cache_s)
         files = known.values() if selector.needs_site else ()
         rses = {rse for file in files if file for rse in file.pfns}

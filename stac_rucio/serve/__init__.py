@@ -3,7 +3,8 @@
 from stac_client import StacClient
 from stac_rucio.serve import make_app, serve
 
-serve(make_app("https://stac.example.org/v1", StacClient().modifier), port=8080)
+modifier = StacClient().modifier.with_options(strict=True)
+serve(make_app("https://stac.example.org/v1", modifier), port=8080)
 """
 
 from __future__ import annotations

@@ -69,7 +69,7 @@ _WAYS = 20_000  # to assets, that are remembered
 _PIECE_BYTES = 64 * 1024
 
 # The bytes of an asset, by its item. Keys may have slashes, which some proxies unescape.
-_ASSET = re.compile(rb"(/collections/[^/]+/items/[^/]+)/assets/(.+)")
+_ASSET = re.compile(rb"(/collections/[^/]+/items/[^/]+/?)/assets/(.+)")
 
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 _PORT = re.compile(r":[0-9]*$")
@@ -374,7 +374,8 @@ class Gateway:
     def _headers(self, answer: httpx2.Response, root: str, wanted: Sequence[str]) -> MutableHeaders:
         href = partial(self.pages.links.href, root=root)
         link = partial(self.pages.links.header, root=root, wanted=wanted)
-        rewriting = {b"location": href, b"content-location": href, b"link": link}
+        leading = partial(self.pages.links.link, root=root, wanted=wanted)
+        rewriting = {b"location": leading, b"content-location": href, b"link": link}
         headers = response_headers(answer.headers.raw, rewriting)
         for name in headers.keys() if self.own_cors else ():
             if name.startswith(_CORS):
@@ -512,7 +513,7 @@ async def _refuse(request: Request, error: Exception, *, api: str, meters: Meter
     if description == HTTPStatus.NOT_FOUND.phrase:  # no path at all: one for another server
         status, description = 400, "the request needs a path that starts with a slash"
     if status > HTTPStatus.INTERNAL_SERVER_ERROR:
-        meters.failures["api",] += 1
+        meters.failures["api",] += status != HTTPStatus.SERVICE_UNAVAILABLE  # which is our own
         what = _described(request.scope)
         LOG.warning("%s: %s (%s, %s)", what, description, api, type(error).__name__)
     code = HTTPStatus(status).phrase.title().replace(" ", "").replace("-", "")

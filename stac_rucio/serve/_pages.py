@@ -91,7 +91,7 @@ class Links:
             rel = _REL.search(link[2])
             rels = (rel[1] or rel[2] or "").split() if rel else ()
             carried = () if _PAGING.isdisjoint(rels) else wanted
-            return f"<{self._link(link[1], root, carried)}>{link[2]}"
+            return f"<{self.link(link[1], root, carried)}>{link[2]}"
 
         return _LINK.sub(rewritten, value)
 
@@ -115,7 +115,7 @@ class Links:
                 href = link.get("href")
                 if isinstance(href, str):
                     paging = holder is page and str(link.get("rel")) in _PAGING
-                    link["href"] = self._link(href, root, wanted if paging else ())
+                    link["href"] = self.link(href, root, wanted if paging else ())
                     changed |= link["href"] != href
         identity = page.get("$id")  # of queryables and other schemas
         if isinstance(identity, str):
@@ -123,7 +123,8 @@ class Links:
             changed |= page["$id"] != identity
         return changed
 
-    def _link(self, href: str, root: str, wanted: Sequence[str]) -> str:
+    def link(self, href: str, root: str, wanted: Sequence[str]) -> str:
+        """Rewrite a URL, which carries on what the request prefers if it leads here."""
         rewritten = self.href(href, root)
         leads_here = rewritten != href or not _ABSOLUTE.match(href)
         return with_preference(rewritten, wanted) if leads_here else rewritten

@@ -204,6 +204,9 @@ def test_the_site(items: list[dict[str, Any]], rucio: RucioClient, requests_sent
         f"GET /rses/{TWO_WAYS}/distances/STAC",
         *[LIST] * 2,
     ]
+    requests_sent.sent.clear()
+    near.public_copy(page_of(items)["features"][0], "band-0")
+    assert requests_sent.sent.count(LIST) == 1  # the local network's URLs are not for everybody
     wrong = near.with_options(site="VALEY")
     with pytest.raises(ConfigurationError, match=f"site=VALEY; near it: {SITE}"):
         wrong(page_of(items))
