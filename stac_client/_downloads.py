@@ -201,7 +201,7 @@ class _Run:
         files: dict[DID, RucioFile] = {}
         unknown = self.absent, "not in Rucio; register it with create_replicas"
         try:
-            files = self.rucio.files(new, local=self.sources.local())
+            files = self.sources.files(self.rucio, new)
         except StacRucioError as error:
             unknown = State.FAILED, str(error)
         self.sources.learn(rse for file in files.values() for rse in file.pfns)

@@ -269,6 +269,12 @@ class Memory:
                 missing.append(key)
         return found, missing
 
+    def learn(self, rucio: Rucio, keys: list[Any]) -> Mapping[Any, Any]:
+        """Ask Rucio, and keep its answers, also where those to other keys come too late."""
+        answers = self.ask(rucio, keys)
+        self.keep(answers)
+        return answers
+
     def keep(self, answers: Mapping[Any, Any]) -> None:
         """Keep answers that have just come."""
         if len(self._young) + len(answers) > self._generation:
@@ -367,12 +373,12 @@ class ReplicaSource:
         """
         found, missing = memory.recall(keys, max_age_s)
         if missing:
-            # Who asks for other RSE expressions than those that failed gets answers.
-            question = tuple(missing) if memory is self.resolved else ()
+            # Who asks for other RSE expressions or distances than those that failed gets answers.
+            question = tuple(missing) if memory in {self.resolved, self.distances} else ()
             for failure in self._failures.recall([(), question], PAUSE_S)[0].values():
                 raise copy(failure)
             rucio = self._limited(timeout_s + _GRACE_S) if timeout_s else self.rucio
-            jobs = [partial(memory.ask, rucio, some) for some in batched(missing, memory.batch)]
+            jobs = [partial(memory.learn, rucio, some) for some in batched(missing, memory.batch)]
             try:
                 answers = run_together(jobs, timeout_s)
             except ConfigurationError:  # concerns this question only, and was answered
@@ -384,11 +390,11 @@ class ReplicaSource:
                 raise
             self._failures.clear()
             self.answered += 1
-            new = dict.fromkeys(missing)
             for each in answers:
-                new.update(each)
-            memory.keep(new)
-            found |= new
+                found |= each
+            unknown = dict.fromkeys(key for key in missing if key not in found)
+            memory.keep(unknown)
+            found |= unknown
         return found
 
 

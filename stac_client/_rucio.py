@@ -326,7 +326,11 @@ class Rucio:
         return refused
 
     def files(
-        self, dids: Iterable[DID], rse: str | None = None, local: Collection[str] = ()
+        self,
+        dids: Iterable[DID],
+        rse: str | None = None,
+        local: Collection[str] = (),
+        schemes: Iterable[str] = (),
     ) -> dict[DID, RucioFile]:
         """Ask for files and their replicas, also those on their way, in requests for 1,000 each.
 
@@ -334,17 +338,19 @@ class Rucio:
             dids: The files; those that Rucio does not know cost nothing.
             rse: An RSE whose PFNs are wanted, though another one has the same.
             local: RSEs of which the PFNs of the local network come first.
+            schemes: As in `readable`.
         """
         files: dict[DID, RucioFile] = {}
+        options: dict[str, Any] = {"all_states": True, "schemes": list(schemes)}
         for batch in batched(dict.fromkeys(dids)):
-            files.update(self._list(batch, local, all_states=True))
+            files.update(self._list(batch, local, **options))
             hidden = [
                 did
                 for did in batch
                 if did in files and rse in files[did].states and rse not in files[did].pfns
             ]
             if hidden:
-                alone = self._list(hidden, all_states=True, rse_expression=rse)
+                alone = self._list(hidden, rse_expression=rse, **options)
                 for did, file in alone.items():
                     files[did] = replace(files[did], pfns={**file.pfns, **files[did].pfns})
         return files

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from stac_client._replica_source import is_source_rse, rank
+from stac_client._replicas import SCHEMES
 from stac_client.errors import StacRucioError
 from stac_policy.http import FetchError
 from stac_policy.urls import redact
@@ -16,8 +17,9 @@ if TYPE_CHECKING:
 
     from stac_client._modifier import Modifier
     from stac_client._replicas import Replica
-    from stac_client._rucio import RucioFile
+    from stac_client._rucio import Rucio, RucioFile
     from stac_policy.http import Attempts
+    from stac_policy.naming import DID
 
 T = TypeVar("T")
 
@@ -50,15 +52,18 @@ class Sources:
         new = sorted(set(rses) - set(self._settings))
         for rse in new:
             self._settings[rse] = {}
-            with suppress(StacRucioError):  # only the order depends on it
+            try:
                 self._settings |= self._modifier.settings([rse])
+            except StacRucioError:  # of this one; the others are asked for all the same
+                self._modifier.forgive()
         if new:
             with suppress(StacRucioError):
                 self._resolved = self._modifier.resolved(self._settings)
 
-    def local(self) -> frozenset[str]:
-        """Return the RSEs at the site here, if that matters."""
-        return self._modifier.local()
+    def files(self, rucio: Rucio, dids: Iterable[DID]) -> dict[DID, RucioFile]:
+        """Ask for files with all replicas, and with all protocols if these matter."""
+        schemes = SCHEMES if self._modifier.options.selector.needs_protocols else ()
+        return rucio.files(dids, local=self._modifier.local(), schemes=schemes)
 
     def source_rses(self, rses: Iterable[str]) -> set[str]:
         """Return those of some RSEs that are source RSEs."""

@@ -51,6 +51,8 @@ class FakeRucio:
         self.goes_on.set()
         self.asked: list[int] = []
         """The number of DIDs of each listing."""
+        self.asked_schemes: list[Sequence[str]] = []
+        """The schemes of each listing."""
         self.asked_rses: list[str] = []
         """The RSEs and expressions that were asked for."""
         self.timeout = 600
@@ -75,9 +77,10 @@ class FakeRucio:
             **changed,
         }
 
-    def list_replicas(self, dids: Sequence[Mapping[str, str]], **_: Any) -> Iterator[Any]:
+    def list_replicas(self, dids: Sequence[Mapping[str, str]], **options: Any) -> Iterator[Any]:
         """List the replicas of the files that are known."""
         self.asked.append(len(dids))
+        self.asked_schemes.append(options.get("schemes", ()))
         assert self.goes_on.wait(10)
         if "list_replicas" in self.told:
             return iter(self._told("list_replicas"))

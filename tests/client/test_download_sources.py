@@ -110,6 +110,31 @@ def test_the_nearest_rse(
         download(rucio, tmp_path, prefer="nearest", site="ALP")
 
 
+def test_a_preferred_scheme(rucio: FakeRucio, storage: Origin, tmp_path: Path) -> None:
+    """All protocols are listed where one is preferred, as Rucio lists the best one else."""
+    rucio.add(BODY, {"A": storage.add("/a.tif", BODY)})
+    for prefer, known in ((), False), ("http", True):
+        download(rucio, tmp_path, prefer=prefer)
+        assert ("http" in rucio.asked_schemes[-1]) is known
+
+
+def test_an_rse_that_nobody_describes(rucio: FakeRucio, storage: Origin, tmp_path: Path) -> None:
+    """The others are known all the same: a tape comes last."""
+    rucio.rses = {"TAPE": {"rse_type": "TAPE"}}
+    get_rse = rucio.get_rse
+
+    def described(rse: str) -> dict[str, Any]:
+        if rse == "A":
+            raise KeyError(rse)
+        return get_rse(rse)
+
+    vars(rucio)["get_rse"] = described
+    pfns = {rse: storage.add(f"/{rse}.tif", BODY) for rse in ("TAPE", "Z")}
+    rucio.add(BODY, {"A": storage.add("/bad", BODY, *[status(404)] * 9), **pfns})
+    (outcome,) = download(rucio, tmp_path)
+    assert outcome.rse == "Z"
+
+
 def test_a_chosen_rse(rucio: FakeRucio, storage: Origin, tmp_path: Path) -> None:
     """With `rse`, only that RSE is asked; what it lacks has failed, with the reason."""
     a, b = storage.add("/a", BODY), storage.add("/b", BODY)
