@@ -304,7 +304,7 @@ def _ask(
         if not answer.is_redirect:
             if answer.status_code in http.DENIED:
                 origin.forget()
-            is_page = answer.headers.get("Content-Type", "").startswith(_PAGE)
+            is_page = answer.ok and answer.headers.get("Content-Type", "").startswith(_PAGE)
             if is_page and (url != asked.url or not urlsplit(url).path.endswith(_PAGES)):
                 raise _UnavailableError("the origin gives a page, such as a login")
             return answer, "" if credential else url

@@ -224,6 +224,9 @@ def test_logins_of_the_origin(origin: Origin, tmp_path: Path) -> None:
                 assert answer.status_code == 503
                 assert "Your name" not in answer.text
             assert gateway.get(itself, method).status_code == 200
+            for status in (404, 410):  # that servers tell people on a page
+                gone = answers.status(status, b"<html>Sorry", Content_Type="text/html")
+                assert gateway.get(origin.add("/data/c.tif", gone), method).status_code == 404
     with running(tmp_path, {f"{origin.url}/data/": bearer(tmp_path, mode="redirect")}) as gateway:
         for each in (url, expired):
             assert gateway.get(each, allow_redirects=False).status_code == 503
