@@ -228,29 +228,31 @@ def _roles(rucio: Rucio, name: str) -> list[str]:
 # Hosts: whether `[stac] allowed_hosts` allows the catalogue's, whether FTS answers.
 
 
+def stac_options(rucio: Rucio) -> dict[str, str]:
+    """Return the options of `[stac]`, as far as they can be seen from here.
+
+    They are those of this machine's rucio.cfg, and before them those of the server's config
+    table, where that may be read.
+    """
+    in_table = rucio.ask_unless(
+        "asking for options of [stac]",
+        lambda client: {name: str(each) for name, each in client.get_config("stac").items()},
+        exception.AccessDenied,
+        exception.ConfigNotFound,
+    )
+    return (in_table or {}) | configured_options()
+
+
 def settings(
-    rucio: Rucio,
-    catalogue: CatalogueSummary,
-    options: Mapping[str, str] | None,
-    sent_to: Sequence[str] = (),
+    catalogue: CatalogueSummary, options: Mapping[str, str], sent_to: Sequence[str] = ()
 ) -> Iterator[Check]:
-    """Check `[stac]` for the catalogue's hosts and transfers, as far as it can be seen from here.
+    """Check `[stac]` for the catalogue's hosts and transfers.
 
     Args:
-        rucio: Rucio.
         catalogue: What the catalogue needs.
-        options: The options of `[stac]`; by default those of this machine's rucio.cfg,
-            and before them those of the server's config table, where that may be read.
+        options: The options of `[stac]`.
         sent_to: The destinations that sources have to send files to.
     """
-    if options is None:
-        in_table = rucio.ask_unless(
-            "asking for options of [stac]",
-            lambda client: {name: str(each) for name, each in client.get_config("stac").items()},
-            exception.AccessDenied,
-            exception.ConfigNotFound,
-        )
-        options = (in_table or {}) | configured_options()
     parsed, problems = parse(options)
     for problem in problems:
         yield wrong("settings", problem, "[stac]  # docs/server.md")
@@ -294,10 +296,13 @@ def access(catalogue: CatalogueSummary) -> Iterator[Check]:
         yield ok("access", what)
 
 
-def resolution(rucio: Rucio, source: RSE, assets: Sequence[Asset]) -> Iterator[Check]:
-    """Check that Rucio gives a registered asset's URL, and its origin the file."""
+def resolution(
+    rucio: Rucio, source: RSE, assets: Sequence[Asset], options: Mapping[str, str]
+) -> Iterator[Check]:
+    """Check that Rucio gives a registered open asset's URL, and its origin the file."""
     if not assets:
         return
+    through = has_gateway(source.protocols) and parse(options)[0].gateway_open
     assets = assets[:_LOOKED_UP]
     files = Look(rucio, source.name).known(assets).files
     ailing = [
@@ -311,11 +316,11 @@ def resolution(rucio: Rucio, source: RSE, assets: Sequence[Asset]) -> Iterator[C
         file = files.get(asset.did)
         if file is not None and source.name in file.pfns:
             yield _resolution(asset, file.pfns[source.name], source)
-            yield _origin(asset.url, source)
+            yield _origin(asset.url, through_gateway=through)
             return
     none = f"none of the {len(assets)} assets looked up is registered at {source.name} yet"
     yield ok("resolution", none)
-    yield _origin(assets[0].url, source)
+    yield _origin(assets[0].url, through_gateway=through)
 
 
 def _resolution(asset: Asset, pfns: Sequence[str], source: RSE) -> Check:
@@ -329,8 +334,8 @@ def _resolution(asset: Asset, pfns: Sequence[str], source: RSE) -> Check:
     return wrong("resolution-differs", what, fix)
 
 
-def _origin(url: str, source: RSE) -> Check:
-    """Check that the origin has the file, by HEAD, as FTS does."""
+def _origin(url: str, *, through_gateway: bool) -> Check:
+    """Check that the origin has the file, by HEAD, as FTS does where it asks that itself."""
     shown, length = redact(url), None
     with make_session() as session:
         try:
@@ -344,6 +349,6 @@ def _origin(url: str, source: RSE) -> Check:
     if status in {HTTPStatus.OK, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED}:
         reason = "no length in its answer" if status == HTTPStatus.OK else reason
         reason += " to HEAD, without which FTS copies nothing but through a gateway"
-        if has_gateway(source.protocols):
+        if through_gateway and url.startswith("https:"):
             return ok("origin", f"{shown}: {reason}")
     return wrong("origin-fails", f"{shown}: {reason}", shlex.join(["curl", "--head", shown]))

@@ -218,7 +218,8 @@ def examine(
     yield from server_checks.policy_package(asked, source, found)
     yield from server_checks.names(asked)
     sent_to = [each.name for each in found if rse_checks.is_sent_to(each)]
-    yield from server_checks.settings(asked, needs, options, sent_to)
+    options = server_checks.stac_options(asked) if options is None else options
+    yield from server_checks.settings(needs, options, sent_to)
     yield from server_checks.access(needs)
     yield from map(server_checks.fts_server, source.fts)
-    yield from server_checks.resolution(asked, source, open_assets)
+    yield from server_checks.resolution(asked, source, open_assets, options)
