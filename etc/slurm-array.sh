@@ -9,4 +9,4 @@
 #SBATCH --mem=1G
 #SBATCH --time=12:00:00
 #SBATCH --requeue
-exec stac-rucio sync "$@" --partition "$SLURM_ARRAY_TASK_ID/$SLURM_ARRAY_TASK_COUNT"
+exec stac-rucio sync "$@" --partition "$SLURM_ARRAY_TASK_ID/16"

@@ -77,6 +77,8 @@ class InFlight:
         else:
             if kind is not None:
                 self._learn(kind, begin_s)
+            elif not self._quickest_s:  # where all only read, nothing else tells
+                self._more()
         finally:
             with self._condition:
                 self._now -= 1
@@ -91,8 +93,11 @@ class InFlight:
         if waiting > _MANY:
             self._change(self.limit - 1, begin_s)
         elif waiting < _FEW:
-            with self._condition:
-                self.limit = min(self.limit + 1 / self.limit, self.most)
+            self._more()
+
+    def _more(self) -> None:
+        with self._condition:
+            self.limit = min(self.limit + 1 / self.limit, self.most)
 
     def _change(self, limit: float, begin_s: float) -> None:
         """Have fewer, unless the request began when there were more than now."""

@@ -90,11 +90,14 @@ class Wanted:
             others |= dict.fromkeys(islice(names, _OTHERS - len(others)))
 
     def missing(self) -> list[Outcome]:
-        """Return what became of the names that no item has.
+        """Return what became of the names that no item has; of a part it warns if none is selected.
 
         Raises:
             ConfigurationError: There were items, and no asset of them is selected.
         """
+        if self._is_part and self._came and not self._found:
+            text = "no asset of this part is selected; look whether the whole has any"
+            warnings.warn(text, AssetsWarning, stacklevel=2)
         if not self._came or self._is_part:
             return []
         if not self._found:

@@ -113,29 +113,35 @@ def cut(search: ItemSearch, part: Partition) -> tuple[ItemSearch, Take]:
     begin, end = part.interval(begin, end)
     narrower = copy.copy(search)
     narrower._parameters = {**parameters, "datetime": f"{_text(begin)}/{_text(end)}"}  # noqa: SLF001
-    if part.number == 1:
-        return narrower, iter
+    after = begin if part.number > 1 else None
+    until = end if part.number < part.count else None
 
     def take(items: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        return (item for item in items if not _began_by(item, begin))
+        return (item for item in items if _is_within(item, after, until))
 
     return narrower, take
 
 
-def _began_by(item: Mapping[str, Any], time: datetime) -> bool:
-    """Whether an item, which an interval from a time on finds, is found up to that time as well.
+def _is_within(item: Mapping[str, Any], after: datetime | None, until: datetime | None) -> bool:
+    """Whether an item that an interval finds is of this one, and not of the one before or after.
 
-    APIs compare either its `datetime` or the interval from its `start_datetime`.
+    APIs compare either its `datetime` or its whole interval, which find one that has both where
+    its `datetime` is; else it is where it begins.
     """
     properties = item.get("properties")
     said = properties if isinstance(properties, dict) else {}
-    begins = [moment(said.get(name)) for name in ("datetime", "start_datetime")]
-    known = [begin for begin in begins if begin is not None]
-    return bool(known) and max(known) <= time
+    names = ("datetime", "start_datetime", "end_datetime")
+    time, begin, end = (moment(said.get(name)) for name in names)
+    known = [each for each in (time, begin) if each is not None]
+    if after is not None and known and max(known) <= after:
+        return False
+    if until is None or time is None or begin is None or end is None:
+        return True
+    return time <= until or not begin <= time <= end
 
 
 def _text(time: datetime) -> str:
-    return f"{time:%Y-%m-%dT%H:%M:%S.%f}Z"
+    return f"{time.replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
 
 
 def moment(value: object) -> datetime | None:

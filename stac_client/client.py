@@ -119,6 +119,7 @@ class StacClient:
             collection=collection,
             base_url=base_url,
             headers=headers,
+            site=site,
             retry_s=retry_s,
         )
         completion = Completion(collection, base_url)

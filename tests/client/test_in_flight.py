@@ -106,6 +106,19 @@ def test_slow(ask: Callable[..., None]) -> None:
     assert in_flight.limit == 4
 
 
+def test_readers_recover() -> None:
+    """Where all only read, whose time says nothing, there are soon as many as before."""
+    in_flight = InFlight(4, lambda _: True)
+    for _ in range(3):
+        with pytest.raises(ValueError, match=r"^$"), in_flight.request(None):
+            raise ValueError
+    assert in_flight.limit == 1
+    for _ in range(20):
+        with in_flight.request(None):
+            pass
+    assert in_flight.limit == 4
+
+
 @given(st.lists(st.floats(0, 100) | st.just(-1.0)), st.integers(1, 20))
 def test_limits(times_s: list[float], most: int) -> None:
     """However it goes, there are one to the most at a time."""

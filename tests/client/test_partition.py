@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pystac_client import ItemSearch
 
-from stac_client import ConfigurationError, Outcome, Plan, StacClient, State
+from stac_client import AssetsWarning, ConfigurationError, Outcome, Plan, StacClient, State
 from stac_client._items import iter_items, read_items
 from stac_client._journal import Journal, registration_purpose
 from stac_client._partition import Partition
@@ -128,16 +128,17 @@ def test_intervals() -> None:
 
 
 BEGIN, HOURS = datetime(2025, 1, 1, tzinfo=timezone.utc), st.integers(-30, 30)
-TIMES = st.tuples(HOURS, st.integers(0, 9), st.booleans(), st.booleans())
+TIMES = st.tuples(HOURS, st.integers(0, 9), st.integers(0, 9), st.booleans(), st.booleans())
 
 
 @given(st.lists(TIMES), st.integers(1, 12), st.booleans())
 def test_items_of_intervals(times: list[Any], count: int, by_interval: bool) -> None:
     """The parts have all items that the whole interval finds, those on its cuts once, too."""
     items = []
-    for number, (hour, length, is_long, has_datetime) in enumerate(times):
+    for number, (hour, length, later, is_long, has_datetime) in enumerate(times):
         begin, end = BEGIN + timedelta(hours=hour), BEGIN + timedelta(hours=hour + length)
-        said: dict[str, Any] = {"datetime": begin.isoformat() if has_datetime else None}
+        middle = BEGIN + timedelta(hours=hour + min(later, length))
+        said: dict[str, Any] = {"datetime": middle.isoformat() if has_datetime else None}
         if is_long or not has_datetime:
             said |= {"start_datetime": begin.isoformat(), "end_datetime": end.isoformat()}
         items.append(make_item("c", str(number), properties=said))
@@ -183,6 +184,10 @@ def test_keys_that_no_item_of_a_part_has() -> None:
         keys = Wanted(["b", "band-0"], is_part=is_part)
         assert len([*keys.of(ITEMS)]) == len(ITEMS)
         assert bool(keys.missing()) is not is_part
+    keys = Wanted(["b"], is_part=True)
+    assert len([*keys.of(ITEMS)]) == len(ITEMS)
+    with pytest.warns(AssetsWarning, match="no asset of this part is selected"):
+        assert not keys.missing()
 
 
 def test_plans_add_up() -> None:
@@ -213,9 +218,10 @@ def test_methods_are_pickled(monkeypatch: pytest.MonkeyPatch) -> None:
         return client
 
     monkeypatch.setattr("stac_client.client.make_client", make)
-    stac = StacClient(account="alice", scope="user.alice")
+    stac = StacClient(account="alice", scope="user.alice", site="ALPS")
     packed = pickle.dumps(stac.plan)
     assert b"S3CRET" not in packed
     plan = pickle.loads(packed)  # noqa: S301 - our own
     assert made == [("alice", None)] * 2
     assert plan.__self__._scope == "user.alice"
+    assert plan.__self__._site == "ALPS"

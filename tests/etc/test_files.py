@@ -147,10 +147,7 @@ def test_several_clients(tmp_path: Path) -> None:
         for index in range(job["completions"])
     ]
     submitted = ["sh", str(ETC / "slurm-array.sh"), "--api", "https://x.org", "--rse", "STAC"]
-    tasks = [
-        (submitted, {"SLURM_ARRAY_TASK_ID": str(task), "SLURM_ARRAY_TASK_COUNT": count})
-        for task in range(1, int(count) + 1)
-    ]
+    tasks = [(submitted, {"SLURM_ARRAY_TASK_ID": str(task)}) for task in range(1, int(count) + 1)]
     for each in (pods, tasks):
         partitions = []
         for command, variables in each:
