@@ -10,6 +10,7 @@ import codecs
 import gzip
 import io
 import json
+import math
 import re
 import tempfile
 import zlib
@@ -17,6 +18,7 @@ from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlsplit
 
 from stac_client.errors import ConfigurationError, RequestError, said_by
 from stac_policy.bodies import BYTES_A_VALUE, Incoming, values_in
@@ -87,7 +89,8 @@ def _fetched(url: str) -> Iterator[bytes]:
             raise FetchError("it broke off, and its server cannot continue it")
 
     with make_session() as session:
-        for piece in Incoming(session, url, begin):
+        # As long as registering the items takes; without items it soon ends by itself.
+        for piece in Incoming(session, url, begin, longest_s=math.inf):
             came = True
             yield piece
 
@@ -112,7 +115,10 @@ def _by_fsspec(url: str) -> Any:
         said = f"{name}: reading it needs obstore, or what fsspec has for {scheme}://"
         raise ConfigurationError(said) from error
     except Exception as error:  # each storage has its own
-        raise RequestError(f"{name} cannot be opened: {said_by(error)}") from error
+        parts, said = urlsplit(url), said_by(error)
+        if any(part and part in said for part in (parts.netloc.rpartition("@")[0], parts.query)):
+            said = type(error).__name__  # as what it says may hold a password
+        raise RequestError(f"{name} cannot be opened: {said}") from error
 
 
 def read_values(stream: Iterable[Any], name: str, part: Partition) -> Iterator[Value]:
@@ -218,10 +224,12 @@ class _Text:
 
     def __iter__(self) -> Iterator[Value]:
         """Yield the values, one after the other."""
+        misses = 0  # lines that are no value, as each value of a long one would be looked at again
         while self._peek():
             line = self._count_lines()
-            value = self._quick(self._end_of_line())
+            value = self._quick(self._end_of_line()) if misses < _MISSES else _NONE
             if value is _NONE:
+                misses += 1
                 yield from self._read(0)
             else:
                 yield Value(value, line, line)
@@ -320,6 +328,8 @@ class _Text:
                 raise ConfigurationError(f"{self._where()}: nested too deeply") from error
             except json.JSONDecodeError as error:
                 problem = error.msg
+            except ValueError as error:  # a number of more digits than Python reads
+                raise self._wrong(str(error)) from error
             else:
                 # A number may go on in the next piece.
                 if self._text[end - 1] in '"]}' or _AFTER.match(self._text, end) or self._is_end:

@@ -197,7 +197,7 @@ def open_items(place: str | Path, part: Partition = _WHOLE) -> Iterator[ItemStre
         ConfigurationError: It cannot be read, or holds no items.
         StacRucioError: Its server does not give it.
     """
-    name = redact(place) if isinstance(place, str) and is_url(place) else str(place)
+    name = redact(place) if isinstance(place, str) and "://" in place else str(place)
     try:
         with opened(place) as stream:
             yield read_stream(stream, name, str(place), part)

@@ -178,11 +178,13 @@ class Incoming:
     timeout_s: Timeout | None = None
     attempts: Attempts = field(default_factory=Attempts)
     """At getting any further; one that gives 64 KiB more is followed by another at once."""
+    longest_s: float = UNKNOWN_S
+    """How long it may take, and whoever takes its pieces, where nobody says its size."""
 
     def __iter__(self) -> Iterator[bytes]:
         """Yield the pieces."""
         furthest_bytes = self.received_bytes
-        until_s = time.monotonic() + UNKNOWN_S
+        until_s = time.monotonic() + self.longest_s
         while True:
             self.attempts.go_on()
             try:
@@ -214,7 +216,7 @@ class Incoming:
                     self.etag = None
                     raise FetchError(f"it has more bytes there than {most_bytes}")
                 if whole_bytes is None and time.monotonic() > until_s:
-                    raise FetchError(f"it has no end within {UNKNOWN_S:g} s, and no size")
+                    raise FetchError(f"it has no end within {self.longest_s:g} s, and no size")
                 self.received_bytes += len(piece)
                 yield piece
                 self.attempts.go_on()

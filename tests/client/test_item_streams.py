@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import os
+import time
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -217,6 +218,7 @@ def test_long_documents_without_features(document: dict[str, Any]) -> None:
         (b'{"features": [%s], "a" 2}', "a colon is missing"),
         (b'[%s, {"features": 3}]', "is neither a STAC item nor"),
         (b"[%s, " + b"[" * 100_000, "nested too deeply"),
+        (b"[%s, " + b"1" * 5_000 + b"]", "Exceeds the limit"),
     ],
 )
 def test_long_documents_that_are_wrong(content: bytes, said: str) -> None:
@@ -229,6 +231,15 @@ def test_long_documents_that_are_wrong(content: bytes, said: str) -> None:
         list(found)
     assert str(caught.value).startswith("x, line 1000")
     assert said in str(caught.value)
+
+
+def test_values_in_one_line() -> None:
+    """Values that share a line are each looked at once."""
+    (item,) = many_items("c", 1, 0)
+    content = (json.dumps(item) + " ").encode() * 3_000
+    begin_s = time.process_time()
+    assert len(read(content)) == 3_000
+    assert time.process_time() - begin_s < 3  # 20 where each is looked for to the line's end
 
 
 def test_numbers_at_the_end_of_a_piece() -> None:
@@ -360,6 +371,13 @@ def test_urls_of_fsspec() -> None:
     assert [*iter_items("memory://items.json")] == items
     with pytest.raises(RequestError, match="nonsense://x cannot be opened: "):
         [*iter_items("nonsense://x")]
+    with fsspec.open("memory://user:S3CRET@broken", "wb") as file:
+        file.write(b"{")
+    for path, kind in ("broken", ConfigurationError), ("none?sig=S3CRET", RequestError):
+        with pytest.raises(kind) as caught:
+            [*iter_items(f"memory://user:S3CRET@{path}")]
+        assert path[:4] in str(caught.value)
+        assert "S3CRET" not in str(caught.value)
 
 
 def test_nothing() -> None:
