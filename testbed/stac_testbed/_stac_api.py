@@ -24,6 +24,8 @@ _ALL = 1_000_000
 _PAGE = 10  # as rustac, where nobody says how many
 _TIMEOUT_S = 60.0
 _PER_CONNECTION = ("connection", "content-length", "date", "transfer-encoding")
+_PREFLIGHT = "access-control-request-headers", "access-control-request-method"
+_PASSED_ON = {"content-type", "origin", *_PREFLIGHT}
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -56,6 +58,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_HEAD = do_GET  # noqa: N815 - the name that http.server looks for
 
+    def do_OPTIONS(self) -> None:
+        self._answer(*self._ask(self.path))
+
     def do_POST(self) -> None:
         self._answer(*self._ask(self.path, self._body()))
 
@@ -72,9 +77,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _ask(self, path: str, body: bytes | None = None) -> tuple[int, Mapping[str, str], bytes]:
         connection = HTTPConnection("127.0.0.1", self.rustac, timeout=_TIMEOUT_S)
-        headers = {"Content-Type": self.headers.get("content-type", "")} if body is not None else {}
+        sent = self.headers.items()
+        headers = {name: value for name, value in sent if name.lower() in _PASSED_ON}
+        method = "GET" if self.command == "HEAD" else self.command
         try:
-            connection.request("GET" if body is None else "POST", path, body, headers)
+            connection.request(method, path, body, headers)
             response = connection.getresponse()
             return response.status, dict(response.getheaders()), response.read()
         except OSError as error:  # it does not run yet, or no more
@@ -96,10 +103,14 @@ class _Handler(BaseHTTPRequestHandler):
         """Log nothing."""
 
 
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 128  # of tests that ask at the same time, too
+
+
 def main(port: int, rustac: int) -> None:
     """Answer at 127.0.0.1:port, and ask the rustac at another port."""
     _Handler.rustac = rustac
-    ThreadingHTTPServer(("127.0.0.1", port), _Handler).serve_forever()
+    _Server(("127.0.0.1", port), _Handler).serve_forever()
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pystac_client
 import pytest
+import requests
 from pystac.validation import validate_dict
 
 from stac_testbed.processes import free_ports
@@ -195,6 +196,17 @@ def test_links(client: pystac_client.Client, url: str) -> None:
     collection = item.get_collection()
     assert collection is not None
     assert collection.title == "Alpine optical scenes"
+
+
+def test_web_pages(url: str) -> None:
+    """A page of another host may send JSON."""
+    asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "x-y"}
+    headers = {"Origin": "https://viewer.example.org", **asked}
+    answer = requests.options(f"{url}/search", headers=headers, timeout=60)
+    assert answer.status_code == 200
+    assert answer.headers["Access-Control-Allow-Origin"] in {"*", headers["Origin"]}
+    methods = answer.headers["Access-Control-Allow-Methods"]
+    assert methods == "*" or "POST" in methods
 
 
 def test_not_installed(
