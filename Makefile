@@ -73,7 +73,7 @@ notebook: $(VENV)/installed-test
 docs: | $(BIN)/uv
 	$(BIN)/uv venv --quiet --clear $(VENV)/docs
 	$(INSTALL) --python $(VENV)/docs/bin/python --group docs
-	NO_MKDOCS_2_WARNING=1 $(VENV)/docs/bin/mkdocs build --quiet --strict --site-dir $(VENV)/docs/site
+	NO_MKDOCS_2_WARNING=1 $(VENV)/docs/bin/mkdocs build --strict --site-dir $(VENV)/docs/site
 
 # A viewer that no one here wrote, in headless Chromium: needs chromium, node and npm, and
 # builds STAC Browser from some thousand packages, which is why CI does not.
