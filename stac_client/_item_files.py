@@ -10,7 +10,6 @@ import codecs
 import gzip
 import io
 import json
-import math
 import re
 import tempfile
 import zlib
@@ -90,7 +89,7 @@ def _fetched(url: str) -> Iterator[bytes]:
 
     with make_session() as session:
         # As long as registering the items takes; without items it soon ends by itself.
-        for piece in Incoming(session, url, begin, longest_s=math.inf):
+        for piece in Incoming(session, url, begin, is_stream=True):
             came = True
             yield piece
 

@@ -8,6 +8,7 @@ made by `stac_policy.http`, and all fail with its `FetchError`.
 from __future__ import annotations
 
 import json
+import math
 import time
 import zlib
 from dataclasses import dataclass, field
@@ -178,13 +179,13 @@ class Incoming:
     timeout_s: Timeout | None = None
     attempts: Attempts = field(default_factory=Attempts)
     """At getting any further; one that gives 64 KiB more is followed by another at once."""
-    longest_s: float = UNKNOWN_S
-    """How long it may take, and whoever takes its pieces, where nobody says its size."""
+    is_stream: bool = False
+    """Whether it may take any time without a known size, as whoever takes its pieces does."""
 
     def __iter__(self) -> Iterator[bytes]:
         """Yield the pieces."""
         furthest_bytes = self.received_bytes
-        until_s = time.monotonic() + self.longest_s
+        until_s = math.inf if self.is_stream else time.monotonic() + UNKNOWN_S
         while True:
             self.attempts.go_on()
             try:
@@ -216,7 +217,7 @@ class Incoming:
                     self.etag = None
                     raise FetchError(f"it has more bytes there than {most_bytes}")
                 if whole_bytes is None and time.monotonic() > until_s:
-                    raise FetchError(f"it has no end within {self.longest_s:g} s, and no size")
+                    raise FetchError(f"it has no end within {UNKNOWN_S:g} s, and no size")
                 self.received_bytes += len(piece)
                 yield piece
                 self.attempts.go_on()
