@@ -24,6 +24,7 @@ from stac_client import StacRucioError
 from . import TestbedError, xrootd
 from . import lake as lakes
 from .layout import ACCOUNTS
+from .services import LIFECYCLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -133,6 +134,22 @@ def logs(folder: Path, lines: int, services: Sequence[str]) -> None:
             if not services or log.name.split(".")[0] in services:
                 click.secho(f"==> {log} <==", bold=True)
                 click.echo("\n".join(log.read_text(errors="replace").splitlines()[-lines:]))
+
+
+@main.command()
+@_folder_option
+@click.argument(
+    "daemons", nargs=-1, required=True, metavar="DAEMON...", type=click.Choice(LIFECYCLE)
+)
+def run(folder: Path, daemons: Sequence[str]) -> None:
+    """Run daemons that a lake does not run by itself, once, in this order.
+
+    They delete what is no longer wanted, and judge replicas.
+
+    Example: stac-rucio testbed run necromancer reaper
+    """
+    with _one_line_errors():
+        lakes.load(folder).run(*daemons)
 
 
 @main.command()

@@ -103,8 +103,7 @@ class Lake:
         The others look at once whether what they change gives them work.
 
         Args:
-            daemons: `undertaker`, `necromancer`, `minos`, `minos-temporary-expiration`
-                or `reaper`.
+            daemons: Names of `stac_testbed.services.LIFECYCLE`, such as `reaper`.
 
         Raises:
             TestbedError: One failed.

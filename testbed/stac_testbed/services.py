@@ -84,6 +84,10 @@ def rucio_daemons(layout: Layout) -> Service:
     return Service("rucio-daemons", (*_RUCIO_PROGRAM, "daemons"), None, _rucio_environment(layout))
 
 
+LIFECYCLE = ("undertaker", "necromancer", "minos", "minos-temporary-expiration", "reaper")
+"""The daemons that only run when they are asked for."""
+
+
 def lifecycle(layout: Layout, daemons: Sequence[str]) -> Service:
     """Return a run of daemons that only run when they are asked for; then it ends."""
     return Service("lifecycle", (*_RUCIO_PROGRAM, *daemons), None, _rucio_environment(layout))
