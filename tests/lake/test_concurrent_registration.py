@@ -78,12 +78,12 @@ def test_fewer_requests_to_a_busy_server(
 ) -> None:
     """After answers that it is too busy, fewer requests are on their way; all is registered."""
     monkeypatch.setattr("stac_client._rucio._FIRST_PAUSE_S", 0.01)
-    add_replicas = rucio.add_replicas
+    add_replicas = type(rucio).add_replicas
     refused: list[int] = []
     now: list[int] = []
     seen: list[int] = []
 
-    def add(*args: Any, **kwargs: Any) -> Any:
+    def add(self: Any, *args: Any, **kwargs: Any) -> Any:  # of each thread's own client
         if len(refused) < 8:
             refused.append(1)
             said = "no error information passed (http status code: 429)"
@@ -91,11 +91,11 @@ def test_fewer_requests_to_a_busy_server(
         now.append(1)
         seen.append(len(now))
         try:
-            return add_replicas(*args, **kwargs)
+            return add_replicas(self, *args, **kwargs)
         finally:
             now.pop()
 
-    rucio.add_replicas = add
+    monkeypatch.setattr(type(rucio), "add_replicas", add)
     monkeypatch.setattr("stac_client._in_flight._QUICK_S", 0.0)  # and it is slow to recover
     monkeypatch.setattr("stac_client._in_flight._FEW", 0)
     registration = client.create_replicas(many_items(collection, 60, 10), "STAC", in_flight=4)
