@@ -334,6 +334,9 @@ class GlobalAdapter(GuardedAdapter):
     pools = _GLOBAL_POOLS
 
 
+_ORIGINS_KNOWN = 1000
+
+
 class _Session(requests.Session):
     signer: Signer | None = None
 
@@ -347,9 +350,12 @@ class _Session(requests.Session):
         requests reads all of the environment, several times, for each request.
         """
         what = origin(url), str(given)
-        if what not in self._settings:
-            self._settings[what] = super().merge_environment_settings(url, *given)
-        return self._settings[what]
+        found = self._settings.get(what)
+        if found is None:
+            if len(self._settings) >= _ORIGINS_KNOWN:  # a catalogue names any number
+                self._settings.clear()
+            found = self._settings[what] = super().merge_environment_settings(url, *given)
+        return found
 
     def resolve_redirects(self, *_args: Any, **_options: Any) -> Iterator[Any]:
         """Look at no redirect, for which requests would read all that comes with it."""

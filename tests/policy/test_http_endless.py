@@ -164,3 +164,11 @@ def test_kept_connections(origin: Origin, session: Session) -> None:
     assert isinstance(adapter, HTTPAdapter)
     (pool,) = adapter.poolmanager.pools._container.values()
     assert pool.num_connections == 1
+
+
+def test_hosts_without_end(session: Session) -> None:
+    """What a session remembers of origins is bounded, however many a catalogue names."""
+    for number in range(1200):
+        url = f"https://h{number}.example.org/x"
+        session.merge_environment_settings(url, {}, None, None, None)
+    assert len(vars(session)["_settings"]) <= 1000
