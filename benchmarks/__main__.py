@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import tempfile
 from importlib import import_module
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.console import Console
 
-from stac_testbed.lake import running
+from stac_testbed.lake import bypass_proxies, running
 
 from . import compare, machine, report
 from .setting import Setting
@@ -57,8 +56,7 @@ def main(names: Sequence[str], databases: Sequence[str], size: str, file: Path |
 
     `compare A B` compares two commits instead.
     """
-    for variable in ("NO_PROXY", "no_proxy"):  # the lake is on the loopback interface
-        os.environ[variable] = ",".join(filter(None, [os.environ.get(variable), "127.0.0.1"]))
+    bypass_proxies()
     console = Console()
     chosen = names or (*WITHOUT_LAKE, *WITH_LAKE)
     found = databases or ("sqlite", *(["postgresql"] if machine.has_postgresql() else []))

@@ -29,7 +29,7 @@ from psutil import NoSuchProcess
 
 from stac_client import StacClient
 from stac_policy.naming import DID, asset_name
-from stac_testbed.lake import running
+from stac_testbed.lake import bypass_proxies, running
 
 from . import machine
 from .database import sizes
@@ -104,8 +104,7 @@ def main(
     minutes: float,
 ) -> None:
     """Register a million assets in a lake that is kept in FOLDER, or go on with it."""
-    for variable in ("NO_PROXY", "no_proxy"):  # the lake is on the loopback interface
-        os.environ[variable] = ",".join(filter(None, [os.environ.get(variable), "127.0.0.1"]))
+    bypass_proxies()
     folder.mkdir(parents=True, exist_ok=True)
     where = folder / "lake"
     if not where.exists():

@@ -77,7 +77,7 @@ class Setting:
         return name
 
     def add_copies(self, client: Client, dids: Iterable[DID]) -> None:
-        """Say that there are copies of files at both storages."""
+        """Declare copies of files at both storages."""
         add_copies(client, [*dids], COPY_RSES, self.batch)
 
     def run_module(self, name: str, *arguments: str, server: bool = False) -> str:
@@ -131,7 +131,7 @@ def requests_of(client: Client) -> Iterator[list[str]]:
 
 
 def add_copies(client: Client, dids: Sequence[DID], rses: Sequence[str], batch: int) -> None:
-    """Say that there are copies of files at RSEs, and move none."""
+    """Declare copies of files at RSEs; nothing is moved."""
     files = [{**did._asdict(), "bytes": SIZE_BYTES, "adler32": ADLER32} for did in dids]
     for rse in rses:
         for part in cut(files, batch):

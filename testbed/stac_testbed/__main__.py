@@ -74,9 +74,7 @@ def main() -> None:
 
 def _prepare() -> None:
     """Prepare this process for a lake; for commands that are used without the group, too."""
-    # The lake is on the loopback interface, where no proxy leads.
-    for variable in ("NO_PROXY", "no_proxy"):
-        os.environ[variable] = ",".join(filter(None, [os.environ.get(variable), "127.0.0.1"]))
+    lakes.bypass_proxies()
     signal.signal(signal.SIGTERM, _exit)
 
 
