@@ -226,7 +226,7 @@ class StacClient:
         metadata: bool = False,
         alternate_assets: Sequence[str] = (),
         pays: bool = False,
-        partition: str | None = None,
+        partition: str | Partition | None = None,
         in_flight: int = MOST,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> Registration:
