@@ -102,7 +102,7 @@ extension: $(addprefix $(VENV)/pystac-,$(PYSTACS))
 
 $(VENV)/pystac-%: $(VENV)/extension FORCE
 	$(BIN)/uv venv --quiet --clear $@
-	$(INSTALL) --python $@/bin/python $</*.whl 'pystac==$*.*' hypothesis jsonschema pytest
+	$(INSTALL) --python $@/bin/python $</*.whl 'pystac==$*.*' hypothesis jsonschema pytest pytest-timeout
 	$@/bin/python -m pytest extensions/tests
 
 $(VENV)/extension: FORCE | $(BIN)/uv

@@ -18,7 +18,7 @@ from scripts.commands import run
 PROJECT = Path(__file__).parent.parent
 UV = str(Path(sys.executable).parent / "uv")
 # Tools of the tests, whose versions nobody is promised.
-TOOLS = ("hypothesis", "pytest")
+TOOLS = ("hypothesis", "pytest", "pytest-timeout")
 in_project = partial(run, folder=PROJECT)
 
 

@@ -92,7 +92,7 @@ def environment(folder: Path, interpreter: str, rucio: str) -> str:
     """Make a virtual environment with Rucio and the tools of the tests, and return its Python."""
     run(UV, "venv", "--quiet", "--seed", "--python", interpreter, str(folder))
     python = str(folder / "bin" / "python")
-    tools = ("hypothesis", "pytest", "pytest-xdist")
+    tools = ("hypothesis", "pytest", "pytest-timeout", "pytest-xdist")
     install = (UV, "pip", "install", "--quiet", "--compile-bytecode", "--python", python)
     run(*install, rucio, *tools)
     return python

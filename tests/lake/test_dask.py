@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import dask.bag
 import pytest
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from stac_client import Outcome
     from stac_testbed import Lake
 
 ITEMS, ASSETS = 60, 9
@@ -26,7 +27,7 @@ ITEMS, ASSETS = 60, 9
 def workers() -> Iterator[Client]:
     """Two worker processes."""
     with (
-        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster,
         Client(cluster) as client,
     ):
         yield client
@@ -52,13 +53,12 @@ def test_dask(workers: Client, stac_lake: Lake, collection: str, tmp_path: Path)
     path = tmp_path / "items.ndjson"
     more = many_items(collection, ITEMS + 9, ASSETS)
     path.write_text("".join(f"{json.dumps(item)}\n" for item in more))
+
+    def synced(number: int) -> list[Outcome]:
+        """Take a part whole in one task: no iterator goes from worker to worker."""
+        journal = tmp_path / f"journal-{number}"
+        return [*stac.sync(path, "STAC", journal, partition=f"{number}/3")]
+
     for expected in ({State.REGISTERED: 9 * ASSETS, State.ALREADY_THERE: ITEMS * ASSETS}, {}):
-        parts = [f"{number}/3" for number in (1, 2, 3)]
-        done: list[Any] = [
-            delayed(list)(
-                delayed(stac.sync)(path, "STAC", tmp_path / f"journal-{part[0]}", partition=part)
-            )
-            for part in parts
-        ]
-        outcomes = Registration(outcome for part in dask.compute(*done) for outcome in part)
-        assert outcomes.counts == expected
+        done = dask.compute(*[delayed(synced)(number) for number in (1, 2, 3)])
+        assert Registration(outcome for part in done for outcome in part).counts == expected
