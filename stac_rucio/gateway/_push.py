@@ -221,12 +221,19 @@ class Push(Response):
 
 
 def status_of(answer: requests.Response) -> str:
-    """Return the status of an answer, with the code of the error that a store gives."""
+    """Return the status of an answer, with the code of the error that a store gives.
+
+    AWS names the region of a bucket that is asked for in another one, also to HEAD.
+    """
     found = None
     with suppress(http.FetchError):
         until_s = time.monotonic() + _ANSWER_S
         found = _STORES_ERROR.search(bodies.read_body(answer, _ERROR_BYTES, until_s))
-    return f"HTTP {answer.status_code}" + (f" {found[1].decode()}" if found else "")
+    said = f"HTTP {answer.status_code}" + (f" {found[1].decode()}" if found else "")
+    region = re.fullmatch(r"[a-z0-9-]{1,30}", answer.headers.get("x-amz-bucket-region", ""))
+    if region and answer.status_code in {HTTPStatus.MOVED_PERMANENTLY, HTTPStatus.BAD_REQUEST}:
+        said += f", and that the bucket is in region {region[0]}"
+    return said
 
 
 def _marker(sent_bytes: int) -> bytes:

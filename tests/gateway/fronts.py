@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
 import requests
@@ -21,20 +21,39 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ACCESS_KEY, SECRET_KEY = "AKIDEXAMPLE", "wJalrXUtnFEMI-K7MDENG-bPxRfiCYEXAMPLEKEY"
+SESSION_TOKEN, REGION = "FwoGZXIvYXdzEXAMPLE/+==", "eu-central-1"
 
 
-def aws(path: str, headers: dict[str, str]) -> int | None:
+class Refusal(NamedTuple):
+    """How a store refuses a request."""
+
+    status: int
+    code: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+def aws(path: str, headers: dict[str, str]) -> Refusal | None:
     """AWS refuses requests signed twice, and those to a bucket that nobody promises to pay for."""
     query = parse_qs(urlsplit(path).query)
     if "X-Amz-Signature" in query and "authorization" in headers:
-        return 400
+        return Refusal(400)
     payer = query.get("x-amz-request-payer", [headers.get("x-amz-request-payer")])
-    return None if payer == ["requester"] else 403
+    return None if payer == ["requester"] else Refusal(403)
 
 
-def cdse(path: str, _headers: dict[str, str]) -> int | None:
+def aws_by_role(path: str, headers: dict[str, str]) -> Refusal | None:
+    """AWS refuses another region than the bucket's, and keys of a role without their token."""
+    query = parse_qs(urlsplit(path).query)
+    scope = query.get("X-Amz-Credential", [headers.get("authorization", "")])[0]
+    if f"/{REGION}/s3/aws4_request" not in scope:
+        return Refusal(400, "AuthorizationHeaderMalformed", (("x-amz-bucket-region", REGION),))
+    token = query.get("X-Amz-Security-Token", [headers.get("x-amz-security-token")])
+    return None if token == [SESSION_TOKEN] else Refusal(400, "InvalidToken")
+
+
+def cdse(path: str, _headers: dict[str, str]) -> Refusal | None:
     """The Copernicus Data Space Ecosystem refuses signatures in the query."""
-    return 403 if "X-Amz-Signature" in path else None
+    return Refusal(403) if "X-Amz-Signature" in path else None
 
 
 class Front(http.server.ThreadingHTTPServer):
@@ -42,7 +61,9 @@ class Front(http.server.ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, upstream: str, refuse: Callable[[str, dict[str, str]], int | None]) -> None:
+    def __init__(
+        self, upstream: str, refuse: Callable[[str, dict[str, str]], Refusal | None]
+    ) -> None:
         """Take a free port."""
         super().__init__(("127.0.0.1", 0), _Handler)
         self.upstream, self.refuse = upstream, refuse
@@ -65,11 +86,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         """Answer GET and HEAD."""
         headers = {name.lower(): value for name, value in self.headers.items()}
         self.server.seen.append((self.command, self.path, headers))
-        status = self.server.refuse(self.path, headers)
-        if status is not None:
-            self.send_response(status)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
+        refusal = self.server.refuse(self.path, headers)
+        if refusal is not None:
+            self._refuse(refusal)
             return
         # The host stays the front's: signatures cover it.
         answer = requests.request(
@@ -88,11 +107,23 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if self.command == "GET":
             self.wfile.write(answer.content)
 
+    def _refuse(self, refusal: Refusal) -> None:
+        body = f"<Error><Code>{refusal.code}</Code></Error>".encode() if refusal.code else b""
+        self.send_response(refusal.status)
+        for name, value in refusal.headers:
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body)
+
     do_HEAD = do_GET  # noqa: N815 - http.server's way to name methods
 
 
 @contextmanager
-def front(upstream: str, refuse: Callable[[str, dict[str, str]], int | None]) -> Iterator[Front]:
+def front(
+    upstream: str, refuse: Callable[[str, dict[str, str]], Refusal | None]
+) -> Iterator[Front]:
     """Run a front in a thread."""
     server = Front(upstream, refuse)
     with serving(server):

@@ -13,7 +13,16 @@ import requests
 
 from stac_rucio.gateway import load
 from tests import origin as answers
-from tests.gateway.fronts import SECRET_KEY, aws, cdse, front, object_store
+from tests.gateway.fronts import (
+    REGION,
+    SECRET_KEY,
+    SESSION_TOKEN,
+    aws,
+    aws_by_role,
+    cdse,
+    front,
+    object_store,
+)
 from tests.gateway.running import running, s3
 
 if TYPE_CHECKING:
@@ -110,6 +119,32 @@ def test_wrong_keys(
     assert reason in answer.text
     assert f" s: {reason}" in caplog.text
     assert int(answer.headers["Retry-After"]) > 0
+
+
+@pytest.mark.parametrize("mode", ["redirect", "stream"])
+def test_keys_of_a_role(
+    store: str, tmp_path: Path, mode: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Keys that go with a token, in the region of the bucket; what is wrong of them is told."""
+    caplog.set_level(logging.INFO)
+    token = tmp_path / "session"
+    token.write_text(SESSION_TOKEN)
+    entry = s3(tmp_path, mode=mode, region=REGION, session_token={"file": str(token)})
+    elsewhere = {name: value for name, value in entry.items() if name != "region"}
+    with front(store, aws_by_role) as bucket, front(store, aws_by_role) as other:
+        url, wrong = (f"{each.url}/bucket/{ODD_PATH}" for each in (bucket, other))
+        with running(tmp_path, {f"{bucket.url}/": entry, f"{other.url}/": elsewhere}) as gateway:
+            assert gateway.get(url).content == CONTENT
+            assert gateway.get(url, "HEAD").headers["Content-Length"] == str(len(CONTENT))
+            refused = gateway.get(wrong, "HEAD")
+            token.write_text("of yesterday")
+            assert gateway.get(url, "HEAD").status_code == 503
+            streamed = gateway.get(url, headers={"Authorization": "Bearer theirs"})
+    assert refused.status_code == streamed.status_code == 503
+    malformed = "the origin answers HTTP 400 AuthorizationHeaderMalformed"
+    assert f"{malformed}, and that the bucket is in region {REGION}" in caplog.text
+    assert "the origin answers HTTP 400 InvalidToken" in streamed.text
+    assert "of yesterday" not in caplog.text
 
 
 def test_signatures_of_a_token_endpoint(origin: Origin, tmp_path: Path) -> None:
