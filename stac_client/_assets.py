@@ -64,6 +64,11 @@ class Asset:
         """
         return self.size_bytes is not None and self.checksums.adler32 is not None
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether it may have changed, and nothing that its item says would show that."""
+        return self.updated is not None and self.size_bytes is None and not self.checksums
+
     def outcome(self, state: State, reason: str = "") -> Outcome:
         """Return what became of it."""
         return Outcome(self.collection, self.item, self.key, state, reason, self.did, self.dataset)

@@ -57,6 +57,8 @@ class Known:
     """The datasets of these files and all that is in them, as pairs."""
     at_rse: set[DID]
     """The files that the RSE holds."""
+    same: Collection[DID]
+    """Those of them that have been found to be as the assets are."""
 
 
 class Look:
@@ -82,7 +84,8 @@ class Look:
         """Ask what Rucio has of assets: whether it has the file, and where, and in its dataset.
 
         For each 1,000 that are there and good, it takes one request for every other dataset and
-        one for the rest; another one where items say of their assets nothing but `updated`.
+        one for the rest; another one where items say of their assets nothing but `updated`, of
+        which 2,000 may be asked for at a time.
         """
         is_empty = self._in_datasets == 0  # as of what is registered for the first time
         listed = {} if is_empty or self._has_large_datasets(assets) else self._listed(assets)
@@ -101,16 +104,17 @@ class Look:
         doubtful = [
             asset.did
             for asset in known
-            if (asset.dataset, asset.did) not in attached or _is_silent(asset)
+            if (asset.dataset, asset.did) not in attached or asset.is_silent
         ]
         doubtful += self._updated_since([asset for asset in assets if asset.did in good])
         facts = self._rucio.facts(doubtful)
         files.update(good)
-        files.update(
-            (did, replace(files[did], facts=facts[did])) for did in doubtful if did in facts
-        )
         attached.update((asset.dataset, asset.did) for asset in assets if asset.did in good)
-        return Known(files, attached, held(files, self._rse))
+        for did in facts.keys() & doubtful:
+            files[did] = replace(files[did], facts=facts[did])
+            good.pop(did, None)
+        at_rse = held({did: file for did, file in files.items() if did not in good}, self._rse)
+        return Known(files, attached, at_rse.union(good), good.keys())
 
     def there(self, assets: Collection[Asset]) -> set[DID]:
         """Ask which assets that were registered the RSE still holds; nothing is compared."""
@@ -152,7 +156,7 @@ class Look:
 
         A file is made right before its dataset, or after it. There are fewer datasets to ask for.
         """
-        silent = [asset for asset in assets if _is_silent(asset)]
+        silent = [asset for asset in assets if asset.is_silent]
         facts = self._rucio.facts({asset.dataset for asset in silent})
         return [
             asset.did
@@ -166,13 +170,8 @@ class Look:
 
 def is_outdated(asset: Asset, file: RucioFile) -> bool:
     """Return whether an asset has changed since it was registered, and does not say how."""
-    updated = moment(asset.updated) if file.facts and _is_silent(asset) else None
+    updated = moment(asset.updated) if file.facts and asset.is_silent else None
     return file.facts is not None and updated is not None and updated > file.facts.created_at
-
-
-def _is_silent(asset: Asset) -> bool:
-    """Return whether it may have changed, and nothing that it says would show that."""
-    return asset.updated is not None and asset.size_bytes is None and not asset.checksums
 
 
 class LostFileWarning(UserWarning):
@@ -227,13 +226,11 @@ def ailment(did: DID, file: RucioFile, rse: str) -> str | None:
     return f"{did} is registered at {rse}, but {ails}"
 
 
-def compare(
-    assets: Iterable[Asset], files: Mapping[DID, RucioFile], rse: str
-) -> Iterator[Asset | Outcome]:
+def compare(assets: Iterable[Asset], known: Known, rse: str) -> Iterator[Asset | Outcome]:
     """Yield the assets that Rucio has as they are, or not at all, and what becomes of others."""
     for asset in assets:
-        file = files.get(asset.did)
-        wrong = file and problem(asset, file, rse)
+        file = known.files.get(asset.did)
+        wrong = file and asset.did not in known.same and problem(asset, file, rse)
         yield asset.outcome(State.FAILED, wrong) if wrong else asset
 
 

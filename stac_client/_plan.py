@@ -174,7 +174,7 @@ def make_plan(
     for batch in batched(_registrable(keys.of(iter_items(items)), plan, select)):
         found = look.known(batch)
         files, there = found.files, found.at_rse
-        same = [*kept(compare(batch, files, rse), plan.reject)]
+        same = [*kept(compare(batch, found, rse), plan.reject)]
         new = kept(permits.require(asset for asset in same if asset.did not in there), plan.reject)
         if not plan.looked_up:
             new = kept((sized(asset, probe) for asset in new), plan.reject)

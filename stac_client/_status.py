@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -119,7 +119,8 @@ def rule_status(rucio: Rucio, rule_id: str, *, by_item: bool) -> Iterator[ItemSt
             by_rse=by_rse,
         )
         return
-    groups = grouped(locks, lambda lock: (_item(lock[0][0]), lock[0][1]))
+    item_of = cache(_item)  # there are several locks of each file
+    groups = grouped(locks, lambda lock: (item_of(lock[0][0]), lock[0][1]))
     for ((collection, item), rse), of_item in groups.items():
         states = Counter(state for _, state in of_item)
         yield of_rule(
