@@ -16,6 +16,7 @@ from rucio.common.exception import (
     DataIdentifierNotFound,
     DuplicateRule,
     InsufficientAccountLimit,
+    InvalidObject,
     RucioException,
     RuleNotFound,
     ScopeNotFound,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     """As `Client.add_replication_rule` takes them."""
 
 _ASYNCHRONOUS_FROM = 1000  # files; above it Rucio may take longer than a request may
+_NO_SCOPE = (AccessDenied, InvalidObject, ScopeNotFound)  # what says that it is not the account's
 _ATTACHMENTS = 20  # of up to 1,000 files each, in one request
 _RUNNING = "SOURCES_REQ_ID_FK"  # by which databases refuse that what is submitted is taken back
 _EQUAL_PART = 0.01  # of a lifetime: by so much an equal rule may end earlier or later
@@ -59,8 +61,15 @@ def make_rule_over_files(
         StacRucioError: A file is not registered, the scope is not the
             account's, or Rucio refuses the rule.
     """
-    dataset = DID(scope or _own_scope(rucio, files), selection_name(files))
-    _fill(rucio, dataset, files)
+    # By Rucio's convention most accounts have a scope of this name; it is not asked for.
+    dataset = DID(scope or f"user.{rucio.account}", selection_name(files))
+    try:
+        _fill(rucio, dataset, files)
+    except StacRucioError as error:
+        if scope or not isinstance(error.__cause__, _NO_SCOPE):
+            raise
+        dataset = dataset._replace(scope=min(files).scope)
+        _fill(rucio, dataset, files)
     return make_rule(rucio, dataset, {**options, "asynchronous": len(files) > _ASYNCHRONOUS_FROM})
 
 
@@ -82,7 +91,7 @@ def make_rule(rucio: Rucio, did: DID, options: Options) -> Rule:
     doing = f"creating a rule over {did} to {options['rse_expression']}"
 
     def request(client: Client) -> Rule:
-        if options.get("asynchronous"):
+        if options.get("asynchronous") and _may_exceed(client, did, options):
             _require_quota(client, did, options)
         try:
             (rule_id,) = client.add_replication_rule([did._asdict()], **options)
@@ -256,6 +265,22 @@ _DIFFER: Mapping[str, Callable[[Mapping[str, Any], Any], Difference | None]] = {
 # Limits of the account.
 
 
+def _may_exceed(client: Client, did: DID, options: Options) -> bool:
+    """Return whether a rule exceeds any limit of the account, whichever RSEs that is for.
+
+    Limits of which nothing is left do not count: Rucio does not put what they forbid aside.
+    """
+    account = client.account
+    usages = [*client.get_local_account_usage(account), *client.get_global_account_usage(account)]
+    left = [each["bytes_remaining"] for each in usages if each["bytes_remaining"] > 0]
+    least = min(left, default=math.inf)
+    return least < math.inf and least <= _size_bytes(client, did) * options["copies"]
+
+
+def _size_bytes(client: Client, did: DID) -> int:
+    return int(client.get_did(*did, dynamic_depth="FILE")["bytes"] or 0)
+
+
 def _require_quota(client: Client, did: DID, options: Options) -> None:
     """Raise an error if a rule is sure to exceed the limits of the account.
 
@@ -264,7 +289,7 @@ def _require_quota(client: Client, did: DID, options: Options) -> None:
     left = left_of_limits(client, options["rse_expression"])
     if min(left.values(), default=0) == math.inf:
         return
-    size_bytes = int(client.get_did(*did, dynamic_depth="FILE")["bytes"] or 0)
+    size_bytes = _size_bytes(client, did)
     if not fits(size_bytes, options["copies"], list(left.values()), options["grouping"]):
         few = {rse: max(0, int(each)) for rse, each in sorted(left.items()) if each < math.inf}
         has = ", ".join(f"{decimal(each)} at {rse}" for rse, each in few.items())
@@ -307,18 +332,6 @@ def fits(size_bytes: int, copies: int, left: Sequence[float], grouping: str) -> 
 
 
 # The dataset that holds the files.
-
-
-def _own_scope(rucio: Rucio, files: Collection[DID]) -> str:
-    """The scope for a dataset of the account's own: by Rucio's convention `user.ACCOUNT`."""
-    account = rucio.account
-    scopes = rucio.ask_unless(
-        f"asking for the scopes of account {account}",
-        lambda client: set(client.list_scopes_for_account(account)),
-        ScopeNotFound,  # as it has none
-    )
-    personal = f"user.{account}"
-    return personal if personal in (scopes or ()) else min(files).scope
 
 
 def _fill(rucio: Rucio, dataset: DID, files: Collection[DID]) -> None:

@@ -70,7 +70,6 @@ ANSWERS: dict[str, Any] = {
     "bulk_list_files": [{**RED, "parent_scope": "alps", "parent_name": "/alps/scene"}],
     "get_metadata_bulk": [{**NIR, "availability": "AVAILABLE", "created_at": NOW}],
     "list_scopes": ["alps"],
-    "list_scopes_for_account": ["user.root"],
     "list_did_rules": [RULE],
     "get_replication_rule": RULE,
     "get_did": {"length": 1},

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from stac_client import Rule
     from stac_testbed.lake import Lake
+    from tests.lake.conftest import Requests
     from tests.lake.scene import Scene
 
 DAY_S = 86_400
@@ -175,17 +176,22 @@ def poor(rucio: Client, newcomer: StacClient) -> StacClient:
 
 
 def test_a_rule_beyond_the_limits_of_an_account(
-    poor: StacClient, files: Any, monkeypatch: pytest.MonkeyPatch
+    poor: StacClient, rucio: Client, files: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is refused with what it needs and what is left, also where Rucio would suspend it."""
     account = poor._rucio.account
+    refused = rf"needs 20 bytes .*{account} has left: 5 bytes at DISK-A"
     for asynchronous_from in (1000, 1):
         monkeypatch.setattr("stac_client._new_rules._ASYNCHRONOUS_FROM", asynchronous_from)
-        with pytest.raises(
-            AccessError, match=rf"needs 20 bytes .*{account} has left: 5 bytes at DISK-A"
-        ):
+        with pytest.raises(AccessError, match=refused):
             ask(poor, files)
+    rucio.set_local_account_limit(account, "DISK-A", 21)
+    rucio.set_global_account_limit(account, "DISK-A|DISK-B", 5)
+    with pytest.raises(AccessError, match=refused):
+        ask(poor, files)
     assert list(poor._rucio.client.list_account_rules(account)) == []
+    rucio.set_global_account_limit(account, "DISK-A|DISK-B", 21)
+    assert ask(poor, files).state == "INJECT"
 
 
 def test_a_rule_that_the_injector_suspends(poor: StacClient, files: Any) -> None:
@@ -397,11 +403,15 @@ def test_waiting_outlives_a_server_that_does_not_answer(
 
 @pytest.mark.parametrize(("files", "copies"), [(1100, 1), (500, 2)])
 def test_a_rule_over_many_files(
-    client: StacClient, collection: str, files: int, copies: int
+    client: StacClient, collection: str, requests_sent: Requests, files: int, copies: int
 ) -> None:
     """Each file has its locks, be they made at once or by Rucio's judge-injector."""
     registration = client.create_replicas(many_items(collection, 10, files // 10), "STAC")
-    (rule,) = client.create_replication_rules(registration, "tier=disk", copies=copies)
+    requests_sent.sent.clear()
+    (rule,) = client.create_replication_rules(
+        registration, "tier=disk", copies=copies, dataset_scope=collection
+    )
+    assert len(requests_sent) == (5 if files > 1000 else 3), requests_sent.sent
     assert (rule.state == "INJECT") == (files > 1000)
     assert wait_for(lambda: client.replication_rules([rule])[0].state != "INJECT")
     (rule,) = client.replication_rules([rule])
