@@ -131,24 +131,24 @@ class _Wanted:
         """What Rucio and the item say of the file."""
         return self.file.checksums | self.asset.checksums
 
-    def verify(self, path: Path, digest: Callable[[], Digester]) -> Checksums:
-        """Compare a file with what is known of it: its size first, as that costs nothing.
+    def require_size(self, found_bytes: int) -> None:
+        """Raise a MismatchError if a file has another size, which is known before its bytes."""
+        if found_bytes != self.file.size_bytes:
+            raise MismatchError(f"it has {found_bytes} bytes instead of {self.file.size_bytes}")
+
+    def verify(self, digester: Digester) -> Checksums:
+        """Compare a file with what is known of it.
 
         Args:
-            path: The file.
-            digest: Returns what has taken all its bytes.
+            digester: What has taken all its bytes.
 
         Returns:
             Its checksums: adler32, and those that are known.
 
         Raises:
             MismatchError: It is another file.
-            OSError: It cannot be read.
         """
-        found_bytes = path.stat().st_size
-        if found_bytes != self.file.size_bytes:
-            raise MismatchError(f"it has {found_bytes} bytes instead of {self.file.size_bytes}")
-        digester = digest()
+        self.require_size(digester.size_bytes)
         if wrong := digester.contradiction():
             raise MismatchError(f"its {wrong} is not the known one")
         return digester.checksums()
@@ -267,7 +267,8 @@ class _Run:
         if not target.is_file():
             return self._replace(wanted, part)
         try:
-            found = wanted.verify(target, partial(digested, target, wanted.expected, self.stop))
+            wanted.require_size(target.stat().st_size)
+            found = wanted.verify(digested(target, wanted.expected, self.stop))
         except MismatchError as error:
             self.wrong.add(asset.did)
             # Until its replacement is there, and verified, it stays.
@@ -315,7 +316,7 @@ class _Run:
         else:
             self._fetch_by_rucio(wanted, source, part)
         try:
-            return wanted.verify(part.path, partial(part.digested, self.stop))
+            return wanted.verify(part.digested(self.stop))
         except MismatchError:
             part.remove()
             if not begun_bytes:

@@ -16,7 +16,7 @@ import json
 import os
 from collections.abc import Mapping
 from datetime import datetime, timezone
-from functools import cached_property
+from functools import cached_property, lru_cache
 from math import inf, isfinite
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -54,6 +54,7 @@ _FILES = "https://stac-extensions.github.io/file/"
 _EXTENSIONS = {f"{_FILES}v2.1.0/schema.json": _FILES, ALTERNATE_ASSETS: ALTERNATE_ASSETS}
 # Of the catalogue that an item comes from; `self` is kept as `canonical`.
 _STRUCTURE = frozenset({"self", "root", "parent", "collection", "next", "prev"})
+_FOLDERS_KEPT = 1024  # those of a batch, if each item has one asset
 
 
 class Places:
@@ -69,6 +70,7 @@ class Places:
         self.folder = folder
         self._names: dict[Path, dict[str, str]] = {}
         self._lock = Lock()
+        self._parent = lru_cache(_FOLDERS_KEPT)(self._checked)
 
     def __call__(self, did: DID) -> Path:
         """Return the path of an asset's file.
@@ -78,16 +80,21 @@ class Places:
                 the catalogue, or of another file where case does not count.
         """
         collection, item, asset = did.name[1:].split("/")
+        parent = self._parent(collection, item)
+        with self._lock:
+            if self._ignores_case:
+                self._claim(collection, item, asset)
+        return parent / asset
+
+    def _checked(self, collection: str, item: str) -> Path:
+        """The folder of an item's files, which is looked at once for all of them."""
         for part, taken in ((collection, "catalog.json"), (item, "collection.json")):
             if part.lower() == taken:  # as file systems that ignore case see it
                 raise ConfigurationError(f"{taken} is the catalogue's own file in {self.folder}")
         parent = self.folder / collection / item
         if os.path.realpath(parent) != str(parent):
             raise ConfigurationError(f"a symbolic link leads from {parent} to elsewhere")
-        with self._lock:
-            if self._ignores_case:
-                self._claim(collection, item, asset)
-        return parent / asset
+        return parent
 
     @cached_property
     def _ignores_case(self) -> bool:

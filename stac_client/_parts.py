@@ -92,6 +92,7 @@ class Part:
         self.target = target
         self.path = target.with_name(f".{target.name}.part")
         self._note = target.with_name(f".{target.name}.from")
+        self._may_be_noted = True
         self._unnoted: dict[str, str] | None = None
         self._file: IO[bytes] | None = None
         self._expected = expected
@@ -106,9 +107,14 @@ class Part:
 
     def source(self) -> tuple[str, str] | None:
         """URL and ETag of the replica that the bytes are of, if they can be continued."""
+        if not self._may_be_noted:
+            return None
         try:
             note = json.loads(self._note.read_text("utf-8"))
             return None if self.path.is_symlink() else (str(note["url"]), str(note["etag"]))
+        except FileNotFoundError:
+            self._may_be_noted = False
+            return None
         except (OSError, ValueError, TypeError, KeyError):
             return None
 
@@ -120,15 +126,19 @@ class Part:
     def restart(self, url: str, etag: str | None) -> None:
         """Begin with no bytes; without the strong ETag of the replica it cannot be continued."""
         self.remove()
-        self.target.parent.mkdir(parents=True, exist_ok=True)
         self._unnoted = None if etag is None else {"url": url, "etag": etag}
         # Exclusively: never through a link, or into a file that has another name.
-        self._file = self.path.open("xb")
+        try:
+            self._file = self.path.open("xb")
+        except FileNotFoundError:
+            self.target.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self.path.open("xb")
 
     def write(self, piece: bytes) -> None:
         """Add bytes; `close` has to follow, once."""
         self._file = self._file or self.path.open("ab")
         if self._unnoted and self._digester.size_bytes:  # one piece is not worth a note
+            self._may_be_noted = True
             with self._note.open("x", encoding="utf-8") as file:
                 json.dump(self._unnoted, file)
             self._unnoted = None
@@ -155,11 +165,16 @@ class Part:
     def finish(self) -> None:
         """Put the file in its place, at once."""
         self.path.replace(self.target)
-        self._note.unlink(missing_ok=True)
+        self._remove_note()
 
     def remove(self) -> None:
         """Remove what there is."""
         self.close()
         self._digester, self._unnoted = _digester(self._expected), None
         self.path.unlink(missing_ok=True)
-        self._note.unlink(missing_ok=True)
+        self._remove_note()
+
+    def _remove_note(self) -> None:
+        if self._may_be_noted:
+            self._note.unlink(missing_ok=True)
+            self._may_be_noted = False
