@@ -100,6 +100,7 @@ def findings() -> Iterator[Finding]:
         names = {name for kind, name in algorithms if kind == "lfn2pfn"}
         for vo in ours or packages:
             yield _look(f"paths back to DIDs{_of(vo)}", partial(_paths_back, vo, names))
+        yield _look("memcached", _memcached)
     yield _look("settings", _settings)
     if {"gateway", "gateway_keys"} & {*configured_options()}:
         yield _look("gateway", _gateway)
@@ -169,6 +170,14 @@ def _protocol() -> str:
     module, _, name = SOURCE_PROTOCOL.rpartition(".")
     getattr(importlib.import_module(module), name)
     return SOURCE_PROTOCOL
+
+
+def _memcached() -> str:
+    from rucio.common import cache
+
+    if cache.ENABLE_CACHING:
+        return str(cache.CACHE_URL)
+    return f"none at {cache.CACHE_URL}: Rucio works, and asks its database the same all the time"
 
 
 def _permission(vo: str) -> str:

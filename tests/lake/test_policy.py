@@ -174,7 +174,10 @@ def test_storages_are_browsable(stac_lake: Lake, item: Item, client: StacClient)
 def test_the_way_back_is_looked_at_on_the_server(
     stac_lake: Lake, rucio: Client, tmp_path: Path
 ) -> None:
-    """No request shows whether PFNs give DIDs back; the self-check does, by file or by table."""
+    """No request shows whether PFNs give DIDs back; the self-check does, by file or by table.
+
+    Nor does one show whether Rucio has memcached, which a lake has not.
+    """
     config = configparser.RawConfigParser()
     config.read(stac_lake.layout.server_cfg)
     config.remove_option("policy", "pfn2lfn")
@@ -182,16 +185,18 @@ def test_the_way_back_is_looked_at_on_the_server(
     with rucio_cfg.open("w") as file:
         config.write(file)
 
-    def way_back(cfg: Path) -> Any:
-        return {each["what"]: each for each in run_module(cfg)[1]}["paths back to DIDs"]
+    def found(cfg: Path) -> Any:
+        return {each["what"]: each for each in run_module(cfg)[1]}
 
-    assert way_back(stac_lake.layout.server_cfg)["found"] == "stac_policy.algorithms.pfn2lfn"
-    missing = way_back(rucio_cfg)
+    there = found(stac_lake.layout.server_cfg)
+    assert there["paths back to DIDs"]["found"] == "stac_policy.algorithms.pfn2lfn"
+    assert there["memcached"]["found"].startswith("none at 127.0.0.1:9: Rucio works")
+    missing = found(rucio_cfg)["paths back to DIDs"]
     assert not missing["ok"]
     assert ", ".join(STORAGE_RSES.values()) in missing["found"]
     rucio.set_config_option("policy", "pfn2lfn", "stac")
     try:
-        assert way_back(rucio_cfg)["ok"]
+        assert found(rucio_cfg)["paths back to DIDs"]["ok"]
     finally:
         rucio.delete_config_option("policy", "pfn2lfn")
 
