@@ -13,7 +13,12 @@ from stac_client._checksums import Checksums, checksums_of, size_bytes_of
 from stac_client._item_completion import NO_COLLECTION
 from stac_client._items import id_text, iter_items, updated_of
 from stac_client._results import Outcome, State
-from stac_client._selection import Wanted, named_keys, unwanted_by_default
+from stac_client._selection import (
+    Wanted,
+    alternate_keys,
+    named_keys,
+    unwanted_by_default,
+)
 from stac_policy.access import Access, Kind, found_access
 from stac_policy.gateway import fits
 from stac_policy.naming import DID, collection_scope, item_name
@@ -214,7 +219,7 @@ class _Item:
         self._item = item
         self._assets = _assets(item, source_rse)
         self._source_rse = source_rse
-        self._alternates = [alternates] if isinstance(alternates, str) else alternates
+        self._alternates = alternate_keys(alternates)
         self._dataset = _dataset(item, scope)
         self._table = known_origins()
         self._base_url = link_href(item)

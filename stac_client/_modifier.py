@@ -185,7 +185,7 @@ class ModifierOptions:
             raise ConfigurationError(f"timeout_s is {self.timeout_s!r}, neither seconds nor None")
         if not self.cache_s >= 0:
             raise ConfigurationError(f"cache_s is {self.cache_s!r}, but must be seconds, or 0")
-        if self.selector.needs_site:  # which also checks the others
+        if self.selector.needs_site or self.site:  # which also checks the others
             site_expression(self.site)
 
     @cached_property
@@ -331,7 +331,7 @@ class Modifier:
         ]
         try:
             found = self._find(assets)
-            if assets and self.options.selector.named:
+            if assets and (self.options.selector.named or self.options.site):
                 self.require_known(one.rse for each in found for one in each.replicas.values())
             rses = (rse for each in found for rse in each.shown) if self.options.storage else ()
             schemes = self._storage_schemes(rses)
@@ -375,7 +375,7 @@ class Modifier:
             StacRucioError: Rucio cannot be asked.
         """
         selector, source = self.options.selector, self._source
-        if selector.needs_site and not self.local():
+        if selector.needs_site or self.options.site:
             self._require_site()
         resolved = self.resolved(())
         if not selector.unmet({*seen}, resolved):
@@ -386,9 +386,12 @@ class Modifier:
             self._complain(f"{name!r} is no RSE, and stands for none", near(name, known))
 
     def _require_site(self) -> None:
+        expression = site_expression(self.options.site)
+        if self._at(expression):
+            return
         rses = self._source.look_up(self._source.resolved, ["*"], self.options.timeout_s)["*"]
         sites = {str(each[SITE]) for each in self._attributes(rses).values() if SITE in each}
-        name = site_expression(self.options.site).partition("=")[2]
+        name = expression.partition("=")[2]
         text = f"no RSE has the attribute {SITE}={name}"
         self._complain(text, near(name, sorted(sites)))
 
@@ -511,8 +514,10 @@ class Modifier:
         """
         if not self.options.selector.needs_site:
             return frozenset()
-        expression, source = site_expression(self.options.site), self._source
-        found = source.look_up(source.resolved, [expression], self.options.timeout_s)
+        return self._at(site_expression(self.options.site))
+
+    def _at(self, expression: str) -> frozenset[str]:
+        found = self._source.look_up(self._source.resolved, [expression], self.options.timeout_s)
         return frozenset(found[expression])
 
     def _select(

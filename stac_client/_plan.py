@@ -169,7 +169,7 @@ def make_plan(
         buckets=Buckets() if check else None,
     )
     plan = Plan(looked_up=probe is not Probe.ITEM)
-    keys = Wanted(assets, is_part=is_part)
+    keys = Wanted(assets, alternate_assets=alternate_assets, is_part=is_part)
     look = Look(rucio, rse)
     for batch in batched(_registrable(keys.of(iter_items(items)), plan, select)):
         found = look.known(batch)

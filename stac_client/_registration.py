@@ -233,7 +233,7 @@ class Registrar:
             warnings.warn(f"no metadata: {self._writer.problem}", MetadataWarning, stacklevel=2)
 
     def _batches(self, items: Iterable[ItemDict], journal: Journal | None) -> Iterator[_Batch]:
-        keys = Wanted(self.assets, is_part=self.is_part)
+        keys = Wanted(self.assets, alternate_assets=self.alternate_assets, is_part=self.is_part)
         groups = item_batches(keys.of(items), self._selector("registering"))
         for first in groups:
             found = chain.from_iterable(selected for _, selected in first)

@@ -17,7 +17,7 @@ from stac_client.errors import ConfigurationError, near
 from stac_policy.urls import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
     from stac_client._items import ItemDict
 
@@ -46,24 +46,46 @@ def named_keys(selection: AssetSelection) -> set[str]:
 
 
 class AssetsWarning(UserWarning):
-    """Assets were asked for by keys, roles or media types that no item has."""
+    """Assets or alternates were asked for by keys, roles or media types that no item has."""
+
+
+def alternate_keys(given: str | Sequence[str]) -> list[str]:
+    """Return the keys of alternates that are given, one of which needs no list.
+
+    Raises:
+        ConfigurationError: They are none.
+    """
+    keys = [given] if isinstance(given, str) else given
+    if not isinstance(keys, Sequence) or not all(key and isinstance(key, str) for key in keys):
+        raise ConfigurationError(
+            f"alternate_assets is {given!r}; give the key of an alternate, or a list of keys"
+        )
+    return [*keys]
 
 
 class Wanted:
     """What a selection names, and whether items have it."""
 
-    def __init__(self, selection: AssetSelection, *, is_part: bool = False) -> None:
+    def __init__(
+        self,
+        selection: AssetSelection,
+        *,
+        alternate_assets: str | Sequence[str] = (),
+        is_part: bool = False,
+    ) -> None:
         """Look for what a selection names.
 
         Args:
             selection: The selection.
+            alternate_assets: Keys of alternates that are looked for, too.
             is_part: Whether other items, which are not looked at, may have it.
 
         Raises:
-            ConfigurationError: It is neither keys nor a predicate.
+            ConfigurationError: It is neither keys nor a predicate, or these are no keys.
         """
         keys = named_keys(selection)
         names = getattr(selection, "wanted", [("key", key) for key in sorted(keys)])
+        names = [*names, *((_ALTERNATE, key) for key in alternate_keys(alternate_assets))]
         self._unseen = {name: _WANTED[name[0]](name[1]) for name in names}
         self._is_meant = selection if callable(selection) else lambda key, _: key in keys
         self._found, self._came, self._is_part = selection is None, False, is_part
@@ -101,7 +123,8 @@ class Wanted:
         if not self._came or self._is_part:
             return []
         if not self._found:
-            said = [f"{name}: {self._reason(kind, name)}" for kind, name in self._unseen]
+            unseen = [each for each in self._unseen if each[0] != _ALTERNATE]
+            said = [f"{name}: {self._reason(kind, name)}" for kind, name in unseen]
             why = "; ".join(said[:_SHOWN]) or f"keys {near('', self._others.get('key', ()))}"
             raise ConfigurationError(f"no asset is selected: {printable(why)}")
         return [
@@ -126,6 +149,8 @@ class Wanted:
         return f"no item has an asset with this {kind}; {near(name, others)}"
 
 
+_ALTERNATE = "alternate"
+"""The kind of names that choose among the URLs of an asset, and not among assets."""
 _OTHERS = 200  # names of a kind that are remembered
 _SHOWN = 5
 
@@ -189,14 +214,21 @@ _WANTED: Mapping[str, Callable[[str], AssetPredicate]] = {
     "key": lambda name: lambda key, _: key == name,
     "role": by_role,
     "media type": by_media_type,
+    _ALTERNATE: lambda name: lambda _, asset: name in _alternates(asset),
 }
 """What finds out whether an asset has a name of a kind."""
 _NAMES: Mapping[str, Callable[[str, Mapping[str, Any]], list[str]]] = {
     "key": lambda key, _: [key],
     "role": lambda _, asset: _roles(asset),
     "media type": lambda _, asset: [*str(asset.get("type") or "").partition(";")[:1]],
+    _ALTERNATE: lambda _, asset: _alternates(asset),
 }
 """The names that an asset has."""
+
+
+def _alternates(asset: Mapping[str, Any]) -> list[str]:
+    found = asset.get("alternate")
+    return [*found] if isinstance(found, dict) else []
 
 
 # What is meant by default. docs/catalogues.md has the same rules, in the same order.

@@ -237,6 +237,9 @@ def stac_errors(
     try:
         yield
     except (APIError, requests.RequestException, FetchError) as error:
+        if isinstance(error.__context__, requests.TooManyRedirects):  # of pystac-client's error
+            said = f"{name} gives no STAC: it redirects in circles"
+            raise RequestError(said, hint=_HINT) from error
         status = getattr(error, "status_code", getattr(error, "status", None))
         if status is None and isinstance(error, FetchError) and not error.may_pass:
             raise RequestError(f"{name} gives no STAC: {error}", hint=_HINT) from error

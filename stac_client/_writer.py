@@ -20,6 +20,7 @@ from stac_client._rucio import batched, did_of, grouped
 from stac_client._selection import Wanted
 from stac_client.errors import AccessError, StacRucioError
 from stac_policy.naming import DID, collection_name
+from stac_policy.settings import Settings
 from stac_policy.urls import link_href, refusal
 
 if TYPE_CHECKING:
@@ -287,7 +288,7 @@ def deregister(
         good = held(files, rse) if only_bad else set()
         there = {did for did in assets if registered(files.get(did), rse)}
         doomed = [assets[did] for did in assets if did in there - good]
-        refused = {asset.did: str(error) for asset, error in rucio.send(doing, doomed, delete)}
+        refused = {asset.did: _refusal(error) for asset, error in rucio.send(doing, doomed, delete)}
         for asset in assets.values():
             if asset.did not in there:
                 yield asset.outcome(State.SKIPPED, f"not registered at {rse}")
@@ -298,3 +299,11 @@ def deregister(
             else:
                 yield asset.outcome(State.DEREGISTERED)
     yield from keys.missing()
+
+
+def _refusal(error: StacRucioError) -> str:
+    """Why replicas are not deleted; Rucio's generic permissions let no account do it."""
+    if isinstance(error, AccessError):
+        attribute = Settings().registrar_attribute
+        error.hint = f"it takes a registrar: also an administrator needs the attribute {attribute}"
+    return str(error)

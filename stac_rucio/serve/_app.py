@@ -27,7 +27,8 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from stac_client._replica_source import Memory
-from stac_policy.urls import DEFAULT_PORTS, is_secret, redact
+from stac_client.errors import ConfigurationError
+from stac_policy.urls import DEFAULT_PORTS, is_secret, printable, redact
 from stac_rucio.meters import METHODS, metrics_route
 from stac_rucio.serve._meters import Meters
 from stac_rucio.serve._pages import Links, PageRewriter, split_query
@@ -72,6 +73,7 @@ _PIECE_BYTES = 64 * 1024
 _ASSET = re.compile(rb"(/collections/[^/]+/items/[^/]+/?)/assets/(.+)")
 
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+_ORIGIN = re.compile(rf"https?://{_HOST.pattern}")
 _PORT = re.compile(r":[0-9]*$")
 _LOOPBACK = re.compile(r"127(?:\.[0-9]{1,3}){3}|\[?::1\]?|(?:.+\.)?localhost")
 _PREFIX = re.compile(r"(?:/[A-Za-z0-9._~%-]+)*/?")
@@ -128,8 +130,13 @@ def make_app(
             seconds; 0 for not at all.
 
     Raises:
-        ConfigurationError: A URL is none of an API.
+        ConfigurationError: A URL is none of an API, or what is allowed is no origin.
     """
+    if wrong := [each for each in allow_origins if not (each == "*" or _is_origin(each))]:
+        raise ConfigurationError(
+            f"allow_origins has {printable(wrong[0])!r}, which is no origin as browsers send it",
+            hint="https://browser.example.org is one (--allow-origin), and * stands for all",
+        )
     api = checked_url("the upstream API's URL", api)
     root_url = root_url if root_url is None else checked_url("root_url", root_url)
     upstream = Upstream(api, timeout_s)
@@ -145,7 +152,7 @@ def make_app(
             await upstream.close()
 
     async def health(_: Request) -> Response:
-        return JSONResponse({"api": redact(api)})
+        return JSONResponse({"status": "ok"})  # not the API's URL, which may be nobody else's
 
     gateway = Gateway(
         upstream=upstream,
@@ -174,6 +181,13 @@ def make_app(
         exception_handlers=dict.fromkeys([HTTPException, *_FAILURES], refuse),
         lifespan=lifespan,
     )
+
+
+def _is_origin(text: str) -> bool:
+    """Whether it is an origin in the words of a browser: no path, nothing in upper case."""
+    scheme, _, host = text.partition("://")
+    port = f":{DEFAULT_PORTS.get(scheme)}"
+    return bool(_ORIGIN.fullmatch(text)) and text == text.lower() and not host.endswith(port)
 
 
 def own_url(scope: Scope, configured: str | None, *, trust_forwarded: bool) -> str:

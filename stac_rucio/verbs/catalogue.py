@@ -103,7 +103,7 @@ def assets(
     from stac_client._selection import Wanted
 
     items.offline = not check
-    keys = Wanted(assets)
+    keys = Wanted(assets, alternate_assets=alternate_assets)
     look = partial(
         survey,
         selection=assets,

@@ -23,7 +23,7 @@ from stac_client import StacRucioError
 
 from . import TestbedError, xrootd
 from . import lake as lakes
-from .layout import ACCOUNTS
+from .layout import ACCOUNTS, FOLDER
 from .services import LIFECYCLE
 
 if TYPE_CHECKING:
@@ -43,6 +43,8 @@ _folder_option = click.option(
     type=click.Path(file_okay=False, path_type=Path),
     default=_DEFAULT_FOLDER,
     show_default=True,
+    envvar=FOLDER,
+    show_envvar=True,
     help="Folder that holds all state and logs of the lake.",
 )
 _account_option = click.option(

@@ -15,7 +15,16 @@ from stac_policy.naming import collection_scope
 
 from . import TestbedError, configuration, postgresql, processes, services, xrootd
 from ._tls import make_certificates
-from .layout import ACCOUNTS, ORIGINS, STORAGE_PREFIX, STORAGES, USER, WITH_TLS, Layout
+from .layout import (
+    ACCOUNTS,
+    FOLDER,
+    ORIGINS,
+    STORAGE_PREFIX,
+    STORAGES,
+    USER,
+    WITH_TLS,
+    Layout,
+)
 from .scenes import Origin, make_catalogue
 
 if TYPE_CHECKING:
@@ -91,10 +100,11 @@ class Lake:
         return client
 
     def environment(self, account: str = "root") -> dict[str, str]:
-        """Return environment variables with which Rucio's commands find the lake."""
+        """Return environment variables with which Rucio's commands, and the test bed's, find it."""
         return {
             "RUCIO_CONFIG": str(self.layout.client_cfg(account)),
             "STAC_API": self.stac_url,
+            FOLDER: str(self.layout.folder.absolute()),
             **self.layout.trust,
         }
 

@@ -43,6 +43,9 @@ STORAGE_RSES = dict(zip(STORAGES, ("DISK-A", "DISK-B"), strict=True))
 STORAGE_EXPRESSION = "tier=disk"
 """RSE expression of all storages."""
 
+FOLDER = "STAC_LAKE"
+"""The environment variable that leads commands of the test bed to a lake."""
+
 _FILE = "lake.json"
 
 

@@ -9,7 +9,7 @@ import pytest
 from pystac_client import Client, CollectionClient
 from pystac_client.stac_api_io import StacApiIO
 
-from stac_client import StacRucioError, State
+from stac_client import RequestError, StacRucioError, State
 from stac_client import _stac_api as module
 from stac_client._assets import select_assets
 from stac_client._items import iter_items
@@ -71,6 +71,15 @@ def test_pages(behind: Upstream, kind: str, opened: Callable[..., Any]) -> None:
         message = str(error)
     assert "\n" not in message
     assert states == {State.FAILED}
+
+
+def test_an_api_that_redirects_in_circles(behind: Upstream) -> None:
+    """As where one proxy wants a slash at the end, and another takes it away."""
+    behind.add("", b"", {"Location": f"{behind.url}/"}, 301)
+    behind.add("/", b"", {"Location": behind.url}, 301)
+    with pytest.raises(RequestError, match=r"redirects in circles; is the URL right\?") as caught:
+        ours(behind.url)
+    assert not caught.value.transient
 
 
 def test_all_pages(behind: Upstream) -> None:

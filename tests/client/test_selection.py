@@ -191,8 +191,37 @@ def test_names_that_no_item_has(selection: AssetSelection, missing: dict[str, st
     assert {each.key: each.reason.rpartition("; ")[2] for each in wanted.missing()} == missing
 
 
+@pytest.mark.parametrize(
+    ("keys", "missing"),
+    [
+        (["s3"], {}),
+        (["https", "s3"], {"https": "known: s3, gs"}),
+        ("S3", {"S3": "near it: s3"}),
+        ("s3,gs", {"s3,gs": "it is one alternate, so give several as a list"}),
+    ],
+)
+def test_alternates_that_no_item_has(keys: str | list[str], missing: dict[str, str]) -> None:
+    """An alternate that no asset has is told, and one that some have is not."""
+    wanted = Wanted(None, alternate_assets=keys)
+    assert [*wanted.of(NAMED)] == NAMED
+    assert {each.key: each.reason.rpartition("; ")[2] for each in wanted.missing()} == missing
+
+
+@pytest.mark.parametrize("keys", [5, ["s3", 5], [""], {"s3"}, b"s3"])
+def test_what_are_no_alternates(keys: Any) -> None:
+    """What is no list of keys is an error that says what to give."""
+    with pytest.raises(ConfigurationError, match=r"alternate_assets is .*; give the key of an"):
+        Wanted(None, alternate_assets=keys)
+
+
+_ALTERNATES = {"s3": {"href": "s3://b/vv.tif"}, "gs": {"href": "gs://b/vv.tif"}}
 NAMED = [
-    make_item(assets={"vv": {"href": HREF, "roles": ["data"], "type": _COG}, "vh": {}}),
+    make_item(
+        assets={
+            "vv": {"href": HREF, "roles": ["data"], "type": _COG, "alternate": _ALTERNATES},
+            "vh": {"alternate": ["odd"]},
+        }
+    ),
     make_item(assets={"thumbnail": {}, "odd": None}),
 ]
 

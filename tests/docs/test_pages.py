@@ -65,7 +65,6 @@ def test_page(page: Path, lake: Lake, tmp_path: Path) -> None:
     """All blocks of a page run one after the other, as its reader would run them."""
     folder = tmp_path / "reader"
     folder.mkdir()
-    (folder / ".lake").symlink_to(lake.layout.folder)  # where `testbed up` makes one
     programs = Path(sys.executable).parent
     # What others wrote may be deprecated; Rucio's own code is when it is compiled.
     others = ("default::DeprecationWarning", "default::PendingDeprecationWarning")

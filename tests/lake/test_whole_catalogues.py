@@ -336,6 +336,7 @@ def test_deregistration(rucio: Client, collection: str, stac_lake: Lake) -> None
     registrar.create_replicas(items, "STAC").raise_for_failed()
     refused = StacClient(stac_lake.client("alice")).delete_replicas(items, "STAC")
     assert refused.counts == {State.FAILED: 4}
+    assert refused[0].reason.endswith("also an administrator needs the attribute stac_registrar")
     gone = registrar.delete_replicas(items, "STAC", assets=["band-0"])
     assert gone.counts == {State.DEREGISTERED: 2}
     assert registrar.delete_replicas(items, "STAC").counts == {

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from stac_client import ConfigurationError
+from stac_rucio.serve import make_app
+
 from .conftest import page_of
 from .proxy import Marking, running_proxy
 
@@ -370,6 +373,23 @@ def test_web_pages_that_the_operator_lets(
         }
         got = cors_of(proxy.ask("/search", headers={"Origin": "https://evil.example.org"}))
         assert got.get("allow-origin") == ("*" if origins == ["*"] else None)
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "browser.example.org",
+        f"{BROWSER}/",
+        f"{BROWSER}:443",
+        BROWSER.upper(),
+        "https://*.b.org",
+        "",
+    ],
+)
+def test_what_is_no_origin(upstream: Upstream, origin: str) -> None:
+    """What no browser ever sends as its origin would let nobody read, without a word."""
+    with pytest.raises(ConfigurationError, match="no origin as browsers send it"):
+        make_app(upstream.url, Marking(), allow_origins=["*", origin])
 
 
 @pytest.mark.parametrize("host", ["evil.example.org:8080", "127.0.0.1.evil.example.org", "a.b"])
