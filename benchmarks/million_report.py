@@ -88,8 +88,15 @@ def _question(run: Figures) -> list[str]:
     ]
 
 
+# Where pages are dark, what is drawn in black, or inherits it, is light.
+_DARK = """<style>@media (prefers-color-scheme: dark) {
+  text, [style*="fill: #000000"] { fill: #e3e8f2 !important }
+  [style*="stroke: #000000"] { stroke: #e3e8f2 !important }
+}</style>"""
+
+
 def _plot(steps: list[Figures], file: Path) -> None:
-    """Draw the processor time of an asset in each step."""
+    """Draw the processor time of an asset in each step, on what is behind it."""
     import matplotlib as mpl
 
     mpl.use("svg")
@@ -105,7 +112,9 @@ def _plot(steps: list[Figures], file: Path) -> None:
             below = [sum(pair) for pair in zip(below, heights, strict=True)]
         axes.set(xlabel="thousand assets in Rucio", ylabel="processor time of an asset, µs")
         axes.margins(y=0.2)
-        axes.legend(loc="upper center", ncols=3)
+        axes.legend(loc="upper center", ncols=3, frameon=False)
         figure.tight_layout()
-        figure.savefig(file, metadata={"Date": None})
+        figure.savefig(file, metadata={"Date": None}, transparent=True)
         plt.close(figure)
+    plain = file.read_text(encoding="utf-8")
+    file.write_text(plain.replace("</defs>", f"</defs>\n {_DARK}", 1), encoding="utf-8")

@@ -38,6 +38,8 @@ def test_a_step_is_the_sum_of_its_runs(tmp_path: Path) -> None:
     assert second[:7] == ["2,000", "900,000", "2,000", "2,000", "2,000", "6,000", "2.00 (2.00)"]
     assert [first[7], second[7]] == ["4.0", "8.0"]
     assert lines[-1].startswith("| 1,000 | page | 0.50 s | 0.25 s | 0.25 s | 0.25 s | 1 |")
+    assert "prefers-color-scheme: dark" in (tmp_path / "million.svg").read_text()
+    assert "#ffffff" not in (tmp_path / "million.svg").read_text()
     assert ET.parse(tmp_path / "million.svg").getroot().tag.endswith("svg")  # noqa: S314 - ours
 
 
