@@ -71,6 +71,7 @@ _LONGEST_PAUSE_S = 8.0
 
 # By default Rucio sorts by the distance between addresses (GeoIP), which is several times slower
 # than all the rest where it has no database for that; and it looks for archives with the files.
+_NEVER = datetime(9999, 1, 1)  # noqa: DTZ001 - Rucio takes UTC without saying so
 _QUICKLY = {"sort": "random", "domain": "wan", "resolve_archives": False}
 
 
@@ -387,6 +388,21 @@ class Rucio:
             }
 
         return set().union(*self._batches("listing the files of datasets", datasets, read))
+
+    def parents(self, files: Iterable[DID]) -> set[DID]:
+        """Ask what files are in, datasets and containers, in requests for 1,000 each."""
+
+        def read(asked: list[dict[str, str]], client: Client) -> set[DID]:
+            # With no replica of any that was updated after that.
+            options = {**_QUICKLY, "resolve_parents": True, "updated_after": _NEVER}
+            parents = {
+                text_of(parent)
+                for entry in client.list_replicas(asked, **options)
+                for parent in entry.get("parents", ())
+            }
+            return {DID(*parent.split(":", 1)) for parent in parents}
+
+        return set().union(*self._batches("asking what files are in", files, read))
 
     def facts(self, dids: Iterable[DID]) -> dict[DID, DIDFacts]:
         """Ask for facts about DIDs, in requests for 1,000 each."""

@@ -10,16 +10,18 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import partial
+from itertools import islice
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rucio.common.exception import DataIdentifierNotFound, RuleNotFound
 
-from stac_client._rucio import did_of, number_of, text_of
+from stac_client._rucio import did_of, grouped, number_of, text_of
 from stac_client._tables import Bar, Table, counted
 from stac_client.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from rucio.client import Client
 
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _SELECTION = "stac-selection-"
+_LONGER = 10  # times as many rules as are wanted make a list too long to be asked for
 ENDED = ("SUSPENDED", "INCOMPLETE", "GONE")
 """States of rules that do not change by themselves, and are not what was wanted."""
 
@@ -109,17 +112,40 @@ def rules_of_account(rucio: Rucio) -> list[Rule]:
     return [confirm(rucio, rule) for rule in rules]
 
 
-def rules_over(rucio: Rucio, files: Iterable[DID]) -> list[str]:
-    """Ask for the ids of the rules of all accounts over files, with a request for each file."""
-    found: dict[str, None] = {}
-    for did in files:
+def listed_rules(
+    rucio: Rucio, doing: str, filters: dict[str, str], wanted: int, *, within_s: float = math.inf
+) -> list[Rule] | None:
+    """Ask for the rules that pass filters; None if they are far more than may be wanted."""
 
-        def request(client: Client, did: DID = did) -> list[str]:
-            return [text_of(each["id"]) for each in client.list_associated_rules_for_file(*did)]
+    def request(client: Client) -> list[Rule]:
+        entries = islice(client.list_replication_rules(filters), _LONGER * wanted + 1)
+        return [rule_of(entry) for entry in entries]
 
-        doing = f"listing the rules over {did}"
-        found |= dict.fromkeys(rucio.ask_unless(doing, request, DataIdentifierNotFound) or ())
-    return [*found]
+    found = rucio.ask(doing, request, within_s=within_s)
+    return found if len(found) <= _LONGER * wanted else None
+
+
+def rules_over(rucio: Rucio, files: Collection[DID]) -> Iterator[Rule]:
+    """Ask for the rules of all accounts over files, or over what they are in.
+
+    A request for each 1,000 files tells what they are in, and one for each scope of all these
+    its rules; only where a scope has far more rules than may be meant, each DID is asked for.
+    """
+    over = {*files, *rucio.parents(files)}
+    for scope, dids in sorted(grouped(over, attrgetter("scope")).items()):
+        doing = f"listing the rules in scope {scope}"
+        found = listed_rules(rucio, doing, {"scope": scope}, len(dids))
+        if found is None:
+            found = [rule for did in sorted(dids) for rule in _rules_of(rucio, did)]
+        yield from (confirm(rucio, rule) for rule in found if rule.did in over)
+
+
+def _rules_of(rucio: Rucio, did: DID) -> list[Rule]:
+    def request(client: Client) -> list[Rule]:
+        return [rule_of(entry) for entry in client.list_did_rules(*did)]
+
+    doing = f"listing the rules of {did}"
+    return rucio.ask_unless(doing, request, DataIdentifierNotFound) or []
 
 
 def extend_rule(rucio: Rucio, rule_id: str, lifetime_s: int | None) -> None:

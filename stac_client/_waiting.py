@@ -7,7 +7,6 @@ import time
 from dataclasses import replace
 from datetime import timedelta
 from email.utils import format_datetime
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from stac_client._rules import (
@@ -18,8 +17,8 @@ from stac_client._rules import (
     confirm,
     existing,
     find_rule,
+    listed_rules,
     rule_ids,
-    rule_of,
 )
 from stac_client.errors import StacRucioError, UnreachableError
 from stac_policy.naming import DID
@@ -27,8 +26,6 @@ from stac_policy.naming import DID
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from datetime import datetime
-
-    from rucio.client import Client
 
     from stac_client._rucio import Rucio
     from stac_client._rules import RulesLike
@@ -38,7 +35,6 @@ _UNKNOWN = DID("", "")
 _DONE = ("OK", "GONE")
 _LONGEST_PAUSE_S = 60.0  # between two questions
 _PAUSES_GROW = 1.2
-_LONGER = 10  # times as many rules as are wanted make a list too long to be asked for
 
 
 def wait_for_rules(
@@ -144,14 +140,9 @@ class _Followed:
         filters = {"account": like.account, "created_after": _as_rucio(min(dates))}
         if len(known) == len(left):
             filters["created_before"] = _as_rucio(max(dates) + timedelta(seconds=1))
-
-        def request(client: Client) -> list[Rule]:
-            entries = islice(client.list_replication_rules(filters), _LONGER * count + 1)
-            return [rule_of(entry) for entry in entries]
-
         doing = f"listing the rules of account {like.account}"
-        found = self._rucio.ask(doing, request, within_s=self.remaining_s)
-        if len(found) > _LONGER * count:
+        found = listed_rules(self._rucio, doing, filters, count, within_s=self.remaining_s)
+        if found is None:
             self._crowded.add(like.account)
             return
         for rule in found:

@@ -461,8 +461,8 @@ class StacClient:
 
         Args:
             rules: The rules, or their ids.
-            over: Items; then the rules of all accounts over any of their files. Each file costs
-                a request.
+            over: Items; then the rules of all accounts over any of their files, or over what
+                these are in.
             assets: The assets of these items, as in `create_replicas`.
 
         Returns:
@@ -473,10 +473,12 @@ class StacClient:
         """
         if rules is None and over is None:
             return ReplicationRules(rules_of_account(self._rucio))
-        ids = rule_ids(rules) if rules is not None else []
+        ids = dict.fromkeys(rule_ids(rules) if rules is not None else ())
+        found = [get_rule(self._rucio, rule_id) for rule_id in ids]
         if over is not None:
-            ids += rules_over(self._rucio, (did for did, _ in self._dids(over, assets)))
-        return ReplicationRules(get_rule(self._rucio, rule_id) for rule_id in dict.fromkeys(ids))
+            files = [did for did, _ in self._dids(over, assets)]
+            found += (rule for rule in rules_over(self._rucio, files) if rule.id not in ids)
+        return ReplicationRules(found)
 
     def extend_replication_rules(self, rules: RulesLike, lifetime_s: int | None) -> None:
         """Let rules end later, or earlier.

@@ -244,7 +244,7 @@ def test_one_rule_that_fails_stops_no_other(
 
 
 def test_rules_are_listed_extended_and_followed(
-    scene: Scene, client: StacClient, stac_lake: Lake
+    scene: Scene, client: StacClient, stac_lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The account's rules, and all those over items, are found without their ids."""
     (rule,) = client.create_replication_rules(scene.item, "DISK-A", assets="red", lifetime_s=DAY_S)
@@ -254,7 +254,9 @@ def test_rules_are_listed_extended_and_followed(
     assert ids.isdisjoint(
         each.id for each in StacClient(stac_lake.client("alice")).replication_rules()
     )
-    assert {each.id for each in client.replication_rules(over=scene.item)} == ids
+    for longer in (10, 0):  # times as many rules are listed, rather than asked for singly
+        monkeypatch.setattr("stac_client._rules._LONGER", longer)
+        assert {each.id for each in client.replication_rules(over=scene.item)} == ids
     assert not client.replication_rules(over={**scene.item, "id": "unregistered"})
     over_nir = client.replication_rules(rule, over=scene.item, assets="nir")
     assert [each.id for each in over_nir] == [rule.id, of_item.id]
@@ -371,7 +373,7 @@ def test_many_rules_are_waited_for_by_one_list(
     client.wait([rule.id for rule in rules], timeout_s=0)
     assert asked == ["get", "list"]
     asked.clear()
-    monkeypatch.setattr("stac_client._waiting._LONGER", 1)
+    monkeypatch.setattr("stac_client._rules._LONGER", 1)
     client.wait(rules[::2], timeout_s=1, poll_s=0.1, through_stuck=True)
     assert asked[:3] == ["list", "get", "get"]
     assert asked.count("list") == 1
