@@ -101,7 +101,7 @@ def say(text: str, *, err: bool = False, **style: Any) -> None:
     """Write a line for people, with escapes in place of what would control a terminal."""
     from stac_policy.urls import printable
 
-    click.secho(printable(text), err=err, **style)
+    click.secho(printable(text), err=err, reset=bool(style), **style)
 
 
 def write_json(value: object) -> None:
