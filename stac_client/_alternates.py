@@ -239,6 +239,17 @@ def with_alternates(
     return fields
 
 
+def has_copies(item: Mapping[str, Any]) -> bool:
+    """Return whether an asset of an item has replicas in its fields."""
+    assets = item.get("assets")
+    found = assets.values() if isinstance(assets, dict) else ()
+    return any(
+        NAME in fields
+        for asset in map(_fields, found)
+        for fields in (asset, *map(_fields, _fields(asset.get("alternate")).values()))
+    )
+
+
 def _location_fields(fields: Mapping[str, Any]) -> list[str]:
     return [field for field in fields if field.startswith(_LOCATION_FIELDS)]
 

@@ -31,7 +31,7 @@ from stac_client._results import DownloadOutcome, Downloads, State, Tally
 from stac_client._rucio_errors import details
 from stac_client._selection import Wanted
 from stac_client._sources import Sources
-from stac_client.errors import StacRucioError
+from stac_client.errors import StacRucioError, require_count
 from stac_policy.bodies import Incoming
 from stac_policy.http import Attempts, FetchError, make_session, strong_etag
 from stac_policy.settings import known_origins
@@ -83,6 +83,7 @@ def download(
     """
     if rse is not None:
         rucio.rse(rse, f"downloading from RSE {rse}")
+    require_count("workers", workers)
     options = ModifierOptions(prefer, mounts=mounts, strict=True, timeout_s=None, site=site)
     modifier = Modifier(rucio, options)
     modifier.require_known()
@@ -199,7 +200,7 @@ class _Run:
                     )
         self.seen.update(new)
         files: dict[DID, RucioFile] = {}
-        unknown = self.absent, "not in Rucio; register it with create_replicas"
+        unknown = self.absent, "not in Rucio; register it first"
         try:
             files = self.sources.files(self.rucio, new)
         except StacRucioError as error:

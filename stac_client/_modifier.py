@@ -181,9 +181,9 @@ class ModifierOptions:
     cache_s: float = 30.0
 
     def __post_init__(self) -> None:
-        if self.timeout_s is not None and not self.timeout_s > 0:
+        if self.timeout_s is not None and not (_is_number(self.timeout_s) and self.timeout_s > 0):
             raise ConfigurationError(f"timeout_s is {self.timeout_s!r}, neither seconds nor None")
-        if not self.cache_s >= 0:
+        if not (_is_number(self.cache_s) and self.cache_s >= 0):
             raise ConfigurationError(f"cache_s is {self.cache_s!r}, but must be seconds, or 0")
         if self.selector.needs_site or self.site:  # which also checks the others
             site_expression(self.site)
@@ -192,6 +192,10 @@ class ModifierOptions:
     def selector(self) -> Selector:
         """What selects replicas by these options."""
         return Selector(self.prefer, self.only, self.exclude, self.mounts)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float))
 
 
 class AlternatesWarning(UserWarning):

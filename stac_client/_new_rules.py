@@ -24,7 +24,12 @@ from rucio.common.exception import (
 
 from stac_client._rucio import account_attributes, batched
 from stac_client._rules import PUT_ASIDE, Rule, judged, selection_name, utc
-from stac_client.errors import AccessError, RequestError, StacRucioError
+from stac_client.errors import (
+    AccessError,
+    ConfigurationError,
+    RequestError,
+    StacRucioError,
+)
 from stac_policy.naming import DID
 
 if TYPE_CHECKING:
@@ -47,6 +52,16 @@ _EQUAL_S = 60.0  # the same for short ones
 
 class RuleWarning(UserWarning):
     """A rule that was there already keeps its copies for longer than was asked for."""
+
+
+def require_any(files: int) -> None:
+    """Check that there is something to make rules over.
+
+    Raises:
+        ConfigurationError: There is nothing.
+    """
+    if not files:
+        raise ConfigurationError("no assets are selected, so there is nothing to replicate")
 
 
 def make_rule_over_files(

@@ -33,7 +33,7 @@ from stac_client._rucio import REQUEST_DIDS
 from stac_client._selection import Wanted
 from stac_client._source_rse import has_gateway, with_pfn
 from stac_client._writer import Writer, item_metadata
-from stac_client.errors import ConfigurationError, StacRucioError
+from stac_client.errors import StacRucioError, require_count
 from stac_policy.access import Kind
 from stac_policy.credentials import Credentials
 
@@ -178,8 +178,7 @@ class Registrar:
     """The most requests at a time; so many batches and one that is being read are in memory."""
 
     def __post_init__(self) -> None:
-        if self.in_flight < 1:
-            raise ConfigurationError(f"in_flight is {self.in_flight}, and not 1 or more")
+        require_count("in_flight", self.in_flight)
         self.rucio = self.rucio.paced(self.in_flight)
         self._buckets = Buckets()
         self._wanted = (Probe(self.probe).value, self.containers, self.metadata)

@@ -41,7 +41,7 @@ from stac_client.errors import (
     near,
 )
 from stac_policy.naming import DID
-from stac_policy.urls import redact
+from stac_policy.urls import printable, redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Hashable, Iterator
@@ -461,6 +461,17 @@ class Rucio:
         """Ask for the attributes of an RSE."""
         doing = f"listing attributes of RSE {rse}"
         return self.ask(doing, lambda client: dict(client.list_rse_attributes(rse)))
+
+    def require_scope(self, scope: str) -> None:
+        """Check that there is a scope.
+
+        Raises:
+            ConfigurationError: There is none.
+        """
+        scopes = self.ask("listing scopes", lambda client: [*client.list_scopes()])
+        if scope not in scopes:
+            text = f"there is no scope {printable(scope)}"
+            raise ConfigurationError(text, hint=near(scope, scopes))
 
     def rses(self, expression: str) -> list[str]:
         """Ask for the names of the RSEs that an RSE expression stands for, sorted.

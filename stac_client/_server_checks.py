@@ -18,7 +18,7 @@ from stac_client._in_rucio import Look, ailment
 from stac_client._results import Outcome
 from stac_client._rucio import account_attributes
 from stac_client._source_rse import has_gateway, with_pfn
-from stac_client.errors import AccessError, ConfigurationError, StacRucioError
+from stac_client.errors import AccessError, ConfigurationError, StacRucioError, near
 from stac_policy import SUPPORTED_VERSION, installed_rucios
 from stac_policy.http import FetchError, content_length, make_session, open_url
 from stac_policy.naming import DID, SAMPLES
@@ -30,7 +30,7 @@ from stac_policy.settings import (
     options_of,
     parse,
 )
-from stac_policy.urls import DEFAULT_PORTS, is_allowed, redact
+from stac_policy.urls import DEFAULT_PORTS, is_allowed, printable, redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -190,6 +190,13 @@ def scopes(
     """
     if not by_collection:
         return
+    if owner is not None:
+        accounts = rucio.ask(
+            "listing accounts", lambda client: [each["account"] for each in client.list_accounts()]
+        )
+        if owner not in accounts:
+            text = f"there is no account {printable(owner)}"
+            raise ConfigurationError(text, hint=near(owner, accounts))
     owner = owner or rucio.account
     there = rucio.ask("listing scopes", lambda client: set(client.list_scopes()))
     owners = rucio.ask_unless(

@@ -30,7 +30,7 @@ from stac_client.errors import (
 )
 from stac_policy.bodies import parse_json, read_body
 from stac_policy.http import MAY_PASS, FetchError, GuardedAdapter, dismiss, origin
-from stac_policy.urls import is_url, redact
+from stac_policy.urls import is_url, printable, redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 
 class ItemsWarning(UserWarning):
-    """A STAC API gave fewer items than it says it has found."""
+    """A STAC API gave fewer items than it says it has found, or none for an id."""
 
 
 MOST_EMPTY = 1000
@@ -51,6 +51,7 @@ MOST_EMPTY = 1000
 _MOST_COLLECTIONS = 1000
 """Among which those are looked for that come near an unknown one."""
 _BOUNDS = 2
+_SHOWN = 5
 _HINT = "is the URL right?"
 _UNREADABLE = (AttributeError, FetchError, KeyError, OSError, TypeError, ValueError)
 
@@ -77,16 +78,28 @@ def open_api(url: str, headers: Mapping[str, str] | None = None) -> Client:
 def searched(search: ItemSearch) -> Iterator[dict[str, Any]]:
     """Yield the pages of a search, and ask for the collections that no item is of.
 
+    An `ItemsWarning` names the ids that no item has.
+
     Raises:
         ConfigurationError: The STAC API has no such collection.
     """
     wanted = search._parameters.get("collections") or ()  # noqa: SLF001 - a text in those of GET
     unseen = dict.fromkeys(wanted)
+    ids = dict.fromkeys(search._parameters.get("ids") or ())  # noqa: SLF001
+    came, most = 0, search._max_items  # noqa: SLF001
     for page in search.pages_as_dicts():
-        for item in page["features"] if unseen else ():
-            unseen.pop(item.get("collection") if isinstance(item, dict) else None, None)
+        for item in page["features"] if unseen or ids else ():
+            fields = item if isinstance(item, dict) else {}
+            unseen.pop(fields.get("collection"), None)
+            ids.pop(fields.get("id"), None)
+        came += len(page["features"])
         yield page
     api = search.client
+    if ids and (most is None or came < most):
+        shown = printable(", ".join(map(repr, islice(ids, _SHOWN))))
+        more = f" and {len(ids) - _SHOWN:,} more" if len(ids) > _SHOWN else ""
+        said = f"{named(search.url)} finds no item with the id {shown}{more}"
+        warnings.warn(said, ItemsWarning, stacklevel=2)
     if api is None or not api.conforms_to("COLLECTIONS"):
         return
     for name in unseen:

@@ -23,6 +23,7 @@ from stac_client._checks import (
 from stac_client._rucio import Rucio
 from stac_client._source_rse import has_gateway
 from stac_client.errors import ConfigurationError, StacRucioError
+from stac_policy.urls import is_url, redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -107,6 +108,11 @@ def plan_setup(
             destination names an FTS server.
         StacRucioError: Rucio cannot be reached.
     """
+    if fts is not None and not all(map(is_url, fts.split(","))):
+        hint = "https://fts.example.org:8446 is one (--fts)"
+        raise ConfigurationError(
+            f"fts is {redact(fts)}, which is no URL of an FTS server", hint=hint
+        )
     asked = Rucio.of(rucio)
     source, exists = rse_checks.source_rse(asked, rse, server_checks.server_version(asked))
     found = rse_checks.destination_rses(asked, destinations, source)

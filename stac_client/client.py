@@ -13,7 +13,7 @@ from stac_client._items import iter_items
 from stac_client._journal import Journal, registration_purpose
 from stac_client._lookup import Probe
 from stac_client._modifier import Modifier, ModifierOptions, patch_url
-from stac_client._new_rules import make_rule_over_files, make_rules
+from stac_client._new_rules import make_rule_over_files, make_rules, require_any
 from stac_client._partition import Partition
 from stac_client._plan import Plan, make_plan
 from stac_client._registration import Registrar, sync
@@ -42,7 +42,7 @@ from stac_client.errors import ConfigurationError
 from stac_policy.credentials import Credentials
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from rucio.client import Client
@@ -425,10 +425,10 @@ class StacClient:
                     "dataset_scope"
                 )
             datasets = dict.fromkeys(dataset for _, dataset in self._dids(items, None))
-            _require(datasets)
+            require_any(len(datasets))
             return ReplicationRules(make_rules(self._rucio, datasets, options))
         files = {did for did, _ in self._dids(items, assets)}
-        _require(files)
+        require_any(len(files))
         return ReplicationRules([make_rule_over_files(self._rucio, files, dataset_scope, options)])
 
     def replication_availability(
@@ -469,8 +469,11 @@ class StacClient:
             The rules, as they are now.
 
         Raises:
-            ConfigurationError: There is no rule with one of these ids.
+            ConfigurationError: There is no rule with one of these ids, or assets are given and
+                no items.
         """
+        if over is None and assets is not None:
+            raise ConfigurationError("assets are those of items, which over= gives")
         if rules is None and over is None:
             return ReplicationRules(rules_of_account(self._rucio))
         ids = dict.fromkeys(rule_ids(rules) if rules is not None else ())
@@ -667,13 +670,8 @@ class StacClient:
         yield from without_lost(self._rucio, registrable(self._read(items), selection, self._scope))
 
 
-def _require(selected: Collection[DID]) -> None:
-    if not selected:
-        raise ConfigurationError("no assets are selected, so there is nothing to replicate")
-
-
 def _lifetime(value: int | None) -> int | None:
-    if value is not None and not value > 0:
+    if value is not None and not (isinstance(value, (int, float)) and value > 0):
         raise ConfigurationError(f"lifetime_s is {value!r}, neither seconds nor None")
     return value
 

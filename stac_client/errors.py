@@ -59,6 +59,16 @@ def near(name: str, known: Iterable[str]) -> str:
     return f"{'near it' if close else 'known'}: {', '.join(shown) or 'none'}"
 
 
+def require_count(name: str, value: object) -> None:
+    """Check that an argument is a number of things, of which there has to be one.
+
+    Raises:
+        ConfigurationError: It is not.
+    """
+    if not isinstance(value, int) or value < 1:
+        raise ConfigurationError(f"{name} is {value!r}, and not 1 or more")
+
+
 def said_by(error: Exception) -> str:
     """Return what the system says behind an error, or else its library, in a line, no secrets."""
     lines = str(error).strip().splitlines() or [type(error).__name__]

@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import errno
 import os
+from difflib import get_close_matches
 from functools import partial
 from http import HTTPStatus
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +32,7 @@ from stac_client._alternates import is_http
 from stac_client._modifier import Modifier, ModifierOptions
 from stac_client._rucio import Rucio, did_of, make_client, number_of, text_of
 from stac_client._sources import Sources
-from stac_client.errors import RequestError
+from stac_client.errors import ConfigurationError, RequestError, near
 from stac_policy.bodies import pieces
 from stac_policy.credentials import Credentials
 from stac_policy.http import (
@@ -53,6 +55,10 @@ if TYPE_CHECKING:
     from typing_extensions import Never
 
     from stac_client._replicas import Prefer, Prefixes, Replica, RSEs
+
+
+_NEAR = 0.75
+"""So much like one of our own options is a name that is none; fsspec would forget it."""
 
 
 def did_url(did: DID) -> str:
@@ -117,6 +123,10 @@ class RucioFileSystem(AbstractFileSystem):  # type: ignore[misc] # fsspec has no
         Raises:
             StacRucioError: An option does not fit, or Rucio cannot be reached.
         """
+        own = [each.name for each in signature(RucioFileSystem.__init__).parameters.values()]
+        for name in options:
+            if get_close_matches(name.lower(), own, cutoff=_NEAR):
+                raise ConfigurationError(f"no storage option {name!r}", hint=near(name, own))
         super().__init__(**options)  # fsspec itself keeps the others, for pickles
         wanted = ModifierOptions(prefer, only, exclude, mounts, protocols=True, site=site)
         self._rucio = Rucio.connect(partial(make_client, account, config))

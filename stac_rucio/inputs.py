@@ -76,11 +76,21 @@ class Connection:
         client.timeout = _TIMEOUT_S
         return client
 
+    def require_scope(self) -> None:
+        """Check that there is the fixed scope, if one is given.
+
+        Raises:
+            ConfigurationError: There is none.
+        """
+        if self.scope:
+            self.session.require_scope(self.scope)
+
     @cached_property
     def stac(self) -> StacClient:
         """A StacClient."""
         from stac_client import StacClient
 
+        self.require_scope()
         return StacClient(
             self.session.client, scope=self.scope, headers=self.headers, site=self.site
         )
@@ -89,6 +99,7 @@ class Connection:
         """Return what adds the replicas to items, or raises the reason why it cannot."""
         from stac_client._modifier import Modifier
 
+        self.require_scope()
         modifier = Modifier(self.session, scope=self.scope, completion=completion)
         modifier = modifier.with_options(**replicas, strict=True)
         modifier.require_known()
@@ -224,6 +235,9 @@ class ItemSource:
             where = "the search finds none" if self.api else f"there are none in {self.name}"
             where += f" of partition {self.partition}" if self.partition else ""
             say(f"No items: {where}", err=True)
+        elif self.completion.unneeded:
+            names = " and ".join(sorted(self.completion.unneeded))
+            say(f"{names}: not needed by any item, so without effect", err=True)
 
     def _searched(self) -> Iterator[ItemDict]:
         from pystac import STACError

@@ -472,6 +472,8 @@ def _item_source(
     **options: Any,
 ) -> ItemSource:
     search = {name: value for name, value in options.items() if value not in (None, (), [])}
+    if "filter_lang" in search and "filter" not in search:
+        raise click.UsageError("--filter-lang is about --filter, which is not given")
     if "query" in search:
         search["query"] = list(search["query"])
     if "filter" in search:

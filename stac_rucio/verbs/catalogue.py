@@ -240,6 +240,7 @@ def deregister(
     from stac_client._tables import counted
     from stac_client._writer import deregister as unregister
 
+    rucio.require_scope()
     if consent.dry_run or not consent.yes:
         consent.require_answerable()
         rucio.session.source_rse(rse, f"deregistering at RSE {rse}")

@@ -11,7 +11,7 @@ import click
 
 from stac_rucio.errors import ExitCode, Failure, audit, resumable
 from stac_rucio.options import MOUNTS, PAYS, SITE, VERBOSE, flag, number, option, verb, words
-from stac_rucio.output import DOWNLOADED, progress, report, write_line
+from stac_rucio.output import DOWNLOADED, progress, report, say, write_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -36,18 +36,23 @@ def alternates(*, items: ItemSource, replicas: Mapping[str, Any], rucio: Connect
         stac-rucio alternates --api https://stac.example.org/v1 -c alps --prefer DISK-A > x.json
         stac-rucio alternates items.ndjson --only DISK-A,DISK-B
     """
+    from stac_client._alternates import has_copies
     from stac_client._rucio import batched
 
     modify = rucio.modifier(replicas, items.completion).with_options(timeout_s=None)
     with items.opened() as stream:
         separator = "" if stream.as_lines else '{"type": "FeatureCollection", "features": ['
+        came = found = False
         for batch in batched(stream.items, _BATCH):
             modify({"type": "FeatureCollection", "features": batch})
             for item in batch:
+                came, found = True, found or has_copies(item)
                 write_line(f"{separator}{json.dumps(item)}")
                 separator = "" if stream.as_lines else ","
         if not stream.as_lines:
             write_line(f"{separator if separator != ',' else ''}]}}")
+    if came and not found:
+        say("No copies: Rucio knows none of these assets", err=True)
 
 
 @verb("completion", click.Argument(["shell"], type=click.Choice(["bash", "zsh", "fish"])))

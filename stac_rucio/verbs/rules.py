@@ -112,10 +112,12 @@ def _show_replication(  # noqa: PLR0917 - as many things are shown
     output: Output,
 ) -> None:
     """Show what rules would be made, over how many files."""
-    from stac_client._new_rules import fits, left_of_limits
+    from stac_client._new_rules import fits, left_of_limits, require_any
     from stac_policy.access import Kind
 
     names = rucio.session.rses(rses)
+    if rule["dataset_scope"]:
+        rucio.session.require_scope(rule["dataset_scope"])
     left = rucio.session.ask(
         "asking for the limits of the account", lambda client: left_of_limits(client, rses)
     )
@@ -129,6 +131,7 @@ def _show_replication(  # noqa: PLR0917 - as many things are shown
         size_bytes += file.size_bytes
         paid_bytes += file.size_bytes if asset.access.kind is Kind.REQUESTER_PAYS else 0
         datasets.add(asset.dataset)
+    require_any(files + missing)
     found = {
         "rules": len(datasets) if rule["per_item"] else min(files, 1),
         "copies": rule["copies"],
@@ -223,6 +226,8 @@ def list_rules(
         stac-rucio rules list
         stac-rucio rules list items.json --assets red
     """
+    if items is None:
+        _require_all(assets)
     found = rucio.stac.replication_rules(over=items, assets=assets)
     _show_rules(output, found)
     if output.for_people:
@@ -321,6 +326,13 @@ def delete(
         _show_rules(output, found)
 
 
+def _require_all(assets: AssetSelection) -> None:
+    if assets is not None:
+        raise click.UsageError(
+            "--assets, --role and --media-type are about assets of items, and none are given"
+        )
+
+
 for command in (list_rules, extend, retry, delete):
     rules.add_command(command)
 
@@ -365,11 +377,16 @@ def status(
         else:
             read = read_stream(lines, "standard input").items
             found = iter_items(items.told(read), items.completion)
-    elif all(map(is_rule_id, items.files)):
+    elif any(map(is_rule_id, items.files)):
+        if not all(map(is_rule_id, items.files)):
+            raise click.UsageError("give ids of rules or items, not both")
         ids = [*items.files]
     if ids:
+        _require_all(assets)
         _show_status(rucio.stac.rule_status(rule_ids(ids), by_item=by_item), output)
         return
+    if by_item:
+        raise click.UsageError("--items is for rules; of items it is said in any case")
     availability = rucio.stac.replication_availability(found, assets=assets)
     if output.for_people:
         show(availability)

@@ -130,7 +130,11 @@ def logs(folder: Path, lines: int, services: Sequence[str]) -> None:
     """Print the end of the logs of all or some services."""
     with _one_line_errors():
         lake = lakes.load(folder)
-        for log in sorted(lake.layout.logs.glob("*.log")):
+        found = sorted(lake.layout.logs.glob("*.log"))
+        known = sorted({log.name.split(".")[0] for log in found})
+        if unknown := sorted({*services} - {*known}):
+            raise TestbedError(f"there is no log of {unknown[0]}, but of {', '.join(known)}")
+        for log in found:
             if not services or log.name.split(".")[0] in services:
                 click.secho(f"==> {log} <==", bold=True)
                 click.echo("\n".join(log.read_text(errors="replace").splitlines()[-lines:]))

@@ -101,6 +101,9 @@ def journey(lake: Lake, search: Search, say: Say, follow: Follow) -> None:
 
     items = search.run()
     originals = dict(_assets(items, search.assets))
+    _expect(
+        [*items], f"the search of {search.api} found no item of {', '.join(search.collections)}"
+    )
     _expect(originals, f"the search of {search.api} found no asset {' or '.join(search.assets)}")
     say(f"found {len(items)} items with {len(originals)} wanted assets at {search.api}")
 

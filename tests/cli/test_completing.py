@@ -58,6 +58,17 @@ def test_options_count_for_each_file(run: Callable[..., Result], tmp_path: Path)
         path.write_text(json.dumps(linked("collection.json")))
     result = run("assets", *paths, "--json", "--collection", "x")
     assert [json.loads(line)["collection"] for line in result.stdout.splitlines()] == ["x", "x"]
+    assert result.stderr == ""
+
+
+def test_options_that_no_item_needs(run: Callable[..., Result]) -> None:
+    """Who takes them for filters is told that they are none."""
+    result = run(
+        *("assets", "-", "--collection", "x", "--base-url", "https://data.example.org/"),
+        stdin=json.dumps(make_item()),
+    )
+    assert result.exit_code == 0
+    assert "--collection: not needed by any item, so without effect" in result.stderr
 
 
 def test_assets_asks_nobody(run: Callable[..., Result]) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from chaos.proxy import Proxy, Strike
-from stac_client import AccessError
+from stac_client import AccessError, AssetsWarning, ItemsWarning
 from stac_rucio.inputs import Connection
 from tests.items import many_items
 
@@ -44,7 +44,12 @@ RULE = "0123456789abcdef0123456789abcdef"
         (["plan", "--rse", "STAC", "--api", "u", "--intersects", "[]"], "GeoJSON"),
         (["plan", "--rse", "STAC", "--api", "u", "--headers", "secret"], "NAME=VALUE"),
         (["plan", "--rse", "STAC", "--api", "u", "--filter", "{"], "not JSON"),
+        (["plan", "--rse", "STAC", "--api", "u", "--filter-lang", "cql2-text"], "--filter, which"),
         (["status", RULE[:8]], "whole id of a rule"),
+        (["status", RULE, __file__], "not both"),
+        (["status", RULE, "--assets", "red"], "assets of items"),
+        (["status", "--items", __file__], "--items is for rules"),
+        (["rules", "list", "--role", "data"], "assets of items"),
         (["wait"], "no rules"),
         (["wait", "nonsense"], "32 hex digits"),
         (["rules", "delete", RULE], "pass --yes"),
@@ -165,11 +170,33 @@ EMPTY = '{"type": "FeatureCollection", "features": []}'
         (("download", "--prefer", "disk-a"), 5, "near it: DISK-A"),
         (("download", "--prefer", "nearest"), 5, "--site"),
         (("alternates", "--only", "tier=dsk"), 5, "'tier=dsk' is no RSE.*DISK-A"),
-        (("status", "--scope", "nobodys"), 0, "^2 items not registered"),
+        (
+            ("status", "--scope", "alpine-optica"),
+            5,
+            "no scope alpine-optica; near it: alpine-optic",
+        ),
+        (("alternates", "--scope", "alpine-optica"), 5, "near it: alpine-optic"),
+        (("deregister", *SOURCE, "--yes", "--scope", "alpine-optica"), 5, "near it: alpine-optic"),
+        (("replicate", "--rses", "DISK-A", "--dry-run", "--dataset-scope", "rot"), 5, "scope rot"),
+        (
+            ("admin", "setup-rse", "STAC", "--destinations", "DISK-A", "--fts", "fts"),
+            5,
+            "no URL of",
+        ),
+        (
+            ("admin", "setup-rse", "STAC", "--destinations", "DISK-A", "--owner", "rot"),
+            5,
+            "near it: root",
+        ),
         (("plan", *SOURCE, "-c", "alpine-optic"), 5, "'alpine-optic'; near it: alpine-optical"),
         (("sync", *SOURCE, "--datetime", "1999-01-01"), 0, "No items: the search finds none"),
         (("alternates", "--datetime", "1999-01-01"), 0, "No items: the search finds none"),
         (("replicate", "--rses", "tier=disk", "--datetime", "1999-01-01"), 5, "no assets are"),
+        (
+            ("replicate", "--rses", "DISK-A", "--dry-run", "--datetime", "1999-01-01"),
+            5,
+            "no assets",
+        ),
     ],
 )
 def test_nothing_said_wrong_is_met_with_silence(
@@ -182,6 +209,26 @@ def test_nothing_said_wrong_is_met_with_silence(
     assert (result.exit_code, bool(re.search(said, result.stderr, re.MULTILINE))) == (code, True), (
         result.output
     )
+
+
+@pytest.mark.parametrize(
+    ("typed", "warning", "said"),
+    [
+        (("plan", *SOURCE, "--ids", "x,y"), ItemsWarning, "no item with the id 'x', 'y'$"),
+        (("assets", "--alternate-assets", "s3"), AssetsWarning, "asset s3: no item has an asset"),
+    ],
+)
+def test_what_a_warning_tells(
+    run: Callable[..., Result],
+    stac_lake: Lake,
+    typed: tuple[str, ...],
+    warning: type[Warning],
+    said: str,
+) -> None:
+    """Where the rest may be what was meant, a warning names what is not there."""
+    with pytest.warns(warning, match=said):
+        result = run(*typed, "--api", stac_lake.stac_url, "-c", "alpine-optical")
+    assert result.exit_code == 0, result.output
 
 
 @pytest.mark.parametrize(

@@ -100,9 +100,10 @@ def test_ndjson_stays_ndjson(
     """Items come out as they came in, in their order and all with their alternates."""
     items = many_items(collection, 230, 1)
     file = items_file(items)
+    assert "No copies" in run("alternates", file).stderr
     run("register", file, "--rse", "STAC")
     result = run("alternates", "-", stdin=Path(file).read_bytes())
-    assert result.exit_code == 0, result.stderr
+    assert (result.exit_code, result.stderr) == (0, "")
     found = [json.loads(line) for line in result.stdout.splitlines()]
     assert [item["id"] for item in found] == [item["id"] for item in items]
     assert {item["assets"]["band-0"]["alternate:name"] for item in found} == {"STAC"}

@@ -358,9 +358,9 @@ def test_another_fts_server() -> None:
     """The FTS server that is asked for is set, whatever the destinations have."""
     server = Server(RIGHT, RIGHT_ATTRIBUTES)
     server.distances |= {(SOURCE, disk) for disk in DISKS}
-    (change,) = plan(server, fts="b").apply(server)
-    assert str(change) == "set attribute fts=b on SOURCE (was a)"
-    assert plan(server, fts="b").changes == []
+    (change,) = plan(server, fts="https://b:8446").apply(server)
+    assert str(change) == "set attribute fts=https://b:8446 on SOURCE (was a)"
+    assert plan(server, fts="https://b:8446").changes == []
 
 
 def test_a_server_that_is_away_is_not_waited_for() -> None:

@@ -117,6 +117,13 @@ def test_a_checksum_that_is_none(rucio: FakeRucio, storage: Origin, tmp_path: Pa
     assert "adler32" in downloads[0].reason
 
 
+@pytest.mark.parametrize("workers", [0, -1, "8", None])
+def test_no_number_of_workers(rucio: FakeRucio, tmp_path: Path, workers: Any) -> None:
+    """It is told by its name."""
+    with pytest.raises(ConfigurationError, match=f"workers is {workers!r}, and not 1 or more"):
+        download(rucio, tmp_path, workers=workers)
+
+
 def test_workers(rucio: FakeRucio, storage: Origin, tmp_path: Path) -> None:
     """No more files are downloaded at a time than there are workers."""
     crowd = Crowd()

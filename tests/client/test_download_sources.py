@@ -148,7 +148,7 @@ def test_a_chosen_rse(rucio: FakeRucio, storage: Origin, tmp_path: Path) -> None
         "",
         "no replica at B",
         "its replica at B is COPYING",
-        "not in Rucio; register it with create_replicas",
+        "not in Rucio; register it first",
     ]
     assert {request.path for request in storage.seen} == {"/b"}
 

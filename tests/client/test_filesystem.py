@@ -11,7 +11,7 @@ from fsspec.core import split_protocol
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stac_client import RequestError, filesystem
+from stac_client import ConfigurationError, RequestError, filesystem
 from stac_client.filesystem import RucioFileSystem, did_url
 from stac_policy.naming import DID
 from tests.origin import redirect, status, whole
@@ -54,6 +54,14 @@ def files(rucio: FakeRucio, monkeypatch: pytest.MonkeyPatch) -> Callable[..., An
     """File systems over that Rucio."""
     monkeypatch.setattr(filesystem, "make_client", lambda *_: rucio)
     return lambda **options: RucioFileSystem(skip_instance_cache=True, **options)
+
+
+@pytest.mark.parametrize("name", ["prefr", "preferred", "mount", "Prefer", "acount"])
+def test_options_that_come_near_others(files: Callable[..., Any], name: str) -> None:
+    """Fsspec takes whatever it is given; what was meant for us is not forgotten without a word."""
+    with pytest.raises(ConfigurationError, match=f"'{name}'; near it: "):
+        files(**{name: "DISK"})
+    files(use_listings_cache=True, listings_expiry_time=5, max_paths=9, asynchronous=False)
 
 
 URL = "rucio://alps//alps/i/red.tif"
