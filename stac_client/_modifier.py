@@ -335,7 +335,7 @@ class Modifier:
         ]
         try:
             found = self._find(assets)
-            if assets and (self.options.selector.named or self.options.site):
+            if assets and self.options.selector.named:
                 self.require_known(one.rse for each in found for one in each.replicas.values())
             rses = (rse for each in found for rse in each.shown) if self.options.storage else ()
             schemes = self._storage_schemes(rses)
@@ -371,18 +371,21 @@ class Modifier:
         prefer = self.options.selector.prefer
         return [_explain(asset, found.get(id(asset)), prefer) for asset in assets]
 
-    def require_known(self, seen: Iterable[str] = ()) -> None:
+    def require_known(self, seen: Iterable[str] | None = None) -> None:
         """Say so if the options name what is no RSE; Rucio is asked only of what was not seen.
+
+        Args:
+            seen: RSEs that there are. Without them, a site is looked at that nothing needs yet.
 
         Raises:
             ConfigurationError: With `strict`; else it is an `AlternatesWarning`, once.
             StacRucioError: Rucio cannot be asked.
         """
         selector, source = self.options.selector, self._source
-        if selector.needs_site or self.options.site:
+        if selector.needs_site or (seen is None and self.options.site):
             self._require_site()
         resolved = self.resolved(())
-        if not selector.unmet({*seen}, resolved):
+        if not selector.unmet({*(seen or ())}, resolved):
             return
         rses = source.look_up(source.resolved, ["*"], self.options.timeout_s)["*"]
         for name in selector.unmet(rses, resolved):

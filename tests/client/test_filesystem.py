@@ -56,7 +56,7 @@ def files(rucio: FakeRucio, monkeypatch: pytest.MonkeyPatch) -> Callable[..., An
     return lambda **options: RucioFileSystem(skip_instance_cache=True, **options)
 
 
-@pytest.mark.parametrize("name", ["prefr", "preferred", "mount", "Prefer", "acount"])
+@pytest.mark.parametrize("name", ["prefr", "preferred", "mount", "Prefer", "accounts"])
 def test_options_that_come_near_others(files: Callable[..., Any], name: str) -> None:
     """Fsspec takes whatever it is given; what was meant for us is not forgotten without a word."""
     with pytest.raises(ConfigurationError, match=f"'{name}'; near it: "):

@@ -211,7 +211,7 @@ def test_the_site(items: list[dict[str, Any]], rucio: RucioClient, requests_sent
     with pytest.raises(ConfigurationError, match=f"site=VALEY; near it: {SITE}"):
         wrong(page_of(items))
     with pytest.raises(ConfigurationError, match=f"site=VALEY; near it: {SITE}"):
-        wrong.with_options(prefer=())(page_of(items))  # said at once, not when it comes to matter
+        wrong.with_options(prefer=()).require_known()  # as commands do before they begin
     page = page_of(items)
     with pytest.warns(AlternatesWarning, match="site=VALEY"):
         wrong.with_options(strict=False)(page)
