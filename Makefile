@@ -96,6 +96,7 @@ wheel: $(VENV)/installed-test
 	$(BIN)/python -m scripts.wheel
 
 # The extension for pystac, from its wheel, with each pystac that registers it otherwise.
+# Hypothesis has no deadline in the profile `ci`: the machine may be busy.
 PYSTACS := 1.12 1.14 1
 
 extension: $(addprefix $(VENV)/pystac-,$(PYSTACS))
@@ -103,7 +104,7 @@ extension: $(addprefix $(VENV)/pystac-,$(PYSTACS))
 $(VENV)/pystac-%: $(VENV)/extension FORCE
 	$(BIN)/uv venv --quiet --clear $@
 	$(INSTALL) --python $@/bin/python $</*.whl 'pystac==$*.*' hypothesis jsonschema pytest pytest-timeout
-	$@/bin/python -m pytest extensions/tests
+	$@/bin/python -m pytest --hypothesis-profile ci extensions/tests
 
 $(VENV)/extension: FORCE | $(BIN)/uv
 	rm -rf $@
@@ -112,7 +113,8 @@ $(VENV)/extension: FORCE | $(BIN)/uv
 # The main tests on production parts, from Debian's packages postgresql and xrootd-server.
 postgresql: $(VENV)/installed-test
 	$(BIN)/python -m stac_testbed demo --database postgresql
-	$(BIN)/python -m pytest tests/lake tests/production/postgresql.py --lake-database postgresql
+	$(BIN)/python -m pytest $(IN_PARALLEL) tests/lake tests/production/postgresql.py \
+	  --lake-database postgresql
 
 # XRootD listens on all interfaces: here the loopback is all there is. Needs what gfal2 needs, too.
 xrootd: $(VENV)/installed-test

@@ -14,14 +14,14 @@ import traceback
 import warnings
 from collections import Counter
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from itertools import count, islice
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stac_testbed import load, running
 
 from .lake import be_quick, made_in
-from .plans import COMBINATIONS
+from .plans import COMBINATIONS, seeds_in_order
 from .reading import SERVED
 from .runs import Run
 
@@ -50,7 +50,7 @@ def main() -> None:
     logging.disable(logging.CRITICAL)
     warnings.simplefilter("ignore")
     runs = options.runs or (None if options.seconds else len(COMBINATIONS))
-    seeds = iter(options.seed) if options.seed else islice(count(options.first), runs)
+    seeds = iter(options.seed or seeds_in_order(options.first, runs))
     with tempfile.TemporaryDirectory(prefix="stac-faults-") as folder:
         if options.lake is not None:
             sys.exit(_all(load(options.lake), Path(folder), seeds, options))

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
-from typing import Any
+from itertools import count
+from typing import TYPE_CHECKING, Any
 
 from .proxy import ALWAYS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _CUT = ("half", "half-chunked")
 _HTTP = ("500", "502", "503", "429", "reset-before", "reset-after", *_CUT, "endless", "slow")
@@ -137,3 +141,10 @@ def make_plan(seed: Any) -> Plan:
         times=times,
         tag=f"faults-{seed}",
     )
+
+
+def seeds_in_order(first: int, runs: int | None) -> Iterable[int]:
+    """Return so many seeds in a row, those first whose runs take long; None: seeds without end."""
+    if runs is None:
+        return count(first)
+    return sorted(range(first, first + runs), key=lambda seed: not make_plan(seed).is_endless)

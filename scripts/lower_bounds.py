@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -54,19 +55,25 @@ CHECKS = (
 
 
 def main() -> None:
-    """Try each extra."""
-    with tempfile.TemporaryDirectory() as scratch:
-        for number, check in enumerate(CHECKS):
-            python = environment(Path(scratch) / str(number), check)
-            ignored = [
-                f"--{'deselect' if '::' in name else 'ignore'}={check.folder}/{name}"
-                for name in check.without
-            ]
-            plugins = ("-p", "no:cacheprovider", "-p", "tests.common")
-            options = ("-q", *plugins, f"--confcutdir={check.folder}")
-            in_project(python, "-m", "pytest", *options, *ignored, check.folder)
-            print(f"lower bounds of [{','.join(check.extras)}]: {check.folder} passes")
+    """Try all extras, side by side."""
+    with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(2) as executor:
+        folders = [Path(scratch, str(number)) for number in range(len(CHECKS))]
+        for passed in executor.map(tried, folders, CHECKS):
+            print(passed)
     print(f"lower bounds: {len(CHECKS)} passed, 0 failed")
+
+
+def tried(folder: Path, check: Check) -> str:
+    """Run the tests of a check, and say so; whatever fails ends the program."""
+    python = environment(folder, check)
+    ignored = [
+        f"--{'deselect' if '::' in name else 'ignore'}={check.folder}/{name}"
+        for name in check.without
+    ]
+    plugins = ("-p", "no:cacheprovider", "-p", "tests.common")
+    options = ("-q", *plugins, f"--confcutdir={check.folder}")
+    in_project(python, "-m", "pytest", *options, *ignored, check.folder)
+    return f"lower bounds of [{','.join(check.extras)}]: {check.folder} passes"
 
 
 def environment(folder: Path, check: Check) -> str:

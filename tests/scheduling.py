@@ -21,15 +21,18 @@ ON_A_LAKE = (
     "tests/access/",
     "tests/cli/",
     "tests/lake/",
+    "tests/production/",
     "tests/serving/test_lake.py",
     "tests/tools/",
 )
 """Files on the lake of the session; one that is missing here costs another lake, nothing else."""
 
 LONG = (
+    "tests/benchmarks/test_benchmarks.py",
     "tests/testbed/test_lake.py",
     "tests/docs/",
     "tests/examples/",
+    "tests/hostile/test_campaign.py",
     "tests/testbed/test_parents.py",
     "tests/policy/test_multi_vo.py",
 )

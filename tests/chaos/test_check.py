@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,7 +12,7 @@ import requests
 
 from chaos.check import Wrong, check_folder, check_outcomes, check_rucio, check_storage, require_all
 from chaos.data import Truth
-from chaos.plans import COMBINATIONS, make_plan
+from chaos.plans import COMBINATIONS, make_plan, seeds_in_order
 from chaos.proxy import ALWAYS, ANSWERS, Proxy, Strike
 from chaos.reading import check_search
 from tests.origin import Answer, running_origin
@@ -253,6 +254,15 @@ def test_seeds_in_a_row_take_all_combinations() -> None:
     assert {(p.scenario, p.target, p.kind) for p in plans} == set(COMBINATIONS)
     assert plans == [make_plan(seed) for seed in range(len(COMBINATIONS))]
     assert [p.rng.random() for p in plans] == [p.rng.random() for p in plans]
+
+
+def test_the_longest_runs_begin_first() -> None:
+    """Of so many runs, each is there once, and the end does not wait for one that is slow."""
+    seeds = [*seeds_in_order(7, len(COMBINATIONS))]
+    assert sorted(seeds) == [*range(7, 7 + len(COMBINATIONS))]
+    endless = [make_plan(seed).is_endless for seed in seeds]
+    assert endless == sorted(endless, reverse=True)
+    assert [*islice(seeds_in_order(7, None), 3)] == [7, 8, 9]
 
 
 def found(number: int, copies: tuple[Any, ...] = ("http://a/copy",)) -> dict[Any, Any]:
