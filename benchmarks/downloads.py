@@ -10,12 +10,15 @@ import sys
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pystac
 import stac_asset.blocking
 
 from stac_client import StacClient
+from stac_client._checksums import Checksums
+from stac_client._parts import digested
 from stac_testbed.layout import ORIGINS
 from tests.items import make_asset, make_item
 
@@ -61,7 +64,12 @@ def run(setting: Setting) -> Iterator[Row]:
     large_bytes = min(size.file_mb, _MOST_MB) << 20
     with _origin(setting) as origin:
         note = f"{origin.name} on the loopback interface"
-        goals = {"stac-asset": Goal(most=1), "curl": NONE, "rucio download": NONE}
+        goals = {
+            "stac-asset": Goal(most=1),
+            "stac-asset, digested": NONE,
+            "curl": NONE,
+            "rucio download": NONE,
+        }
         small = _Files.made(setting, origin, size.items, _SMALL_BYTES)
         yield from small.beside(goals, note, size.rounds)
         large = _Files.made(setting, origin, _LARGE_FILES, large_bytes)
@@ -145,6 +153,7 @@ class _Files:
         known: dict[str, Way] = {
             "ours": lambda folder: self._stac.download(self.items, folder).raise_for_failed(),
             "stac-asset": self._stac_asset,
+            "stac-asset, digested": self._stac_asset_digested,
             "curl": self._curl,
             "rucio download": self._rucio,
         }
@@ -172,6 +181,19 @@ class _Files:
         items = pystac.ItemCollection([pystac.Item.from_dict(item) for item in self.items])
         config = stac_asset.Config(warn=False)
         stac_asset.blocking.download_item_collection(items, str(folder), config=config)
+
+    def _stac_asset_digested(self, folder: Path) -> None:
+        """Download and verify: stac-asset compares its files with nothing."""
+        self._stac_asset(folder)
+        known = {
+            asset["href"].rsplit("/", 1)[1]: asset["rucio:adler32"]
+            for item in self.items
+            for asset in item["assets"].values()
+        }
+        for path in folder.rglob("*.tif"):
+            expected = Checksums(adler32=known[path.name])
+            if digested(path, expected, Event()).contradiction():
+                raise RuntimeError(f"{path} is another file")
 
     def _curl(self, folder: Path) -> None:
         urls = [asset["href"] for item in self.items for asset in item["assets"].values()]

@@ -288,7 +288,7 @@ class Tally:
         done, pending = set[Future[Any]](), {*futures}
         while pending and not (done and return_when == FIRST_COMPLETED):
             self.report()
-            done, pending = wait(futures, _REPORT_S, return_when)
+            done, pending = wait(pending, _REPORT_S, return_when)  # each costs a lock, or two
         self.report()
 
 
