@@ -454,7 +454,7 @@ class Rucio:
         settings = self.rse(rse, doing)
         if settings["deterministic"]:
             said = f"{doing}: it is deterministic, as storages are, and source RSEs are not"
-            raise ConfigurationError(said, hint=near(rse, self._names("deterministic=False")))
+            raise ConfigurationError(said, hint=near(rse, self.rse_names("deterministic=False")))
         return settings
 
     def rse_attributes(self, rse: str) -> dict[str, Any]:
@@ -496,11 +496,11 @@ class Rucio:
         except ConfigurationError as error:
             if isinstance(error.__cause__, _NO_RSES):
                 with suppress(StacRucioError):
-                    error.hint = f"{near(rses, self._names('*'))}; {error.hint}"
+                    error.hint = f"{near(rses, self.rse_names('*'))}; {error.hint}"
             raise
 
-    def _names(self, expression: str) -> list[str]:
-        """The names of the RSEs that an RSE expression stands for, which may be none."""
+    def rse_names(self, expression: str) -> list[str]:
+        """Return the names of the RSEs that an RSE expression stands for, which may be none."""
         refused = exception.InvalidRSEExpression
         return self.ask_unless("listing RSEs", partial(_listed, expression), refused) or []
 
@@ -510,7 +510,7 @@ class Rucio:
         Raises:
             StacRucioError: Rucio cannot be reached or refuses.
         """
-        return self._names("supported_checksums=md5")
+        return self.rse_names("supported_checksums=md5")
 
     def _batches(
         self,

@@ -6,7 +6,7 @@ is wrong, `examine` describes it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from stac_client import _rse_checks as rse_checks
@@ -22,7 +22,7 @@ from stac_client._checks import (
 )
 from stac_client._rucio import Rucio
 from stac_client._source_rse import has_gateway
-from stac_client.errors import ConfigurationError, StacRucioError
+from stac_client.errors import ConfigurationError, StacRucioError, near
 from stac_policy.urls import is_url, redact
 
 if TYPE_CHECKING:
@@ -207,7 +207,8 @@ def examine(
     yield from server_checks.scopes(asked, catalogue.scopes if catalogue else {})
     source, exists = rse_checks.source_rse(asked, rse, version)
     if not exists:
-        yield rse_checks.missing(source)
+        there = rse_checks.missing(source)
+        yield replace(there, what=f"{there.what}; {near(rse, asked.rse_names('*'))}")
         return
     found = []
     try:

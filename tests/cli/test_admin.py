@@ -55,11 +55,12 @@ def test_doctor(run: Callable[..., Result], stac_lake: Lake) -> None:
     findings = [json.loads(line) for line in well.stdout.splitlines()]
     assert "error" not in {finding["level"] for finding in findings}
     assert any(finding["code"].startswith("resol") for finding in findings)
-    ill = run(*doctor, "NOWHERE")
+    ill = run(*doctor, "STACK")
     assert ill.exit_code == 1
     last = json.loads(ill.stdout.splitlines()[-1])
     assert (last["level"], last["code"]) == ("error", "rse-missing")
-    assert last["fix"] == "stac-rucio admin setup-rse NOWHERE --destinations tier=disk"
+    assert "near it: STAC" in last["what"]
+    assert last["fix"] == "stac-rucio admin setup-rse STACK --destinations tier=disk"
     assert "1 error found" in ill.stderr
 
 
