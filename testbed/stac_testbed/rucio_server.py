@@ -48,6 +48,7 @@ _WAIT_S = 60.0
 _PAUSE_S = 1.0
 _BUSY_S = 15.0
 _IDLE_PAUSE_S = 20.0
+_REPAIR_S = 60.0
 _FILES_PER_JOB = 50
 _ALTERNATIVES = 100
 
@@ -78,10 +79,13 @@ def make_database() -> None:
 
 def daemons() -> dict[str, Callable[[], None]]:
     """Return one run of each daemon, by the name of its command."""
+    from rucio.core.rule import get_stuck_rules
     from rucio.daemons.abacus import account, collection_replica, rse
     from rucio.daemons.conveyor import finisher, poller, submitter
     from rucio.daemons.judge import cleaner, evaluator, injector, repairer
 
+    # Run once, it would take every stuck rule anew each second, in vain, and change it.
+    repairer.get_stuck_rules = lambda **options: get_stuck_rules(**{**options, "delta": _REPAIR_S})
     at_once = {"partition_wait_time": 0}
     return {
         name: functools.partial(function, once=True, **options)
