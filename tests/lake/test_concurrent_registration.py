@@ -98,6 +98,7 @@ def test_fewer_requests_to_a_busy_server(
     monkeypatch.setattr(type(rucio), "add_replicas", add)
     monkeypatch.setattr("stac_client._in_flight._QUICK_S", 0.0)  # and it is slow to recover
     monkeypatch.setattr("stac_client._in_flight._FEW", 0)
+    client = StacClient(rucio, retry_s=60)  # the machine may be busy as well
     registration = client.create_replicas(many_items(collection, 60, 10), "STAC", in_flight=4)
     assert registration.counts == {State.REGISTERED: 600}
     assert max(seen) < 4
