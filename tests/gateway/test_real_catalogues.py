@@ -154,7 +154,8 @@ def fetchable(folder: Path) -> list[dict[str, Any]]:
     found = []
     for path in sorted([*folder.glob("*.json"), *folder.glob("providers/*.ndjson")]):
         result = CliRunner().invoke(cli, ["assets", str(path), "--json", "--collection", "c"])
-        lines = [json.loads(line) for line in result.stdout.splitlines()]
+        # Older versions of click mix in what is said on stderr.
+        lines = [json.loads(line) for line in result.stdout.splitlines() if line.startswith("{")]
         found += [line for line in lines if line["selected"] and line["fetchable"]]
     return found
 

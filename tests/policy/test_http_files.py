@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import requests
 
 from stac_policy.bodies import Incoming, download
 from stac_policy.http import Attempts, FetchError, PassingError, open_url
@@ -425,3 +426,13 @@ def test_open_url(origin: answers.Origin, session: Session) -> None:
     assert origin.seen[0].method == "HEAD"
     assert origin.seen[0].headers["X-Test"] == "1"
     assert response.raw.closed
+
+
+def test_closed_origins_answer_no_more() -> None:
+    """Not on connections that are kept either: the next origin may have the same port."""
+    with requests.Session() as session:
+        with answers.running_origin() as origin:
+            url = origin.add("/f", b"x")
+            assert session.get(url, timeout=30).content == b"x"
+        with pytest.raises(requests.ConnectionError):
+            session.get(url, timeout=30)
