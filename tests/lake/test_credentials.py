@@ -9,7 +9,7 @@ import os
 import secrets
 import subprocess
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -318,7 +318,10 @@ def _require_no_secret(world: World) -> None:
         *(path for path in (world.folder / "state").rglob("*") if path.is_file()),
         *(path for path in (world.folder / "here").rglob("*") if path.is_file()),
     ]
-    held = {str(path): path.read_bytes() for path in kept}
+    held = {}
+    for path in kept:
+        with suppress(FileNotFoundError):  # SQLite makes and removes files beside its own
+            held[str(path)] = path.read_bytes()
     held |= {f"command {number}": text.encode() for number, text in enumerate(world.said)}
     assert any(held.values())
     found = [

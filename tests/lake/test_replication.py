@@ -180,7 +180,7 @@ def test_requests_for_a_large_rule(
     registration = client.create_replicas(many_items(collection, 300, 4), "STAC")
     requests_sent.sent.clear()
     (rule,) = client.create_replication_rules(registration, DISKS[0])
-    assert len(requests_sent) == 4 + 4, requests_sent.sent
+    assert len(requests_sent) == 4 + 2, requests_sent.sent
     assert (rule.state, rule.locks_ok, rule.copies) == ("INJECT", 0, 1)
     files = {DID(file["scope"], file["name"]) for file in rucio.list_files(*rule.did)}
     assert files == set(registration.dids)

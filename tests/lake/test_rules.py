@@ -410,8 +410,8 @@ def test_a_rule_over_many_files(
     """Each file has its locks, be they made at once or by Rucio's judge-injector."""
     registration = client.create_replicas(many_items(collection, 10, files // 10), "STAC")
     requests_sent.sent.clear()
-    (rule,) = client.create_replication_rules(
-        registration, "tier=disk", copies=copies, dataset_scope=collection
+    (rule,) = client.create_replication_rules(  # whose limits at these two end nowhere
+        registration, "DISK-A|DISK-B", copies=copies, dataset_scope=collection
     )
     assert len(requests_sent) == (5 if files > 1000 else 3), requests_sent.sent
     assert (rule.state == "INJECT") == (files > 1000)

@@ -209,7 +209,7 @@ def broken_service(layout: Any) -> list[Service]:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--collection", "no-such-collection"], "found no asset"),
+        (["--collection", "no-such-collection"], "found no item of no-such-collection"),
         (["--api", "http://127.0.0.1:9/"], "STAC"),
     ],
 )
