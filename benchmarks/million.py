@@ -18,7 +18,8 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from contextlib import contextmanager, suppress
+from configparser import RawConfigParser
+from contextlib import contextmanager, nullcontext, suppress
 from copy import deepcopy
 from functools import partial
 from pathlib import Path
@@ -29,7 +30,8 @@ from psutil import NoSuchProcess
 
 from stac_client import StacClient
 from stac_policy.naming import DID, asset_name
-from stac_testbed.lake import bypass_proxies, running
+from stac_testbed.lake import bypass_proxies, load, running
+from stac_testbed.processes import free_ports
 
 from . import machine
 from .database import sizes
@@ -92,6 +94,9 @@ _COUNTS = """
 @click.option("--parquet/--no-parquet", default=True, help="A step from stac-geoparquet at last.")
 @click.option("--kill-at", type=int, help="SIGKILL half-way through this step; by default half.")
 @click.option("--minutes", default=40.0, show_default=True, help="How long a stage may take.")
+@click.option(
+    "--memcached/--no-memcached", default=True, help="Which Rucio asks first, as at most sites."
+)
 def main(
     *,
     folder: Path,
@@ -102,6 +107,7 @@ def main(
     parquet: bool,
     kill_at: int | None,
     minutes: float,
+    memcached: bool,
 ) -> None:
     """Register a million assets in a lake that is kept in FOLDER, or go on with it."""
     bypass_proxies()
@@ -110,7 +116,8 @@ def main(
     if not where.exists():
         with running(where, database="postgresql") as lake:
             _prepare(lake)
-    with running(where) as lake:
+    cache = _memcached(load(where).layout.server_cfg) if memcached else nullcontext()
+    with cache, running(where) as lake:
         million = _Million(folder, lake, (step, registered or step), rule_files)
         million.deadline_s = time.monotonic() + minutes * 60
         try:
@@ -121,6 +128,23 @@ def main(
             click.echo("the time of this stage is over; the same command goes on")
         finally:
             write_report(million.figures, folder)
+
+
+@contextmanager
+def _memcached(server_cfg: Path) -> Iterator[None]:
+    """Run a memcached for a lake's Rucio, which without asks its database the same all the time."""
+    (port,) = free_ports(1)
+    config = RawConfigParser()
+    config.read(server_cfg, encoding="utf-8")
+    config["cache"]["url"] = f"127.0.0.1:{port}"
+    with server_cfg.open("w", encoding="utf-8") as file:
+        config.write(file)
+    command = ("memcached", "-u", "nobody", "-l", "127.0.0.1", "-p", str(port), "-U", "0")
+    with subprocess.Popen(command) as process:
+        try:
+            yield
+        finally:
+            process.terminate()
 
 
 class _TimeOverError(Exception):
