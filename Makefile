@@ -169,7 +169,8 @@ jupyterlab: $(VENV)/installed-test
 bench: $(VENV)/installed-test
 	$(BIN)/python -m benchmarks --size full
 
-# A million assets, in stages: the same again goes on. A kept lake; needs PostgreSQL, takes hours.
+# A million assets, in stages: the same again goes on. A kept lake; needs PostgreSQL and memcached,
+# takes an hour or two.
 MILLION ?= .million
 
 bench-million: $(VENV)/installed-test
