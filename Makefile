@@ -113,8 +113,7 @@ $(VENV)/extension: FORCE | $(BIN)/uv
 # The main tests on production parts, from Debian's packages postgresql and xrootd-server.
 postgresql: $(VENV)/installed-test
 	$(BIN)/python -m stac_testbed demo --database postgresql
-	$(BIN)/python -m pytest $(IN_PARALLEL) tests/lake tests/production/postgresql.py \
-	  --lake-database postgresql
+	$(BIN)/python -m pytest tests/lake tests/production/postgresql.py --lake-database postgresql
 
 # XRootD listens on all interfaces: here the loopback is all there is. Needs what gfal2 needs, too.
 xrootd: $(VENV)/installed-test

@@ -49,7 +49,7 @@ class Scene:
     def replicate(self, rse: str = "DISK-A") -> Rule:
         """Bring a copy of each asset to an RSE."""
         rules = self.client.create_replication_rules(self.item, rse)
-        (rule,) = self.client.wait(rules, timeout_s=120, poll_s=0.5)
+        (rule,) = self.client.wait(rules, timeout_s=300, poll_s=0.5)
         assert (rule.state, rule.locks_ok) == ("OK", 2)
         return rule
 

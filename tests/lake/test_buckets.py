@@ -64,7 +64,7 @@ def test_from_s3_to_copies(
     assert "whether s3 bucket a-bucket-of-somebody is public is not known" in skipped.reason
 
     rules = client.create_replication_rules(registration, "tier=disk", copies=len(STORAGE_RSES))
-    assert [rule.state for rule in client.wait(rules, timeout_s=180, poll_s=1)] == ["OK"]
+    assert [rule.state for rule in client.wait(rules, timeout_s=300, poll_s=1)] == ["OK"]
     listed = rucio.list_replicas([did._asdict() for did in registration.dids])
     pfns = {file["name"]: file["rses"] for file in listed}
     for did, key in zip(registration.dids, KEYS, strict=True):

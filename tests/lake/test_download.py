@@ -49,7 +49,7 @@ def replicated(stac_lake: Lake) -> pystac.ItemCollection:
     registration = client.create_replicas(items, "STAC")
     registration.raise_for_failed()
     rules = client.create_replication_rules(registration, "tier=disk", copies=2)
-    (rule,) = client.wait(rules, timeout_s=180, poll_s=0.5)
+    (rule,) = client.wait(rules, timeout_s=300, poll_s=0.5)
     assert (rule.state, rule.locks_ok) == ("OK", 8)
     return items
 

@@ -68,7 +68,7 @@ def test_from_a_private_bucket_to_copies(
     registration = client.create_replicas(items, PRIVATE)
     registration.raise_for_failed()
     rules = client.create_replication_rules(registration, "tier=disk", copies=2)
-    assert [rule.state for rule in client.wait(rules, timeout_s=180, poll_s=1)] == ["OK"]
+    assert [rule.state for rule in client.wait(rules, timeout_s=300, poll_s=1)] == ["OK"]
     (file,) = rucio.list_replicas([did._asdict() for did in registration.dids])
     assert file["rses"].pop(PRIVATE) == [f"{bucket}/{KEY}"]
     for pfns in file["rses"].values():

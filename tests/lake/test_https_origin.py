@@ -45,7 +45,7 @@ def test_a_rule_brings_it_to_a_storage(
 ) -> None:
     """The one storage fetches it, to the other it is carried; downloads read either."""
     rules = client.create_replication_rules(original, rse)
-    (rule,) = client.wait(rules, timeout_s=120, poll_s=0.5)
+    (rule,) = client.wait(rules, timeout_s=300, poll_s=0.5)
     assert (rule.state, rule.locks_ok) == ("OK", 1), rule.error
     (downloaded,) = client.download(original, tmp_path, rse=rse)
     assert downloaded.path is not None
@@ -73,7 +73,7 @@ def test_a_storage_that_refuses_the_credential(
     assert "destination-credential" in {check.code for check in found if check.why}
 
     rules = client.create_replication_rules(original, OVER_DAVS)
-    (rule,) = client.wait(rules, timeout_s=180, poll_s=0.5)
+    (rule,) = client.wait(rules, timeout_s=300, poll_s=0.5)
     assert rule.state == "STUCK"
     (row,) = client.rule_status(rules)
     assert ": HTTP 400 " in row.stuck[0].reason
@@ -86,7 +86,7 @@ def test_a_storage_that_refuses_the_credential(
     keys, port = layout.gateway_keys, layout.ports[GATEWAY]
     with running(tmp_path, {f"{origin}/": {}}, keys=keys, port=port):
         client.create_replicas(other, THROUGH).raise_for_failed()
-        (rule,) = client.wait(client.create_replication_rules(other, OVER_DAVS), timeout_s=180)
+        (rule,) = client.wait(client.create_replication_rules(other, OVER_DAVS), timeout_s=300)
     assert rule.state == "OK", rule.error
     folder = layout.data("storage-a") / PREFIX[1:] / original["collection"]
     assert (folder / "through/red.tif").read_bytes() == CONTENT
@@ -94,6 +94,6 @@ def test_a_storage_that_refuses_the_credential(
     davs = f"https://127.0.0.1:{protocol['port']}"
     configure_transfers(layout, {davs: {"credential": "none"}})
     client.retry_replication_rules(rules)
-    (rule,) = client.wait(rules, timeout_s=180, poll_s=0.5, through_stuck=True)
+    (rule,) = client.wait(rules, timeout_s=300, poll_s=0.5, through_stuck=True)
     assert rule.state == "OK", rule.error
     assert (folder / "scene/red.tif").read_bytes() == CONTENT

@@ -72,7 +72,7 @@ def test_an_item_whose_dataset_has_ended(scene: Scene, tmp_path: Path) -> None:
     (rule,) = scene.client.create_replication_rules(scene.item, "DISK-A", per_item=True)
     scene.rucio.set_metadata(*rule.did, "lifetime", 0)
     scene.lake.run("undertaker")
-    waited = scene.client.wait([rule, selection], timeout_s=120, poll_s=0.5)
+    waited = scene.client.wait([rule, selection], timeout_s=300, poll_s=0.5)
     assert [each.state for each in waited] == ["GONE", "OK"]
     assert scene.downloaded(tmp_path) == {State.DOWNLOADED: 2}
     assert scene.places() == {"STAC", "DISK-A"}
@@ -82,7 +82,7 @@ def test_an_item_whose_dataset_has_ended(scene: Scene, tmp_path: Path) -> None:
         scene.nir.name,
     }
     (again,) = scene.client.create_replication_rules(scene.item, "DISK-A", per_item=True)
-    (again,) = scene.client.wait(again, timeout_s=120, poll_s=0.5)
+    (again,) = scene.client.wait(again, timeout_s=300, poll_s=0.5)
     assert (again.id == rule.id, again.state, again.locks_ok) == (False, "OK", 2)
 
 
@@ -91,7 +91,7 @@ def test_a_selection_that_has_ended(scene: Scene) -> None:
     rule = scene.replicate()
     scene.rucio.set_metadata(*rule.did, "lifetime", 0)
     scene.lake.run("undertaker")
-    (gone,) = scene.client.wait(rule, timeout_s=120, poll_s=0.5)
+    (gone,) = scene.client.wait(rule, timeout_s=300, poll_s=0.5)
     assert gone.state == "GONE"
     again = scene.replicate()
     assert (again.did, again.id == rule.id) == (rule.did, False)
@@ -103,7 +103,7 @@ def test_a_file_that_has_ended(scene: Scene) -> None:
     scene.rucio.set_metadata(*scene.red, "lifetime", 0)
     scene.lake.run("undertaker")
     for asked in (rule, rule.id):
-        (waited,) = scene.client.wait(asked, timeout_s=120, poll_s=0.5)
+        (waited,) = scene.client.wait(asked, timeout_s=300, poll_s=0.5)
         assert (waited.state, waited.files) == ("INCOMPLETE", 1)
     assert {row.rule_state for row in scene.client.rule_status(rule)} == {"INCOMPLETE"}
     scene.register()
@@ -119,7 +119,7 @@ def test_a_bad_copy_is_made_again(scene: Scene) -> None:
     assert scene.copies() == {"STAC": "AVAILABLE", "DISK-A": "BAD"}
     scene.lake.run("necromancer")
     assert scene.copies()["DISK-A"] != "BAD"
-    (rule,) = scene.client.wait(rule, timeout_s=120, poll_s=0.5)
+    (rule,) = scene.client.wait(rule, timeout_s=300, poll_s=0.5)
     assert (rule.state, rule.locks_ok) == ("OK", 2)
     assert scene.copies() == {"STAC": "AVAILABLE", "DISK-A": "AVAILABLE"}
 
@@ -151,7 +151,7 @@ def test_a_file_that_is_lost(scene: Scene, tmp_path: Path) -> None:
         scene.rucio.declare_bad_file_replicas([{**scene.red._asdict(), "rse": rse}], "rotten")
     scene.lake.run("necromancer", "reaper")
     assert scene.rucio.get_metadata(*scene.red)["availability"] == "LOST"
-    (waited,) = scene.client.wait(rule, timeout_s=120, poll_s=0.5)
+    (waited,) = scene.client.wait(rule, timeout_s=300, poll_s=0.5)
     assert (waited.state, waited.files) == ("INCOMPLETE", 1)
     assert "1 left" in str(waited.error)
     assert scene.places() == {"only in the catalogue"}
@@ -190,7 +190,7 @@ def test_a_stuck_rule_is_repaired(scene: Scene) -> None:
     """Who waits through that sees it end well, as soon as there is an original again."""
     scene.rucio.declare_bad_file_replicas([{**scene.red._asdict(), "rse": "STAC"}], "rotten")
     rules = scene.client.create_replication_rules(scene.item, "DISK-A")
-    (stuck,) = scene.client.wait(rules, timeout_s=120, poll_s=0.5)
+    (stuck,) = scene.client.wait(rules, timeout_s=300, poll_s=0.5)
     assert (stuck.state, stuck.locks_stuck) == ("STUCK", 1)
     (row,) = scene.client.rule_status(rules)
     assert [file.did for file in row.stuck] == [scene.red]
@@ -204,7 +204,7 @@ def test_a_stuck_rule_is_repaired(scene: Scene) -> None:
     with pytest.raises(AccessError, match="ask an administrator"):
         alice.retry_replication_rules(rules)
     scene.client.retry_replication_rules(rules)  # or it waits for 2 hours
-    (repaired,) = scene.client.wait(rules, timeout_s=120, poll_s=0.5, through_stuck=True)
+    (repaired,) = scene.client.wait(rules, timeout_s=300, poll_s=0.5, through_stuck=True)
     assert (repaired.state, repaired.locks_ok) == ("OK", 2)
 
 
@@ -232,5 +232,5 @@ def test_copies_that_are_being_deleted(
     client = StacClient(rucio, retry_s=120)
     (rule,) = client.create_replication_rules(scene.item, "DISK-A")
     assert len(asked) > 1
-    (rule,) = client.wait(rule, timeout_s=120, poll_s=0.5)
+    (rule,) = client.wait(rule, timeout_s=300, poll_s=0.5)
     assert (rule.state, rule.locks_ok) == ("OK", 2)

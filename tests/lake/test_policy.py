@@ -164,7 +164,7 @@ def test_an_ordinary_account_may_not_register(stac_lake: Lake, collection: str) 
 def test_storages_are_browsable(stac_lake: Lake, item: Item, client: StacClient) -> None:
     """With `lfn2pfn_algorithm=stac` a storage holds COLLECTION/ITEM/ASSET, and gives names back."""
     rules = client.create_replication_rules([item], DISK, assets=["red", "nir", "thumbnail"])
-    assert [rule.state for rule in client.wait(rules, timeout_s=180, poll_s=1)] == ["OK"]
+    assert [rule.state for rule in client.wait(rules, timeout_s=300, poll_s=1)] == ["OK"]
     folder = stac_lake.layout.data("storage-a") / "rucio" / "alpine-optical" / ITEM
     assert sorted(path.name for path in folder.iterdir()) == ["nir.tif", "red.tif", "thumbnail.png"]
     parsed = {"path": f"/alpine-optical/{ITEM}/", "name": "red.tif"}
@@ -239,7 +239,7 @@ def test_replication_to_a_non_deterministic_rse(
     """Rucio's conveyor asks `stac_path` for the path of the copy, and keeps it with the replica."""
     add_non_deterministic(stac_lake, rucio, "ND", "/nd/", naming_convention="stac_path")
     rules = client.create_replication_rules([item], "ND", assets=["red"])
-    assert [rule.state for rule in client.wait(rules, timeout_s=180, poll_s=1)] == ["OK"]
+    assert [rule.state for rule in client.wait(rules, timeout_s=300, poll_s=1)] == ["OK"]
     pfn = copy_at(rucio, DID("alpine-optical", f"/alpine-optical/{ITEM}/red.tif"), "ND")
     assert pfn == f"{stac_lake.layout.url('storage-b')}/nd/alpine-optical/{ITEM}/red.tif"
     assert (
@@ -257,7 +257,7 @@ def test_the_default_algorithm_gives_the_original_url(
     """
     add_non_deterministic(stac_lake, rucio, "MIRROR", "/mirror/")
     rules = client.create_replication_rules([item], "MIRROR", assets=["red"])
-    assert [rule.state for rule in client.wait(rules, timeout_s=180, poll_s=1)] == ["OK"]
+    assert [rule.state for rule in client.wait(rules, timeout_s=300, poll_s=1)] == ["OK"]
     pfn = copy_at(rucio, DID("alpine-optical", f"/alpine-optical/{ITEM}/red.tif"), "MIRROR")
     assert item.assets["red"].href.partition("://")[2] in pfn
 

@@ -118,7 +118,7 @@ def rule_of(client: StacClient, registration: Registration, rse: str) -> Any:
     """A rule, when it is through."""
     registration.raise_for_failed()
     rules = client.create_replication_rules(registration, rse)
-    (rule,) = client.wait(rules, timeout_s=180, poll_s=1)
+    (rule,) = client.wait(rules, timeout_s=300, poll_s=1)
     return rule
 
 

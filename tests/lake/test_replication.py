@@ -52,7 +52,7 @@ def replicated(stac_lake: Lake) -> ItemCollection:
     rules = client.create_replication_rules(
         registration, STORAGE_EXPRESSION, copies=2, comment="for the tests"
     )
-    (rule,) = client.wait(rules, timeout_s=180, poll_s=1)
+    (rule,) = client.wait(rules, timeout_s=300, poll_s=1)
     assert (rule.state, rule.locks_ok) == ("OK", 2 * len(registration.dids))
     return items
 
@@ -195,7 +195,7 @@ def test_an_ordinary_account_replicates(replicated: ItemCollection, stac_lake: L
     alice = StacClient(stac_lake.client("alice"))
     (rule,) = alice.create_replication_rules(replicated, DISKS[0], assets=["red", "vv"])
     assert rule.did.scope == "user.alice"
-    (rule,) = alice.wait([rule], timeout_s=180, poll_s=1)
+    (rule,) = alice.wait([rule], timeout_s=300, poll_s=1)
     assert (rule.state, rule.locks_ok) == ("OK", 4)
 
 
@@ -206,7 +206,7 @@ def test_deleting_rules(client: StacClient, collection: str, rucio: Client) -> N
     client.delete_replication_rules(rules)  # Rucio's way: with an hour for a change of mind
     assert rucio.get_replication_rule(rules[0].id)["expires_at"]
     client.delete_replication_rules(rules, at_once=True)
-    (rule,) = client.wait(rules, timeout_s=180, poll_s=0.5)
+    (rule,) = client.wait(rules, timeout_s=300, poll_s=0.5)
     assert rule.state == "GONE"
     with pytest.raises(ConfigurationError, match=rules[0].id):
         client.replication_rules(rules)

@@ -221,11 +221,11 @@ def test_a_rule_over_other_files_has_a_status(
 def test_a_rule_over_an_item_that_has_grown(scene: Scene, client: StacClient) -> None:
     """It is not OK before the new asset is there, too."""
     (rule,) = client.create_replication_rules(scene.item, "DISK-A", per_item=True)
-    client.wait(rule, timeout_s=120, poll_s=0.5)
+    client.wait(rule, timeout_s=300, poll_s=0.5)
     scene.add("blue")
     (again,) = client.create_replication_rules(scene.item, "DISK-A", per_item=True)
     assert again.id == rule.id
-    (waited,) = client.wait(again, timeout_s=120, poll_s=0.5)
+    (waited,) = client.wait(again, timeout_s=300, poll_s=0.5)
     assert (waited.state, waited.locks_ok, waited.files) == ("OK", 3, 3)
 
 
@@ -240,7 +240,7 @@ def test_one_rule_that_fails_stops_no_other(
         client.create_replication_rules(registration, "DISK-A", per_item=True)
     name = scene.red.name.rpartition("/")[0]
     (made,) = rucio.list_did_rules(scene.red.scope, name)
-    assert client.wait(made["id"], timeout_s=120, poll_s=0.5)[0].state == "OK"
+    assert client.wait(made["id"], timeout_s=300, poll_s=0.5)[0].state == "OK"
 
 
 def test_rules_are_listed_extended_and_followed(
@@ -269,7 +269,7 @@ def test_rules_are_listed_extended_and_followed(
     with pytest.raises(ConfigurationError, match="lifetime_s is -1"):
         client.create_replication_rules(scene.item, "DISK-A", lifetime_s=-1)
     told: list[ReplicationRules] = []
-    client.wait([rule, of_item], timeout_s=120, poll_s=0.2, on_update=told.append)
+    client.wait([rule, of_item], timeout_s=300, poll_s=0.2, on_update=told.append)
     assert all(before != after for before, after in pairwise(told))
     assert str(told[-1]) == "2 rules: 2 OK; 3 of 3 copies there"
 
@@ -309,7 +309,7 @@ def test_signed_items_are_looked_up_by_name(
 def test_a_rule_over_nothing_is_not_ok(scene: Scene, client: StacClient, rucio: Client) -> None:
     """Rucio calls it OK; nobody's files are there."""
     (rule,) = client.create_replication_rules(scene.item, "DISK-A", per_item=True)
-    client.wait(rule, timeout_s=120, poll_s=0.5)
+    client.wait(rule, timeout_s=300, poll_s=0.5)
     rucio.detach_dids(*rule.did, [scene.red._asdict(), scene.nir._asdict()])
     assert wait_for(lambda: rucio.get_replication_rule(rule.id)["locks_ok_cnt"] == 0)
     (waited,) = client.wait(rule, timeout_s=60, poll_s=0.5)
@@ -334,7 +334,7 @@ def test_a_rule_that_vanishes_does_not_end_the_wait(
             scene.end(never)
 
     wanted: list[Rule | str] = [gone, rule, other.id, never]
-    waited = client.wait(wanted, timeout_s=120, poll_s=0.5, on_update=end)
+    waited = client.wait(wanted, timeout_s=300, poll_s=0.5, on_update=end)
     assert [each.state for each in waited] == ["GONE", "GONE", "OK", "GONE"]
     with pytest.raises(ConfigurationError, match=gone.id):
         client.wait(gone.id)
@@ -393,7 +393,7 @@ def test_waiting_outlives_a_server_that_does_not_answer(
 
     monkeypatch.setattr(rucio, "get_replication_rule", get)
     client = StacClient(rucio, retry_s=0)
-    (rule,) = client.wait(rules, timeout_s=120, poll_s=0.2)
+    (rule,) = client.wait(rules, timeout_s=300, poll_s=0.2)
     assert (rule.state, fails) == ("OK", [])
     fails += [True] * 1000
     with pytest.raises(UnreachableError):

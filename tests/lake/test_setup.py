@@ -194,5 +194,5 @@ def test_an_rse_with_a_stock_protocol(
     again = client.create_replicas([item], "STOCK", assets=keys)
     assert again.counts == {State.ALREADY_THERE: 2, State.SKIPPED: 1}
     rules = client.create_replication_rules(registration, DISK)
-    (rule,) = client.wait(rules, timeout_s=180, poll_s=1)
+    (rule,) = client.wait(rules, timeout_s=300, poll_s=1)
     assert (rule.state, rule.locks_ok) == ("OK", 2)

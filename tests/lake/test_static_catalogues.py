@@ -85,7 +85,7 @@ def test_the_whole_way(
     }
     (listed,) = rucio.list_replicas([{"scope": name, "name": f"/{name}/scene/red.tif"}])
     assert listed["rses"] == {"STAC": [f"{url}/scene/red.tif"]}
-    (rule,) = client.wait(client.create_replication_rules(items, "DISK-A"), timeout_s=120)
+    (rule,) = client.wait(client.create_replication_rules(items, "DISK-A"), timeout_s=300)
     assert (rule.state, rule.locks_ok) == ("OK", 2)
     assert {(row.rse, row.available) for row in client.replication_availability(items)} == {
         ("STAC", 2),

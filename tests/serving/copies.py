@@ -24,5 +24,5 @@ def copy_items(lake: Lake) -> StacClient:
     registration = client.create_replicas(search, "STAC", assets=["red", "nir", "vv", "vh"])
     registration.raise_for_failed()
     rules = client.create_replication_rules(registration, STORAGE_EXPRESSION, copies=2)
-    assert [rule.state for rule in client.wait(rules, timeout_s=180, poll_s=0.5)] == ["OK"]
+    assert [rule.state for rule in client.wait(rules, timeout_s=300, poll_s=0.5)] == ["OK"]
     return client

@@ -50,7 +50,7 @@ def search(stac_lake: Lake, client: StacClient) -> Callable[..., Any]:
     registration.raise_for_failed()
     assert len(registration.dids) == len(ITEMS) * len(BANDS)
     rules = client.create_replication_rules(registration, STORAGE_EXPRESSION, copies=2)
-    (rule,) = client.wait(rules, timeout_s=180, poll_s=0.5)
+    (rule,) = client.wait(rules, timeout_s=300, poll_s=0.5)
     assert rule.state == "OK"
     add_davs_rse(stac_lake, registration.dids)
     return run
