@@ -68,10 +68,10 @@ _LARGEST: dict[str, int] = {}
 """The most DIDs that servers have taken in a request, by their URLs, where that is not all."""
 _FIRST_PAUSE_S = 0.25
 _LONGEST_PAUSE_S = 8.0
+_NEVER = datetime(9999, 1, 1)  # noqa: DTZ001 - Rucio takes UTC without saying so
 
 # By default Rucio sorts by the distance between addresses (GeoIP), which is several times slower
 # than all the rest where it has no database for that; and it looks for archives with the files.
-_NEVER = datetime(9999, 1, 1)  # noqa: DTZ001 - Rucio takes UTC without saying so
 _QUICKLY = {"sort": "random", "domain": "wan", "resolve_archives": False}
 
 
@@ -462,13 +462,17 @@ class Rucio:
         doing = f"listing attributes of RSE {rse}"
         return self.ask(doing, lambda client: dict(client.list_rse_attributes(rse)))
 
+    def scopes(self) -> list[str]:
+        """Ask for the names of all scopes."""
+        return self.ask("listing scopes", lambda client: [*client.list_scopes()])
+
     def require_scope(self, scope: str) -> None:
         """Check that there is a scope.
 
         Raises:
             ConfigurationError: There is none.
         """
-        scopes = self.ask("listing scopes", lambda client: [*client.list_scopes()])
+        scopes = self.scopes()
         if scope not in scopes:
             text = f"there is no scope {printable(scope)}"
             raise ConfigurationError(text, hint=near(scope, scopes))

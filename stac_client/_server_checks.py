@@ -198,7 +198,7 @@ def scopes(
             text = f"there is no account {printable(owner)}"
             raise ConfigurationError(text, hint=near(owner, accounts))
     owner = owner or rucio.account
-    there = rucio.ask("listing scopes", lambda client: set(client.list_scopes()))
+    there = {*rucio.scopes()}
     owners = rucio.ask_unless(
         "listing owners of scopes",
         lambda client: {each["scope"]: each["account"] for each in client.list_scope_owners()},

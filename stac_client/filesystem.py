@@ -123,7 +123,7 @@ class RucioFileSystem(AbstractFileSystem):  # type: ignore[misc] # fsspec has no
         Raises:
             StacRucioError: An option does not fit, or Rucio cannot be reached.
         """
-        own = [each.name for each in signature(RucioFileSystem.__init__).parameters.values()]
+        own = [*signature(RucioFileSystem.__init__).parameters]
         for name in options:
             if get_close_matches(name.lower(), own, cutoff=_NEAR):
                 raise ConfigurationError(f"no storage option {name!r}", hint=near(name, own))

@@ -130,12 +130,12 @@ def logs(folder: Path, lines: int, services: Sequence[str]) -> None:
     """Print the end of the logs of all or some services."""
     with _one_line_errors():
         lake = lakes.load(folder)
-        found = sorted(lake.layout.logs.glob("*.log"))
-        known = sorted({log.name.split(".")[0] for log in found})
+        found = {log: log.name.split(".")[0] for log in sorted(lake.layout.logs.glob("*.log"))}
+        known = sorted({*found.values()})
         if unknown := sorted({*services} - {*known}):
             raise TestbedError(f"there is no log of {unknown[0]}, but of {', '.join(known)}")
-        for log in found:
-            if not services or log.name.split(".")[0] in services:
+        for log, service in found.items():
+            if not services or service in services:
                 click.secho(f"==> {log} <==", bold=True)
                 click.echo("\n".join(log.read_text(errors="replace").splitlines()[-lines:]))
 
