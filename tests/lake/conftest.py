@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +64,14 @@ def scene(stac_lake: Lake, client: StacClient, rucio: Client, collection: str) -
     for origin in ORIGINS:
         for line in stac_lake.layout.access_log(origin).read_text().splitlines():
             assert line.split('"')[1].split()[0] in {"GET", "HEAD"}, line
+
+
+@pytest.fixture
+def _no_limits(rucio: Client) -> None:
+    """Root without the limits that other tests have left, of which a large rule asks more."""
+    for usage in rucio.get_local_account_usage("root"):
+        if 0 < usage["bytes_limit"] < math.inf:
+            rucio.delete_local_account_limit("root", usage["rse"])
 
 
 @dataclass

@@ -153,34 +153,36 @@ def test_one_request_a_page(client: StacClient, collection: str, requests_sent: 
 
 
 def test_the_same_selection_gives_the_same_rule(
-    replicated: ItemCollection, client: StacClient, requests_sent: Requests
+    replicated: ItemCollection, client: StacClient, collection: str, requests_sent: Requests
 ) -> None:
     """Asking again for the same files, in any order, makes no second rule."""
-    wanted: dict[str, Any] = {"assets": ASSETS, "copies": 2}
+    wanted: dict[str, Any] = {"assets": ASSETS, "copies": 2, "dataset_scope": collection}
     rules = client.create_replication_rules(replicated, STORAGE_EXPRESSION, **wanted)
+    requests_sent.sent.clear()
     again = client.create_replication_rules([*replicated][::-1], STORAGE_EXPRESSION, **wanted)
     assert [rule.id for rule in again] == [rule.id for rule in rules]
     # Lost files are asked for, dataset and rule are tried, the rule and its files are read.
-    assert len(requests_sent) == 2 * 7, requests_sent.sent
+    assert len(requests_sent) == 6, requests_sent.sent
 
 
 def test_requests_for_a_rule(client: StacClient, collection: str, requests_sent: Requests) -> None:
-    """A new rule over hundreds of items takes four requests."""
+    """A new rule over hundreds of items takes three requests, where the scope is known."""
     registration = client.create_replicas(many_items(collection, 400, 1), "STAC")
     requests_sent.sent.clear()
-    rules = client.create_replication_rules(registration, DISKS[0])
-    assert len(requests_sent) == 4, requests_sent.sent
+    rules = client.create_replication_rules(registration, DISKS[0], dataset_scope=collection)
+    assert len(requests_sent) == 3, requests_sent.sent
     client.delete_replication_rules(rules, at_once=True)
 
 
+@pytest.mark.usefixtures("_no_limits")
 def test_requests_for_a_large_rule(
     client: StacClient, collection: str, rucio: Client, requests_sent: Requests
 ) -> None:
     """Over more files than one request can name, Rucio works on it by itself: limits come first."""
     registration = client.create_replicas(many_items(collection, 300, 4), "STAC")
     requests_sent.sent.clear()
-    (rule,) = client.create_replication_rules(registration, DISKS[0])
-    assert len(requests_sent) == 4 + 2, requests_sent.sent
+    (rule,) = client.create_replication_rules(registration, DISKS[0], dataset_scope=collection)
+    assert len(requests_sent) == 3 + 2, requests_sent.sent
     assert (rule.state, rule.locks_ok, rule.copies) == ("INJECT", 0, 1)
     files = {DID(file["scope"], file["name"]) for file in rucio.list_files(*rule.did)}
     assert files == set(registration.dids)

@@ -403,6 +403,7 @@ def test_waiting_outlives_a_server_that_does_not_answer(
     assert other.state == "OK"
 
 
+@pytest.mark.usefixtures("_no_limits")
 @pytest.mark.parametrize(("files", "copies"), [(1100, 1), (500, 2)])
 def test_a_rule_over_many_files(
     client: StacClient, collection: str, requests_sent: Requests, files: int, copies: int
@@ -410,7 +411,7 @@ def test_a_rule_over_many_files(
     """Each file has its locks, be they made at once or by Rucio's judge-injector."""
     registration = client.create_replicas(many_items(collection, 10, files // 10), "STAC")
     requests_sent.sent.clear()
-    (rule,) = client.create_replication_rules(  # whose limits at these two end nowhere
+    (rule,) = client.create_replication_rules(
         registration, "DISK-A|DISK-B", copies=copies, dataset_scope=collection
     )
     assert len(requests_sent) == (5 if files > 1000 else 3), requests_sent.sent
