@@ -162,7 +162,7 @@ class AssetAccess:
     fetchable: bool
     """Whether transfers bring its bytes, given what it needs."""
     url: str | None
-    """What would be registered, if anything."""
+    """Where they are, if it is fetchable: what is registered, if that is possible."""
     needs: str
     reason: str
     """Why it is not selected, or is not registered as it is."""
@@ -196,15 +196,14 @@ def survey(
         access = checked(access) if checked else access
         found = read.asset(key, access)
         obstacle = found if isinstance(found, str) else access.reason
-        is_fetchable = access.kind.is_fetchable
         yield AssetAccess(
             collection=id_text(item.get("collection")),
             item=id_text(item.get("id")),
             key=key,
             selected=unwanted is None,
             access=access.kind.value,
-            fetchable=is_fetchable,
-            url=found.url if isinstance(found, Asset) and is_fetchable else None,
+            fetchable=access.kind.is_fetchable,
+            url=access.url if access.kind.is_fetchable else None,
             needs=access.needs,
             reason=unwanted or obstacle,
         )

@@ -106,6 +106,15 @@ def test_items_that_are_none(tmp_path: Path) -> None:
     assert (found["selected"], found["fetchable"], found["url"]) == (True, False, None)
 
 
+def test_items_without_a_collection(tmp_path: Path) -> None:
+    """Where their bytes are is told all the same; to be registered they need one."""
+    item = make_item("alps", "scene", {"red": ASSETS["red"]})
+    del item["collection"]
+    (found,) = lines(tmp_path / "i.ndjson", items=[item])
+    assert (found["fetchable"], found["url"]) == (True, RED)
+    assert "belongs to no collection" in found["reason"]
+
+
 def test_a_table_for_people(tmp_path: Path) -> None:
     """Without `--json` there is a line for each asset, divided by tabs."""
     path = tmp_path / "i.ndjson"
