@@ -1,4 +1,7 @@
-"""What `stac-rucio assets` says of real items, held against origins that refuse as theirs do."""
+"""What `stac-rucio assets` says of real items, held against origins that refuse as theirs do.
+
+The gateway has the origins that docs/gateway.md shows, and others with the options of these.
+"""
 
 from __future__ import annotations
 
@@ -6,31 +9,38 @@ import datetime as dt
 import http.server
 import json
 import os
+import re
 import ssl
 from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 import requests
+import tomllib
 import urllib3
 from click.testing import CliRunner
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from nanio.auth.sigv4 import verify_header_auth, verify_presigned_url
+from nanio.errors import S3Error
 
 from stac_policy.http import GuardedAdapter
 from stac_rucio.cli import cli
-from tests.gateway.fronts import ACCESS_KEY, aws, cdse
-from tests.gateway.running import running, s3
+from tests.gateway.fronts import ACCESS_KEY, SECRET_KEY, aws, cdse
+from tests.gateway.running import running
 from tests.threads import serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SIGNED_HOST = "signed.cloudfront.example"
+PAGE = Path(__file__).parents[2] / "docs" / "gateway.md"
+SECRETS = {"access_key": "id", "secret_key": "secret", "token": "token"}
+"""The options for secrets, and the files that `running` writes."""
+SIGNED_HOST = "d1.cloudfront.net"
 LOGIN = "https://urs.earthdata.nasa.gov/oauth/authorize"
 SAS_ENDPOINT = "https://planetarycomputer.microsoft.com/api/sas/v1/token/{account}/{container}"
 CDSE = "https://eodata.dataspace.copernicus.eu/eodata/"
@@ -44,10 +54,27 @@ def content_of(url: str) -> bytes:
     return f"bytes of {parts.hostname}{parts.path}".encode()
 
 
+def is_signed(method: str, asked: Any, headers: dict[str, str]) -> bool:
+    """Whether a request of S3 has a right signature of ours, by nanio's judgement."""
+    verify = verify_presigned_url if "X-Amz-Signature" in asked.query else verify_header_auth
+    try:
+        verify(
+            method=method,
+            path=unquote(asked.path),
+            query=asked.query,
+            headers=headers,
+            secret_lookup={ACCESS_KEY: SECRET_KEY}.get,
+        )
+    except S3Error:
+        return False
+    return True
+
+
 class Origins(http.server.BaseHTTPRequestHandler):
     """All origins of the corpus; each refuses what the real one refuses."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     anybody: frozenset[str] = frozenset()
     """Hosts that ask nobody who they are."""
 
@@ -88,11 +115,11 @@ class Origins(http.server.BaseHTTPRequestHandler):
             whose = f"{host.partition('.')[0]}-{asked.path.split('/')[1]}"
             return found if query.get("sig") == [whose] and not authorization else (404, {}, b"")
         if CDSE.startswith(f"https://{host}/"):
-            signed = authorization.startswith(f"AWS4-HMAC-SHA256 Credential={ACCESS_KEY}/")
-            return found if signed and not cdse(self.path, headers) else (403, {}, b"")
+            signed = is_signed(self.command, asked, headers) and not cdse(self.path, headers)
+            return found if signed else (403, {}, b"")
         if host.startswith("cbers-pds.s3."):
-            signed = query.get("X-Amz-Credential", [""])[0].startswith(f"{ACCESS_KEY}/")
-            return found if signed and not aws(self.path, headers) else (403, {}, b"")
+            signed = is_signed(self.command, asked, headers) and not aws(self.path, headers)
+            return found if signed else (403, {}, b"")
         if host == SIGNED_HOST:
             path = query.get("of", [""])[0]
             return (400, {}, b"") if authorization else (200, {}, content_of(f"https://{path}"))
@@ -150,34 +177,43 @@ def internet(folder: Path, hosts: set[str], anybody: frozenset[str]) -> Iterator
 
 
 def fetchable(folder: Path) -> list[dict[str, Any]]:
-    """What `stac-rucio assets` says of the selected assets that can be fetched."""
+    """What `stac-rucio assets` says of the assets that can be fetched, selected or not."""
     found = []
     for path in sorted([*folder.glob("*.json"), *folder.glob("providers/*.ndjson")]):
-        result = CliRunner().invoke(cli, ["assets", str(path), "--json", "--collection", "c"])
+        result = CliRunner().invoke(cli, ["assets", str(path), "--json"])
         # Older versions of click mix in what is said on stderr.
         lines = [json.loads(line) for line in result.stdout.splitlines() if line.startswith("{")]
-        found += [line for line in lines if line["selected"] and line["fetchable"]]
+        found += [line for line in lines if line["fetchable"]]
     return found
+
+
+def documented(folder: Path) -> dict[str, dict[str, Any]]:
+    """The origins that the operator's page has, with secrets of the tests."""
+    blocks = re.findall("```toml\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+    (said,) = (tomllib.loads(block)["origins"] for block in blocks if "[origins." in block)
+    files = {name: {"file": str(folder / file)} for name, file in SECRETS.items()}
+    return {
+        prefix: {name: files.get(name, value) for name, value in entry.items()}
+        for prefix, entry in said.items()
+    }
 
 
 def entries(folder: Path, lines: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """The configuration of a gateway with a credential for each of these."""
-    found: dict[str, dict[str, Any]] = {}
-    token = {"file": str(folder / "token")}
+    found = documented(folder)
+    pays, cdse_, sas, bearer = found.values()
+    plain = {"sign": "bearer", "token": bearer["token"], "mode": "stream"}
     for line in lines:
         url = urlsplit(line["url"])
         site = f"{url.scheme}://{url.netloc}/"
-        if line["url"].startswith(CDSE):
-            found[CDSE] = s3(folder, mode="stream", region="default")
-        elif line["access"] == "requester pays":
-            found[site] = s3(folder, region="us-east-1", requester_pays=True)
-        elif line["access"] == "signed":
-            container = f"{site}{url.path.split('/')[1]}/"
-            found[container] = {"sign": "sas", "token_url": SAS_ENDPOINT}
+        if line["access"] == "requester pays":
+            found[site] = {**pays, "region": "us-east-1"}
+        elif line["access"] == "bearer":
+            found[site] = bearer if "nasa.gov" in url.netloc else plain
+        elif line["url"].startswith(CDSE):
+            found[CDSE] = cdse_
         else:
-            mode = "redirect" if "nasa.gov" in url.netloc else "stream"
-            leads_to = [SIGNED_HOST] if mode == "redirect" else []
-            found[site] = {"sign": "bearer", "token": token, "mode": mode, "leads_to": leads_to}
+            found[f"{site}{url.path.split('/')[1]}/"] = sas
     return found
 
 
@@ -186,26 +222,33 @@ def test_all_that_is_called_fetchable_is_fetched(tmp_path: Path) -> None:
     """Open ones as any transfer gets them, others through the gateway, and not without it."""
     lines = fetchable(Path(os.environ["STAC_CORPUS"]))
     wanting = [line for line in lines if line["access"] not in ANYBODY]
+    configuration = entries(tmp_path, wanting)
     hosts = {urlsplit(line["url"]).hostname or "" for line in lines}
     anybody = frozenset(
         urlsplit(line["url"]).hostname or "" for line in lines if line["access"] in ANYBODY
     )
     hosts |= {SIGNED_HOST, *(urlsplit(url).hostname or "" for url in (LOGIN, SAS_ENDPOINT))}
     fetched: Counter[str] = Counter()
+    tried = set()
     with (
         internet(tmp_path, hosts, anybody),
-        running(tmp_path, entries(tmp_path, wanting)) as gateway,
+        running(tmp_path, configuration) as gateway,
         requests.Session() as session,
     ):
         session.mount("https://", GuardedAdapter())  # requests makes one slash of two
         for line in lines:
             url, kind = line["url"], line["access"]
+            at_gateway = url if kind in ANYBODY else gateway.url_of(url)
             if kind not in ANYBODY:
                 assert "gateway" in line["needs"]
-                if not fetched[kind]:
+                (prefix,) = (each for each in configuration if url.startswith(each))
+                if prefix not in tried:  # as FTS begins, and as one who has no gateway
+                    tried.add(prefix)
+                    head = session.head(at_gateway, timeout=30)
+                    assert head.headers["Content-Length"] == str(len(content_of(url)))
                     refused = session.get(url, timeout=30, allow_redirects=False)
                     assert refused.status_code in {302, 403, 404}, url
-            answer = session.get(url if kind in ANYBODY else gateway.url_of(url), timeout=30)
+            answer = session.get(at_gateway, timeout=30)
             assert (answer.status_code, answer.content) == (200, content_of(url)), url
             fetched[kind] += 1
     assert fetched == Counter(line["access"] for line in lines)
