@@ -149,6 +149,7 @@ $(VENV)/gateway: | $(BIN)/uv
 # The files of etc/ in what reads them, from Debian's packages apache2-bin,
 # libapache2-mod-wsgi-py3 and systemd, and those whose services are not wanted: unpacked.
 etc: $(VENV)/installed-test $(VENV)/debian
+	$(INSTALL) --python $(BIN)/python kubernetes-validate
 	$(BIN)/python -m pytest tests/production/etc.py
 
 $(VENV)/debian: | $(BIN)/uv

@@ -84,7 +84,9 @@ def check_client_extra(wheel: Path, folder: Path) -> None:
     run("env", f"RUCIO_CONFIG={cfg}", python, "-m", "stac_policy")
     check_versions(python)
     check_hint("serve", python, "-c", "import stac_rucio.serve")
-    run_in_vain("pip install -e . -e testbed", python, "-m", "stac_rucio", "demo")
+    check_hint("tools,gateway", python, "-c", "import stac_rucio.gateway")
+    own = "an environment of its own, with: pip install -e . -e testbed"
+    run_in_vain(own, python, "-m", "stac_rucio", "demo")
     check_hint("serve", python, "-m", "stac_rucio", "serve", "--api", "http://127.0.0.1:9")
     result = run(python, "-m", "pip", "list", "--format", "freeze")
     installed = {line.partition("==")[0].lower() for line in result.splitlines()}

@@ -45,6 +45,10 @@ if TYPE_CHECKING:
 _FTS_TIMEOUT_S = 5.0
 _ORIGIN_TIMEOUT_S = 10.0
 _LOOKED_UP = 100
+UNSEEN = (
+    "no request shows it of hosts with daemons, which submit nobody's transfers without it: "
+    "run `python -m stac_policy` on each"
+)
 # DIDs that nobody has: what it takes to look for them is what is of interest.
 _UNKNOWN_DIDS = [DID("stac-rucio", name) for name in SAMPLES]
 
@@ -108,11 +112,11 @@ def policy_package(rucio: Rucio, source: RSE, destinations: Sequence[RSE]) -> It
             yield wrong("policy-not-named", what, "[policy]\npackage = stac_policy")
             return
     if asking:
-        yield ok("policy-package", "the Rucio server has loaded the policy package")
+        yield ok("policy-package", f"the Rucio server has loaded the policy package; {UNSEEN}")
     elif scheme:
         what = "stac_policy is installed on the Rucio server"
         check = "run `python -m stac_policy` there to check that [policy] names it"
-        yield ok("policy-package", f"{what}; {check}")
+        yield ok("policy-package", f"{what}; {check}; {UNSEEN}")
 
 
 def _translates(rucio: Rucio, rse: str, scheme: str) -> bool:
@@ -213,14 +217,14 @@ def scopes(
             trusted[has] = bool(_roles(rucio, has))
         if scope not in there:
             text = f"add scope {scope} for account {owner}"
-            command = rucio_admin("scope", "add", "--account", owner, "--scope", scope)
+            command = rucio_admin("scope", "add", "--account", owner, f"--scope={scope}")
             change = Change(text, command, methodcaller("add_scope", owner, scope))
             yield wrong("scope-missing", f"{named} does not exist", change)
         elif has is None or trusted[has]:
             yield ok("scope", f"{named} exists" + (f", owned by account {has}" if has else ""))
         else:
             what = f"{named} belongs to account {has}, which may not register"
-            fix = shlex.join(["rucio", "scope", "update", scope, "--account", rucio.account])
+            fix = shlex.join(["rucio", "scope", "update", "--account", rucio.account, "--", scope])
             yield wrong("scope-owner", what, fix)
 
 

@@ -118,7 +118,9 @@ def plan_setup(
     found = rse_checks.destination_rses(asked, destinations, source)
     if catalogue and (gateway or has_gateway(source.protocols)):
         catalogue = catalogue.with_gateway()
-    made = [] if exists else [rse_checks.missing(source, found)]
+    first = "stac_policy has to be on the server and its daemons before a source RSE is added"
+    unseen = ok("policy-package", f"{first}; {server_checks.UNSEEN}")
+    made = [] if exists else [unseen, rse_checks.missing(source, found)]
     made += rse_checks.source(source, found, catalogue, fts, gateway=gateway)
     for destination in found:
         made += rse_checks.distance(asked, rse, destination.name)
@@ -205,6 +207,7 @@ def examine(
     yield server_checks.server(version, asked.host)
     yield server_checks.account(asked)
     yield from server_checks.scopes(asked, catalogue.scopes if catalogue else {})
+    yield from server_checks.names(asked)
     source, exists = rse_checks.source_rse(asked, rse, version)
     if not exists:
         there = rse_checks.missing(source)
@@ -223,7 +226,6 @@ def examine(
     yield from [*rse_checks.source(source, found, catalogue)] or [fine]
     yield from rse_checks.destinations(asked, source, needs.assets, found)
     yield from server_checks.policy_package(asked, source, found)
-    yield from server_checks.names(asked)
     sent_to = [each.name for each in found if rse_checks.is_sent_to(each)]
     options = server_checks.stac_options(asked) if options is None else options
     yield from server_checks.settings(needs, options, sent_to)

@@ -55,12 +55,16 @@ class TestbedCommand(LazyCommand):
         """
         from importlib import metadata
 
+        from stac_policy import installed_rucios
+
         for entry_point in metadata.entry_points(group=_VERBS, name=str(self.name)):
             command: click.Command = entry_point.load()
             return command
+        # It brings rucio along, which must never come over rucio-clients.
+        where = " and an environment of its own" * ("rucio-clients" in installed_rucios())
         raise Failure(
             f"`stac-rucio {self.name}` belongs to the test bed; install it in a clone of "
-            "stac-rucio, with: pip install -e . -e testbed",
+            f"stac-rucio{where}, with: pip install -e . -e testbed",
             ExitCode.CONFIGURATION,
         )
 

@@ -11,9 +11,11 @@ try:
     from stac_rucio.gateway._origins import Gateway, load
     from stac_rucio.listening import serve
 except ModuleNotFoundError as error:
+    from stac_policy import users_extra
+
     raise ModuleNotFoundError(
         f"stac_rucio.gateway needs {error.name}; install it with: "
-        "pip install 'stac-rucio[client,gateway]'",
+        f"pip install 'stac-rucio[{users_extra()},gateway]'",
         name=error.name,
     ) from error
 

@@ -20,6 +20,8 @@ from .clients import rucio_client
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from rucio.client import Client
+
     from stac_testbed.lake import Lake
 
 _WITHOUT = """
@@ -148,3 +150,13 @@ def test_a_server_that_does_not_take_names(
     (finding,) = findings(partial(rucio_client, stac_lake, **hosts))
     assert (finding.code, finding.level) == (code, Level.ERROR)
     assert fix in finding.command
+    before, _ = findings(partial(rucio_client, stac_lake, **hosts), "NOT-YET-THERE")
+    assert before == finding
+
+
+def test_hosts_that_no_request_shows(rucio: Client) -> None:
+    """Where all is well, the doctor says what it cannot see, and how that is looked at."""
+    (finding,) = (each for each in examine(rucio, "STAC") if each.code == "policy-package")
+    assert finding.level is Level.OK
+    assert "hosts with daemons" in finding.what
+    assert "`python -m stac_policy`" in finding.what

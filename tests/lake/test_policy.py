@@ -6,6 +6,7 @@ import configparser
 import contextlib
 import hashlib
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -19,6 +20,7 @@ from rucio.common.exception import AccessDenied, InvalidMetadata, RuleNotFound
 from rucio.version import current_version
 
 from stac_client import StacClient, State
+from stac_client.admin import plan_scopes
 from stac_policy.algorithms import pfn2lfn
 from stac_policy.naming import DID, collection_scope, item_name
 from stac_testbed import STORAGE_RSES
@@ -416,7 +418,12 @@ def test_scopes_that_begin_with_a_hyphen(
 ) -> None:
     """To the stock command line such a scope is an option, unless `--` or a name comes first."""
     scope = collection_scope("été")
-    rucio.add_scope("root", scope)
+    (change,) = plan_scopes(rucio, {"été": scope}).changes
+    command, *words = shlex.split(change.command)
+    root = stac_lake.environment("root")["RUCIO_CONFIG"]
+    added = run_rucio(stac_lake, *words, command=command, RUCIO_CONFIG=root)
+    assert added.returncode == 0, added.stderr
+    assert plan_scopes(rucio, {"été": scope}).changes == []
     client.create_replicas(many_items("été", 1, 1), "STAC").raise_for_failed()
     name = item_name("été", "item-0")
     assert run_rucio(stac_lake, "did", "show", f"{scope}:{name}").returncode != 0

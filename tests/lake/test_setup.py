@@ -66,6 +66,7 @@ def test_planning_changes_nothing(rucio: Client, requests_sent: Requests) -> Non
         catalogue=summarise_catalogue(many_items("never", 1, 1)),
     )
     assert plan.changes
+    assert "the server and its daemons before a source RSE is added" in plan.notes[0]
     assert {request.split()[0] for request in requests_sent.sent} == {"GET"}
 
 

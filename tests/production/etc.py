@@ -1,4 +1,4 @@
-"""The files of etc/ in Debian's own Apache, nginx, systemd and Prometheus.
+"""The files of etc/ in Debian's own Apache, nginx, systemd and Prometheus, and kubernetes-validate.
 
 Not among the tests that are found by themselves, but run by its name:
 
@@ -12,6 +12,7 @@ import subprocess
 import sys
 import sysconfig
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ import pytest
 import requests
 from rucio.common.exception import DataIdentifierNotFound, RucioException
 
+from stac_client.admin import examine
 from stac_testbed import processes
 from tests.gateway.fronts import cdse, front, object_store
 from tests.gateway.running import Running, s3
@@ -140,16 +142,22 @@ def lake(stac_lake: Lake) -> Lake:
     return stac_lake
 
 
+def understood(lake: Lake, url: str, name: str) -> Any:
+    """What Rucio makes of a name in the path."""
+    try:
+        return rucio_client(lake, rucio_host=url, auth_host=url).get_did("etc", name)["name"]
+    except DataIdentifierNotFound as error:
+        (found,) = re.findall(r"etc:(.+?)'", str(error))
+        return found
+    except RucioException:
+        return 404
+
+
 def answers(lake: Lake, url: str) -> tuple[Any, int]:
     """What becomes of a name in the path, and how many are found by a request in bulk."""
     rucio = rucio_client(lake, rucio_host=url, auth_host=url)
-    try:
-        single = rucio.get_did("etc", NAME)["name"]
-    except DataIdentifierNotFound as error:
-        (single,) = re.findall(r"etc:(\S+?)'", str(error))
-    except RucioException:
-        single = 404
-    return single, len(list(rucio.list_replicas([{"scope": "etc", "name": NAME}])))
+    bulk = rucio.list_replicas([{"scope": "etc", "name": NAME}])
+    return understood(lake, url, NAME), len(list(bulk))
 
 
 @pytest.mark.parametrize(
@@ -164,10 +172,17 @@ def answers(lake: Lake, url: str) -> tuple[Any, int]:
     ids=["off", "on", "unmerged", "without-variable", "etc"],
 )
 def test_apache(lake: Lake, tmp_path: Path, settings: str, variable: str, single: Any) -> None:
-    """As the table of the operator's guide says; apache.conf is its last row."""
+    """As the table of the operator's guide says; apache.conf is its last row.
+
+    The doctor sees it, before there is a source RSE as well; and a `+` becomes a space.
+    """
     environment = {SWITCH: variable} if variable else {}
     with apache(lake, tmp_path, settings, **environment) as url:
         assert answers(lake, url) == (single, 1)
+        assert understood(lake, url, "a+b") == ("a b" if variable else "a+b")
+        asked = partial(rucio_client, lake, rucio_host=url, auth_host=url)
+        found = [check.code for check in examine(asked, "NOT-YET-THERE") if check.why]
+        assert found == ["encoded-slashes"] * (single != NAME) + ["rse-missing"]
         if settings.endswith("apache.conf"):
             assert requests.get(f"{url}/metrics/", timeout=60).status_code == 403
 
@@ -277,6 +292,13 @@ def test_systemd(tmp_path: Path, verb: str) -> None:
     # What it does not know it warns of, and goes on.
     assert unit.name not in run("systemd-analyze", "verify", "--man=no", unit)
     run("systemd-analyze", "security", "--offline=true", "--threshold=30", unit)
+
+
+def test_kubernetes() -> None:
+    """Kubernetes has every field, from the first version that the file names to the newest."""
+    validate = Path(sys.executable).with_name("kubernetes-validate")
+    for version in (["-k", "1.29"], []):
+        run(validate, "--strict", *version, ETC / "kubernetes-job.yaml")
 
 
 def test_prometheus() -> None:
