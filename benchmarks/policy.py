@@ -14,7 +14,7 @@ from stac_policy.naming import DID
 
 from .harness import Goal, Row, per_call
 from .items import make_items
-from .setting import SOURCE_RSE
+from .setting import COPY_RSES, SOURCE_RSE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,7 +54,7 @@ def _catalogued(setting: Setting) -> DID:
 
 def _server(rounds: int, calls: int, did: DID) -> Iterator[Row]:
     """What runs in the Rucio server."""
-    from rucio.common.types import InternalScope
+    from rucio.common.types import InternalAccount, InternalScope
     from rucio.core.rse import get_rse_id
     from rucio.db.sqla.constants import DatabaseOperationType
     from rucio.db.sqla.models import RSEFileAssociation
@@ -101,12 +101,28 @@ def _server(rounds: int, calls: int, did: DID) -> Iterator[Row]:
         "non_deterministic_pfn of another name", "Rucio's default", Goal(most=5)
     )  # fmt: skip
 
-    asked = {"dids": [{"scope": _OTHER.scope, "name": _OTHER.name, "type": "FILE"}] * 100}
-    yield per_call(
-        lambda: may_register(None, "add_dids", asked, session=None), lambda: None, rounds, calls
-    ).extra_us(
-        "permission for DIDs that are not STAC's", "Rucio's own", Goal(most=5)
-    )  # fmt: skip
+    account = InternalAccount("root")
+    with db_session(DatabaseOperationType.READ) as session:
+        other_rse = {"rse": COPY_RSES[0], "rse_id": get_rse_id(COPY_RSES[0], session=session)}
+        for what, action, asked in (
+            ("DIDs that are not STAC's", "add_dids", _new(_OTHER, 100)),
+            ("new replicas at other RSEs", "add_replicas", other_rse),
+            ("deleting replicas at other RSEs", "delete_replicas", other_rse),
+        ):
+            ask = partial(may_register, account, action, asked, session=session)
+            yield per_call(ask, lambda: None, rounds, calls).extra_us(
+                f"permission for {what}", "Rucio's own", Goal(most=5)
+            )
+        ask = partial(may_register, account, "add_dids", _new(_ALIKE, 1), session=session)
+        yield per_call(ask, bare, rounds, max(calls // 20, 5), time.perf_counter).slower(
+            "permission for another name of three parts in its scope",
+            "a bare primary-key select", Goal(most=1.5),
+        )  # fmt: skip
+
+
+def _new(did: DID, count: int) -> dict[str, Any]:
+    """What a request for new files asks permission with."""
+    return {"dids": [{"scope": did.scope, "name": did.name, "type": "FILE"}] * count}
 
 
 def _client(rounds: int, calls: int, did: DID) -> Iterator[Row]:

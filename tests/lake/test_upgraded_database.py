@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import pytest
 from rucio.version import current_version
 
-from stac_client import ConfigurationError, plan_setup
+from stac_client import ConfigurationError, StacClient, State, plan_setup
 from stac_client.admin import examine
 from stac_testbed import STORAGE_RSES
 from stac_testbed.lake import running
+from tests.items import many_items
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,6 +69,10 @@ def codes(rucio: Client) -> set[str]:
 def test_an_upgraded_database(upgraded: Lake) -> None:
     """Setting up says what the database needs and leaves no half of an RSE; then all is well."""
     rucio = upgraded.client()
+    items = many_items("upgraded", 2, 2)
+    rucio.add_scope("root", "upgraded")
+    registered = StacClient(rucio).create_replicas(items, "STAC")
+    registered.raise_for_failed()
     off = {"priority-write", "priority-delete", "priority-third-party-copy-write"}
     assert codes(rucio) == (off if NULL_DISABLES else set())
     if NULL_DISABLES:
@@ -80,6 +85,10 @@ def test_an_upgraded_database(upgraded: Lake) -> None:
     for rse in ("STAC", "NEW"):
         list(plan_setup(rucio, rse, destinations="tier=disk").apply(rucio))
     assert codes(rucio) == set()
+    again = StacClient(rucio).create_replicas(items, "STAC")
+    assert again.counts == {State.ALREADY_THERE: 4}
+    again = StacClient(rucio).create_replicas(items, "NEW")
+    assert again.counts == {State.REGISTERED: 4}
     for disk in STORAGE_RSES.values():
         schemes = [protocol["scheme"] for protocol in rucio.get_rse(disk)["protocols"]]
         assert sorted(schemes) == ["http", "https"]

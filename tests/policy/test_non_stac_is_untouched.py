@@ -12,6 +12,7 @@ from rucio.common.exception import RucioException
 from rucio.common.utils import NonDeterministicPFNAlgorithms, ScopeExtractionAlgorithms
 from rucio.rse.translation import RSEDeterministicScopeTranslation, RSEDeterministicTranslation
 
+from stac_policy import permission
 from stac_policy.algorithms import collocation_hints, lfn2pfn, pfn2lfn, tape_path
 from stac_policy.naming import DID
 from stac_policy.non_deterministic_pfn import non_deterministic_pfn, rucio_default
@@ -49,6 +50,10 @@ fixed = st.builds(DID, st.just(FIXED), atlas | words | joined("/", 4, 8).map("/{
 # Of every shape, and with names near to STAC's in scopes that are not theirs.
 strangers = fixed | st.builds(DID, scopes, others | names).filter(
     lambda did: did.scope not in {FIXED, *did.name.split("/")[1:2]}
+)
+# Below a folder `collections`, in a scope with a dot, which Rucio's default finds.
+dotted = st.builds(
+    "{}.{}/collections/{}/items/{}".format, words | users, words, words, words | atlas
 )
 # The form of an asset's name, in the scope that its first part would have as a collection.
 alike = st.builds("/{0}/{1}/{2}".format, words, words, words | atlas).map(
@@ -146,7 +151,7 @@ def test_dids_of_paths(scope: Any, name: Any, slash: Any) -> None:
 
 
 @given(
-    st.builds("{}:{}".format, scopes | users, others | names) | others | names,
+    st.builds("{}:{}".format, scopes | users, others | names) | dotted | others | names,
     st.none() | st.lists(words | users, max_size=3),
 )
 @example("user.alice:x.root", ["user.alice"])
@@ -164,6 +169,21 @@ def test_scopes(did: Any, scopes: Any) -> None:
     default = result(ScopeExtractionAlgorithms.extract_scope_default, did, scopes)
     assume(isinstance(default[0], str) and re.fullmatch("[a-zA-Z_\\-.0-9]{1,25}", default[0]))
     assert result(extract_scope, did, scopes) == default
+
+
+@given(strangers, st.sampled_from(["CONTAINER", "DATASET", "FILE"]), strangers)
+@example(DID("cms", "/store/data/x.root"), "FILE", DID("c", "/c/i/k.tif"))
+def test_permissions(did: DID, kind: str, other: DID) -> None:
+    """Not even a registrar may do anything with it that Rucio would not let anybody do."""
+    entry, child = did._asdict(), other._asdict()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(permission, "is_registrar", lambda *_: True)
+        for action, kwargs in (
+            ("add_dids", {"dids": [entry | {"type": kind}]}),
+            ("attach_dids_to_dids", {"attachments": [entry | {"dids": [child]}]}),
+            ("set_metadata_bulk", entry | {"meta": {"stac_item": "i"}, "issuer": "registrar"}),
+        ):
+            assert permission.has_permission("registrar", action, kwargs) is None
 
 
 @given(strangers)
