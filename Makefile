@@ -235,5 +235,6 @@ $(VENV)/installed: pyproject.toml testbed/pyproject.toml | $(BIN)/uv
 
 $(VENV)/installed-test: pyproject.toml testbed/pyproject.toml $(wildcard extensions/pystac/extensions/*.py) | $(BIN)/uv
 	$(INSTALL) --python $(BIN)/python --editable '.[test]' --editable testbed
+	$(INSTALL) --python $(BIN)/python --no-deps stackstac  # it asks for pandas 2, and takes 3
 	$(INSTALL) --python $(BIN)/python --reinstall-package pystac-ext-alternate-assets ./extensions
 	touch $@ $(VENV)/installed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 from stac_client import AlternatesWarning
+from stac_testbed.scenes import CRS
 
 from .conftest import DAVS, ITEMS
 
@@ -83,6 +85,58 @@ def test_odc_stac_in_dask_chunks(
     items = search()
     patch_url = client.patch_url(items, prefer=["davs"])
     assert_same(load(items, patch_url=patch_url, chunks={"x": 256, "y": 256}), pixels)
+    assert reads.services() == {"storage-a"}
+
+
+# In a process of its own: aiohttp, by which fsspec reads, reads certificates when it is imported.
+_FSSPEC = """
+import hashlib, sys
+import fsspec
+
+for url in sys.argv[1:]:
+    with fsspec.open(url) as file:
+        print(hashlib.sha256(file.read()).hexdigest())
+"""
+
+
+def test_tools_read_from_an_rse_of_davs(
+    search: Callable[..., Any],
+    client: StacClient,
+    reads: Reads,
+    *,
+    pixels: dict[Any, Any],
+    scene_files: dict[Any, Any],
+) -> None:
+    """So do rasterio, stackstac and fsspec where Rucio knows davs alone."""
+    import rasterio
+    import stackstac
+
+    items = search(client.modifier.with_options(prefer=[DAVS]))
+    urls = {item.id: item.assets["red"].href for item in items}
+    found = {}
+    for item, url in urls.items():
+        with rasterio.open(url) as file:
+            found[item] = file.read(1)
+    assert_same(found, pixels)
+    assert reads.services() == {"storage-a"}
+
+    for item in items:  # as stackstac knows it, from before the Projection extension 2.0
+        item.properties["proj:epsg"] = int(CRS.removeprefix("EPSG:"))
+    stacked = {
+        item.id: stackstac.stack([item], assets=["red"], snap_bounds=False) for item in items
+    }
+    assert_same({item: array.squeeze().values for item, array in stacked.items()}, pixels)
+    assert reads.services() == {"storage-a"}
+
+    run = subprocess.run(  # noqa: S603 - this very Python
+        [sys.executable, "-c", _FSSPEC, *urls.values()],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    digests = [hashlib.sha256(scene_files[item].read_bytes()).hexdigest() for item in urls]
+    assert run.stdout.split() == digests
     assert reads.services() == {"storage-a"}
 
 
