@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-_LOGIN_PAGE = b"<html><form>log in</form></html>"
+LOGIN_PAGE = b"<html><form>log in</form></html>"
 SIGNATURE = "sig=s3cr3t%2B/&se=2030"
 
 
@@ -109,13 +109,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self._answer(200, gzip.compress(body, mtime=0), Content_Encoding="gzip")
 
     def _login(self, _body: Any) -> None:
-        self._answer(200, _LOGIN_PAGE, Content_Type="text/html")
+        self._answer(200, LOGIN_PAGE, Content_Type="text/html")
 
     def _tologin(self, _body: Any) -> None:
         self._answer(302, Location=self.path.replace("tologin", "login"))
 
     def _headoklogin(self, body: Any) -> None:
-        self._answer(200, body if self.command == "HEAD" else _LOGIN_PAGE)
+        self._answer(200, body if self.command == "HEAD" else LOGIN_PAGE)
 
     def _headok403(self, body: Any) -> None:
         self._answer(*((200, body) if self.command == "HEAD" else (403,)))

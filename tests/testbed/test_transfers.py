@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import re
 import socket
+import zlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from .awkward import LOGIN_PAGE
 from .support import ADLER32, CONTENT, entry
 
 if TYPE_CHECKING:
@@ -46,30 +49,38 @@ def test_plain_storage_gets_the_file(
 
 _ARRIVED = None
 _SIZES = "DESTINATION [22] Source and destination file size mismatch"
-_SUMS = "DESTINATION [5] User-defined and destination ADLER32 checksum do not match (46a47789 != "
 _PULL = "TRANSFER [5] TRANSFER ERROR: Copy failed (3rd pull). Last attempt: Transfer failure: "
+_NOT_FOUND = "SOURCE [2] Result HTTP {} : File not found  after 1 attempts"
+_UNEXPECTED = "SOURCE [5] Result HTTP {0} : Unexpected server error: {0}  after 1 attempts"
+
+
+def _other_sum(arrived: bytes) -> str:
+    sums = f"46a47789 != {zlib.adler32(arrived):08x}"
+    return f"DESTINATION [5] User-defined and destination ADLER32 checksum do not match ({sums})"
+
+
 _CASES = {
     "plain": (_ARRIVED, _ARRIVED),
     "redirect": (_ARRIVED, _ARRIVED),
-    "tls": (f"{_PULL}GET {{url}}: [SSL: CERTIFICATE_VERIFY_FAILED]",) * 2,
-    "nohead": ("SOURCE [1] HTTP 405 : Method Not Allowed, Permission refused",) * 2,
-    "nohead403": ("SOURCE [1] HTTP 403 : Permission refused",) * 2,
+    "tls": (f"{_PULL}GET {{url}}: [SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed",) * 2,
+    "nohead": ("SOURCE [1] HTTP 405 : Method Not Allowed, Permission refused ",) * 2,
+    "nohead403": ("SOURCE [1] HTTP 403 : Permission refused ",) * 2,
     "chunked": (_SIZES, _SIZES),
     "nolength": (_SIZES, _SIZES),
     "headzero": (_SIZES, _SIZES),
     "gzip": (_ARRIVED, _ARRIVED),
-    "gzipalways": (_SUMS, _ARRIVED),
-    "login": (_SUMS, _ARRIVED),
-    "tologin": (_SUMS, _ARRIVED),
+    "gzipalways": (_other_sum(gzip.compress(CONTENT, mtime=0)), _ARRIVED),
+    "login": (_other_sum(LOGIN_PAGE), _ARRIVED),
+    "tologin": (_other_sum(LOGIN_PAGE), _ARRIVED),
     "headoklogin": (_SIZES, _SIZES),
     "headok403": (f"{_PULL}GET {{url}}: HTTP 403 Forbidden",) * 2,
     "headok503": (f"{_PULL}GET {{url}}: HTTP 503 Service Unavailable",) * 2,
     "cut": (f"{_PULL}{{url}}: closed after {len(CONTENT) // 2} of {len(CONTENT)} bytes",) * 2,
     "half": (_SIZES, _SIZES),
-    "gone": ("SOURCE [2] Result HTTP 410 : File not found  after 1 attempts",) * 2,
-    "plain/none": ("SOURCE [2] Result HTTP 404 : File not found  after 1 attempts",) * 2,
-    "broken": ("SOURCE [5] Result HTTP 503 : Unexpected server error: 503  after 1 attempts",) * 2,
-    "busy": ("SOURCE [5] Result HTTP 429 : Unexpected server error: 429  after 1 attempts",) * 2,
+    "gone": (_NOT_FOUND.format(410),) * 2,
+    "plain/none": (_NOT_FOUND.format(404),) * 2,
+    "broken": (_UNEXPECTED.format(503),) * 2,
+    "busy": (_UNEXPECTED.format(429),) * 2,
 }
 """What becomes of a file with and without a registered checksum, by what its origin does."""
 
@@ -85,10 +96,12 @@ def test_as_a_real_fts(
         name = f"as-a-real-fts-{how.replace('/', '-')}-{checksum}"
         file = entry(url, f"{grid.url}/{name}", checksum=checksum)
         job = transfers.run(file, verify_checksum="target" if checksum else "none")
-        if expected is None:
-            assert job.state == "FINISHED", job.reasons
-        else:
-            assert job.reasons[0].startswith(expected.format(url=leads_to)), job.reasons
+        assert job.state == ("FAILED" if expected else "FINISHED"), job.reasons
+        (reason,) = job.reasons
+        text = expected and expected.format(url=leads_to)
+        if text and how == "tls":  # why not, OpenSSL goes on to say
+            reason = reason[: len(text)]
+        assert reason == text
         assert (grid.folder / name).exists() == (expected is None)
 
 
