@@ -1,19 +1,22 @@
 """Tests what runs in Rucio's official images on the Python that these have, 3.9.
 
-Run by `make python39`: Debian bullseye's own interpreter is unpacked, nothing of it
-installed; in it the wheel is put beside Rucio as pip and as Helm's charts do it, and
-the tests of the policy package run. A checker of syntax and a resolver then ask the
-same again, so that something is left when bullseye leaves the mirrors.
+Run by `make python39`: a checker of syntax and a resolver come first, and are left when
+bullseye leaves the mirrors. Then Debian bullseye's own interpreter is unpacked, nothing of
+it installed; in it the wheel is put beside Rucio by the commands of the images and of Helm's
+charts, which have to fail where it cannot be, and the tests of the policy package run.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import sys
 import tempfile
 from contextlib import closing
 from pathlib import Path
+
+import yaml  # type: ignore[import-untyped]
 
 from scripts.commands import run, run_in_vain
 
@@ -25,6 +28,7 @@ PACKAGES = (
     *("python3.9-minimal", "libpython3.9-minimal", "libpython3.9-stdlib"),
     *("python3-distutils", "python3-lib2to3", "libssl1.1", "libffi7"),
 )
+NONE = "No matching distribution"  # what pip says, which then fails
 CONFIGURATION = """\
 [policy]
 package = stac_policy
@@ -37,6 +41,7 @@ def main() -> None:
     """Try each way in."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
+        static(folder)
         run(UV, "build", "--quiet", "--wheel", "--out-dir", str(folder), str(PROJECT))
         (wheel,) = map(str, folder.glob("*.whl"))
         interpreter = unpack(folder / SUITE)
@@ -44,12 +49,10 @@ def main() -> None:
             python = environment(folder / f"rucio-{rucio}", interpreter, f"rucio=={rucio}.*")
             configure(folder / f"rucio-{rucio}")
             as_helm(folder / f"helm-{rucio}", python, wheel)
-            run(UV, "pip", "install", "--quiet", "--python", python, wheel)
-            run(python, "-m", "stac_policy")
+            as_images(python, wheel)
             tests(python)
-            print(f"Python 3.9 with Rucio {rucio}: the wheel, Helm's way and tests/policy pass")
+            print(f"Python 3.9 with Rucio {rucio}: images, Helm's way and tests/policy pass")
         refused(python)
-        static(folder)
     print(f"python39: {2 * len(RUCIOS) + 2} passed, 0 failed")
 
 
@@ -108,11 +111,32 @@ def configure(folder: Path) -> None:
 
 def as_helm(target: Path, python: str, wheel: str) -> None:
     """Install into a folder of its own, as the init container does, and find it there."""
-    run(python, "-m", "pip", "install", "--quiet", wheel, "--target", str(target))
+    in_target = ("--target", str(target))
+    run_in_vain(NONE, python, "-m", "pip", "install", "--no-index", "stac-rucio", *in_target)
+    run(python, "-m", "pip", "install", "--quiet", wheel, *in_target)
     brought = {path.name for path in target.iterdir() if path.suffix != ".dist-info"}
     if not brought <= {"bin", "stac_client", "stac_policy", "stac_rucio"}:
         sys.exit(f"python39: what pip put beside Rucio shadows its own packages: {brought}")
-    run("env", f"PYTHONPATH={target}", python, "-m", "stac_policy")
+    values = yaml.safe_load((PROJECT / "etc" / "helm.yaml").read_text())
+    (package,) = values["policyPackages"]["packages"]
+    # What the charts look for, to install nothing that is there already.
+    known = "from importlib.metadata import version; assert version({moduleName!r}) == {version!r}"
+    for command in (("-c", known.format_map(package)), ("-m", "stac_policy")):
+        run("env", f"PYTHONPATH={target}", python, *command)
+
+
+def as_images(python: str, wheel: str) -> None:
+    """Install by the line of an image of one's own, whose pip is that of Rucio's images, too.
+
+    These go on where it fails: the guide then has the package imported.
+    """
+    run_in_vain("No module named 'stac_policy'", python, "-c", "import stac_policy")
+    containerfile = (PROJECT / "etc" / "Containerfile").read_text()
+    (line,) = re.findall("^RUN (.*)$", containerfile, re.MULTILINE)
+    line = line.replace("python3", python)
+    run_in_vain(NONE, "sh", "-c", line.replace("stac-rucio", "--no-index stac-rucio"))
+    run("sh", "-c", line.replace("stac-rucio", wheel))
+    run(python, "-m", "stac_policy")
 
 
 def tests(python: str) -> None:
