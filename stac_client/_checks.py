@@ -101,6 +101,8 @@ WARNINGS = {
     "and XRootD and StoRM then refuse; only its configuration shows whether that is mended",
     "destination-webdav": "Rucio's WebDAV knows whole URLs by https:// alone: over another scheme "
     "it deletes nothing, counts the files as deleted, and `rucio download` finds none",
+    "paths-back": "unless the server's rucio.cfg has it, which no request shows, PFNs there that "
+    "somebody declares bad give wrong DIDs",
     "fts-differs": "Rucio uses that of the destination, whatever that of the source says",
     "limit-missing": "that stands for a limit of 0, unless the account has the attribute admin",
     "limit-reached": "Rucio refuses its rules there",

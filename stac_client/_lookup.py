@@ -31,10 +31,11 @@ if TYPE_CHECKING:
 
     Pending = dict[Future[Asset | Outcome], Asset]
 
-_NO_HEAD = frozenset({HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED})
+NO_HEAD = frozenset({HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED})
 # What servers say of files that they know no type of, and items of files that have none.
 _ANY_TYPE = frozenset({"", "application/octet-stream", "text/plain"})
 _AT_A_TIME, _OF_HOST = 16, 4  # look-ups in all, and for each host
+_HEAD_S = 10.0
 _PART_S, _POLL_S = 5.0, 0.1  # between two parts of what was found, between two looks for it
 _ADVICE = "try again later, or put its size and a checksum into its item"
 
@@ -51,6 +52,26 @@ class Probe(str, Enum):
     """And what the origins say of a file without sending it."""
     DOWNLOAD = "download"
     """And what one download of the file tells, where both before left something open."""
+
+
+def asked_by_head(url: str) -> tuple[int, str]:
+    """Ask for a file by HEAD, as FTS does.
+
+    Returns:
+        The status, 0 without an answer, and why FTS would not copy it; nothing if it would.
+    """
+    try:
+        with (
+            http.make_session() as session,
+            http.open_url(session, url, (), _HEAD_S, method="HEAD") as response,
+        ):
+            status = int(response.status_code)
+            length = http.content_length(response)
+    except FetchError as error:
+        return 0, str(error)
+    if status == HTTPStatus.OK:
+        return status, "" if length else "no length in its answer to HEAD"
+    return status, f"HTTP {status} to HEAD"
 
 
 def sized(asset: Asset, probe: Probe) -> Asset | Outcome:
@@ -148,7 +169,7 @@ class Lookups:
         except FetchError as error:
             # Not every origin answers HEAD, or speaks of what it sends; a download tells more.
             is_last = self.probe is Probe.HEAD
-            if error.status is None or (is_last and error.status not in _NO_HEAD):
+            if error.status is None or (is_last and error.status not in NO_HEAD):
                 raise
             return replace(asset, no_length=f"{error} to HEAD")
         if response.headers.get("x-goog-stored-content-encoding", "identity") != "identity":

@@ -11,12 +11,13 @@ from rich.filesize import decimal
 from stac_client._buckets import Buckets
 from stac_client._in_rucio import Look, compare, is_outdated, kept
 from stac_client._items import iter_items
-from stac_client._lookup import Probe, sized
+from stac_client._lookup import Probe, asked_by_head, sized
 from stac_client._registration import selector
 from stac_client._rucio import batched
 from stac_client._selection import Wanted
 from stac_client._tables import Shown, counted
 from stac_policy.access import Kind
+from stac_policy.urls import redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -54,6 +55,8 @@ class Plan(Shown):
     """Files by the host they lie on."""
     access: Counter[str] = field(default_factory=Counter)
     """Files by their class of access."""
+    no_head: dict[str, str] = field(default_factory=dict)
+    """Why FTS, which asks by HEAD, would not get a file that was tried, by its host."""
     paid_bytes: int = 0
     """Size of those whose requester pays, as far as the items say."""
     already_there: int = 0
@@ -81,6 +84,7 @@ class Plan(Shown):
             f"Already there: {counted(self.already_there, 'file')}{updated}. {missing}: {unknown}."
             + (of_md5 if self.verified_by_md5 and self.files_without_md5 else ""),
             *self._payment(),
+            *(f"FTS asks by HEAD, and would not get {why}." for why in self.no_head.values()),
             [{"host": host, "files": count} for host, count in self.hosts.most_common()],
             [{"access": kind, "files": count} for kind, count in self.access.most_common()],
             [
@@ -115,7 +119,13 @@ class Plan(Shown):
             for reason in {**self.examples, **other.examples}
         }
         by_md5 = sorted({*self.verified_by_md5, *other.verified_by_md5})
-        return Plan(**merged, looked_up=looked_up, examples=examples, verified_by_md5=by_md5)
+        return Plan(
+            **merged,
+            looked_up=looked_up,
+            examples=examples,
+            verified_by_md5=by_md5,
+            no_head={**self.no_head, **other.no_head},
+        )
 
     def reject(self, outcome: Outcome) -> None:
         """Count an asset that cannot be registered."""
@@ -171,6 +181,7 @@ def make_plan(
     plan = Plan(looked_up=probe is not Probe.ITEM)
     keys = Wanted(assets, alternate_assets=alternate_assets, is_part=is_part)
     look = Look(rucio, rse)
+    asked: set[str] = set()
     for batch in batched(_registrable(keys.of(iter_items(items)), plan, select)):
         found = look.known(batch)
         files, there = found.files, found.at_rse
@@ -180,7 +191,13 @@ def make_plan(
             new = kept((sized(asset, probe) for asset in new), plan.reject)
         known = [asset for asset in same if asset.did in there]
         plan.files_outdated += sum(is_outdated(asset, files[asset.did]) for asset in known)
-        plan.add([*known, *new], there)
+        taken = [*known, *new]
+        plan.add(taken, there)
+        for asset in taken if check else ():
+            if asset.access.kind is Kind.OPEN and (host := _host(asset)) not in asked:
+                asked.add(host)
+                if reason := asked_by_head(asset.url)[1]:
+                    plan.no_head[host] = f"{redact(asset.url)}: {reason}"
     for missing in keys.missing():
         plan.reject(missing)
     if plan.files_without_md5:

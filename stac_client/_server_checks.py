@@ -15,12 +15,12 @@ from rucio.common import exception
 
 from stac_client._checks import Change, ok, rucio_admin, wrong
 from stac_client._in_rucio import Look, ailment
+from stac_client._lookup import NO_HEAD, asked_by_head
 from stac_client._results import Outcome
 from stac_client._rucio import account_attributes
 from stac_client._source_rse import has_gateway, with_pfn
 from stac_client.errors import AccessError, ConfigurationError, StacRucioError, near
 from stac_policy import SUPPORTED_VERSION, installed_rucios
-from stac_policy.http import FetchError, content_length, make_session, open_url
 from stac_policy.naming import DID, SAMPLES
 from stac_policy.settings import (
     SOURCE_PROTOCOL,
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from stac_client._rucio import Rucio
 
 _FTS_TIMEOUT_S = 5.0
-_ORIGIN_TIMEOUT_S = 10.0
 _LOOKED_UP = 100
 UNSEEN = (
     "no request shows it of hosts with daemons, which submit nobody's transfers without it: "
@@ -117,6 +116,21 @@ def policy_package(rucio: Rucio, source: RSE, destinations: Sequence[RSE]) -> It
         what = "stac_policy is installed on the Rucio server"
         check = "run `python -m stac_policy` there to check that [policy] names it"
         yield ok("policy-package", f"{what}; {check}; {UNSEEN}")
+
+
+def paths_back(rucio: Rucio, destinations: Sequence[RSE]) -> Iterator[Check]:
+    """Check that paths of ours at destinations give their DIDs, as far as a request shows it."""
+    rses = [rse.name for rse in destinations if rse.algorithm == "stac"]  # of a single VO
+    in_table = _config_table(rucio, "policy") if rses else None
+    if in_table is None or "pfn2lfn" in in_table:
+        return
+    has = f"RSE {', '.join(rses)} has lfn2pfn_algorithm=stac"
+    option = ("policy", "pfn2lfn", "stac")
+    flags = zip(("--section", "--option", "--value"), option, strict=True)
+    command = rucio_admin("config", "set", *(word for pair in flags for word in pair))
+    text = "set [policy] pfn2lfn=stac in the server's config table, for the paths at all RSEs"
+    change = Change(text, command, methodcaller("set_config_option", *option))
+    yield wrong("paths-back", f"{has}, and the server's config table no [policy] pfn2lfn", change)
 
 
 def _translates(rucio: Rucio, rse: str, scheme: str) -> bool:
@@ -245,13 +259,19 @@ def stac_options(rucio: Rucio) -> dict[str, str]:
     They are those of this machine's rucio.cfg, and before them those of the server's config
     table, where that may be read.
     """
-    in_table = rucio.ask_unless(
-        "asking for options of [stac]",
-        lambda client: {name: str(each) for name, each in client.get_config("stac").items()},
-        exception.AccessDenied,
-        exception.ConfigNotFound,
-    )
-    return (in_table or {}) | configured_options()
+    return (_config_table(rucio, "stac") or {}) | configured_options()
+
+
+def _config_table(rucio: Rucio, section: str) -> dict[str, str] | None:
+    """Return a section of the server's config table, or None where that may not be read."""
+
+    def request(client: Client) -> dict[str, str]:
+        with suppress(exception.ConfigNotFound):
+            return {name: str(each) for name, each in client.get_config(section).items()}
+        return {}
+
+    asking = f"asking for options of [{section}]"
+    return rucio.ask_unless(asking, request, exception.AccessDenied)
 
 
 def settings(
@@ -347,19 +367,12 @@ def _resolution(asset: Asset, pfns: Sequence[str], source: RSE) -> Check:
 
 def _origin(url: str, *, through_gateway: bool) -> Check:
     """Check that the origin has the file, by HEAD, as FTS does where it asks that itself."""
-    shown, length = redact(url), None
-    with make_session() as session:
-        try:
-            with open_url(session, url, (), _ORIGIN_TIMEOUT_S, method="HEAD") as response:
-                reason, status = f"HTTP {response.status_code}", response.status_code
-                length = content_length(response)
-        except FetchError as error:
-            reason, status = str(error), 0
-    if status == HTTPStatus.OK and length:
+    shown = redact(url)
+    status, reason = asked_by_head(url)
+    if not reason:
         return ok("origin", f"{shown} answers")
-    if status in {HTTPStatus.OK, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED}:
-        reason = "no length in its answer" if status == HTTPStatus.OK else reason
-        reason += " to HEAD, without which FTS copies nothing but through a gateway"
+    if status == HTTPStatus.OK or status in NO_HEAD:
+        reason += ", without which FTS copies nothing but through a gateway"
         if through_gateway and url.startswith("https:"):
             return ok("origin", f"{shown}: {reason}")
     return wrong("origin-fails", f"{shown}: {reason}", shlex.join(["curl", "--head", shown]))

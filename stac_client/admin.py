@@ -132,6 +132,7 @@ def plan_setup(
                 raise ConfigurationError(f"{check.what}: {check.why}", hint=f"fix: {check.fix}")
     for destination in found:
         made += rse_checks.sending(destination, source, gateway=gateway)
+    made += server_checks.paths_back(asked, found)
     return _setup(
         [*made, *server_checks.scopes(asked, catalogue.scopes if catalogue else {}, owner)]
     )
@@ -226,6 +227,7 @@ def examine(
     yield from [*rse_checks.source(source, found, catalogue)] or [fine]
     yield from rse_checks.destinations(asked, source, needs.assets, found)
     yield from server_checks.policy_package(asked, source, found)
+    yield from server_checks.paths_back(asked, found)
     sent_to = [each.name for each in found if rse_checks.is_sent_to(each)]
     options = server_checks.stac_options(asked) if options is None else options
     yield from server_checks.settings(needs, options, sent_to)

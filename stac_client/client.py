@@ -196,7 +196,8 @@ class StacClient:
             probe: As there; with `item`, assets whose size is not known are rejected.
             alternate_assets: Alternates, as there.
             check: Look at an object of each bucket, as `create_replicas` does, to see
-                whether anybody may read it; by default the table of origins says so.
+                whether anybody may read it; by default the table of origins says so. And
+                ask each other host for a file by HEAD, as FTS does.
             partition: As in `create_replicas`.
 
         Returns:

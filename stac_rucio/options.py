@@ -287,7 +287,10 @@ _ALTERNATES = words(
     "KEYS",
 )
 PAYS = flag("--pays", "Pay with your AWS account where the requester does.")
-_CHECK = flag("--check", "Ask buckets whether anybody may read them, once each.")
+_CHECK = flag(
+    "--check",
+    "Ask buckets once each whether anybody may read them; a plan asks hosts by HEAD, as FTS does.",
+)
 
 _PROBE = choice(
     "--probe",

@@ -341,6 +341,7 @@ def _show_plan(  # noqa: PLR0917 - as many things make a plan
     output.rows(["host", "files"], hosts, kind="host")
     kinds = ({"access": kind, "files": files} for kind, files in plan.access.most_common())
     output.rows(["access", "files"], kinds, kind="access")
+    output.rows(["because"], ({"because": why} for why in plan.no_head.values()), kind="no-head")
     for reason, count in plan.rejected.most_common():
         row = {"assets": count, "reason": reason, "example": plan.examples[reason][0]}
         output.row([*row], row, kind="rejected")

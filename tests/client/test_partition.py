@@ -194,6 +194,7 @@ def test_plans_add_up() -> None:
     """The plans of two parts are that of both, whatever stands in them."""
     one = Plan(items=2, files=3, size_bytes=10, hosts=Counter(a=3), verified_by_md5=["S3"])
     two = Plan(items=1, files=1, hosts=Counter(a=1, b=2), verified_by_md5=["A", "S3"])
+    two.no_head["b"] = "why"
     for plan, names in ((one, "ab"), (two, "cde")):
         for name in names:
             plan.reject(Outcome("c", name, "k", State.SKIPPED, "why"))
@@ -201,6 +202,7 @@ def test_plans_add_up() -> None:
     assert (both.items, both.files, both.size_bytes) == (3, 4, 10)
     assert both.hosts == Counter(a=4, b=2)
     assert both.verified_by_md5 == ["A", "S3"]
+    assert both.no_head == {"b": "why"}
     assert both.rejected == Counter(why=5)
     assert both.examples == {"why": ["c/a asset k", "c/b asset k", "c/c asset k"]}
     assert both.looked_up

@@ -116,6 +116,10 @@ ALONE = {
     ),
     "destination-not-writable": setting(DISK, "availability_write", value=False),
     "policy-not-named": attribute(DISK, "lfn2pfn_algorithm", "other_stac", "stac"),
+    "paths-back": (
+        [("delete_config_option", "policy", "pfn2lfn")],
+        [("set_config_option", "policy", "pfn2lfn", "stac")],
+    ),
     "limit-missing": (
         [("delete_local_account_limit", "root", DISK)],
         [("set_local_account_limit", "root", DISK, 1000)],

@@ -233,15 +233,17 @@ def test_resolution(healthy: Healthy) -> None:
 
 
 def test_origins_that_answer_no_head(healthy: Healthy) -> None:
-    """FTS fails there: the doctor and the registration say it, which find the file by GET."""
+    """FTS fails there: doctor, plan and registration say it, which find the file by GET."""
     with running_origin() as origin:
         url = origin.add("/a.tif", b"content", head=answers.status(405))
         item = make_item(COLLECTION, "no-head", {"red": {"href": url, "roles": ["data"]}})
         (finding,) = healthy.findings(catalogue=summarise_catalogue([item]))
         assert finding.code == "origin-fails"
-        (registered,) = StacClient(healthy.admin).create_replicas(item, SOURCE)
+        client = StacClient(healthy.admin)
+        plan = client.plan(item, SOURCE, check=True)
+        (registered,) = client.create_replicas(item, SOURCE)
     assert registered.state is State.REGISTERED
-    for said in (finding.what, registered.reason):
+    for said in (finding.what, str(plan), registered.reason):
         assert "HTTP 405 to HEAD" in said
 
 

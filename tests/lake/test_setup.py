@@ -110,6 +110,17 @@ def test_what_was_changed_is_fixed(rucio: Client) -> None:
     assert apply(rucio, "SETUP-FIX", destinations=[DISK]) == []
 
 
+def test_paths_back(rucio: Client) -> None:
+    """Where storages have our paths, the server's config table says that it finds DIDs by them."""
+    option = ("policy", "pfn2lfn")
+    assert rucio.get_config(*option) == "stac"  # as this has made the lake's
+    apply(rucio, "SETUP-PATHS", destinations=[DISK])
+    rucio.delete_config_option(*option)
+    (made,) = apply(rucio, "SETUP-PATHS", destinations=[DISK])
+    assert made.startswith("set [policy] pfn2lfn=stac in the server's config table")
+    assert rucio.get_config(*option) == "stac"
+
+
 def test_a_storage_is_no_source_rse(rucio: Client) -> None:
     """A storage is not turned into a source RSE."""
     with pytest.raises(ConfigurationError, match=f"{DISK} is deterministic.*another name"):
