@@ -62,10 +62,10 @@ class Front(http.server.ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(
-        self, upstream: str, refuse: Callable[[str, dict[str, str]], Refusal | None]
+        self, upstream: str, refuse: Callable[[str, dict[str, str]], Refusal | None], port: int
     ) -> None:
-        """Take a free port."""
-        super().__init__(("127.0.0.1", 0), _Handler)
+        """Take a port, or with 0 a free one."""
+        super().__init__(("127.0.0.1", port), _Handler)
         self.upstream, self.refuse = upstream, refuse
         self.seen: list[tuple[str, str, dict[str, str]]] = []
 
@@ -78,6 +78,7 @@ class Front(http.server.ThreadingHTTPServer):
 class _Handler(http.server.BaseHTTPRequestHandler):
     server: Front
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
 
     def log_message(self, *_: Any) -> None:
         """Keep the output of tests free of requests."""
@@ -122,10 +123,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 @contextmanager
 def front(
-    upstream: str, refuse: Callable[[str, dict[str, str]], Refusal | None]
+    upstream: str, refuse: Callable[[str, dict[str, str]], Refusal | None], port: int = 0
 ) -> Iterator[Front]:
     """Run a front in a thread."""
-    server = Front(upstream, refuse)
+    server = Front(upstream, refuse, port)
     with serving(server):
         yield server
 

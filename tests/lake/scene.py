@@ -5,8 +5,10 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING
 
+import sqlalchemy
 from rucio.common.exception import RuleNotFound
 
+from tests.gateway.fronts import SECRET_KEY
 from tests.items import make_item
 from tests.testbed.support import wait_for
 
@@ -91,3 +93,21 @@ class Scene:
         self.client.modifier.with_options(cache_s=0)(item)
         asset = item["assets"][key]
         return {asset.get("alternate:name", "only in the catalogue"), *asset.get("alternate", ())}
+
+
+def assert_no_secret(lake: Lake, *more: str) -> None:
+    """Require that neither Rucio nor the transfer service keeps a key or a signature."""
+    found = []
+    engine = sqlalchemy.create_engine(lake.layout.database_url)
+    with engine.connect() as connection:
+        for table in sqlalchemy.inspect(engine).get_table_names():
+            rows = connection.execute(sqlalchemy.text(f'SELECT * FROM "{table}"'))  # noqa: S608
+            found += [(table, repr(row)) for row in rows]
+    engine.dispose()
+    assert {"messages", "requests_history", "sources"} & {table for table, _ in found}
+    jobs = lake.layout.data("transfers") / "jobs.sqlite"
+    for path in (*lake.layout.logs.iterdir(), *jobs.parent.glob("jobs.sqlite*")):
+        found.append((path.name, path.read_bytes().decode("utf-8", "replace")))
+    for where, text in found:
+        for secret in ("X-Amz-Signature", "X-Amz-Credential", SECRET_KEY, *more):
+            assert secret not in text, where

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
-import sqlalchemy
 
 from stac_client import plan_setup, summarise_catalogue
 from stac_client.admin import Level, examine
@@ -19,6 +18,7 @@ from stac_testbed.layout import GATEWAY, PRIVATE_BUCKET, PRIVATE_STORE, SIGNED_B
 from tests.gateway.fronts import ACCESS_KEY, SECRET_KEY, object_store
 from tests.gateway.running import running, s3
 from tests.items import make_item
+from tests.lake.scene import assert_no_secret
 from tests.origin import running_origin
 from tests.policy.support import configured
 from tests.rses import add_rse
@@ -204,21 +204,3 @@ def test_to_webdav(
     (copy,) = file["rses"][WEBDAV]
     assert requests.get(copy, timeout=60).content == CONTENT["private"]
     assert f" to {copy}: sent {len(CONTENT['private'])} bytes" in caplog.text
-
-
-def assert_no_secret(lake: Lake) -> None:
-    """Require that neither Rucio nor the transfer service keeps a key or a signature."""
-    found = []
-    engine = sqlalchemy.create_engine(lake.layout.database_url)
-    with engine.connect() as connection:
-        for table in sqlalchemy.inspect(engine).get_table_names():
-            rows = connection.execute(sqlalchemy.text(f'SELECT * FROM "{table}"'))  # noqa: S608
-            found += [(table, repr(row)) for row in rows]
-    engine.dispose()
-    assert {"messages", "requests_history", "sources"} & {table for table, _ in found}
-    jobs = lake.layout.data("transfers") / "jobs.sqlite"
-    for path in (*lake.layout.logs.iterdir(), *jobs.parent.glob("jobs.sqlite*")):
-        found.append((path.name, path.read_bytes().decode("utf-8", "replace")))
-    for where, text in found:
-        for secret in ("X-Amz-Signature", "X-Amz-Credential", SECRET_KEY):
-            assert secret not in text, where
