@@ -123,7 +123,8 @@ xrootd-in-its-own-network:
 	ip link set lo up
 	$(BIN)/python -m stac_testbed demo --storage xrootd
 	$(BIN)/python -m pytest tests/lake/test_replication.py tests/lake/test_policy.py \
-	  tests/lake/test_https_origin.py tests/lake/test_storages.py tests/production/xrootd.py \
+	  tests/lake/test_https_origin.py tests/lake/test_storages.py tests/lake/test_gateway.py \
+	  tests/production/xrootd.py \
 	  --lake-storage xrootd
 
 # The gateway and the library that FTS copies with, from Debian's packages gfal2-util-scripts,

@@ -11,21 +11,24 @@ from __future__ import annotations
 
 import http.client
 import zlib
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import requests
 
 from stac_testbed import STORAGE_RSES, load
-from tests.gateway.running import running
+from stac_testbed.processes import free_ports
+from stac_testbed.xrootd import XRootD
+from tests.gateway.fronts import SECRET_KEY, object_store
+from tests.gateway.running import running, s3
 from tests.lake.conftest import client, rucio, scenes  # noqa: F401 - fixtures
 from tests.production.gfal2 import authorities_of, gfal2
+from tests.servers import running as running_service
 from tests.testbed.support import wait_for
 from tests.testbed.test_lake import stac_testbed
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from pystac import ItemCollection
     from rucio.client import Client
 
@@ -91,6 +94,37 @@ def test_gfal2_and_an_origin_with_tls(
         pulled = gfal2(tmp_path, "gfal-copy", *how, url, to)
     assert pulled.returncode == 0, pulled.stderr
     assert requests.get(to.replace("davs", "http"), timeout=10).content == content
+
+
+@pytest.mark.parametrize("mode", ["redirect", "stream"])
+def test_debug_levels(
+    stac_lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    """With everything logged, neither gfal2 nor XRootD tells a signature."""
+    layout = stac_lake.layout
+    monkeypatch.setenv("X509_CERT_DIR", str(authorities_of(layout.tls, tmp_path)))
+    content = bytes(range(256)) * 1000
+    (port,) = free_ports(1)
+    xrootd = XRootD.plan(tmp_path / "xrootd", port)
+    xrootd.make("/rucio/", layout.tls, SERVICE)
+    configuration = Path(xrootd.folder) / "xrootd.cfg"
+    configuration.write_text(configuration.read_text().replace("trace info", "trace all"))
+    objects = {"private/a.tif": content}
+    with (
+        running_service(xrootd.service("debug", "/rucio/"), tmp_path),
+        object_store(tmp_path / "store", objects) as store,
+        running(tmp_path, {f"{store}/private/": s3(tmp_path, mode=mode)}) as gateway,
+    ):
+        url, to = gateway.url_of(f"{store}/private/a.tif"), f"davs://127.0.0.1:{port}/rucio/a.tif"
+        pulled = gfal2(tmp_path, "gfal-copy", "-vvv", "--copy-mode", "pull", url, to)
+        assert pulled.returncode == 0, pulled.stderr
+        assert "davix" in pulled.stdout + pulled.stderr
+        assert (xrootd.data / "rucio/a.tif").read_bytes() == content
+    (log,) = tmp_path.rglob("debug.log")
+    assert f"remote={url}" in log.read_text()
+    for secret in ("X-Amz-Signature", SECRET_KEY):
+        assert secret not in pulled.stdout + pulled.stderr + log.read_text()
+    xrootd.remove()
 
 
 def test_a_part_of_a_file(url: str) -> None:
