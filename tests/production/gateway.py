@@ -39,6 +39,7 @@ from tests.gateway.running import running
 from tests.items import make_item
 from tests.lake.conftest import client, collection, rucio  # noqa: F401 - fixtures
 from tests.policy.support import configured
+from tests.testbed.support import wait_for
 from tests.threads import serving
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ PARTS = Path(sys.prefix) / "gateway"
 """Where `make gateway` puts azurite and the Node.js that runs it."""
 ACCOUNT, CONTAINER = PRIVATE_BUCKET, "data"
 ACCOUNT_KEY = base64.b64encode(b"k" * 64).decode()
+KEY: dict[str, Any] = {"account_name": ACCOUNT, "account_key": ACCOUNT_KEY}
 CONTENT = secrets.token_bytes(1 << 20)
 BLOB = "scene 1/a+b/B04.tif"
 PATH = "scene%201/a%2Bb/B04.tif"
@@ -64,8 +66,17 @@ class Azure(NamedTuple):
 
     url: str
     """Of its container."""
-    signature: str
-    """A SAS of the container, as the Planetary Computer hands them out."""
+
+    def signature(self, ends: datetime) -> str:
+        """A SAS of the container, as the Planetary Computer hands them out."""
+        made: str = generate_container_sas(
+            container_name=CONTAINER,
+            permission=ContainerSasPermissions(read=True, list=True),
+            expiry=ends,
+            api_version="2024-11-04",
+            **KEY,
+        )
+        return made
 
 
 @contextmanager
@@ -87,17 +98,9 @@ def azurite(folder: Path, port: int) -> Iterator[Azure]:
                 except requests.ConnectionError:
                     assert process.poll() is None
                     time.sleep(0.1)
-            key: dict[str, Any] = {"account_name": ACCOUNT, "account_key": ACCOUNT_KEY}
-            with BlobServiceClient(url, credential=key, api_version="2024-11-04") as service:
+            with BlobServiceClient(url, credential=KEY, api_version="2024-11-04") as service:
                 service.create_container(CONTAINER).upload_blob(BLOB, CONTENT)
-            signature = generate_container_sas(
-                container_name=CONTAINER,
-                permission=ContainerSasPermissions(read=True, list=True),
-                expiry=datetime.now(timezone.utc) + timedelta(hours=1),
-                api_version="2024-11-04",
-                **key,
-            )
-            yield Azure(f"{url}/{CONTAINER}", signature)
+            yield Azure(f"{url}/{CONTAINER}")
         finally:
             process.terminate()
 
@@ -199,7 +202,7 @@ def _insecure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AUTHLIB_INSECURE_TRANSPORT", "1")
 
 
-def planetary_computer(azure: Azure) -> tuple[Flask, OAuth]:
+def planetary_computer(azure: Azure, lives_s: int = 3600) -> tuple[Flask, OAuth]:
     """The application that hands out a SAS; below `/pro` to those who have a token alone."""
     app = Flask("planetary-computer")
     oauth = OAuth(app)
@@ -207,8 +210,8 @@ def planetary_computer(azure: Azure) -> tuple[Flask, OAuth]:
     def token(account: str, container: str) -> dict[str, str] | tuple[str, int]:
         if (account, container) != (ACCOUNT, CONTAINER):
             return "no such container", 404
-        ends = datetime.now(timezone.utc) + timedelta(hours=1)
-        return {"msft:expiry": f"{ends:%Y-%m-%dT%H:%M:%SZ}", "token": azure.signature}
+        ends = datetime.now(timezone.utc) + timedelta(seconds=lives_s)
+        return {"msft:expiry": f"{ends:%Y-%m-%dT%H:%M:%SZ}", "token": azure.signature(ends)}
 
     app.add_url_rule("/api/sas/v1/token/<account>/<container>", "token-of-all", token)
     protected = oauth.protector("data")(token)
@@ -258,6 +261,22 @@ def test_azure(tmp_path: Path) -> None:
         with running(tmp_path, {f"{azure.url}/": entry}) as gateway:
             answer = gateway.get(blob, "HEAD")
             assert answer.status_code == 503
+
+
+def test_signatures_that_are_over(tmp_path: Path) -> None:
+    """Who waited longer than a SAS is good for gets another one."""
+    with (
+        azurite(tmp_path / "azure", free_ports(1)[0]) as azure,
+        served(planetary_computer(azure, lives_s=3)[0]) as endpoint,
+    ):
+        url = f"{endpoint}/api/sas/v1/token/{{account}}/{{container}}"
+        entry = {"sign": "sas", "account": ACCOUNT, "token_url": url}
+        with running(tmp_path, {f"{azure.url}/": entry}) as gateway:
+            answer = gateway.get(f"{azure.url}/{PATH}", allow_redirects=False)
+            signed = answer.headers["Location"]
+            assert requests.get(signed, timeout=30).content == CONTENT
+            assert wait_for(lambda: requests.get(signed, timeout=30).status_code == 403)
+            assert gateway.get(f"{azure.url}/{PATH}").content == CONTENT
 
 
 def a_file(key: str) -> Response:  # noqa: ARG001 - Flask's name
