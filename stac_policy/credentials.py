@@ -17,7 +17,7 @@ from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from stac_policy import signing
 from stac_policy.access import Kind, region_of
@@ -161,6 +161,10 @@ class Credentials:
         _, variable, template = _ways(known)
         if urlsplit(url).query:
             raise _LackingError(f"it needs {known.needs}, which is for blobs without a query")
+        if not template:
+            if not (sas := _variable(variable)):
+                raise _LackingError(f"it needs {known.needs}: set {variable}")
+            return Request(with_query(url, sas.removeprefix("?")), {}, variable)
         try:
             endpoint = signing.sas_endpoint(template, url)
         except ValueError as error:
@@ -185,12 +189,17 @@ class Credentials:
         if login is None:
             ways = [f"set {variable}"] * bool(variable) + [f"have netrc name machine {host}"]
             raise _LackingError(f"it needs {known.needs}: {', or '.join(ways)}")
-        basic = {"Authorization": f"Basic {b64encode(':'.join(login).encode()).decode()}"}
+        headers = {"Authorization": f"Basic {b64encode(':'.join(login).encode()).decode()}"}
         if not endpoint:
-            return Request(url, basic, f"netrc's password for {host}")
+            return Request(url, headers, f"netrc's password for {host}")
+        to, _, query = endpoint.partition("?")
+        fields = dict(parse_qsl(query))
+        if fields.get("grant_type") == "password":
+            fields.update(zip(("username", "password"), login))
+            headers = {}
 
         def ask() -> tuple[str, float]:
-            return signing.ask_grant(endpoint, {}, basic)
+            return signing.ask_grant(to, fields, headers)
 
         token = self._once(("token", endpoint), lambda: Token(ask))
         value = token()

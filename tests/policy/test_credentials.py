@@ -63,9 +63,16 @@ def table(user: Path, origin: Origin) -> Iterator[Path]:
         f"{host}/data/\tbearer\t\t=token\ttest\n"
         f"{host}/blobs/\tsigned\t\t=sas\ttest\n"
         f"{host}/keyed/\tAPI key\t\t=header\ttest\n"
+        f"=grant\tbearer\t{origin.url}/oauth?grant_type=password&client_id=us\ta token\ttest\n"
+        f"=client\tbearer\t{origin.url}/client?grant_type=client_credentials\ta token\ttest\n"
+        "=own\tsigned\tTEST_SAS\ta SAS of ours\ttest\n"
         f"{host}/password/\tbearer\t\ta password\ttest\n"
+        f"{host}/granted/\tbearer\t\t=grant\ttest\n"
+        f"{host}/of-client/\tbearer\t\t=client\ttest\n"
+        f"{host}/own/\tsigned\t\t=own\ttest\n"
         "daac.example\tbearer\t\t=token\ttest\n"
         "*.wild.example\tbearer\t\t=token\ttest\n"
+        "gs://ours\tbearer\t\t=token\ttest\n"
         f"s3://protected\tbearer\t{origin.url}\t=token\ttest\n"
         f"s3://site-data\tsigned\t{SITE}\tkeys of ours\ttest\n"
     )
@@ -271,7 +278,8 @@ def test_token_of_the_environment(origin: Origin, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("TEST_TOKEN", TOKEN)
     assert asked(f"{origin.url}/data/a").headers == {"Authorization": f"Bearer {TOKEN}"}
     assert asked(f"{origin.url}/keyed/a").headers == {"X-API-Key": TOKEN}
-    assert asked("https://daac.example/a").headers == {"Authorization": f"Bearer {TOKEN}"}
+    for url in ("https://daac.example/a", "https://storage.googleapis.com/ours/a"):
+        assert asked(url).headers == {"Authorization": f"Bearer {TOKEN}"}
     elsewhere = [
         f"{origin.url}/other/a",
         "http://daac.example/a",
@@ -315,6 +323,43 @@ def test_token_by_netrc(origin: Origin, user: Path) -> None:
     sent = [each.headers["Authorization"] for each in origin.requests_of("/data/a")]
     assert sent == [f"Bearer {TOKEN}"] * 2
     assert asked(f"{origin.url}/password/a").headers["Authorization"].startswith("Basic ")
+
+
+@pytest.mark.usefixtures("table")
+@pytest.mark.parametrize(
+    ("path", "endpoint", "form"),
+    [
+        ("granted", "/oauth", f"grant_type=password&client_id=us&username=alice&password={SECRET}"),
+        ("of-client", "/client", "grant_type=client_credentials"),
+    ],
+)
+def test_token_by_oauth2(origin: Origin, user: Path, path: str, endpoint: str, form: str) -> None:
+    """What netrc has is sent as the grant wants it that the table names."""
+    (user / "netrc").write_text(f"machine 127.0.0.1 login alice password {SECRET}\n")
+    origin.add(endpoint, json.dumps({"access_token": TOKEN, "expires_in": 600}).encode())
+    url = origin.add(f"/{path}/a", b"a")
+    assert read(url) == b"a"
+    asked, sent = origin.seen
+    assert (asked.path, asked.body.decode()) == (endpoint, form)
+    assert ("Authorization" in asked.headers) is (SECRET not in form)
+    assert sent.headers["Authorization"] == f"Bearer {TOKEN}"
+
+
+def test_tokens_of_providers() -> None:
+    """Of those that grant them for a password, what to set is known."""
+    lacks = asked("https://download.dataspace.copernicus.eu/odata/v1/Products(a)/$value").lacks
+    assert "set CDSE_TOKEN, or have netrc name machine identity.dataspace.copernicus.eu" in lacks
+
+
+@pytest.mark.usefixtures("table")
+def test_sas_of_the_environment(origin: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A SAS that the user has is appended, to what the table names alone."""
+    url = f"{origin.url}/own/a"
+    assert asked(url).lacks == "it needs a SAS of ours: set TEST_SAS"
+    monkeypatch.setenv("TEST_SAS", "?sv=1&sig=S4S%3D")
+    assert asked(url).url == f"{url}?sv=1&sig=S4S%3D"
+    assert asked(f"{origin.url}/other/a").url == f"{origin.url}/other/a"
+    assert "S4S" not in repr(asked(url))
 
 
 @pytest.mark.usefixtures("table")
