@@ -362,6 +362,8 @@ def destinations(
             *_limit(name, rse.name, limits.get(rse.name), used.get(rse.name, 0)),
         ]
         fine = f"RSE {rse.name} can receive copies from {source.name}"
+        if "https" in schemes and not is_sent_to(rse):
+            fine += ", of https where it takes `Credential: gridsite`, or FTS tells it another"
         yield from checks or [ok("destination", fine)]
 
 

@@ -8,6 +8,7 @@ import os
 import re
 import shlex
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,34 @@ def test_helm() -> None:
     assert values == shown
     (variable,) = yaml.safe_load((ETC / "helm-server.yaml").read_text())["additionalEnvs"]
     assert f"{variable['name']}={variable['value']}\n" in GUIDE
+
+
+def test_configuration_of_containers(tmp_path: Path) -> None:
+    """Rucio's own tool, which images run, makes the guide's rucio.cfg of either form."""
+    (wanted,) = (block for block in blocks("operators.md", "ini") if "allowed_hosts" in block)
+    (lines,) = (block for block in blocks("operators.md", "text") if "RUCIO_CFG_" in block)
+    (tmp_path / "common.json").write_text(
+        json.dumps(yaml.safe_load((ETC / "helm.yaml").read_text())["config"])
+    )
+    tool = Path(sys.prefix, "rucio", "tools", "merge_rucio_configs.py")
+    variables = dict(line.split("=", 1) for line in lines.splitlines())
+    ways: list[tuple[tuple[str, ...], dict[str, str]]] = [
+        (("--use-env",), variables),
+        (("-s", str(tmp_path / "common.json")), {}),
+    ]
+    for options, environment in ways:
+        cfg = tmp_path / "rucio.cfg"
+        subprocess.run(  # noqa: S603 - Rucio's
+            [sys.executable, tool, *options, "-d", cfg], env=environment, check=True
+        )
+        assert as_dict(cfg.read_text()) == as_dict(wanted)
+
+
+def as_dict(text: str) -> dict[str, dict[str, str]]:
+    """The options of a rucio.cfg by section."""
+    parser = configparser.RawConfigParser()
+    parser.read_string(text)
+    return {section: dict(parser[section]) for section in parser.sections()}
 
 
 def test_helm_of_serve() -> None:

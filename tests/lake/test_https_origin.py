@@ -71,6 +71,8 @@ def test_a_storage_that_refuses_the_credential(
     rucio.add_distance("STAC", OVER_DAVS, {"distance": 1})
     found = examine(rucio, "STAC", destinations=OVER_DAVS)
     assert "destination-credential" in {check.code for check in found if check.why}
+    by_https = examine(rucio, "STAC", destinations="DISK-A")
+    assert ["gridsite" in check.what for check in by_https if check.code == "destination"] == [True]
 
     rules = client.create_replication_rules(original, OVER_DAVS)
     (rule,) = client.wait(rules, timeout_s=300, poll_s=0.5)
