@@ -36,7 +36,7 @@ def ask(
     origin: Any, item: str = "i", collection: str = "c", api: Any = None, **options: Any
 ) -> Item:
     """Ask the origin for an item."""
-    settings = Settings(**({"connect_timeout_s": 1, "read_timeout_s": 0.1} | options))
+    settings = Settings(**({"connect_timeout_s": 20, "read_timeout_s": 20} | options))
     return fetch_item(api or origin.url, collection, item, settings)
 
 
