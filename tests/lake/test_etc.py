@@ -1,18 +1,23 @@
-"""What etc/ has for Rucio's own import of RSEs."""
+"""What etc/ has for Rucio's own import of RSEs, and for its configuration."""
 
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stac_client._source_rse import disabled_priority
 from stac_client.admin import plan_setup
+from tests.policy.multi_vo_processes import run_module
 
 if TYPE_CHECKING:
     from rucio.client import Client
 
-RSES = Path(__file__).parents[2] / "etc" / "rses.json"
+    from stac_testbed.lake import Lake
+
+ETC = Path(__file__).parents[2] / "etc"
+RSES = ETC / "rses.json"
 
 
 def test_import(rucio: Client) -> None:
@@ -28,3 +33,14 @@ def test_import(rucio: Client) -> None:
         assert list(setup.changes) == []
     for rse in rucio.list_rses("DISK-A-IMPORTED|STAC-IMPORTED"):
         rucio.delete_rse(rse["rse"])
+
+
+def test_configurations(stac_lake: Lake, tmp_path: Path) -> None:
+    """Rucio loads all that is ours from both, with what is commented out as well."""
+    database = f"[database]\ndefault = {stac_lake.layout.database_url}\n"
+    for name, more in (("rucio.cfg", database), ("rucio-client.cfg", "")):
+        text = re.sub(r"(?m)^# (\[\w+\]|\w+ = .*)$", r"\1", (ETC / name).read_text())
+        path = tmp_path / name
+        path.write_text(text.replace("= /opt/rucio/etc/origins.tsv", "=") + more)
+        code, found = run_module(path)
+        assert (code, [each for each in found if not each["ok"]]) == (0, [])
