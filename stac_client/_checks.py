@@ -93,6 +93,7 @@ WARNINGS = {
     "protocol-limits": "they are skipped",
     "priority-delete": "Rucio's reaper would try to delete files of the catalogue",
     "priority-third-party-copy-write": "transfers could be sent to the catalogue's servers",
+    "priority-unwanted": "Rucio takes any protocol of an RSE that has it on, past a gateway, too",
     "destination-checksums": "of files that no other checksum is registered of, FTS verifies "
     "nothing there, not even the size",
     "destination-unverified": "FTS verifies nothing of them there; registration learns an md5 only "

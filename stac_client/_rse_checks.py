@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from rucio.common import exception
 
-from stac_client._checks import Change, ok, rucio_admin, wrong
+from stac_client._checks import ERRORS, Change, ok, rucio_admin, wrong
 from stac_client._results import Outcome
 from stac_client._rucio_errors import LIST_RSES
 from stac_client._source_rse import (
@@ -294,7 +294,8 @@ def _protocol(rse: RSE, protocol: Mapping[str, Any], *, gateway: bool) -> Iterat
     update = change(f"set priorities of {named}: {', '.join(states)}", "update_protocols", domains)
     for domain, operation, on in differing:
         what = f"{named} has {operation} {'off' if on else 'on'} in the domain {domain}"
-        yield wrong(f"priority-{operation.replace('_', '-')}", what, update)
+        code = f"priority-{operation.replace('_', '-')}"
+        yield wrong("priority-unwanted" if not on and code in ERRORS else code, what, update)
 
 
 def _stock(rse: RSE, catalogue: CatalogueSummary | None) -> Iterator[Check]:

@@ -73,7 +73,7 @@ def test_an_upgraded_database(upgraded: Lake) -> None:
     rucio.add_scope("root", "upgraded")
     registered = StacClient(rucio).create_replicas(items, "STAC")
     registered.raise_for_failed()
-    off = {"priority-write", "priority-delete", "priority-third-party-copy-write"}
+    off = {"priority-unwanted", "priority-delete", "priority-third-party-copy-write"}
     assert codes(rucio) == (off if NULL_DISABLES else set())
     if NULL_DISABLES:
         rses = [rse["rse"] for rse in rucio.list_rses()]
