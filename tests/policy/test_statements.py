@@ -26,6 +26,7 @@ from stac_policy import __main__, algorithms, dids, permission
 from stac_policy.naming import DID
 
 found = {}
+engine = session.get_engine()
 
 class Answer(list):
     def scalars(self):
@@ -46,6 +47,10 @@ class Session:
                     oracle.dialect(), mysql.dialect(), postgresql.dialect(), sqlite.dialect()
                 )
             }
+            sql = statement.compile(engine, compile_kwargs={"literal_binds": True})
+            with engine.connect() as connection:
+                plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}")
+                found[f"{module}:{caller.f_lineno}"]["plan"] = [row.detail for row in plan]
         return Answer()
 
 @contextmanager
@@ -89,3 +94,9 @@ def test_databases(statements: Any, database: str) -> None:
     for sql in (each[database] for each in statements.values()):
         assert re.match(r"SELECT [a-z0-9_.]+(, [a-z0-9_.]+)* ?\nFROM [a-z_]+ ", sql), sql
         assert not re.search(r"\b(EXISTS|true|false|LIMIT|FETCH)\b", sql)
+
+
+def test_indexes(statements: Any) -> None:
+    """What is asked for each file or request is found by an index, in every table."""
+    plans = [each["plan"] for where, each in statements.items() if "__main__" not in where]
+    assert all(step.startswith("SEARCH ") for plan in plans for step in plan), plans
