@@ -343,9 +343,22 @@ def distance(rucio: Rucio, source: str, destination: str) -> Iterator[Check]:
 
 
 def destinations(
-    rucio: Rucio, source: RSE, assets: Sequence[Asset], found: Sequence[RSE]
+    rucio: Rucio,
+    source: RSE,
+    assets: Sequence[Asset],
+    found: Sequence[RSE],
+    *,
+    without_tls: bool = False,
 ) -> Iterator[Check]:
-    """Check the destination RSEs, and the way there for the URLs of assets, or for any."""
+    """Check the destination RSEs, and the way there for the URLs of assets, or for any.
+
+    Args:
+        rucio: Rucio.
+        source: The source RSE.
+        assets: The assets, or none.
+        found: The destination RSEs.
+        without_tls: Whether all URLs with TLS lead through a gateway that has none.
+    """
     if not found:
         return
     schemes = {asset.url.partition(":")[0] for asset in assets}
@@ -359,17 +372,17 @@ def destinations(
     for rse in found:
         checks = [
             *distance(rucio, source.name, rse.name),
-            *_destination(rse, source, schemes, assets),
+            *_destination(rse, source, schemes, assets, without_tls=without_tls),
             *_limit(name, rse.name, limits.get(rse.name), used.get(rse.name, 0)),
         ]
         fine = f"RSE {rse.name} can receive copies from {source.name}"
-        if "https" in schemes and not is_sent_to(rse):
+        if "https" in schemes and not (without_tls or is_sent_to(rse)):
             fine += ", of https where it takes `Credential: gridsite`, or FTS tells it another"
         yield from checks or [ok("destination", fine)]
 
 
 def _destination(
-    rse: RSE, source: RSE, schemes: set[str], assets: Sequence[Asset]
+    rse: RSE, source: RSE, schemes: set[str], assets: Sequence[Asset], *, without_tls: bool
 ) -> Iterator[Check]:
     name = rse.name
     if not rse.fts:
@@ -387,7 +400,7 @@ def _destination(
         yield wrong("destination-scheme", what, f"{info}  # then add a protocol for one of these")
     elif "https" in schemes and is_sent_to(rse):
         yield from sending(rse, source)
-    elif "https" in schemes and "davs" in writes:
+    elif "https" in schemes and "davs" in writes and not without_tls:
         hosts = {each["hostname"] for each in rse.protocols if each["scheme"] == "davs"}
         lines = [f"[DAV:{host.upper()}]\nHEADERS=Credential:none" for host in sorted(hosts)]
         through = f"{_setup_rse(source.name, '--gateway')}  # with gateway_open: docs/gateway.md"

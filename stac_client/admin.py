@@ -23,6 +23,7 @@ from stac_client._checks import (
 from stac_client._rucio import Rucio
 from stac_client._source_rse import has_gateway
 from stac_client.errors import ConfigurationError, StacRucioError, near
+from stac_policy.settings import parse
 from stac_policy.urls import is_url, redact
 
 if TYPE_CHECKING:
@@ -225,11 +226,13 @@ def examine(
     needs = catalogue or CatalogueSummary()
     fine = ok("rse", f"RSE {rse} is a source RSE as it should be")
     yield from [*rse_checks.source(source, found, catalogue)] or [fine]
-    yield from rse_checks.destinations(asked, source, needs.assets, found)
+    options = server_checks.stac_options(asked) if options is None else options
+    ours, _ = parse(options)
+    plain = ours.gateway.startswith("http:") and ours.gateway_open and has_gateway(source.protocols)
+    yield from rse_checks.destinations(asked, source, needs.assets, found, without_tls=plain)
     yield from server_checks.policy_package(asked, source, found)
     yield from server_checks.paths_back(asked, found)
     sent_to = [each.name for each in found if rse_checks.is_sent_to(each)]
-    options = server_checks.stac_options(asked) if options is None else options
     yield from server_checks.settings(needs, options, sent_to)
     yield from server_checks.access(needs)
     yield from map(server_checks.fts_server, source.fts)

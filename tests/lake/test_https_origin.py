@@ -69,10 +69,14 @@ def test_a_storage_that_refuses_the_credential(
     for change in plan_setup(rucio, THROUGH, destinations=OVER_DAVS, gateway=True).changes:
         change.apply(rucio)
     rucio.add_distance("STAC", OVER_DAVS, {"distance": 1})
-    found = examine(rucio, "STAC", destinations=OVER_DAVS)
-    assert "destination-credential" in {check.code for check in found if check.why}
-    by_https = examine(rucio, "STAC", destinations="DISK-A")
-    assert ["gridsite" in check.what for check in by_https if check.code == "destination"] == [True]
+    rucio.add_distance(THROUGH, "DISK-A", {"distance": 1})
+    ours = {"gateway": layout.url(GATEWAY), "gateway_open": "true"}
+    for source, warned in ("STAC", True), (THROUGH, False):
+        found = examine(rucio, source, destinations=OVER_DAVS, options=ours)
+        codes = {check.code for check in found if check.why}
+        assert ("destination-credential" in codes) is warned
+        by_https = examine(rucio, source, destinations="DISK-A", options=ours)
+        assert any("gridsite" in check.what for check in by_https) is warned
 
     rules = client.create_replication_rules(original, OVER_DAVS)
     (rule,) = client.wait(rules, timeout_s=300, poll_s=0.5)
