@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from ipaddress import ip_address
 from types import SimpleNamespace
@@ -328,8 +329,14 @@ def test_urls_that_somebody_registered(origin: Origin, tmp_path: Path, url: str)
     assert origin.seen == []
 
 
-def test_stores_that_refuse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keys that are over or unknown and a clock that is wrong are the gateway's fault, not 404."""
+def test_stores_that_refuse(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Keys that are over or unknown and a clock that is wrong are the gateway's fault, not 404.
+
+    The log says of each what the store says.
+    """
+    caplog.set_level(logging.INFO, "stac_rucio.gateway")
     with object_store(tmp_path / "store", {"bucket/a": CONTENT}) as store:
         entries = {f"{store}/bucket/": s3(tmp_path), f"{store}/other/": s3(tmp_path)}
         with running(tmp_path, entries) as gateway:
@@ -345,3 +352,8 @@ def test_stores_that_refuse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
                 assert gateway.get(url, "HEAD").status_code == 200
             monkeypatch.setattr(botocore.auth, "SIGV4_TIMESTAMP", "20200101T%H%M%SZ")
             assert gateway.get(url, "HEAD").status_code == 503
+    for code in (
+        *("404 NoSuchBucket", "403 InvalidAccessKeyId"),
+        *("403 SignatureDoesNotMatch", "403 RequestTimeTooSkewed"),
+    ):
+        assert f": the origin answers HTTP {code}" in caplog.text
