@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 VERSION = "1"
 VALID_S = 8 * 86_400
-"""How long a URL is good for, in seconds: as long as FTS queues a transfer, and a day for it."""
+"""How long a URL is good for by default, in seconds: FTS queues a transfer for a week."""
 CLOCK_S = 300
 """By how many seconds clocks may differ."""
 # In characters; FTS refuses the whole job of a longer one, with what Rucio appends.

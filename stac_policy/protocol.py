@@ -31,7 +31,7 @@ from rucio.rse.protocols.protocol import RSEProtocol
 
 from stac_policy import bodies, http
 from stac_policy.credentials import Credentials
-from stac_policy.gateway import VALID_S, Claim, make_url, read_keys
+from stac_policy.gateway import Claim, make_url, read_keys
 from stac_policy.observability import Reporter, count
 from stac_policy.settings import known_origins, settings
 from stac_policy.urls import redact, refusal
@@ -225,7 +225,7 @@ class Gateway(Default):
             raise ValueError("[stac] gateway does not say where it is")
         key = read_keys(ours.gateway_keys)[0]
         # Of a day's transfers of a file all get the same URL.
-        expires_s = (int(time.time()) // _DAY_S + 1) * _DAY_S + VALID_S
+        expires_s = (int(time.time()) // _DAY_S + 1) * _DAY_S + ours.gateway_valid_s
         claim = Claim(get_rse_vo(self.rse["id"]), self.rse["rse"], url, expires_s)
         return make_url(ours.gateway, claim, key)
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from stac_policy.access import Origins, origins
+from stac_policy.gateway import VALID_S
 from stac_policy.urls import redact
 
 if TYPE_CHECKING:
@@ -133,6 +134,9 @@ class Settings:
 
     gateway_open: bool = _option(default=False, parser=_flag)
     """Whether URLs with TLS that anybody may read lead through the gateway, too."""
+
+    gateway_valid_s: int = _option(VALID_S, partial(_number, least=_DAY_S))
+    """How long its URLs are good for, in seconds: FTS queues transfers, which then take a while."""
 
     origins: str = _option("", _table)
     """File with rows that come before those of the table of origins."""

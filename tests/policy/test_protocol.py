@@ -23,6 +23,7 @@ from rucio.common.exception import (
 )
 from rucio.rse import rsemanager
 
+from stac_policy.gateway import VALID_S, read_keys, read_path
 from stac_policy.observability import Reporter
 from stac_policy.protocol import Default, Gateway
 from stac_policy.urls import refusal
@@ -383,3 +384,26 @@ def test_a_gateway_that_cannot_be_used(
         protocol = Gateway({**ATTRIBUTES, "auth_token": None}, RSE)
         assert protocol.lfns2pfns(lfn) == {"x:a": url}
     assert "is asked for without" in caplog.text
+
+
+@pytest.mark.parametrize("valid_s", [VALID_S, 14 * 86_400])
+def test_how_long_a_gateways_urls_are_good_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, valid_s: int
+) -> None:
+    """As long as FTS may keep them, by default a week and a day; all of a day are the same."""
+    keys = tmp_path / "keys"
+    keys.write_text("k" * 40)
+    keys.chmod(0o600)
+    monkeypatch.setattr(rsemanager, "CLIENT_MODE", False)
+    monkeypatch.setattr("rucio.core.rse.get_rse_vo", lambda _: "def")
+    url = "https://usgs-landsat.s3.us-west-2.amazonaws.com/a/B4.TIF"
+    options = {"gateway": "https://gw.example.org", "gateway_keys": str(keys)}
+    if valid_s != VALID_S:
+        options["gateway_valid_s"] = str(valid_s)
+    with configured(**options):
+        protocol = Gateway({**ATTRIBUTES, "auth_token": None}, RSE)
+        found = protocol.lfns2pfns({"scope": "x", "name": "a", "path": url})
+    claim = read_path(found["x:a"].removeprefix(options["gateway"]), read_keys(keys))
+    assert claim.url == url
+    assert claim.expires_s % 86_400 == 0
+    assert valid_s - 60 < claim.expires_s - time.time() <= valid_s + 86_400
