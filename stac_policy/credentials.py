@@ -11,7 +11,6 @@ import logging
 import netrc
 import os
 import threading
-from base64 import b64encode
 from contextlib import suppress
 from functools import partial
 from ipaddress import ip_address
@@ -189,7 +188,7 @@ class Credentials:
         if login is None:
             ways = [f"set {variable}"] * bool(variable) + [f"have netrc name machine {host}"]
             raise _LackingError(f"it needs {known.needs}: {', or '.join(ways)}")
-        headers = {"Authorization": f"Basic {b64encode(':'.join(login).encode()).decode()}"}
+        headers = signing.basic(*login)
         if not endpoint:
             return Request(url, headers, f"netrc's password for {host}")
         to, _, query = endpoint.partition("?")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import threading
 import time
+from base64 import b64encode
 from datetime import datetime
 from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any
@@ -131,6 +132,12 @@ def escaped(url: str, plus: str = "+") -> str:
 def bearer(url: str, token: str) -> Request:
     """Return a request with a token in its header."""
     return Request(url, {"Authorization": f"Bearer {token}"})
+
+
+def basic(name: str, password: str) -> dict[str, str]:
+    """Return the header that shows a name and password."""
+    pair = b64encode(f"{name}:{password}".encode()).decode()
+    return {"Authorization": f"Basic {pair}"}
 
 
 def s3(

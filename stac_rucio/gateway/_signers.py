@@ -285,9 +285,16 @@ def _grant(entry: Entry) -> Token:
     fields["grant_type"] = "password" if "password" in secrets else "client_credentials"
     if "scope" in entry:
         fields["scope"] = entry.take("scope", str)
+    how = entry.take("token_endpoint_auth_method", str, "client_secret_post")
+    if how not in {"client_secret_post", "client_secret_basic"}:
+        raise entry.wrong("token_endpoint_auth_method is client_secret_post or client_secret_basic")
 
     def ask() -> tuple[str, float]:
-        return signing.ask_grant(url, {**fields, **{name: get() for name, get in secrets.items()}})
+        form, headers = {**fields, **{name: get() for name, get in secrets.items()}}, {}
+        if how == "client_secret_basic":
+            client = form.pop("client_id"), form.pop("client_secret", "")
+            headers = signing.basic(*(quote(each, "") for each in client))
+        return signing.ask_grant(url, form, headers)
 
     return Token(ask)
 

@@ -473,6 +473,11 @@ HOST = "https://h.example.org/"
         (HOST, {"sign": "bearer", "token": {"file": "/dev/null"}}, "nothing in file /dev/null"),
         (HOST, {"sign": "bearer", "token": {"file": "/no/such"}}, "(No such file or directory)"),
         (HOST, {"sign": "bearer", "grant_url": "login.example.org"}, "grant_url"),
+        (
+            HOST,
+            {"sign": "bearer", "grant_url": HOST, "token_endpoint_auth_method": "none"},
+            "client_secret_basic",
+        ),
         (HOST, {"sign": "header", "value": {"env": "PATH"}}, "name"),
         (
             HOST,

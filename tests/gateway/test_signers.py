@@ -27,6 +27,7 @@ from stac_rucio.gateway import _signers
 from stac_rucio.gateway._origins import Origin as Entry
 from stac_testbed.processes import free_ports
 from tests import origin as answers
+from tests.gateway.fronts import SECRET_KEY
 from tests.gateway.running import running, s3
 from tests.origin import running_origin
 
@@ -429,6 +430,7 @@ def test_container_behind_a_grant(origin: Origin, tmp_path: Path) -> None:
         grant_url=f"{origin.url}/oauth/token",
         client_id="us",
         scope="https://geocatalog.spatial.azure.com/.default",
+        token_endpoint_auth_method="client_secret_basic",  # noqa: S106 - none
         client_secret={"file": str(tmp_path / "secret")},
     )
     with running(tmp_path, {f"{origin.url}/data/": entry}) as gateway:
@@ -436,5 +438,9 @@ def test_container_behind_a_grant(origin: Origin, tmp_path: Path) -> None:
             assert gateway.get(url).content == CONTENT
     paths = [seen.path for seen in origin.seen]
     assert paths == ["/oauth/token", "/token/127/data", *["/data/a?sv=1&sig=S4S%3D"] * 2]
-    assert dict(parse_qsl(origin.seen[0].body.decode()))["grant_type"] == "client_credentials"
+    form = {"grant_type": "client_credentials", "scope": entry["scope"]}
+    assert dict(parse_qsl(origin.seen[0].body.decode())) == form
+    secret = quote(SECRET_KEY, "")
+    shown = b64encode(f"us:{secret}".encode()).decode()
+    assert origin.seen[0].headers["Authorization"] == f"Basic {shown}"
     assert origin.seen[1].headers["Authorization"] == "Bearer entra"

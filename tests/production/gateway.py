@@ -137,7 +137,7 @@ class _Token:
 
 
 class _ClientCredentials(grants.ClientCredentialsGrant):  # type: ignore[misc] # it has no types
-    TOKEN_ENDPOINT_AUTH_METHODS = ("client_secret_post",)
+    TOKEN_ENDPOINT_AUTH_METHODS = ("client_secret_basic",)
 
 
 class _Password(grants.ResourceOwnerPasswordCredentialsGrant):  # type: ignore[misc]
@@ -185,6 +185,8 @@ class OAuth:
         if password:
             said["username"] = {"file": str(folder / "user")}
             said["password"] = {"file": str(folder / "password")}
+        else:
+            said |= {"token_endpoint_auth_method": "client_secret_basic"}
         return said
 
 
