@@ -30,6 +30,7 @@ from stac_client._public_urls import is_public, location
 from stac_client._replica_source import (
     SITE,
     ReplicaSource,
+    beginnings,
     difference,
     is_source_rse,
     rank,
@@ -202,7 +203,7 @@ class AlternatesWarning(UserWarning):
     """Items, or some of their assets, are as the catalogue gave them.
 
     Rucio could not be asked for replicas, or those that it has are of other bytes, or the options
-    name what is no RSE.
+    name what is no RSE, or storages that no RSE has.
     """
 
 
@@ -335,8 +336,8 @@ class Modifier:
         ]
         try:
             found = self._find(assets)
-            if assets and self.options.selector.named:
-                self.require_known(one.rse for each in found for one in each.replicas.values())
+            if assets and (self.options.selector.named or self.options.mounts):
+                self.require_known(one for each in found for one in each.replicas.values())
             rses = (rse for each in found for rse in each.shown) if self.options.storage else ()
             schemes = self._storage_schemes(rses)
         except StacRucioError as error:
@@ -371,33 +372,41 @@ class Modifier:
         prefer = self.options.selector.prefer
         return [_explain(asset, found.get(id(asset)), prefer) for asset in assets]
 
-    def require_known(self, seen: Iterable[str] | None = None) -> None:
+    def require_known(self, seen: Iterable[Replica] | None = None) -> None:
         """Say so if the options name what is no RSE; Rucio is asked only of what was not seen.
 
+        Of `mounts` that no RSE's protocols show it warns only, as sites have servers of their own
+        before them.
+
         Args:
-            seen: RSEs that there are. Without them, a site is looked at that nothing needs yet.
+            seen: Replicas that there are. Without them, a site is looked at that nothing needs yet.
 
         Raises:
             ConfigurationError: With `strict`; else it is an `AlternatesWarning`, once.
             StacRucioError: Rucio cannot be asked.
         """
-        selector, source = self.options.selector, self._source
+        selector = self.options.selector
         if selector.needs_site or (seen is None and self.options.site):
             self._require_site()
-        resolved = self.resolved(())
-        if not selector.unmet({*(seen or ())}, resolved):
-            return
-        rses = source.look_up(source.resolved, ["*"], self.options.timeout_s)["*"]
-        for name in selector.unmet(rses, resolved):
-            known = [*sorted(rses), *([NEAREST] if name in selector.prefer else ())]
-            self._complain(f"{name!r} is no RSE, and stands for none", near(name, known))
+        resolved, replicas = self.resolved(()), [*(seen or ())]
+        if selector.unmet({each.rse for each in replicas}, resolved):
+            rses = self._rses()
+            for name in selector.unmet(rses, resolved):
+                known = [*sorted(rses), *([NEAREST] if name in selector.prefer else ())]
+                self._complain(f"{name!r} is no RSE, and stands for none", near(name, known))
+        if self.options.mounts and (unseen := selector.unmounted(each.pfn for each in replicas)):
+            settings = self.settings(self._rses()).values()
+            urls = sorted(url for each in settings for url in beginnings(each))
+            for prefix in {*unseen}.intersection(selector.unmounted(urls)):
+                text = f"mounts: no RSE has a protocol whose PFNs begin with {prefix!r}"
+                self._warn(text, near(prefix, urls))
 
     def _require_site(self) -> None:
         expression = site_expression(self.options.site)
         if self._at(expression):
             return
-        rses = self._source.look_up(self._source.resolved, ["*"], self.options.timeout_s)["*"]
-        sites = {str(each[SITE]) for each in self._attributes(rses).values() if SITE in each}
+        attributes = self._attributes(self._rses()).values()
+        sites = {str(each[SITE]) for each in attributes if SITE in each}
         name = expression.partition("=")[2]
         text = f"no RSE has the attribute {SITE}={name}"
         self._complain(text, near(name, sorted(sites)))
@@ -405,9 +414,16 @@ class Modifier:
     def _complain(self, text: str, hint: str) -> None:
         if self.options.strict:
             raise ConfigurationError(text, hint=hint)
+        self._warn(text, hint)
+
+    def _warn(self, text: str, hint: str) -> None:
         if text not in self._source.unknown:
             self._source.unknown.add(text)
-            warnings.warn(f"{text}; {hint}", AlternatesWarning, stacklevel=4)
+            warnings.warn(f"{text}; {hint}", AlternatesWarning, stacklevel=5)
+
+    def _rses(self) -> Collection[str]:
+        """Return the names of all RSEs."""
+        return self._at("*")
 
     def forgive(self) -> None:
         """Ask Rucio again even if it has just failed."""
@@ -461,7 +477,7 @@ class Modifier:
             for replica in each.replicas.values()
             if replica.rse in each.shown
         ]
-        self.require_known(each.rse for each in replicas)
+        self.require_known(replicas)
         rses = {each.rse for each in replicas}
         settings, attributes = self.settings(rses), self._attributes(rses)
         fields = assets[0].item.assets[key] if assets else {}

@@ -23,6 +23,7 @@ from rucio.common.exception import (
 )
 
 from stac_client._rucio import account_attributes, batched
+from stac_client._rucio_errors import details
 from stac_client._rules import PUT_ASIDE, Rule, judged, selection_name, utc
 from stac_client.errors import (
     AccessError,
@@ -115,6 +116,8 @@ def make_rule(rucio: Rucio, did: DID, options: Options) -> Rule:
         except InsufficientAccountLimit:
             _require_quota(client, did, options)
             raise
+        except InvalidObject as error:  # as an activity is that the server has not
+            raise ConfigurationError(f"{doing}: {details(error)}") from error
         if options.get("asynchronous"):  # as Rucio puts it aside for its judge-injector
             ends = _end(options["lifetime"], datetime.now(timezone.utc))
             expression, copies = options["rse_expression"], options["copies"]

@@ -6,7 +6,7 @@ import os
 import re
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from contextlib import suppress
 from copy import copy
@@ -95,6 +95,17 @@ def is_source_rse(settings: Mapping[str, Any]) -> bool:
     """Return whether an RSE holds the originals of catalogues, by its settings."""
     impls = {protocol["impl"] for protocol in settings.get("protocols", ())}
     return settings.get("deterministic") is False and SOURCE_PROTOCOL in impls
+
+
+def beginnings(settings: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what the PFNs of an RSE begin with, by its settings."""
+    for protocol in settings.get("protocols", ()):
+        if protocol["impl"] == SOURCE_PROTOCOL:  # whole URLs, of any host
+            yield f"{protocol['scheme']}://"
+            continue
+        port = f":{protocol['port']}" if protocol["port"] else ""
+        service = (protocol.get("extended_attributes") or {}).get("web_service_path", "")
+        yield f"{protocol['scheme']}://{protocol['hostname']}{port}{service}{protocol['prefix']}"
 
 
 def rank(settings: Mapping[str, Any]) -> int:

@@ -36,6 +36,7 @@ SCHEMES = (
 _TOOLS = {"davs": "https", "dav": "http", "https": "https", "http": "http"}
 """The schemes of HTTP, and what tools that are not of grids call them."""
 _PREFIX = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#]+/[^?#]*", re.IGNORECASE)
+_SLASHES = re.compile("(?<!:)/+")  # root:// has two of them where the path begins
 _NO_FILE = re.compile(r"[?#]|/\Z")
 _NO_NAME = re.compile(r"\A\.\.?\Z|[/\\\0]")
 _KEPT_IN_URLS = "!$&'()*+,;=:@"  # RFC 3986: what a part of a path has besides what quote keeps
@@ -112,6 +113,16 @@ class Mounts:
                     f"mounts: what {given!r} stands for is not the absolute path of a folder, "
                     "nor the URL of a gateway"
                 )
+
+    def unused(self, urls: Iterable[str]) -> list[str]:
+        """Return the prefixes that begin none of some PFNs, nor with what PFNs begin with."""
+        flat = [_SLASHES.sub("/", url) for url in urls]
+        begins = {each: _SLASHES.sub("/", each) for each in (*self._folders, *self._gateways)}
+        return [
+            prefix
+            for prefix, begin in begins.items()
+            if not any(url.startswith(begin) or begin.startswith(url) for url in flat)
+        ]
 
     @property
     def has_folders(self) -> bool:
@@ -272,6 +283,14 @@ class Selector:
         words = [each for each in self.prefer if each in {*SCHEMES, NEAREST}]
         known = {*words, *rses, *(each for each, found in resolved.items() if found)}
         return [each for each in self.named if each not in known]
+
+    def unmounted(self, urls: Iterable[str]) -> list[str]:
+        """Return the prefixes of `mounts` that begin no PFN, as far as some URLs show it.
+
+        Args:
+            urls: PFNs, and what the PFNs of RSEs begin with.
+        """
+        return self._mounts.unused(urls)
 
     def choose(
         self, replicas: Iterable[Replica], resolved: Resolved, urls: Sequence[str] = ()

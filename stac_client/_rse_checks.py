@@ -5,6 +5,7 @@ Those of the source RSE are pure: `setup-rse` makes the changes of what they fin
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections import Counter
 from contextlib import suppress
@@ -29,6 +30,7 @@ from stac_client._source_rse import (
 )
 from stac_client.errors import ConfigurationError
 from stac_policy.settings import GATEWAY_PROTOCOL, SOURCE_PROTOCOL
+from stac_policy.urls import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from stac_client._checks import CatalogueSummary, Check
     from stac_client._rucio import Rucio
 
+_NAME = re.compile("[A-Z0-9]+([_-][A-Z0-9]+)*")  # rucio.common.schema.generic.RSE
 _CHECKSUMS = "supported_checksums"
 DESTINATIONS = "RSE-EXPRESSION"
 """Stands in commands for the destinations."""
@@ -129,6 +132,20 @@ def source_rse(rucio: Rucio, name: str, version: str) -> tuple[RSE, bool]:
             raise
     settings = {"deterministic": False, **dict(_AVAILABILITY.values())}
     return RSE(name, version, {**settings, "protocols": []}, {}), False
+
+
+def require_name(name: str) -> None:
+    """Check that Rucio lets an RSE be added by a name.
+
+    Raises:
+        ConfigurationError: It does not, by its generic schema.
+    """
+    if not _NAME.fullmatch(name):
+        raise ConfigurationError(
+            f"Rucio takes no RSE {printable(name)!r}: names have capital letters and digits, with "
+            "single - or _ between",
+            hint="where a policy package allows others, add it by `rucio rse add` first",
+        )
 
 
 def missing(rse: RSE, destinations: Sequence[RSE] = ()) -> Check:

@@ -77,9 +77,16 @@ RulesLike = Rule | str | Iterable[Rule | str]
 
 
 def rule_ids(rules: RulesLike) -> list[str]:
-    """Return the ids of rules."""
+    """Return the ids of rules.
+
+    Raises:
+        ConfigurationError: There are none.
+    """
     several = [rules] if isinstance(rules, (Rule, str)) else rules
-    return [rule if isinstance(rule, str) else rule.id for rule in several]
+    ids = [rule if isinstance(rule, str) else rule.id for rule in several]
+    if not ids or "" in ids:
+        raise ConfigurationError("no rules are given")
+    return ids
 
 
 def get_rule(rucio: Rucio, rule_id: str) -> Rule:

@@ -227,8 +227,8 @@ _NAMES: Mapping[str, Callable[[str, Mapping[str, Any]], list[str]]] = {
 
 
 def _alternates(asset: Mapping[str, Any]) -> list[str]:
-    found = asset.get("alternate")
-    return [*found] if isinstance(found, dict) else []
+    found, own = asset.get("alternate"), asset.get("alternate:name")
+    return [*(found if isinstance(found, dict) else ()), *([own] if isinstance(own, str) else ())]
 
 
 # What is meant by default. docs/catalogues.md has the same rules, in the same order.

@@ -105,8 +105,8 @@ def plan_setup(
         The changes, and what is left as it is.
 
     Raises:
-        ConfigurationError: The RSE is a storage, a destination does not exist, or no
-            destination names an FTS server.
+        ConfigurationError: The RSE is a storage, or Rucio takes no such name, a destination
+            does not exist, or no destination names an FTS server.
         StacRucioError: Rucio cannot be reached.
     """
     if fts is not None and not all(map(is_url, fts.split(","))):
@@ -116,6 +116,8 @@ def plan_setup(
         )
     asked = Rucio.of(rucio)
     source, exists = rse_checks.source_rse(asked, rse, server_checks.server_version(asked))
+    if not exists:
+        rse_checks.require_name(rse)
     found = rse_checks.destination_rses(asked, destinations, source)
     if catalogue and (gateway or has_gateway(source.protocols)):
         catalogue = catalogue.with_gateway()

@@ -106,7 +106,8 @@ class StacClient:
                 the environment.
 
         Raises:
-            ConfigurationError: There is no usable rucio.cfg, or an argument does not fit.
+            ConfigurationError: There is no usable rucio.cfg, no such scope, or an argument does
+                not fit.
             AccessError: Rucio does not accept its account or credentials.
             UnreachableError: The Rucio server does not answer.
         """
@@ -131,6 +132,8 @@ class StacClient:
         else:
             raise ConfigurationError("account and config are for a client that is made here")
         self._scope = scope
+        if scope:
+            self._rucio.require_scope(scope)
         self._completion = completion
         self._site = site
         self._headers = headers or {}

@@ -154,7 +154,9 @@ class RucioFileSystem(AbstractFileSystem):  # type: ignore[misc] # fsspec has no
         file, shown = self._modifier.find(did)
         if file is None and self.info(_path(did))["type"] == "directory":
             raise _is_directory(did)
-        self._modifier.require_known(file.pfns if file else ())
+        self._modifier.require_known(
+            self._modifier.options.selector.every(file.pfns) if file else ()
+        )
         sources = Sources(self._modifier)
         found: list[Replica] = []
         if file is not None:

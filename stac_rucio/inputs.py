@@ -90,7 +90,6 @@ class Connection:
         """A StacClient."""
         from stac_client import StacClient
 
-        self.require_scope()
         return StacClient(
             self.session.client, scope=self.scope, headers=self.headers, site=self.site
         )
@@ -232,7 +231,8 @@ class ItemSource:
             came = True
             yield item
         if not came:
-            where = "the search finds none" if self.api else f"there are none in {self.name}"
+            name = "standard input" if [*self.files] == [_STDIN] else self.name
+            where = "the search finds none" if self.api else f"there are none in {name}"
             where += f" of partition {self.partition}" if self.partition else ""
             say(f"No items: {where}", err=True)
         elif self.completion.unneeded:

@@ -95,18 +95,27 @@ class FakeRucio:
             self._told("get_rse")
         if rse.startswith("NO-"):
             raise RSENotFound(rse)
+        pfns = [pfn for file in self.files.values() for pfn in file["rses"].get(rse, ())]
+        schemes = {"https", *(pfn.partition("://")[0] for pfn in pfns)}
         return {
             "rse": rse,
             "id": "x",
             "rse_type": "DISK",
             "deterministic": True,
             "availability_read": True,
-            "protocols": [{"scheme": "https", "impl": "stac_policy.protocol.Default"}],
+            "protocols": [
+                {"scheme": scheme, "impl": "stac_policy.protocol.Default"}
+                for scheme in sorted(schemes)
+            ],
         } | self.rses.get(rse, {})
 
     def list_rse_attributes(self, rse: str) -> dict[str, Any]:
         """Return the attributes of an RSE."""
         return {rse: True, **self.attributes.get(rse, {})}
+
+    def list_scopes(self) -> list[str]:
+        """List the scopes, which are those of the files and some more."""
+        return [*dict.fromkeys([*(did.scope for did in self.files), "user.alice", "other"])]
 
     def get_distance(self, source: str, destination: str) -> list[dict[str, int]]:
         """Return the distance, if there is one."""

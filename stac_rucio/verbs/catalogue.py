@@ -103,7 +103,8 @@ def assets(
     from stac_client._selection import Wanted
 
     items.offline = not check
-    keys = Wanted(assets, alternate_assets=alternate_assets)
+    named = [*alternate_assets, *filter(None, [rse])]
+    keys = Wanted(assets, alternate_assets=named)
     look = partial(
         survey,
         selection=assets,

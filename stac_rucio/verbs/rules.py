@@ -113,9 +113,13 @@ def _show_replication(  # noqa: PLR0917 - as many things are shown
 ) -> None:
     """Show what rules would be made, over how many files."""
     from stac_client._new_rules import fits, left_of_limits, require_any
+    from stac_client._tables import counted
     from stac_policy.access import Kind
 
     names = rucio.session.rses(rses)
+    if rule["copies"] > len(names):
+        text = f"{rule['copies']} copies at {rses}, which is {counted(len(names), 'RSE')}"
+        raise Failure(f"{text}: {', '.join(names)}", ExitCode.CONFIGURATION)
     if rule["dataset_scope"]:
         rucio.session.require_scope(rule["dataset_scope"])
     left = rucio.session.ask(

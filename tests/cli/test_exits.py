@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from chaos.proxy import Proxy, Strike
-from stac_client import AccessError, AssetsWarning, ItemsWarning
+from stac_client import AccessError, AlternatesWarning, AssetsWarning, ItemsWarning
 from stac_rucio.inputs import Connection
 from tests.items import many_items
 
@@ -188,6 +188,8 @@ EMPTY = '{"type": "FeatureCollection", "features": []}'
             5,
             "near it: root",
         ),
+        (("admin", "setup-rse", "a b", "--destinations", "DISK-A", "--dry-run"), 5, "RSE 'a b'"),
+        (("replicate", "--rses", "DISK-A", "--copies", "2", "--dry-run"), 5, "1 RSE: DISK-A"),
         (("plan", *SOURCE, "-c", "alpine-optic"), 5, "'alpine-optic'; near it: alpine-optical"),
         (("sync", *SOURCE, "--datetime", "1999-01-01"), 0, "No items: the search finds none"),
         (("alternates", "--datetime", "1999-01-01"), 0, "No items: the search finds none"),
@@ -216,6 +218,12 @@ def test_nothing_said_wrong_is_met_with_silence(
     [
         (("plan", *SOURCE, "--ids", "x,y"), ItemsWarning, "no item with the id 'x', 'y'$"),
         (("assets", "--alternate-assets", "s3"), AssetsWarning, "asset s3: no item has an asset"),
+        (("assets", "--rse", "STAK"), AssetsWarning, "asset STAK: no item has an asset"),
+        (
+            ("alternates", "--mounts", "davs://nowhere:443/=/eos"),
+            AlternatesWarning,
+            "'davs://nowhere:443/'; known: ",
+        ),
     ],
 )
 def test_what_a_warning_tells(
@@ -248,7 +256,7 @@ def test_of_nothing(
     """Where nothing comes, a line says so; what was to be of something is an error."""
     result = run(*typed, stdin=stdin)
     assert result.exit_code == code, result.output
-    assert re.search(r"No items: there are none in -|no rules", result.stderr)
+    assert re.search(r"No items: there are none in standard input|no rules", result.stderr)
 
 
 def test_what_an_account_may_not(run: Callable[..., Result]) -> None:

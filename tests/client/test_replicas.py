@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stac_client import ConfigurationError, Modifier
+from stac_client import AlternatesWarning, ConfigurationError, Modifier
 from stac_client._replicas import NEAREST, Mounts, Selector, is_expression, replicas_by_key
 from stac_policy.naming import DID
 from tests.fake_rucio import FakeRucio
@@ -442,6 +442,40 @@ def test_wrong_mounts(prefix: str, folder: str) -> None:
     """A prefix that is no URL, or a folder that is not absolute, is refused at once."""
     with pytest.raises(ConfigurationError, match="mounts"):
         modifier_of(FakeRucio({}), mounts={prefix: folder})
+
+
+def test_mounts_of_no_storage() -> None:
+    """A prefix that begins no PFN, nor with what an RSE's PFNs begin with, is told, once."""
+    href, pfn = (
+        "https://data.example.org/x.tif",
+        "root://disk.example.org:1094//eos/rucio/c/i/a.tif",
+    )
+    rucio = FakeRucio({DID("c", "/c/i/a.tif"): {"STAC": [href], "NEAR": [pfn]}})
+    davs = {"scheme": "davs", "hostname": "disk.example.org", "port": 443, "prefix": "/rucio/"}
+    impl = {"impl": "rucio.rse.protocols.gfal.Default"}
+    root = {**davs, "scheme": "root", "port": 1094, "prefix": "//eos/rucio"}
+    rucio.rses["DISK"] = {"protocols": [{**davs, **impl}, {**root, **impl}]}
+    rucio.rses["NEAR"] = {"protocols": []}
+    for prefix in (
+        "davs://disk.example.org:443/rucio/c/",
+        "davs://disk.example.org:443/",
+        "root://disk.example.org:1094//eos/rucio/",
+        "https://data.example.org/",
+    ):
+        modifier = modifier_of(rucio, strict=True, mounts={prefix: "/eos"})
+        modifier(make_item(assets={"a": {"href": href}}))
+        modifier.require_known()
+    rucio.asked_rses.clear()
+    modifier_of(rucio, mounts={"root://disk.example.org:1094//eos/": "/eos"})(
+        make_item(assets={"a": {"href": href}})
+    )
+    assert not {"*", "DISK"} & {*rucio.asked_rses}, "a PFN has shown it"
+    for prefix in ("davs://disk.example.org:443/ruccio/", "davs://dsk.example.org:443/rucio/"):
+        modifier = modifier_of(rucio, strict=True, mounts={prefix: "/eos"})
+        said = f"begin with '{prefix}'; near it: davs://disk.example.org:443/rucio/"
+        with pytest.warns(AlternatesWarning, match=said):
+            modifier(make_item(assets={"a": {"href": href}}))
+        modifier.require_known()
 
 
 def test_modifier_with_mounts() -> None:

@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stac_client import ConfigurationError, StacClient
 from stac_client._new_rules import differences, fits
-from stac_client._rules import plain
+from stac_client._rules import ReplicationRules, plain
+from tests.fake_rucio import FakeRucio
 
 NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
 DAY_S = 86_400
@@ -30,6 +32,31 @@ def entry(ends_in_s: float | None = None, **fields: Any) -> dict[str, Any]:
         ends = (NOW + timedelta(seconds=ends_in_s)).replace(tzinfo=None)
     rule = {"expires_at": ends, "activity": "User Subscriptions", "comments": None}
     return {**rule, "grouping": "DATASET", **fields}
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda stac, rules: stac.wait(rules),
+        lambda stac, rules: stac.rule_status(rules),
+        lambda stac, rules: stac.replication_rules(rules),
+        lambda stac, rules: stac.extend_replication_rules(rules, None),
+        lambda stac, rules: stac.retry_replication_rules(rules),
+        lambda stac, rules: stac.delete_replication_rules(rules),
+    ],
+)
+def test_of_no_rules(ask: Any) -> None:
+    """What is to be done with rules is an error without any, as on the command line."""
+    nothings: tuple[object, ...] = ([], "", ReplicationRules([]))
+    for nothing in nothings:
+        with pytest.raises(ConfigurationError, match="no rules are given"):
+            ask(StacClient(FakeRucio()), nothing)
+
+
+def test_a_scope_that_is_not_there() -> None:
+    """A fixed scope that Rucio has not is told before anything is asked of it."""
+    with pytest.raises(ConfigurationError, match=r"no scope user\.alic; near it: user\.alice"):
+        StacClient(FakeRucio(), scope="user.alic")
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,7 @@ def test_activity_and_comment_are_changed(client: StacClient, rucio: Client, fil
 
 def test_an_activity_that_the_server_does_not_know(client: StacClient, files: Any) -> None:
     """Those that it knows are named, and not the whole schema that they stand in."""
-    with pytest.raises(RequestError) as caught:
+    with pytest.raises(ConfigurationError) as caught:
         ask(client, files, activity="Nope")
     said = str(caught.value)
     assert "'Nope' is not one of ['" in said
