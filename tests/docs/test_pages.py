@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import stac_client
 from stac_testbed.lake import running
 from stac_testbed.layout import STORAGES
 
@@ -93,6 +94,20 @@ def test_blocks_say_their_language(page: Path) -> None:
     prose = BLOCK.sub("", text)
     assert "```" not in prose, "a block that does not end"
     assert not INDENTED.search(prose), "an indented block: give it a fence and a language"
+
+
+def test_public_names_are_in_the_api() -> None:
+    """The page of the API has everything that `stac_client` exports, and each type of arguments."""
+    text = (PROJECT / "docs" / "api.md").read_text()
+    named = {*re.findall(r"^::: stac_client\.(\w+)$|\b(\w+Error)\b", text, re.MULTILINE)}
+    assert {*stac_client.__all__} - {name for each in named for name in each} == {
+        "ALTERNATE_ASSETS",  # a URL, and the version
+        "__version__",
+    }
+    signatures = (PROJECT / "stac_client" / "client.py").read_text()
+    types = {"AssetSelection", "ItemsLike", "Prefer", "Prefixes", "RulesLike"}
+    assert types <= {*re.findall(r"\w+", signatures)}
+    assert types <= {*re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)}
 
 
 def test_blocks_that_do_not_run(capsys: pytest.CaptureFixture[str]) -> None:
