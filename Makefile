@@ -20,13 +20,12 @@ OLDER_RUCIOS := 38 39 40
   older-rucios postgresql properties python39 reproducible-wheel same-tests sbom soak test types wheel xrootd \
   xrootd-in-its-own-network
 
+DEMO_OPTIONS = $(if $(API), --api '$(API)')$(if $(ASSETS), --assets '$(ASSETS)')$(if \
+  $(MAX_ITEMS), --max-items '$(MAX_ITEMS)')$(if $(KEEP), --keep)$(foreach \
+  collection,$(COLLECTION), --collection '$(collection)')
+
 demo: $(VENV)/installed
-	$(BIN)/python -m stac_testbed demo \
-	  $(if $(API),--api '$(API)') \
-	  $(foreach collection,$(COLLECTION),--collection '$(collection)') \
-	  $(if $(ASSETS),--assets '$(ASSETS)') \
-	  $(if $(MAX_ITEMS),--max-items '$(MAX_ITEMS)') \
-	  $(if $(KEEP),--keep)
+	$(BIN)/python -m stac_testbed demo$(DEMO_OPTIONS)
 
 test: $(VENV)/installed-test
 	$(BIN)/python -m pytest $(IN_PARALLEL)

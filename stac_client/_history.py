@@ -115,7 +115,8 @@ class Moment:
 class History:
     """Records the progress of rules while waiting for them; for `on_update` of `StacClient.wait`.
 
-    It grows with what changes, not with how often Rucio is asked.
+    What it records is shown, too, as without it. It grows with what changes, not with how often
+    Rucio is asked.
     """
 
     def __init__(self, *, now: Callable[[], datetime] | None = None) -> None:
@@ -139,6 +140,15 @@ class History:
         if unchanged == [latest, latest]:  # a standstill is its first and its last moment
             self._moments.pop()
         self._moments.append(latest)
+
+    def beside(self, shown: Callable[[Any], None]) -> Callable[[Sequence[Rule]], None]:
+        """Return what records the state of rules and shows them, too."""
+
+        def update(rules: Sequence[Rule]) -> None:
+            self(rules)
+            shown(rules)
+
+        return update
 
     @property
     def moments(self) -> Table[Moment]:

@@ -91,7 +91,7 @@ class Plan(Shown):
                 {
                     "rejected": count,
                     "because": reason,
-                    "such as": ", ".join(self.examples.get(reason, ())),
+                    "such as": next(iter(self.examples.get(reason, ())), None),
                 }
                 for reason, count in self.rejected.most_common()
             ],

@@ -310,12 +310,17 @@ def utc(time: Any) -> datetime | None:
     return time.replace(tzinfo=timezone.utc) if isinstance(time, datetime) else None
 
 
-_ID_SHOWN = 8  # characters of a rule's id that tell it from others
+_ID_SHOWN = 8  # characters of the id of a rule or selection that tell it from others
 _STATES = (
     *("GONE", "INCOMPLETE", "STUCK", "REPLICATING", "SUSPENDED", "WAITING_APPROVAL", "INJECT"),
     "OK",
 )
 """Of rules, the one to look at first before the others."""
+
+
+def _shortened(did: DID) -> str:
+    end = len(_SELECTION) + _ID_SHOWN if did.name.startswith(_SELECTION) else len(did.name)
+    return f"{did.scope}:{did.name[:end]}{'…' if did.name[end:] else ''}"
 
 
 class ReplicationRules(Table[Rule]):
@@ -339,7 +344,7 @@ class ReplicationRules(Table[Rule]):
                 "copies there": f"{rule.locks_ok:,} of {rule.locks:,}",
                 "stuck": rule.locks_stuck or None,
                 "at": rule.rse_expression,
-                "of": rule.did,
+                "of": _shortened(rule.did),
                 "account": rule.account if several else None,
                 "ends (UTC)": rule.expires_at,
                 "because": rule.error,

@@ -35,14 +35,11 @@ Row = Mapping[str, object]
 MOST_ROWS = 30
 """Shown of a table, as nobody reads more than a screen; programs have the records."""
 _WIDEST, _LONGEST = 80, 1000  # characters of a line in a cell, and of all its lines
+_LONG_WORD = 16
 SIZE = "size"
 """Title of columns of bytes."""
 _UNBROKEN = frozenset({"files OK", "rule", "RSE", "state"})
 """Titles of columns that are never broken into lines."""
-
-
-# JupyterLab gives what is preformatted the font of its texts, and breaks its lines.
-_AS_PRINTED = ' style="font-family: monospace; white-space: pre; overflow-x: auto; margin: 1em 0"'
 
 
 class Bar(NamedTuple):
@@ -94,6 +91,26 @@ def counted(count: int, noun: str, plural: str = "") -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {plural or f'{noun}s'}"
 
 
+class _Column(NamedTuple):
+    """A column of a table, as text."""
+
+    title: str
+    cells: Sequence[str]
+    is_number: bool
+    is_whole: bool
+    """Whether its cells are never broken into lines."""
+
+
+def _columns(rows: Sequence[Row]) -> Iterator[_Column]:
+    """Yield the columns that have a cell that is not empty."""
+    for title in dict.fromkeys(title for row in rows for title in row):
+        values = [row.get(title) for row in rows]
+        cells = [cell(value, title) for value in values]
+        if any(cells):
+            is_number = all(value is None or type(value) is int for value in values)
+            yield _Column(printable(title), cells, is_number, is_number or title in _UNBROKEN)
+
+
 def table(rows: Sequence[Row]) -> RichTable:
     """Return a table for `rich`, of the columns that have a cell that is not empty."""
     from rich.box import SIMPLE_HEAD
@@ -101,23 +118,45 @@ def table(rows: Sequence[Row]) -> RichTable:
     from rich.text import Text
 
     made = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1), collapse_padding=True)
-    columns = []
-    for title in dict.fromkeys(title for row in rows for title in row):
-        values, whole = [row.get(title) for row in rows], title in _UNBROKEN
-        cells = [Text(cell(value, title)) for value in values]
-        if any(cells):
-            numbers = all(value is None or type(value) is int for value in values)
-            made.add_column(
-                Text(printable(title)),
-                justify="right" if numbers else "left",
-                no_wrap=numbers or whole,
-                max_width=None if whole else _WIDEST,
-                overflow="fold",
-            )
-            columns.append(cells)
-    for line in zip(*columns, strict=True):
-        made.add_row(*line)
+    columns = [*_columns(rows)]
+    for column in columns:
+        made.add_column(
+            Text(column.title),
+            justify="right" if column.is_number else "left",
+            no_wrap=column.is_whole,
+            max_width=None if column.is_whole else _WIDEST,
+            overflow="fold",
+        )
+    for line in zip(*(column.cells for column in columns), strict=True):
+        made.add_row(*map(Text, line))
     return made
+
+
+def _style(column: _Column) -> str:
+    """What a column looks like; where words are long they are broken, and they alone."""
+    is_long = any(len(word) > _LONG_WORD for text in column.cells for word in text.split())
+    breaks = "overflow-wrap: anywhere" if is_long else "white-space: normal"
+    return (
+        f"text-align: {'right' if column.is_number else 'left'}; "
+        f"{'white-space: nowrap' if column.is_whole else breaks}"
+    )
+
+
+def _html_table(rows: Sequence[Row]) -> str:
+    """A table of HTML, which breaks texts into lines rather than leaving a narrow screen."""
+    columns = [*_columns(rows[:MOST_ROWS])]
+    texts = zip(*(column.cells for column in columns), strict=True)
+    styles = [*map(_style, columns)]
+    made = ""
+    for line in [[column.title for column in columns], *texts]:
+        tag = "td" if made else "th"
+        cells = (
+            f'<{tag} style="{style}">{html.escape(text)}</{tag}>'
+            for style, text in zip(styles, line, strict=True)
+        )
+        made += f"<tr>{''.join(cells)}</tr>"
+    more = len(rows) - MOST_ROWS
+    return f"<table>{made}</table>" + (f"<p>… and {more:,} more</p>" if more > 0 else "")
 
 
 def _renderables(parts: Sequence[Part], most_rows: int | None = None) -> Iterator[RenderableType]:
@@ -151,9 +190,10 @@ def to_html(*parts: Part) -> str:
             shown.append(
                 f'<progress max="{max(part.total, 1):d}" value="{part.done:d}"></progress>'
             )
-        tag, style = ("p", "") if isinstance(part, (str, Bar)) else ("pre", _AS_PRINTED)
-        if text := to_text(part):
-            shown.append(f"<{tag}{style}>{html.escape(text)}</{tag}>")
+        if not isinstance(part, (str, Bar)):
+            shown.append(_html_table(part) if part else "")
+        elif text := to_text(part):
+            shown.append(f"<p>{html.escape(text)}</p>")
     return f"<div>{''.join(shown)}</div>"
 
 
@@ -182,7 +222,8 @@ class Shown(ABC):
 def watching(given: Callable[[Any], None] | None) -> Iterator[Callable[[Any], None]]:
     """Provide what is called with how far something is; by default it shows it.
 
-    That is in a notebook, in its place, or on a terminal, in a line that goes in the end.
+    That is in a notebook, in its place, or on a terminal, in a line that goes in the end, unless
+    something of `rich` is shown there meanwhile, as bars of the caller's own.
 
     Args:
         given: What is called instead, if anything.
@@ -193,7 +234,7 @@ def watching(given: Callable[[Any], None] | None) -> Iterator[Callable[[Any], No
     elif notebook and hasattr(notebook, "kernel"):
         display = importlib.import_module("IPython.display").display
         yield display({}, raw=True, display_id=True).update
-    elif sys.stderr.isatty():
+    elif sys.stderr.isatty() and not hasattr(sys.stderr, "rich_proxied_file"):
         width = shutil.get_terminal_size().columns - 1
         write = partial(print, end="\x1b[K", file=sys.stderr, flush=True)
         try:

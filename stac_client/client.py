@@ -6,6 +6,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from stac_client._assets import registrable
+from stac_client._history import History
 from stac_client._in_flight import MOST
 from stac_client._in_rucio import without_lost
 from stac_client._item_completion import Completion
@@ -131,9 +132,9 @@ class StacClient:
             self._rucio = Rucio(rucio, retry_s=retry_s)
         else:
             raise ConfigurationError("account and config are for a client that is made here")
-        self._scope = scope
         if scope:
             self._rucio.require_scope(scope)
+        self._scope = scope
         self._completion = completion
         self._site = site
         self._headers = headers or {}
@@ -547,7 +548,7 @@ class StacClient:
             through_stuck: Wait also for rules that are STUCK: Rucio tries to repair them for
                 14 days.
             on_update: Called with the rules when they have changed; printed, they are a line. By
-                default they are shown in terminals and notebooks.
+                default, and beside a `History`, they are shown in terminals and notebooks.
 
         Returns:
             The rules as they were in the end; look at their `state`.
@@ -556,14 +557,15 @@ class StacClient:
             ConfigurationError: There is no rule with any of these ids.
             StacRucioError: Rucio does not answer at first, or when the time is over.
         """
-        with watching(on_update) as shown:
+        history = on_update if isinstance(on_update, History) else None
+        with watching(None if history else on_update) as shown:
             return wait_for_rules(
                 self._rucio,
                 rules,
                 timeout_s=timeout_s,
                 poll_s=poll_s,
                 through_stuck=through_stuck,
-                on_update=shown,
+                on_update=history.beside(shown) if history else shown,
             )
 
     def retry_replication_rules(self, rules: RulesLike) -> None:

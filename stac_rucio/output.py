@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 
 # Of fields whose title is not their name.
 _TITLES = {
-    "expires_at": "ends (UTC)",
     "files_ok": "files OK",
     "id": "rule",
     "key": "asset",
     "locks_stuck": "stuck",
     "rse_expression": "at",
+    "url": "URL",
 }
 
 

@@ -16,7 +16,7 @@ import click
 
 from stac_rucio.errors import ExitCode, Failure, resumable
 from stac_rucio.options import option, part_of_items, verb
-from stac_rucio.output import follow, reading, show, write_json
+from stac_rucio.output import follow, reading, say, show, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -41,6 +41,7 @@ _OF_PLANS = ("probe", "alternate_assets")
 _ASSETS = (
     *("collection", "item", "key", "selected", "access", "fetchable", "url", "needs", "reason"),
 )
+_OF_ITEM = ("key", "selected", "access", "url", "needs", "reason")  # where people see it above
 _REGISTERED = {"files": "files of the items", "registered": "of these registered there"}
 
 
@@ -113,7 +114,11 @@ def assets(
         alternate_assets=alternate_assets,
         checked=Buckets().access if check else None,
     )
-    output.rows(_ASSETS, (vars(each) for item in keys.of(items) for each in look(item)))
+    for item in keys.of(items):
+        found = [*look(item)]
+        if output.for_people and found:
+            say(f"{found[0].collection}/{found[0].item}", bold=True)
+        output.rows(_OF_ITEM if output.for_people else _ASSETS, map(vars, found))
     keys.warn()
 
 

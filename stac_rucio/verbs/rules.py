@@ -154,8 +154,10 @@ def _show_replication(  # noqa: PLR0917 - as many things are shown
     output.facts(_PLANNED, found)
 
 
-def _show_rules(output: Output, rules: ReplicationRules) -> None:
-    """Write rules: for people with fewer columns, and with errors in lines of their own."""
+def _show_rules(output: Output, rules: ReplicationRules, *, owned: bool = False) -> None:
+    """Write rules: for people with fewer columns, and what is long in lines of their own."""
+    from stac_client._tables import cell
+
     rows = rules.to_dicts()
     if not output.for_people:
         output.rows(_RULES, rows)
@@ -163,11 +165,12 @@ def _show_rules(output: Output, rules: ReplicationRules) -> None:
     for row, rule in zip(rows, rules, strict=True):
         row["files_ok"] = f"{rule.locks_ok:,} of {rule.locks:,}"
         row["locks_stuck"] = rule.locks_stuck or None
-        row["expires_at"] = rule.expires_at
-    output.rows((*_RULE, "files_ok", "locks_stuck", "expires_at"), rows)
+    output.rows((*_RULE, "files_ok", "locks_stuck"), rows)
     for rule in rules:
-        if rule.error:
-            say(f" rule {rule.id}: {rule.error}")
+        of = f"of account {rule.account}, over {rule.did}" if owned else ""
+        end = f"ends at {cell(rule.expires_at)} UTC" if rule.expires_at else ""
+        if told := "; ".join(filter(None, [of, end, rule.error])):
+            say(f" rule {rule.id}: {told}")
 
 
 # Rules are named by their ids, on the command line or on standard input.
@@ -233,10 +236,7 @@ def list_rules(
     if items is None:
         _require_all(assets)
     found = rucio.stac.replication_rules(over=items, assets=assets)
-    _show_rules(output, found)
-    if output.for_people:
-        for rule in found:
-            say(f" rule {rule.id}: of account {rule.account}, over {rule.did}")
+    _show_rules(output, found, owned=True)
 
 
 @verb(
