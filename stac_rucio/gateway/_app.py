@@ -310,7 +310,7 @@ def _ask(
             return answer, "" if credential else url
         url = origin.led_to(url, answer.headers["Location"])
         if origin.refusal(url):  # a credential goes nowhere else
-            if leave and http.origin(url) != http.origin(origin.prefix):
+            if leave and not origin.is_host_of(url):
                 return answer, url
             credential = {}
     raise _UnavailableError("the origin redirects as in circles")

@@ -12,6 +12,7 @@ import re
 import time
 from collections import Counter
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -79,13 +80,10 @@ class Origin:
     kind = "origin"
 
     def __init__(self, prefix: str, said: object) -> None:
-        if refusal(f"{prefix}x") or not prefix.endswith("/") or urlsplit(prefix).query:
-            raise ConfigurationError(
-                f"{self.kind} {redact(prefix)}: give the beginning of its URLs, up to a slash: "
-                "https://bucket.s3.amazonaws.com/"
-            )
+        self._require_beginning(prefix)
         entry = Entry(prefix, said, self.kind)
         self.prefix = prefix
+        self.prefixes = (prefix, *map(str, entry.take("also", list, [])))
         self.mode = entry.mode
         self.at_a_time = entry.take("at_a_time", int, 16)
         bytes_a_day = entry.take("bytes_a_day", int) if "bytes_a_day" in entry else None
@@ -99,11 +97,22 @@ class Origin:
         except ValueError as error:
             raise entry.wrong(f"leads_to: {error}") from None
         self._signer = make_signer(entry)
-        if reason := self.refusal(f"{prefix}x"):
-            raise entry.wrong(reason)
-        if self._signer.queries and names_no_bucket(prefix):
-            raise entry.wrong("its URLs have the bucket in their path: begin with it, too")
+        for each in self.prefixes:
+            self._require_beginning(each)
+            if reason := self.refusal(f"{each}x"):
+                raise entry.wrong(reason)
+            if self._signer.queries and names_no_bucket(each):
+                raise entry.wrong("its URLs have the bucket in their path: begin with it, too")
+        if self.prefixes[1:] and self._signer.queries:
+            raise entry.wrong("also is not for stores: give each bucket an entry of its own")
         entry.end()
+
+    def _require_beginning(self, prefix: str) -> None:
+        if refusal(f"{prefix}x") or not prefix.endswith("/") or urlsplit(prefix).query:
+            raise ConfigurationError(
+                f"{self.kind} {redact(prefix)}: give the beginning of its URLs, up to a slash: "
+                "https://bucket.s3.amazonaws.com/"
+            )
 
     def sign(self, method: str, url: str) -> Request:
         """Return a request with its credential.
@@ -128,7 +137,7 @@ class Origin:
     def refusal(self, url: str) -> str | None:
         """Return why the credential is not for a URL, or None if it is."""
         parts = urlsplit(url)
-        if not url.startswith(self.prefix) or url == self.prefix:
+        if not url.startswith(self.prefixes) or url in self.prefixes:
             return f"it is no file below {self.prefix}"
         if any(map(_CLIMBS.search, (unquote(parts.path), unquote(unquote(parts.path))))):
             return "its path has `.` or `..`"
@@ -144,12 +153,18 @@ class Origin:
         Raises:
             FetchError: The entry does not name its host.
         """
-        own = urlsplit(self.prefix)
-        host = own.netloc if own.port else f"{own.netloc}:{DEFAULT_PORTS[own.scheme]}"
-        found = http.requested(url, location, [host, *self._leads_to])
-        if own.scheme == "https" and not found.startswith("https:"):
+        own = [
+            each.netloc if each.port else f"{each.netloc}:{DEFAULT_PORTS[each.scheme]}"
+            for each in map(urlsplit, self.prefixes)
+        ]
+        found = http.requested(url, location, [*own, *self._leads_to])
+        if url.startswith("https:") and not found.startswith("https:"):
             raise http.HostNotAllowedError(f"it leads to {redact(found)}, without TLS")
         return found
+
+    def is_host_of(self, url: str) -> bool:
+        """Return whether a URL is of a host that the credential is for, there or elsewhere."""
+        return http.origin(url) in map(http.origin, self.prefixes)
 
 
 class Destination(Origin):
@@ -177,7 +192,7 @@ def _with_plain_host(url: str) -> str:
 
 @dataclass(frozen=True)
 class Gateway:
-    """What a gateway knows: its keys, and its origins by the longest beginning of URLs."""
+    """What a gateway knows: its keys, its origins, and where it may send files."""
 
     keys_file: Path
     origins: tuple[Origin, ...]
@@ -192,7 +207,13 @@ class Gateway:
 
     def origin(self, url: str) -> Origin | None:
         """Return the origin of a URL, if there is an entry for it."""
-        return next((each for each in self.origins if url.startswith(each.prefix)), None)
+        found = (
+            (len(prefix), each)
+            for each in self.origins
+            for prefix in each.prefixes
+            if url.startswith(prefix)
+        )
+        return max(found, key=itemgetter(0), default=(0, None))[1]
 
 
 def load(path: Path) -> Gateway:
@@ -226,7 +247,6 @@ def load(path: Path) -> Gateway:
             raise ConfigurationError(
                 f"origin {origin.prefix}: mode nginx needs the address of nginx in proxies"
             )
-    for places in (origins, destinations):
-        places.sort(key=lambda each: -len(each.prefix))
+    destinations.sort(key=lambda each: -len(each.prefix))
     digest = hashlib.sha256(text.encode()).hexdigest()[:16]
     return Gateway(keys, tuple(origins), tuple(destinations), clients, digest)

@@ -210,6 +210,20 @@ def test_redirects_within(origin: Origin, tmp_path: Path) -> None:
         assert gateway.get(url, allow_redirects=False).status_code == 503
 
 
+def test_redirects_to_where_the_token_is_for_as_well(origin: Origin, tmp_path: Path) -> None:
+    """It goes along below each beginning that the entry names, and not beside it."""
+    with running_origin() as other:
+        url = origin.add("/data/a", answers.redirect(f"{other.url}/files/b"))
+        named = other.add("/files/b", answers.redirect("/beside/c"))
+        other.add("/beside/c", CONTENT)
+        entry = bearer(tmp_path, also=[f"{other.url}/files/"])
+        with running(tmp_path, {f"{origin.url}/data/": entry}) as gateway:
+            assert gateway.get(url).content == gateway.get(named).content == CONTENT
+            assert gateway.get(f"{other.url}/beside/c").status_code == 503
+        seen = [(each.path, "Authorization" in each.headers) for each in other.seen]
+        assert seen == [("/files/b", True), ("/beside/c", False)] * 2
+
+
 def test_logins_of_the_origin(origin: Origin, tmp_path: Path) -> None:
     """A page that the origin leads to or gives is no file; one whose URL is that of a page is."""
     page = answers.status(200, b"<html>Your name?", Content_Type="text/html; charset=utf-8")
@@ -494,6 +508,13 @@ HOST = "https://h.example.org/"
         (f"{HOST}%2e/", {}, "`..`"),
         (HOST, {"token": "t0k3n"}, "no option token"),
         (HOST, {"regions": "x"}, "no option regions"),
+        (HOST, {"also": "https://h.example.org/a/"}, "also"),
+        (HOST, {"also": ["https://user:pass@h.example.org/"]}, "beginning"),
+        (
+            HOST,
+            {"sign": "google", "service_account": {"env": "PATH"}, "also": [f"{HOST}b/"]},
+            "not for stores",
+        ),
     ],
 )
 def test_configuration_that_is_wrong(prefix: str, entry: dict[str, Any], said: str) -> None:

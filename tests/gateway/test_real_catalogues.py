@@ -38,19 +38,27 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PAGE = Path(__file__).parents[2] / "docs" / "gateway.md"
-SECRETS = {"access_key": "id", "secret_key": "secret", "token": "token"}
+SECRETS = {
+    "access_key": "id",
+    "secret_key": "secret",
+    "token": "token",
+    "username": "id",
+    "password": "secret",
+}
 """The options for secrets, and the files that `running` writes."""
 SIGNED_HOST = "d1.cloudfront.net"
 LOGIN = "https://urs.earthdata.nasa.gov/oauth/authorize"
 SAS_ENDPOINT = "https://planetarycomputer.microsoft.com/api/sas/v1/token/{account}/{container}"
 CDSE = "https://eodata.dataspace.copernicus.eu/eodata/"
+GRANTS = "https://identity.dataspace.copernicus.eu/auth/realms/CDSE/protocol/openid-connect/token"
+CATALOGUE, DOWNLOADS = "catalogue.dataspace.copernicus.eu", "download.dataspace.copernicus.eu"
 TOKEN = "t0k3n-of-test"  # noqa: S105 - as `running` has it
 ANYBODY = {"open", "public bucket"}
 
 
 def content_of(url: str) -> bytes:
     """The bytes of an object, by its URL without a query that signs it."""
-    parts = urlsplit(url)
+    parts = urlsplit(url.replace(CATALOGUE, DOWNLOADS))
     return f"bytes of {parts.hostname}{parts.path}".encode()
 
 
@@ -80,6 +88,18 @@ class Origins(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, *_: Any) -> None:
         """Keep the output of tests free of requests."""
+
+    def do_POST(self) -> None:
+        """Grant a token to who has the password."""
+        form = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
+        login = [form[name] for name in ("client_id", "grant_type", "username", "password")]
+        assert login == [["cdse-public"], ["password"], [ACCESS_KEY], [SECRET_KEY]]
+        assert f"https://{self.headers['Host']}{self.path}" == GRANTS
+        body = json.dumps({"access_token": TOKEN, "expires_in": 600}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
 
     def do_GET(self) -> None:
         """Answer GET and HEAD."""
@@ -127,6 +147,8 @@ class Origins(http.server.BaseHTTPRequestHandler):
             return 302, {"Location": LOGIN}, b""
         if "nasa.gov" in host:
             return 302, {"Location": f"https://{SIGNED_HOST}/x?of={host}{asked.path}"}, b""
+        if host == CATALOGUE:
+            return 301, {"Location": f"https://{DOWNLOADS}{asked.path}"}, b""
         return found
 
 
@@ -201,17 +223,20 @@ def documented(folder: Path) -> dict[str, dict[str, Any]]:
 def entries(folder: Path, lines: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """The configuration of a gateway with a credential for each of these."""
     found = documented(folder)
-    pays, cdse_, sas, bearer = found.values()
+    pays, _, sas, bearer, _ = found.values()
+    named = tuple(
+        prefix for name, entry in found.items() for prefix in (name, *entry.get("also", ()))
+    )
     plain = {"sign": "bearer", "token": bearer["token"], "mode": "stream"}
     for line in lines:
         url = urlsplit(line["url"])
         site = f"{url.scheme}://{url.netloc}/"
+        if line["url"].startswith(named):
+            continue
         if line["access"] == "requester pays":
             found[site] = {**pays, "region": "us-east-1"}
         elif line["access"] == "bearer":
             found[site] = bearer if "nasa.gov" in url.netloc else plain
-        elif line["url"].startswith(CDSE):
-            found[CDSE] = cdse_
         else:
             found[f"{site}{url.path.split('/')[1]}/"] = sas
     return found
@@ -227,9 +252,10 @@ def test_all_that_is_called_fetchable_is_fetched(tmp_path: Path) -> None:
     anybody = frozenset(
         urlsplit(line["url"]).hostname or "" for line in lines if line["access"] in ANYBODY
     )
-    hosts |= {SIGNED_HOST, *(urlsplit(url).hostname or "" for url in (LOGIN, SAS_ENDPOINT))}
+    endpoints = (LOGIN, SAS_ENDPOINT, GRANTS)
+    hosts |= {SIGNED_HOST, *(urlsplit(url).hostname or "" for url in endpoints)}
     fetched: Counter[str] = Counter()
-    tried = set()
+    tried: list[list[str]] = []
     with (
         internet(tmp_path, hosts, anybody),
         running(tmp_path, configuration) as gateway,
@@ -241,9 +267,9 @@ def test_all_that_is_called_fetchable_is_fetched(tmp_path: Path) -> None:
             at_gateway = url if kind in ANYBODY else gateway.url_of(url)
             if kind not in ANYBODY:
                 assert "gateway" in line["needs"]
-                (prefix,) = (each for each in configuration if url.startswith(each))
-                if prefix not in tried:  # as FTS begins, and as one who has no gateway
-                    tried.add(prefix)
+                place = url.split("/")[: 4 if kind == "signed" else 3]
+                if place not in tried:  # as FTS begins, and as one who has no gateway
+                    tried.append(place)
                     head = session.head(at_gateway, timeout=30)
                     assert head.headers["Content-Length"] == str(len(content_of(url)))
                     refused = session.get(url, timeout=30, allow_redirects=False)
