@@ -44,9 +44,13 @@ if TYPE_CHECKING:
 
 _FTS_TIMEOUT_S = 5.0
 _LOOKED_UP = 100
-UNSEEN = (
+_UNSEEN = (
     "no request shows it of hosts with daemons, which submit nobody's transfers without it: "
     "run `python -m stac_policy` on each"
+)
+BEFORE_RSES = ok(
+    "policy-package",
+    f"stac_policy has to be on the server and its daemons before a source RSE is added; {_UNSEEN}",
 )
 # DIDs that nobody has: what it takes to look for them is what is of interest.
 _UNKNOWN_DIDS = [DID("stac-rucio", name) for name in SAMPLES]
@@ -111,11 +115,11 @@ def policy_package(rucio: Rucio, source: RSE, destinations: Sequence[RSE]) -> It
             yield wrong("policy-not-named", what, "[policy]\npackage = stac_policy")
             return
     if asking:
-        yield ok("policy-package", f"the Rucio server has loaded the policy package; {UNSEEN}")
+        yield ok("policy-package", f"the Rucio server has loaded the policy package; {_UNSEEN}")
     elif scheme:
         what = "stac_policy is installed on the Rucio server"
         check = "run `python -m stac_policy` there to check that [policy] names it"
-        yield ok("policy-package", f"{what}; {check}; {UNSEEN}")
+        yield ok("policy-package", f"{what}; {check}; {_UNSEEN}")
 
 
 def paths_back(rucio: Rucio, destinations: Sequence[RSE]) -> Iterator[Check]:

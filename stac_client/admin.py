@@ -121,9 +121,7 @@ def plan_setup(
     found = rse_checks.destination_rses(asked, destinations, source)
     if catalogue and (gateway or has_gateway(source.protocols)):
         catalogue = catalogue.with_gateway()
-    first = "stac_policy has to be on the server and its daemons before a source RSE is added"
-    unseen = ok("policy-package", f"{first}; {server_checks.UNSEEN}")
-    made = [] if exists else [unseen, rse_checks.missing(source, found)]
+    made = [] if exists else [server_checks.BEFORE_RSES, rse_checks.missing(source, found)]
     made += rse_checks.source(source, found, catalogue, fts, gateway=gateway)
     for destination in found:
         made += rse_checks.distance(asked, rse, destination.name)
@@ -214,6 +212,7 @@ def examine(
     yield from server_checks.names(asked)
     source, exists = rse_checks.source_rse(asked, rse, version)
     if not exists:
+        yield server_checks.BEFORE_RSES
         there = rse_checks.missing(source)
         yield replace(there, what=f"{there.what}; {near(rse, asked.rse_names('*'))}")
         return

@@ -156,7 +156,8 @@ def test_a_server_that_does_not_take_names(
 
 def test_hosts_that_no_request_shows(rucio: Client) -> None:
     """Where all is well, the doctor says what it cannot see, and how that is looked at."""
-    (finding,) = (each for each in examine(rucio, "STAC") if each.code == "policy-package")
-    assert finding.level is Level.OK
-    assert "hosts with daemons" in finding.what
-    assert "`python -m stac_policy`" in finding.what
+    for rse in ("STAC", "NOT-YET-THERE"):
+        (finding,) = (each for each in examine(rucio, rse) if each.code == "policy-package")
+        assert finding.level is Level.OK
+        assert "hosts with daemons" in finding.what
+        assert "`python -m stac_policy`" in finding.what
