@@ -28,6 +28,7 @@ PACKAGES = (
     *("python3.9-minimal", "libpython3.9-minimal", "libpython3.9-stdlib"),
     *("python3-distutils", "python3-lib2to3", "libssl1.1", "libffi7"),
 )
+PIP = "pip==21.3.1"  # of AlmaLinux 9
 NONE = "No matching distribution"  # what pip says, which then fails
 CONFIGURATION = """\
 [policy]
@@ -48,7 +49,7 @@ def main() -> None:
         for rucio in RUCIOS:
             python = environment(folder / f"rucio-{rucio}", interpreter, f"rucio=={rucio}.*")
             configure(folder / f"rucio-{rucio}")
-            as_helm(folder / f"helm-{rucio}", python, wheel)
+            as_helm(folder / f"helm-{rucio}", python)
             as_images(python, wheel)
             tests(python)
             print(f"Python 3.9 with Rucio {rucio}: images, Helm's way and tests/policy pass")
@@ -109,11 +110,16 @@ def configure(folder: Path) -> None:
         database.execute("CREATE TABLE configs (section, opt, value)")
 
 
-def as_helm(target: Path, python: str, wheel: str) -> None:
-    """Install into a folder of its own, as the init container does, and find it there."""
-    in_target = ("--target", str(target))
-    run_in_vain(NONE, python, "-m", "pip", "install", "--no-index", "stac-rucio", *in_target)
-    run(python, "-m", "pip", "install", "--quiet", wheel, *in_target)
+def as_helm(target: Path, python: str) -> None:
+    """Install into a folder of its own, as the init container does, and find it there.
+
+    From the sources, as of a repository: Python 3.9 builds them, too.
+    """
+    pips = target.with_name("pip-of-almalinux")
+    run(python, "-m", "pip", "install", "--quiet", "--upgrade", PIP, "--target", str(pips))
+    pip = ("env", f"PYTHONPATH={pips}", python, "-m", "pip", "install", "--target", str(target))
+    run_in_vain(NONE, *pip, "--no-index", "stac-rucio")
+    run(*pip, "--quiet", str(PROJECT))
     brought = {path.name for path in target.iterdir() if path.suffix != ".dist-info"}
     if not brought <= {"bin", "stac_client", "stac_policy", "stac_rucio"}:
         sys.exit(f"python39: what pip put beside Rucio shadows its own packages: {brought}")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rich.filesize import decimal
 from rucio.common.exception import (
     AccessDenied,
+    DatabaseException,
     DataIdentifierAlreadyExists,
     DataIdentifierNotFound,
     DuplicateRule,
@@ -24,7 +25,15 @@ from rucio.common.exception import (
 
 from stac_client._rucio import account_attributes, batched
 from stac_client._rucio_errors import details
-from stac_client._rules import PUT_ASIDE, Rule, judged, selection_name, utc
+from stac_client._rules import (
+    MOST_ON_SQLITE,
+    ON_SQLITE,
+    PUT_ASIDE,
+    Rule,
+    judged,
+    selection_name,
+    utc,
+)
 from stac_client.errors import (
     AccessError,
     ConfigurationError,
@@ -86,7 +95,14 @@ def make_rule_over_files(
             raise
         dataset = dataset._replace(scope=min(files).scope)
         _fill(rucio, dataset, files)
-    return make_rule(rucio, dataset, {**options, "asynchronous": len(files) > _ASYNCHRONOUS_FROM})
+    transfers = len(files) * int(options["copies"])
+    try:
+        is_large = len(files) > _ASYNCHRONOUS_FROM
+        return make_rule(rucio, dataset, {**options, "asynchronous": is_large})
+    except RequestError as error:
+        if transfers > MOST_ON_SQLITE and isinstance(error.__cause__, DatabaseException):
+            error.hint = ON_SQLITE
+        raise
 
 
 def make_rule(rucio: Rucio, did: DID, options: Options) -> Rule:

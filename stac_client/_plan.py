@@ -44,7 +44,9 @@ class Plan(Shown):
     size_bytes: int = 0
     """Their size, as far as the items say."""
     files_without_size: int = 0
+    """New files without size."""
     files_without_checksum: int = 0
+    """New files without adler32, where that is looked for; else without any that Rucio takes."""
     looked_up: bool = True
     """Whether registration will look for what is missing of these."""
     files_without_md5: int = 0
@@ -136,7 +138,6 @@ class Plan(Shown):
 
     def add(self, assets: list[Asset], there: Collection[DID]) -> None:
         """Count assets that can be registered, or are there already."""
-        self.already_there += sum(asset.did in there for asset in assets)
         self.files += len(assets)
         self.hosts.update(map(_host, assets))
         for kind, count in Counter(asset.access.kind for asset in assets).items():
@@ -145,8 +146,13 @@ class Plan(Shown):
         self.paid_bytes += sum(
             asset.size_bytes or 0 for asset in assets if asset.access.kind is Kind.REQUESTER_PAYS
         )
-        self.files_without_size += sum(asset.size_bytes is None for asset in assets)
-        self.files_without_checksum += sum(not asset.checksums for asset in assets)
+        new = [asset for asset in assets if asset.did not in there]
+        self.already_there += len(assets) - len(new)
+        self.files_without_size += sum(asset.size_bytes is None for asset in new)
+        self.files_without_checksum += sum(
+            asset.checksums.adler32 is None if self.looked_up else not asset.checksums
+            for asset in new
+        )
         complete = [asset for asset in assets if asset.is_complete]
         self.files_without_md5 += sum(not asset.checksums.md5 for asset in complete)
 

@@ -450,6 +450,8 @@ def _in_rucio(asset: Asset, file: RucioFile, state: State, reason: str) -> Outco
     told = [reason] if reason else []
     if not checksums:
         told.append("no checksum is known: its transfers are not verified")
+    elif checksums.adler32 is None:
+        told.append("its adler32 is not known: transfers fail to storages that know no md5")
     if asset.no_length and file.size_bytes and asset.access.kind.is_anonymous:
         told.append(f"FTS gets it through a gateway alone: {asset.no_length}")
     return Outcome(

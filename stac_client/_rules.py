@@ -253,9 +253,13 @@ def selection_name(files: Collection[DID]) -> str:
     return f"{_SELECTION}{digest.hexdigest()[:32]}-{len(files)}"
 
 
+MOST_ON_SQLITE = 996  # transfers: docs/decisions/0027-large-rules-on-sqlite.md
+ON_SQLITE = (
+    "on SQLite, which is for test beds, a stock Rucio makes no rule with more than "
+    f"{MOST_ON_SQLITE} transfers; ask for fewer"
+)
 PUT_ASIDE = (
-    "put aside for Rucio's judge-injector. If that never makes it, its log says why: on SQLite, "
-    "which is for test beds, a stock Rucio makes none with more than 996 transfers; ask for fewer"
+    "put aside for Rucio's judge-injector. If that never makes it, its log says why: " + ON_SQLITE
 )
 _UNSAID = {
     "INJECT": PUT_ASIDE,

@@ -148,6 +148,23 @@ def test_what_can_not_be_registered_is_skipped_with_a_reason(
     assert (plan.files, set(plan.rejected)) == (0, set(reasons.values()))
 
 
+def test_md5_alone(client: StacClient, collection: str) -> None:
+    """A plan counts it as incomplete where it is looked up, a registration says what it lacks."""
+    asset = make_asset("https://data.example.org/x.tif") | {"rucio:md5": "0" * 32}
+    del asset["rucio:adler32"]
+    item = make_item(collection, "scene", {"x": asset})
+
+    def unknown(probe: str) -> int:
+        return client.plan(item, "STAC", probe=probe).files_without_checksum
+
+    assert [unknown(probe) for probe in ("download", "head", "item")] == [1, 1, 0]
+    for state in (State.REGISTERED, State.ALREADY_THERE):
+        (outcome,) = client.create_replicas(item, "STAC", probe="item")
+        assert outcome.state is state
+        assert "adler32 is not known" in outcome.reason
+    assert unknown("download") == 0  # what is there is not looked up
+
+
 def test_a_key_that_no_item_has_is_reported(client: StacClient, collection: str) -> None:
     """A misspelt key does not end in silence."""
     registration = client.create_replicas(

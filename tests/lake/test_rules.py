@@ -21,6 +21,7 @@ from stac_client import (
     UnreachableError,
 )
 from tests.items import many_items
+from tests.servers import running_server
 from tests.testbed.support import wait_for
 
 from .clients import rucio_client
@@ -421,3 +422,30 @@ def test_a_rule_over_many_files(
     # The files do not exist: some may be given up already.
     assert rule.locks_replicating + rule.locks_stuck == files * copies
     client.delete_replication_rules([rule], at_once=True)
+
+
+_STOCK = """
+from stac_testbed import rucio_server
+
+rucio_server.group_alternatives = lambda: None
+application = rucio_server.create_app()
+"""
+
+
+@pytest.mark.usefixtures("_no_limits")
+def test_what_a_stock_rucio_makes_of_many_transfers(
+    stac_lake: Lake, client: StacClient, collection: str, tmp_path: Path
+) -> None:
+    """On SQLite it fails, and what is to be done is said; other databases take it."""
+    registration = client.create_replicas(many_items(collection, 10, 50), "STAC")
+    (tmp_path / "stock.py").write_text(_STOCK)
+    cfg, application = stac_lake.layout.server_cfg, "stock:application"
+    with running_server(tmp_path, cfg, tmp_path, application=application) as url:
+        stock = StacClient(rucio_client(stac_lake, rucio_host=url, auth_host=url))
+        wanted: dict[str, Any] = {"copies": 2, "dataset_scope": collection}
+        if stac_lake.layout.database_url.startswith("sqlite:"):
+            with pytest.raises(RequestError, match="for test beds, a stock Rucio makes no rule"):
+                stock.create_replication_rules(registration, "DISK-A|DISK-B", **wanted)
+        else:
+            (rule,) = stock.create_replication_rules(registration, "DISK-A|DISK-B", **wanted)
+            client.delete_replication_rules([rule], at_once=True)
