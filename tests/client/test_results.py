@@ -236,7 +236,10 @@ def test_no_markup_of_a_catalogue_survives(text: str) -> None:
     def tags(said: str) -> list[object]:
         found = Outcome(said, f"x{said}", f"x{said}", State.FAILED, f"x{said}")
         shown = plan(f"x{said}", f"x{said}"), Registration([found])
-        return [tag for each in shown for tag in Page(each._repr_html_()).tags]
+        pages = (each._repr_html_() for each in shown)
+        # Columns with long words are broken elsewhere than others.
+        alike = (page.replace("overflow-wrap: anywhere", "white-space: normal") for page in pages)
+        return [tag for page in alike for tag in Page(page).tags]
 
     assert tags(text) == tags("harmless")
 
