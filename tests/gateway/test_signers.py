@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import string
 import threading
+import time
 from base64 import b64encode
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import datetime, timedelta, timezone
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -27,6 +30,7 @@ from stac_rucio.gateway import _signers
 from stac_rucio.gateway._origins import Origin as Entry
 from stac_testbed.processes import free_ports
 from tests import origin as answers
+from tests.clock import own_time
 from tests.gateway.fronts import SECRET_KEY
 from tests.gateway.running import running, s3
 from tests.origin import running_origin
@@ -301,27 +305,41 @@ def sas(origin: Origin, **more: Any) -> dict[str, Any]:
 GOOD = {"token": "?sv=1&sig=S4S%3D", "msft:expiry": "2096-10-02T07:06:40Z"}
 
 
-def test_requests_for_a_token_that_is_over(origin: Origin, tmp_path: Path) -> None:
-    """Requests at once for one token that is over have one renewal, and all have it."""
-    opened = threading.Event()
+def test_requests_for_a_token_that_is_over(
+    origin: Origin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a thousand requests at once for one token that is over one renews it, and all have it."""
+    opened, ahead = threading.Event(), SimpleNamespace(s=0.0)
+    own_time(monkeypatch, "stac_policy.signing", monotonic=lambda: time.monotonic() + ahead.s)
 
     def answer(handler: Any, *_: Any) -> None:
         assert opened.wait(60)
         handler.answer(200, json.dumps(GOOD).encode())
 
     origin.add("/token/127/data", answer)
-    entry = {f"{origin.url}/data/": sas(origin, at_a_time=200)}
-    with running(tmp_path, entry) as gateway, ThreadPoolExecutor(150) as clients:
-
-        def ask(number: int) -> str:
-            answer = gateway.get(f"{origin.url}/data/{number}", allow_redirects=False)
-            return answer.headers["Location"]
-
-        asked = [clients.submit(ask, number) for number in range(1000)]
+    entry = {f"{origin.url}/data/": sas(origin, at_a_time=1000)}
+    with running(tmp_path, entry) as gateway, ExitStack() as stack:
         opened.set()
-        got = [each.result() for each in asked]
-    assert got == [f"{origin.url}/data/{number}?sv=1&sig=S4S%3D" for number in range(1000)]
-    assert [seen.path for seen in origin.seen] == ["/token/127/data"]
+        gateway.get(f"{origin.url}/data/a", allow_redirects=False)
+        opened.clear()
+        ahead.s = 86_401.0
+        at = urlsplit(gateway.url)
+        paths = [
+            urlsplit(gateway.url_of(f"{origin.url}/data/{number}")).path for number in range(1000)
+        ]
+        asked = [
+            stack.enter_context(socket.create_connection((at.hostname or "", at.port or 0), 60))
+            for _ in paths
+        ]
+        for connection, path in zip(asked, paths, strict=True):
+            request = f"GET {path} HTTP/1.1\r\nHost: {at.netloc}\r\nConnection: close\r\n\r\n"
+            connection.sendall(request.encode())
+        opened.set()
+        for number, connection in enumerate(asked):
+            with connection.makefile("rb") as given:
+                location = f"location: {origin.url}/data/{number}?sv=1&sig=S4S%3D\r\n"
+                assert location.encode() in given.read()
+    assert [seen.path for seen in origin.seen] == ["/token/127/data"] * 2
 
 
 def said(**changed: Any) -> bytes:
