@@ -13,6 +13,7 @@ import io
 import os
 import pty
 import re
+import signal
 import subprocess
 import sys
 from contextlib import redirect_stdout, suppress
@@ -95,4 +96,9 @@ def _shell(example: Example) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), write="--write" in sys.argv[2:])
+    os.setpgrp()  # servers that a page has left end with it
+    try:
+        main(Path(sys.argv[1]), write="--write" in sys.argv[2:])
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        os.killpg(0, signal.SIGTERM)

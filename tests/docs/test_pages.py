@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +26,11 @@ if TYPE_CHECKING:
     from stac_testbed import Lake
 
 PROJECT = Path(__file__).parents[2]
-PAGES = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md"))]
+PAGES = [
+    *(PROJECT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
+    *(PROJECT / folder / "README.md" for folder in ("etc", "extensions", "testbed")),
+    *sorted((PROJECT / "docs").rglob("*.md")),
+]
 LANGUAGES = {"html", "ini", "json", "python", "sh", "text", "toml", "yaml"}
 BLOCK = re.compile(r"^( *)```(.*)\n(?:.*\n)*?\1```$", re.MULTILINE)
 COMMAND = re.compile(
@@ -32,6 +38,12 @@ COMMAND = re.compile(
 )
 NOT_RUN = re.compile(r"^<!-- not run: (.+) -->\n(.*)$", re.MULTILINE)
 RUN = re.compile(r"(?<! -->\n)^ *```(?:python|sh)$", re.MULTILINE)
+
+
+def _name(page: Path) -> str:
+    return str(page.relative_to(PROJECT))
+
+
 RUNNING = [page for page in PAGES if RUN.search(page.read_text())]
 INDENTED = re.compile(r"\n\n {4}(?! *([-*]|\d+\.)).*")
 
@@ -61,7 +73,7 @@ def _copy(database: Path, to: Path) -> None:
         source.backup(target)
 
 
-@pytest.mark.parametrize("page", RUNNING, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", RUNNING, ids=_name)
 def test_page(page: Path, lake: Lake, tmp_path: Path) -> None:
     """All blocks of a page run one after the other, as its reader would run them."""
     folder = tmp_path / "reader"
@@ -70,23 +82,26 @@ def test_page(page: Path, lake: Lake, tmp_path: Path) -> None:
     # What others wrote may be deprecated; Rucio's own code is when it is compiled.
     others = ("default::DeprecationWarning", "default::PendingDeprecationWarning")
     warnings = [f"-W{rule}" for rule in ("error", *others)]
-    result = subprocess.run(  # noqa: S603 - a program of this project
-        [sys.executable, *warnings, str(Path(__file__).with_name("page.py")), str(page)],
-        cwd=folder,
-        env={
-            **os.environ,
-            **lake.environment(),
-            "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
-            "NO_PROXY": "127.0.0.1",
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    with Path(tempfile.gettempdir(), "stac-rucio-pages.lock").open("w") as lock:
+        if ":8080" in page.read_text():  # the port of `serve`, of which a machine has one
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        result = subprocess.run(  # noqa: S603 - a program of this project
+            [sys.executable, *warnings, str(Path(__file__).with_name("page.py")), str(page)],
+            cwd=folder,
+            env={
+                **os.environ,
+                **lake.environment(),
+                "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
+                "NO_PROXY": "127.0.0.1",
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     assert result.returncode == 0, f"{result.stdout}\n{result.stderr}"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=_name)
 def test_blocks_say_their_language(page: Path) -> None:
     """A block without a known language would not be run, and nobody would see it."""
     text = page.read_text()
@@ -121,4 +136,4 @@ def test_blocks_that_do_not_run(capsys: pytest.CaptureFixture[str]) -> None:
             assert mark[2] in {"```sh", "```python"}, f"{page.name}: {mark[1]}: before no block"
             with capsys.disabled():
                 line = text.count("\n", 0, mark.start()) + 1
-                print(f"\nnot run: {page.name}:{line}: {mark[1]}", end="")  # noqa: T201
+                print(f"\nnot run: {_name(page)}:{line}: {mark[1]}", end="")  # noqa: T201
