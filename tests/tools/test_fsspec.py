@@ -7,8 +7,11 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
+import dask.bag
 import fsspec
+import intake
 import numpy as np
+import pandas as pd
 import pytest
 import rasterio
 import rioxarray
@@ -16,6 +19,8 @@ import rioxarray
 from stac_client import RequestError
 from stac_client.filesystem import did_url
 from stac_policy.naming import DID
+from stac_testbed.layout import ORIGINS
+from tests.items import make_item
 
 from .conftest import ITEMS
 
@@ -92,6 +97,24 @@ def test_datasets_are_folders(red: dict[Any, Any], scene_files: dict[Any, Any]) 
     assert not files.exists(did_url(missing))
     with pytest.raises(FileNotFoundError, match=str(missing)):
         files.open(did_url(missing))
+
+
+def test_tables(client: StacClient, stac_lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pandas, Dask and Intake read a table by its DID."""
+    for name, value in stac_lake.environment().items():
+        monkeypatch.setenv(name, value)
+    text = "a,b\n1,2\n3,4\n"
+    (stac_lake.layout.data(ORIGINS[0]) / "table.csv").write_text(text)
+    asset = {"href": f"{stac_lake.layout.url(ORIGINS[0])}/table.csv", "roles": ["data"]}
+    item = make_item("alpine-optical", "table", {"table": asset})
+    (did,) = client.create_replicas(item, "STAC").dids
+    options = {"prefer": ["DISK-A"]}
+    frame = pd.read_csv(did_url(did), storage_options=options)
+    assert frame.to_csv(index=False) == text
+    lines = dask.bag.read_text(did_url(did), storage_options=options)
+    assert lines.compute(scheduler="threads") == text.splitlines(keepends=True)
+    table = intake.readers.datatypes.CSV(did_url(did), storage_options=options)
+    assert intake.readers.readers.PandasCSV(table).read().equals(frame)
 
 
 _OTHER_PROCESS = """
