@@ -8,8 +8,8 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Collection, Iterator, Mapping, MutableMapping
-from dataclasses import dataclass, fields, replace
-from functools import cached_property, partial
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -610,11 +610,17 @@ def patch_url(items: ItemsLike, modifier: Modifier) -> Callable[[str], str]:
         for key, url in _hrefs(item).items():
             for known in (hrefs[key], absolute(hrefs[key], link_href(item))):
                 urls.setdefault(known, url)
-    return partial(_patched, urls)
+    return _URLs(urls)
 
 
-def _patched(urls: Mapping[str, str], url: str) -> str:
-    return urls.get(url, url)
+@dataclass(frozen=True)
+class _URLs:
+    """A function from URL to URL, which shows none of them: some are signed."""
+
+    urls: Mapping[str, str] = field(repr=False)
+
+    def __call__(self, url: str) -> str:
+        return self.urls.get(url, url)
 
 
 def _hrefs(item: MutableMapping[str, Any]) -> dict[str, str]:

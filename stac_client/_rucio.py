@@ -439,6 +439,8 @@ class Rucio:
         Raises:
             ConfigurationError: There is no such RSE.
         """
+        if not rse:  # Rucio would list them all
+            raise ConfigurationError("no RSE is named", hint=near("", self.rse_names("*")))
         with self.naming(rse):
             return self.ask(
                 doing or f"asking for RSE {rse}", lambda client: _settings(client.get_rse(rse))

@@ -39,7 +39,7 @@ from stac_client._status import (
 from stac_client._tables import watching
 from stac_client._waiting import wait_for_rules
 from stac_client._writer import deregister
-from stac_client.errors import ConfigurationError
+from stac_client.errors import ConfigurationError, require_count
 from stac_policy.credentials import Credentials
 
 if TYPE_CHECKING:
@@ -101,7 +101,8 @@ class StacClient:
                 `{"https://stac.example.org": {"X-API-Key": key}}`. They may hold
                 credentials, and go to no other origin.
             site: The site that `prefer="nearest"` means, as the RSEs' attribute `site` names it;
-                by default that of `SITE_NAME` in the environment.
+                by default that of `SITE_NAME` in the environment. An `AlternatesWarning` says if no
+                RSE is there.
             retry_s: How long to ask a server again that is away or too busy, in
                 seconds; by default 90, or what `STAC_RUCIO_RETRY_S` says in
                 the environment.
@@ -142,6 +143,8 @@ class StacClient:
             Credentials(headers=self._headers)
         except ValueError as error:
             raise ConfigurationError(str(error)) from None
+        if site:
+            self.modifier.require_known()
 
     def __reduce__(self) -> tuple[partial[StacClient], tuple[()]]:
         """Be made anew where it is unpickled: as rucio.cfg there says, unless a client is given."""
@@ -415,6 +418,7 @@ class StacClient:
             StacRucioError: An asset is not registered, Rucio refuses a rule, the account's
                 limits are too small, or an equal rule differs from what is wanted.
         """
+        require_count("copies", copies)
         options = {
             "rse_expression": rse_expression,
             "copies": copies,

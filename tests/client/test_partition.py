@@ -216,6 +216,7 @@ def test_methods_are_pickled(monkeypatch: pytest.MonkeyPatch) -> None:
     def make(account: str | None, config: str | None) -> FakeRucio:
         made.append((account, config))
         client = FakeRucio()
+        client.attributes["DISK"] = {"site": "ALPS"}
         vars(client)["auth_token"] = secret
         return client
 

@@ -107,4 +107,5 @@ def test_rucio_is_down(items: list[Any], replicas: FakeRucio) -> None:
 def test_method_of_the_client(items: list[Any], replicas: FakeRucio) -> None:
     """StacClient offers it, with its own scope."""
     assert StacClient(replicas).patch_url(items, prefer=["NEAR"])(RED) == NEAR
+    assert "://" not in repr(StacClient(replicas).patch_url(items, prefer=["NEAR"]))
     assert StacClient(replicas, scope="other").patch_url(items, prefer=["NEAR"])(RED) == RED

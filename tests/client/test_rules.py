@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stac_client import ConfigurationError, StacClient
+from stac_client import AlternatesWarning, ConfigurationError, StacClient
 from stac_client._new_rules import differences, fits
 from stac_client._rules import ReplicationRules, plain
 from tests.fake_rucio import FakeRucio
@@ -53,8 +53,17 @@ def test_of_no_rules(ask: Any) -> None:
             ask(StacClient(FakeRucio()), nothing)
 
 
-def test_a_scope_that_is_not_there() -> None:
-    """A fixed scope that Rucio has not is told before anything is asked of it."""
+def test_what_a_client_is_given() -> None:
+    """A scope, a site and an RSE that Rucio has not are told before anything is asked of them."""
+    rucio = FakeRucio()
+    rucio.attributes["DISK"] = {"site": "ALPS"}
+    with pytest.warns(AlternatesWarning, match="no RSE has the attribute site=ALP; near it: ALPS"):
+        StacClient(rucio, site="ALP")
+    for nothing in ("", None):
+        with pytest.raises(ConfigurationError, match="no RSE is named; known: DISK"):
+            StacClient(rucio, site="ALPS").plan([], nothing)  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="copies is 0"):
+        StacClient(rucio).create_replication_rules([], "DISK", copies=0)
     with pytest.raises(ConfigurationError, match=r"no scope user\.alic; near it: user\.alice"):
         StacClient(FakeRucio(), scope="user.alic")
 
