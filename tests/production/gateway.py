@@ -31,7 +31,8 @@ from flask import Flask, Response, redirect, request
 from werkzeug.serving import make_server
 
 from stac_client import plan_setup
-from stac_policy import signing
+from stac_policy import bodies, http, signing
+from stac_policy.credentials import Credentials
 from stac_testbed.layout import GATEWAY, PRIVATE_BUCKET, PRIVATE_STORE
 from stac_testbed.processes import free_ports
 from tests.gateway.fronts import ACCESS_KEY, SECRET_KEY, aws, front, object_store
@@ -59,6 +60,7 @@ CONTENT = secrets.token_bytes(1 << 20)
 BLOB = "scene 1/a+b/B04.tif"
 PATH = "scene%201/a%2Bb/B04.tif"
 CLIENT, PASSWORD = "centre", "pa55-of-test"
+METHODS = {"client_secret_post", "client_secret_basic", "none"}
 
 
 class Azure(NamedTuple):
@@ -113,7 +115,7 @@ class _Client(ClientMixin):  # type: ignore[misc] # it has no types
         return secrets.compare_digest(client_secret, SECRET_KEY)
 
     def check_endpoint_auth_method(self, method: str, endpoint: str) -> bool:
-        return endpoint == "token" and method in {"client_secret_post", "client_secret_basic"}
+        return endpoint == "token" and method in METHODS
 
     def check_grant_type(self, grant_type: str) -> bool:
         return grant_type in {"client_credentials", "password"}
@@ -141,7 +143,7 @@ class _ClientCredentials(grants.ClientCredentialsGrant):  # type: ignore[misc] #
 
 
 class _Password(grants.ResourceOwnerPasswordCredentialsGrant):  # type: ignore[misc]
-    TOKEN_ENDPOINT_AUTH_METHODS = ("client_secret_post",)
+    TOKEN_ENDPOINT_AUTH_METHODS = ("client_secret_post", "none")
 
     def authenticate_user(self, username: str, password: str) -> object:
         return self if (username, password) == (CLIENT, PASSWORD) else None
@@ -341,6 +343,32 @@ def test_oauth(tmp_path: Path, password: bool) -> None:
                     assert "Your name" not in answer.text
         assert set(oauth.grants) == {"password" if password else "client_credentials"}
         assert all("Bearer" not in str(seen) for seen in bucket.seen)
+
+
+@pytest.mark.parametrize(
+    ("grant", "secret"),
+    [("client_credentials", SECRET_KEY), (f"password&client_id={CLIENT}", PASSWORD)],
+)
+def test_oauth_of_users(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, grant: str, secret: str
+) -> None:
+    """What netrc has for the endpoint, of a client or a user, is granted a token for the origin."""
+    (tmp_path / "netrc").write_text(f"machine 127.0.0.1 login {CLIENT} password {secret}\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    app, oauth = archive("http://none.example.org")
+    table = tmp_path / "origins.tsv"
+    with served(app) as url, configured(origins=str(table)):
+        rows = (
+            ("=ours", "bearer", f"{url}/oauth/token?grant_type={grant}&scope=data", "a token"),
+            (f"{urlsplit(url).netloc}/plain/", "bearer", "", "=ours"),
+        )
+        table.write_text("".join("\t".join([*row, "test"]) + "\n" for row in rows))
+        with (
+            http.make_session(signer=Credentials()) as session,
+            http.open_url(session, f"{url}/plain/{PATH}") as answer,
+        ):
+            assert b"".join(bodies.pieces(answer)) == CONTENT
+    assert oauth.grants == [grant.partition("&")[0]]
 
 
 @contextmanager
