@@ -334,7 +334,7 @@ def access(catalogue: CatalogueSummary) -> Iterator[Check]:
 def resolution(
     rucio: Rucio, source: RSE, assets: Sequence[Asset], options: Mapping[str, str]
 ) -> Iterator[Check]:
-    """Check that Rucio gives a registered open asset's URL, and its origin the file."""
+    """Check that Rucio gives a registered open asset's URL, and each origin a file."""
     if not assets:
         return
     through = has_gateway(source.protocols) and parse(options)[0].gateway_open
@@ -351,11 +351,13 @@ def resolution(
         file = files.get(asset.did)
         if file is not None and source.name in file.pfns:
             yield _resolution(asset, file.pfns[source.name], source)
-            yield _origin(asset.url, through_gateway=through)
-            return
-    none = f"none of the {len(assets)} assets looked up is registered at {source.name} yet"
-    yield ok("resolution", none)
-    yield _origin(assets[0].url, through_gateway=through)
+            break
+    else:
+        none = f"none of the {len(assets)} assets looked up is registered at {source.name} yet"
+        yield ok("resolution", none)
+    of_hosts = {urlsplit(asset.url).netloc: asset.url for asset in reversed(assets)}
+    for url in reversed(of_hosts.values()):
+        yield _origin(url, through_gateway=through)
 
 
 def _resolution(asset: Asset, pfns: Sequence[str], source: RSE) -> Check:

@@ -237,7 +237,8 @@ def test_origins_that_answer_no_head(healthy: Healthy) -> None:
     with running_origin() as origin:
         url = origin.add("/a.tif", b"content", head=answers.status(405))
         item = make_item(COLLECTION, "no-head", {"red": {"href": url, "roles": ["data"]}})
-        (finding,) = healthy.findings(catalogue=summarise_catalogue([item]))
+        assets = [*healthy.catalogue.assets, *summarise_catalogue([item]).assets]  # of two hosts
+        (finding,) = healthy.findings(catalogue=replace(healthy.catalogue, assets=assets))
         assert finding.code == "origin-fails"
         client = StacClient(healthy.admin)
         plan = client.plan(item, SOURCE, check=True)
