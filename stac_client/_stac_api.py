@@ -43,7 +43,10 @@ if TYPE_CHECKING:
 
 
 class ItemsWarning(UserWarning):
-    """A STAC API gave fewer items than it says it has found, or none for an id."""
+    """A STAC API gave fewer items than it says it has found, or none for an id.
+
+    Or no item needs what a `StacClient` was given for items.
+    """
 
 
 MOST_EMPTY = 1000

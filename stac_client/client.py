@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,7 @@ from stac_client._rules import (
     rules_of_account,
     rules_over,
 )
+from stac_client._stac_api import ItemsWarning
 from stac_client._status import (
     ReplicationAvailability,
     RuleStatus,
@@ -668,7 +670,19 @@ class StacClient:
             )
 
     def _read(self, items: ItemsLike, part: Partition = _WHOLE) -> Iterator[ItemDict]:
-        return iter_items(items, self._completion, part)
+        read = iter_items(items, self._completion, part)
+        return self._told(read) if self._completion.unneeded else read
+
+    def _told(self, items: Iterator[ItemDict]) -> Iterator[ItemDict]:
+        """Pass items on, and warn of what was given for them and none of them needs."""
+        came = False
+        for item in items:
+            came = True
+            yield item
+        if came and (unneeded := self._completion.unneeded):
+            names = " and ".join(name[2:].replace("-", "_") for name in sorted(unneeded))
+            text = f"{names} of StacClient: not needed by any item, so without effect"
+            warnings.warn(text, ItemsWarning, stacklevel=3)
 
     def _dids(
         self, items: ItemsLike | Registration, selection: AssetSelection

@@ -10,19 +10,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stac_client import ConfigurationError, ModifierOptions
+from stac_client import ConfigurationError, ItemsWarning, ModifierOptions, StacClient
 from stac_client._assets import Asset, select_assets
 from stac_client._item_completion import Completion
 from stac_client._items import iter_items
 from stac_client._modifier import Modifier
 from tests.clock import own_time
+from tests.fake_rucio import FakeRucio
 from tests.items import make_item
 from tests.origin import raw, status
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.fake_rucio import FakeRucio
     from tests.origin import Origin
 
 API = "https://stac.example.org/v1"
@@ -412,3 +412,15 @@ def test_any_item(item: dict[str, Any], collection: str | None, base_url: str | 
     assert json.dumps(item) == before
     assert [*iter_items([found], completion)] == [found]
     list(select_assets(found))
+
+
+def test_what_no_item_needs() -> None:
+    """A collection and a base URL that no item needs are told, once there were items."""
+    rucio = FakeRucio()
+    rucio.rses["STAC"] = {"deterministic": False}
+    stac = StacClient(rucio, collection="alps", base_url="https://data.example.org/")
+    assert stac.plan([], "STAC").items == 0
+    with pytest.warns(ItemsWarning, match=r"^base_url and collection of StacClient: not needed"):
+        stac.plan(make_item(self_link="https://stac.example.org/i"), "STAC")
+    with pytest.warns(ItemsWarning, match=r"^base_url of StacClient: not needed by any item"):
+        stac.plan(make_item(None, self_link="https://stac.example.org/i"), "STAC")
