@@ -394,10 +394,12 @@ class Modifier:
             for name in selector.unmet(rses, resolved):
                 known = [*sorted(rses), *([NEAREST] if name in selector.prefer else ())]
                 self._complain(f"{name!r} is no RSE, and stands for none", near(name, known))
-        if self.options.mounts and (unseen := selector.unmounted(each.pfn for each in replicas)):
+        unseen = {*selector.unmounted(each.pfn for each in replicas)} - self._source.mounts
+        if unseen:  # of each prefix once: it takes a request for each RSE
             settings = self.settings(self._rses()).values()
             urls = sorted(url for each in settings for url in beginnings(each))
-            for prefix in {*unseen}.intersection(selector.unmounted(urls)):
+            self._source.mounts |= unseen
+            for prefix in unseen.intersection(selector.unmounted(urls)):
                 text = f"mounts: no RSE has a protocol whose PFNs begin with {prefix!r}"
                 self._warn(text, near(prefix, urls))
 

@@ -319,6 +319,8 @@ class ReplicaSource:
         """Counts the times that files in Rucio were not those of items."""
         self.unknown: set[str] = set()
         """What was named and is no RSE, as far as that was said."""
+        self.mounts: set[str] = set()
+        """Prefixes of mounts that were looked for among the protocols of RSEs."""
         # Requests have a time limit of their own, so that threads nobody waits for any more end.
         self._limited = cache(rucio.limited)
         self._failures = Memory(_FAILURES_KEPT)

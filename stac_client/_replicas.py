@@ -116,8 +116,8 @@ class Mounts:
 
     def unused(self, urls: Iterable[str]) -> list[str]:
         """Return the prefixes that begin none of some PFNs, nor with what PFNs begin with."""
-        flat = [_SLASHES.sub("/", url) for url in urls]
         begins = {each: _SLASHES.sub("/", each) for each in (*self._folders, *self._gateways)}
+        flat = [_SLASHES.sub("/", url) for url in urls] if begins else []
         return [
             prefix
             for prefix, begin in begins.items()

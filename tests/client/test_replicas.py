@@ -475,7 +475,9 @@ def test_mounts_of_no_storage() -> None:
         said = f"begin with '{prefix}'; near it: davs://disk.example.org:443/rucio/"
         with pytest.warns(AlternatesWarning, match=said):
             modifier(make_item(assets={"a": {"href": href}}))
+        rucio.asked_rses.clear()
         modifier.require_known()
+        assert not rucio.asked_rses, "it is asked for once"
 
 
 def test_modifier_with_mounts() -> None:
