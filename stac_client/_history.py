@@ -117,6 +117,10 @@ class History:
 
     What it records is shown, too, as without it. It grows with what changes, not with how often
     Rucio is asked.
+
+    Examples:
+        >>> stac.wait(rules, on_update=history)
+        >>> history.moments.to_dataframe()
     """
 
     def __init__(self, *, now: Callable[[], datetime] | None = None) -> None:

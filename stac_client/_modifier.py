@@ -217,8 +217,9 @@ class Modifier:
     be called from many threads, pickled and copied; then, as in other processes, it
     remembers afresh.
 
-    Client.open(url, modifier=stac.modifier)
-    Client.open(url, modifier=stac.modifier.with_options(prefer=["DISK-A", "tier=disk"]))
+    Examples:
+        >>> Client.open(url, modifier=stac.modifier)
+        >>> Client.open(url, modifier=stac.modifier.with_options(prefer=["DISK-A", "tier=disk"]))
     """
 
     def __init__(
@@ -357,14 +358,16 @@ class Modifier:
     def explain(self, items: Modifiable | Collection[Modifiable]) -> list[Explanation]:
         """Return, for each asset, where its replicas are, which one is chosen, and why.
 
-        for explanation in modifier.explain(item): print(explanation)
-
         Args:
             items: What a modifier takes; it stays as it is.
 
         Raises:
             TypeError: It is nothing that a modifier takes.
             StacRucioError: Rucio cannot be asked.
+
+        Examples:
+            >>> for explanation in modifier.explain(item):
+            ...     print(explanation)
         """
         assets = list(self._assets(items))
         self._source.forgive()

@@ -88,6 +88,10 @@ class RucioFileSystem(AbstractFileSystem):  # type: ignore[misc] # fsspec has no
 
     It can be pickled, and used in other processes and by several threads. Ranges are compared
     with the size of their file; only whole files have checksums, which downloads verify.
+
+    Examples:
+        >>> fsspec.open("rucio://SCOPE//COLLECTION/ITEM/KEY.tif", prefer=["DISK-A"])
+        >>> pandas.read_csv("rucio://SCOPE//COLLECTION/ITEM/KEY.csv")
     """
 
     protocol = "rucio"

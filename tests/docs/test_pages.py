@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import inspect
 import os
 import re
 import shutil
@@ -45,6 +46,7 @@ def _name(page: Path) -> str:
 
 
 RUNNING = [page for page in PAGES if RUN.search(page.read_text())]
+CODE = re.compile(r"^([\w.]+\(.*\)|for .+: .+)$", re.MULTILINE)
 INDENTED = re.compile(r"\n\n {4}(?! *([-*]|\d+\.)).*")
 
 
@@ -123,6 +125,14 @@ def test_public_names_are_in_the_api() -> None:
     types = {"AssetSelection", "ItemsLike", "Prefer", "Prefixes", "RulesLike"}
     assert types <= {*re.findall(r"\w+", signatures)}
     assert types <= {*re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)}
+
+
+def test_examples_are_code() -> None:
+    """What is code in a docstring is marked as such; the site would show it as prose."""
+    for name in stac_client.__all__:
+        thing = getattr(stac_client, name)
+        for each in (thing, *(vars(thing).values() if isinstance(thing, type) else ())):
+            assert not CODE.search(inspect.getdoc(each) or ""), name
 
 
 def test_blocks_that_do_not_run(capsys: pytest.CaptureFixture[str]) -> None:
