@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import secrets
 import zlib
 from contextlib import ExitStack
@@ -82,11 +83,13 @@ def test_from_private_origins_to_copies(  # noqa: PLR0917 - fixtures
     client: StacClient,
     collection: str,
     tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """What is stored and listed is the plain URL; the copies have the bytes behind the keys.
 
     While the gateway has wrong ones the rule is stuck, and asking again is all that it takes then.
     """
+    caplog.set_level(logging.INFO, "stac_rucio.gateway")
     assets = {
         part: {
             "href": f"s3://{PRIVATE_BUCKET}/{part}/B04.tif",
@@ -131,4 +134,7 @@ def test_from_private_origins_to_copies(  # noqa: PLR0917 - fixtures
         for pfns in file["rses"].values():
             copy = requests.get(pfns[0], timeout=60).content
             assert hashlib.sha256(copy).digest() == hashlib.sha256(CONTENT[part]).digest()
+    for part in PARTS:
+        is_led = f"GET {PRIVATE} {bucket}/{part}/B04.tif: 302, " in caplog.text
+        assert is_led is (part != "header")
     assert_no_secret(stac_lake, TOKEN)

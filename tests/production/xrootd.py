@@ -10,6 +10,7 @@ Not among the tests that are found by themselves, but run by its name:
 from __future__ import annotations
 
 import http.client
+import logging
 import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -98,9 +99,14 @@ def test_gfal2_and_an_origin_with_tls(
 
 @pytest.mark.parametrize("mode", ["redirect", "stream"])
 def test_debug_levels(
-    stac_lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
+    stac_lake: Lake,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    mode: str,
 ) -> None:
     """With everything logged, neither gfal2 nor XRootD tells a signature."""
+    caplog.set_level(logging.INFO, "stac_rucio.gateway")
     layout = stac_lake.layout
     monkeypatch.setenv("X509_CERT_DIR", str(authorities_of(layout.tls, tmp_path)))
     content = bytes(range(256)) * 1000
@@ -120,6 +126,7 @@ def test_debug_levels(
         assert pulled.returncode == 0, pulled.stderr
         assert "davix" in pulled.stdout + pulled.stderr
         assert (xrootd.data / "rucio/a.tif").read_bytes() == content
+    assert (": 302, " in caplog.text) is (mode == "redirect")
     (log,) = tmp_path.rglob("debug.log")
     assert f"remote={url}" in log.read_text()
     for secret in ("X-Amz-Signature", SECRET_KEY):
