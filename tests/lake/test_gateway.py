@@ -22,6 +22,7 @@ from tests.gateway.running import running, s3
 from tests.items import make_item
 from tests.lake.scene import assert_no_secret
 from tests.policy.support import configured
+from tests.testbed.support import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -117,6 +118,9 @@ def test_from_private_origins_to_copies(  # noqa: PLR0917 - fixtures
         (tmp_path / name).write_text("wrong")
     rules = client.create_replication_rules(registration, "tier=disk", copies=2)
     assert [rule.state for rule in client.wait(rules, timeout_s=300, poll_s=1)] == ["STUCK"]
+    # The rule is stuck with its first file, while others are still tried.
+    (rule,) = rules
+    assert wait_for(lambda: not rucio.get_replication_rule(rule.id)["locks_replicating_cnt"])
     (row,) = client.rule_status(rules)
     assert "503" in row.stuck[0].reason
     for name, secret in right.items():
