@@ -145,18 +145,22 @@ def _style(column: _Column) -> str:
 def _html_table(rows: Sequence[Row]) -> str:
     """A table of HTML, which breaks texts into lines rather than leaving a narrow screen."""
     columns = [*_columns(rows[:MOST_ROWS])]
-    texts = zip(*(column.cells for column in columns), strict=True)
     styles = [*map(_style, columns)]
-    made = ""
-    for line in [[column.title for column in columns], *texts]:
-        tag = "td" if made else "th"
+
+    def line(tag: str, texts: Iterable[str]) -> str:
         cells = (
             f'<{tag} style="{style}">{html.escape(text)}</{tag}>'
-            for style, text in zip(styles, line, strict=True)
+            for style, text in zip(styles, texts, strict=True)
         )
-        made += f"<tr>{''.join(cells)}</tr>"
+        return f"<tr>{''.join(cells)}</tr>"
+
+    head = line("th", (column.title for column in columns))
+    texts = zip(*(column.cells for column in columns), strict=True)
+    body = "".join(line("td", each) for each in texts)
     more = len(rows) - MOST_ROWS
-    return f"<table>{made}</table>" + (f"<p>… and {more:,} more</p>" if more > 0 else "")
+    return f"<table><thead>{head}</thead><tbody>{body}</tbody></table>" + (
+        f"<p>… and {more:,} more</p>" if more > 0 else ""
+    )
 
 
 def _renderables(parts: Sequence[Part], most_rows: int | None = None) -> Iterator[RenderableType]:
