@@ -19,6 +19,7 @@ from rucio.common.exception import DataIdentifierNotFound, RuleNotFound
 from stac_client._rucio import did_of, grouped, number_of, text_of
 from stac_client._tables import Bar, Table, counted
 from stac_client.errors import ConfigurationError
+from stac_policy.urls import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _SELECTION = "stac-selection-"
+_ID = re.compile("[0-9a-f]{32}", re.IGNORECASE)
 _LONGER = 10  # times as many rules as are wanted make a list too long to be asked for
 ENDED = ("SUSPENDED", "INCOMPLETE", "GONE")
 """States of rules that do not change by themselves, and are not what was wanted."""
@@ -80,13 +82,21 @@ def rule_ids(rules: RulesLike) -> list[str]:
     """Return the ids of rules.
 
     Raises:
-        ConfigurationError: There are none.
+        ConfigurationError: There are none, or one is none.
     """
     several = [rules] if isinstance(rules, (Rule, str)) else rules
     ids = [rule if isinstance(rule, str) else rule.id for rule in several]
     if not ids or "" in ids:
         raise ConfigurationError("no rules are given")
+    if wrong := next((each for each in ids if not is_rule_id(each)), None):
+        text = f"{printable(wrong[:80])!r} is not the id of a rule, which has 32 hex digits"
+        raise ConfigurationError(text)
     return ids
+
+
+def is_rule_id(text: str) -> bool:
+    """Return whether a text is the id of a rule."""
+    return bool(_ID.fullmatch(text))
 
 
 def get_rule(rucio: Rucio, rule_id: str) -> Rule:

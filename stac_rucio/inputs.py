@@ -113,7 +113,9 @@ _STDIN = "-"
 
 def is_rule_id(text: str) -> bool:
     """Return whether a word of the command line is the id of a rule, and no file."""
-    return bool(re.fullmatch(r"[0-9a-f]{32}", text.lower()))
+    from stac_client import _rules
+
+    return _rules.is_rule_id(text)
 
 
 def _is_url(file: str) -> bool:
@@ -154,7 +156,7 @@ class ItemSource:
                 "no items: give --api URL, files of items, or - for standard input"
             )
         for file in self.files:
-            if not (file == _STDIN or is_rule_id(file) or _is_url(file) or Path(file).exists()):
+            if not (file == _STDIN or _is_url(file) or Path(file).exists() or is_rule_id(file)):
                 short = re.fullmatch(r"[0-9a-f]{8,31}", file)  # as tables and progress show it
                 whole = ", nor the whole id of a rule, 32 digits" if short else ""
                 raise click.UsageError(f"{file}: no such file{whole}")

@@ -51,6 +51,8 @@ def test_of_no_rules(ask: Any) -> None:
     for nothing in nothings:
         with pytest.raises(ConfigurationError, match="no rules are given"):
             ask(StacClient(FakeRucio()), nothing)
+    with pytest.raises(ConfigurationError, match=r"'8840401d' is not the id of a rule.*32 hex"):
+        ask(StacClient(FakeRucio()), ["8840401d"])  # as tables show it
 
 
 def test_what_a_client_is_given() -> None:
