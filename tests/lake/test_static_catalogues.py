@@ -60,7 +60,7 @@ def from_files(folder: Path, _: str, url: str) -> tuple[Any, dict[str, Any]]:
 
 def from_a_list(folder: Path, collection: str, url: str) -> tuple[Any, dict[str, Any]]:
     """The item alone, which says nothing."""
-    item = json.loads((folder / "scene" / "item.json").read_text())
+    item = json.loads((folder / "scene" / "item.json").read_text()) | {"links": []}
     return [item], {"base_url": f"{url}/scene", "collection": collection}
 
 
