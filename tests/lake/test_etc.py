@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import json
 import re
 from pathlib import Path
@@ -37,7 +38,9 @@ def test_import(rucio: Client) -> None:
 
 def test_configurations(stac_lake: Lake, tmp_path: Path) -> None:
     """Rucio loads all that is ours from both, with what is commented out as well."""
-    database = f"[database]\ndefault = {stac_lake.layout.database_url}\n"
+    server = configparser.RawConfigParser()
+    server.read(stac_lake.layout.server_cfg)
+    database = f"[database]\ndefault = {server['database']['default']}\n"
     for name, more in (("rucio.cfg", database), ("rucio-client.cfg", "")):
         text = re.sub(r"(?m)^# (\[\w+\]|\w+ = .*)$", r"\1", (ETC / name).read_text())
         path = tmp_path / name
