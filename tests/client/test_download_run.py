@@ -149,13 +149,19 @@ def test_memory(rucio: FakeRucio, storage: Origin, tmp_path: Path) -> None:
 
 def test_progress(rucio: FakeRucio, storage: Origin, tmp_path: Path) -> None:
     """Progress comes in the caller's thread, ends with all done, and counts what is there."""
+
+    def fail(handler: Any, *_: Any) -> None:
+        storage.gate.wait(10)  # as of what has failed no bytes are to come
+        handler.answer(404, b"no")
+
     for number in range(3):
         rucio.add(LARGE, {"A": storage.add(f"/{number}", LARGE)}, str(number))
-    rucio.add(LARGE, {"A": storage.url + "/none"}, "3")
+    rucio.add(LARGE, {"A": storage.add("/none", fail)}, "3")
     items = [scene(str(number)) for number in range(5)]
     events, threads = [], set()
 
     def follow(progress: Any) -> None:
+        storage.gate.set()
         events.append(progress)
         threads.add(threading.get_ident())
 
