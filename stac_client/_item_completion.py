@@ -66,7 +66,7 @@ class Completion:
     offline: bool = False
     """Whether nothing is asked of any server."""
     unneeded: set[str] = field(default_factory=set, init=False, repr=False)
-    """The options, as on the command line, that no item has needed yet."""
+    """Which of these two no item has needed yet."""
     _ids: dict[str, str] = field(default_factory=dict, repr=False)
     _failures: dict[str, str] = field(default_factory=dict, repr=False)
     _silent: Counter[str] = field(default_factory=Counter, repr=False)
@@ -83,7 +83,7 @@ class Completion:
                 )
             if not self.base_url.endswith(("/", *_DOCUMENT)):
                 self.base_url += "/"
-        given = {"--collection": self.collection, "--base-url": self.base_url}
+        given = {"collection": self.collection, "base_url": self.base_url}
         self.unneeded = {name for name, value in given.items() if value is not None}
 
     def forgive(self) -> None:
@@ -105,7 +105,7 @@ class Completion:
         place = str(getattr(item, "place", ""))
         base = item_url(item, place)
         if self.base_url is not None and not is_url(base):
-            self.unneeded.discard("--base-url")
+            self.unneeded.discard("base_url")
             base = self._url_of(place, item) if place else self.base_url
             found["assets"] = self._published(item.get("assets"), item)
         if base and base != link_href(item):
@@ -167,7 +167,7 @@ class Completion:
             return None, f"the item's collection is not clear: {each}"
         name = next(iter(said.values()), self.collection)
         if not said:
-            self.unneeded.discard("--collection")
+            self.unneeded.discard("collection")
         if name:
             return name, ""
         return None, "; ".join(filter(None, [NO_COLLECTION, problem, _ADVICE]))

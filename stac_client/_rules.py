@@ -88,10 +88,17 @@ def rule_ids(rules: RulesLike) -> list[str]:
     ids = [rule if isinstance(rule, str) else rule.id for rule in several]
     if not ids or "" in ids:
         raise ConfigurationError("no rules are given")
-    if wrong := next((each for each in ids if not is_rule_id(each)), None):
-        text = f"{printable(wrong[:80])!r} is not the id of a rule, which has 32 hex digits"
+    if text := not_an_id(ids):
         raise ConfigurationError(text)
     return ids
+
+
+def not_an_id(ids: Iterable[str]) -> str:
+    """Return what to say of the first that is not the id of a rule, if there is one."""
+    wrong = next((each for each in ids if not is_rule_id(each)), None)
+    if wrong is None:
+        return ""
+    return f"{printable(wrong[:80])!r} is not the id of a rule, which has 32 hex digits"
 
 
 def is_rule_id(text: str) -> bool:

@@ -157,10 +157,16 @@ def _html_table(rows: Sequence[Row]) -> str:
     head = line("th", (column.title for column in columns))
     texts = zip(*(column.cells for column in columns), strict=True)
     body = "".join(line("td", each) for each in texts)
-    more = len(rows) - MOST_ROWS
+    rest = _rest(rows, MOST_ROWS)
     return f"<table><thead>{head}</thead><tbody>{body}</tbody></table>" + (
-        f"<p>… and {more:,} more</p>" if more > 0 else ""
+        f"<p>{rest}</p>" if rest else ""
     )
+
+
+def _rest(rows: Sequence[Row], most_rows: int | None) -> str:
+    """What stands for the rows that are not shown, if there are any."""
+    more = len(rows) - len(rows[:most_rows])
+    return f"… and {more:,} more" if more else ""
 
 
 def _renderables(parts: Sequence[Part], most_rows: int | None = None) -> Iterator[RenderableType]:
@@ -172,8 +178,8 @@ def _renderables(parts: Sequence[Part], most_rows: int | None = None) -> Iterato
             yield Text(printable(part))
         elif part:
             yield table(part[:most_rows])
-            if most_rows and len(part) > most_rows:
-                yield Text(f"… and {len(part) - most_rows:,} more")
+            if rest := _rest(part, most_rows):
+                yield Text(rest)
 
 
 def to_text(*parts: Part) -> str:

@@ -680,7 +680,7 @@ class StacClient:
             came = True
             yield item
         if came and (unneeded := self._completion.unneeded):
-            names = " and ".join(name[2:].replace("-", "_") for name in sorted(unneeded))
+            names = " and ".join(sorted(unneeded))
             text = f"{names} of StacClient: not needed by any item, so without effect"
             warnings.warn(text, ItemsWarning, stacklevel=3)
 

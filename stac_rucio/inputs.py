@@ -238,7 +238,8 @@ class ItemSource:
             where += f" of partition {self.partition}" if self.partition else ""
             say(f"No items: {where}", err=True)
         elif self.completion.unneeded:
-            names = " and ".join(sorted(self.completion.unneeded))
+            unneeded = sorted(self.completion.unneeded)
+            names = " and ".join(f"--{name.replace('_', '-')}" for name in unneeded)
             say(f"{names}: not needed by any item, so without effect", err=True)
 
     def _searched(self) -> Iterator[ItemDict]:

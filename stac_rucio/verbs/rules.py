@@ -182,11 +182,13 @@ def rule_ids(words: Sequence[str]) -> list[str]:
     Raises:
         click.UsageError: There are none, or something else is among them.
     """
+    from stac_client._rules import not_an_id
+
     ids: list[str] = []
     for word in words:
         ids += ids_of_lines(sys.stdin.buffer) if word == "-" else [word]
-    if wrong := next((word for word in ids if not is_rule_id(word)), None):
-        raise click.UsageError(f"{wrong[:80]!r} is not the id of a rule, which has 32 hex digits")
+    if text := not_an_id(ids):
+        raise click.UsageError(text)
     if not ids and "-" in words:
         raise Failure("no rules: there are none in standard input", ExitCode.CONFIGURATION)
     if not ids:
